@@ -1,0 +1,1 @@
+"""Nouns that everybody may use: errors, structures, geometry, configuration."""

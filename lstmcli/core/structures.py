@@ -1,0 +1,162 @@
+"""Truth and answers: what somebody drew on a frame, and what the network says of it.
+
+NumPy only, so that labels, metrics and writers need no torch. Boxes are always float32 [N, 4]
+(x1, y1, x2, y2) in pixels of the frame they belong to; classes are indices into a tuple of names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Picture = npt.NDArray[np.uint8]
+"""RGB, uint8 [H, W, 3]."""
+
+
+def no_boxes() -> FloatArray:
+    """Return an empty float32 array of boxes, [0, 4]."""
+    return np.zeros((0, 4), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """The truth of one frame. No rows: somebody looked and saw nothing. (Nobody looked: `None`.)
+
+    Args:
+        boxes: float32 [N, 4] in pixels of the frame.
+        labels: int64 [N], class indices.
+        tracks: int64 [N], the same number for the same object along a video, -1 where unknown.
+        ignore: bool [N], True where neither a loss nor a false positive may come from the box.
+    """
+
+    boxes: FloatArray
+    labels: IntArray
+    tracks: IntArray
+    ignore: BoolArray
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        assert self.boxes.shape == (n, 4), self.boxes.shape
+        assert len(self.labels) == len(self.tracks) == len(self.ignore) == n
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What was found in one frame, the best score first.
+
+    Args:
+        boxes: float32 [N, 4] in pixels of the frame as shown.
+        scores: float32 [N] in 0..1.
+        labels: int64 [N], class indices.
+        track_ids: int64 [N], -1 where nothing was tracked.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    track_ids: IntArray
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        assert self.boxes.shape == (n, 4), self.boxes.shape
+        assert len(self.scores) == len(self.labels) == len(self.track_ids) == n
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def none(cls) -> Detections:
+        """Return detections without rows."""
+        return cls(no_boxes(), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def select(self, rows: npt.NDArray[np.bool_] | IntArray) -> Detections:
+        """Return the given rows, in the given order."""
+        return Detections(
+            self.boxes[rows], self.scores[rows], self.labels[rows], self.track_ids[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLabels:
+    """Everything an annotation file says of one video, or of one still image (a one-frame video).
+
+    Columns instead of objects: a million boxes are five arrays.
+
+    Args:
+        name: unique in its set; usually the stem or the relative path of the medium.
+        media: the video's path as the file writes it (or as found), "" where it is not told.
+            None where the frames are images: then `images` names them.
+        images: paths of the images of the frames, by frame index; "" for a frame without image.
+        size_hw: (height, width) in pixels as shown, None where neither file nor medium told it.
+        rate: frames per second, None where not told.
+        frame_count: number of frames of the video, None where not told.
+        looked_at: int64 [F], sorted and unique: the frames for which there is truth. A frame in it
+            without boxes is empty; a frame outside it was not looked at.
+        box_frames: int64 [N], sorted: the frame of each box, from 0.
+        boxes: float32 [N, 4] in pixels of the frame; float64 is kept where a reader needs it.
+        labels: int64 [N], class indices of the set.
+        tracks: int64 [N], -1 where unknown.
+        ignore: bool [N].
+    """
+
+    name: str
+    media: str | None
+    looked_at: IntArray
+    box_frames: IntArray
+    boxes: FloatArray
+    labels: IntArray
+    tracks: IntArray
+    ignore: BoolArray
+    images: tuple[str, ...] = ()
+    size_hw: tuple[int, int] | None = None
+    rate: float | None = None
+    frame_count: int | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.box_frames)
+        assert self.boxes.shape == (n, 4), self.boxes.shape
+        assert len(self.labels) == len(self.tracks) == len(self.ignore) == n
+        assert n == 0 or bool(np.all(np.diff(self.box_frames) >= 0)), "boxes are sorted by frame"
+
+    def at(self, frame: int) -> Annotations | None:
+        """Return the truth of one frame, or None where nobody looked."""
+        place = np.searchsorted(self.looked_at, frame)
+        if place == len(self.looked_at) or self.looked_at[place] != frame:
+            return None
+        first, last = np.searchsorted(self.box_frames, (frame, frame + 1))
+        rows = slice(int(first), int(last))
+        return Annotations(
+            self.boxes[rows], self.labels[rows], self.tracks[rows], self.ignore[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DataWarning:
+    """Something in the data that a person should know; equal texts are shown once with a count.
+
+    Args:
+        text: the rule that was met, without numbers that differ from case to case.
+        where: file and line, or file and frame, of the first case.
+        count: how many cases.
+    """
+
+    text: str
+    where: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """What a reader returns: class names, videos, and what was dropped or doubtful on the way."""
+
+    classes: tuple[str, ...]
+    videos: tuple[VideoLabels, ...]
+    warnings: tuple[DataWarning, ...] = field(default=())
