@@ -1,0 +1,116 @@
+"""The house: imports run down, and `--help` loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "lstmcli"
+WINGS = {"training", "data", "outputs", "metrics", "models", "engines", "tracking", "report"}
+ALLOWED = {
+    "core": set(),
+    "video": {"core"},
+    "cli": {"core", "workflows"},
+    "workflows": {"core", "video"} | WINGS,
+    "training": {"core", "models"},
+    "engines": {"core", "models"},
+    "data": {"core", "video"},
+    "outputs": {"core", "video"},
+    "metrics": {"core"},
+    "models": {"core"},
+    "tracking": {"core"},
+    "report": {"core"},
+}
+ROOF = {"__init__"}
+"""The package's own `__init__` offers the Python API and may look anywhere."""
+HEAVY = ("torch", "torchvision", "av", "lightning_fabric", "matplotlib", "scipy")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            assert node.module is not None
+            if node.module == "lstmcli":
+                yield from ((node.lineno, f"lstmcli.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if room_of(path) not in ROOF)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_down(path: Path) -> None:
+    room = room_of(path)
+    assert room in ALLOWED, f"{room} has no place in the import law"
+    own_verb = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for line, module in imported_modules(path):
+        parts = module.split(".")
+        if parts[0] != "lstmcli" or parts[1:2] == ["__version__"]:
+            continue
+        target = parts[1]
+        if target == room:
+            stays = room != "workflows" or module == own_verb
+            assert stays, f"{path}:{line}: a workflow imports {module}"
+            continue
+        assert target in ALLOWED[room], f"{path}:{line}: {room} imports {module}"
+
+
+@pytest.mark.parametrize(
+    ("library", "door"),
+    [
+        ("av", {"video"}),
+        ("typer", {"cli"}),
+        ("rich", {"cli"}),
+        ("yaml", {"core", "outputs"}),
+        ("pydantic", {"core"}),
+        ("openvino", {"engines"}),
+        ("onnxruntime", {"engines"}),
+    ],
+)
+def test_each_foreign_library_has_one_door(library: str, door: set[str]) -> None:
+    users = {
+        room_of(path)
+        for path in FILES
+        for _, module in imported_modules(path)
+        if module.split(".")[0] == library
+    }
+    assert users <= door
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from lstmcli.cli.app import main\n"
+        "try:\n"
+        f"    main({arguments!r})\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_nobody_but_the_command_line_ends_the_process() -> None:
+    for path in FILES:
+        if room_of(path) == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "exit":
+                owner = node.value
+                assert not (isinstance(owner, ast.Name) and owner.id == "sys"), path
