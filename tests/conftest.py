@@ -1,0 +1,123 @@
+"""Videos made on the spot, and the way to the real data where it is there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+MakeVideo = Callable[..., Path]
+
+
+def grey_level(frame: int) -> int:
+    """The brightness of a frame of `make_video`: neighbours are 40 levels apart."""
+    return 20 + 40 * (frame % 6)
+
+
+def write_video(
+    path: Path,
+    frames: int | Iterable[np.ndarray] = 8,
+    *,
+    size_hw: tuple[int, int] = (64, 96),
+    rate: float | Fraction = 25,
+    codec: str = "",
+    pix_fmt: str = "yuv420p",
+    times: Sequence[float] | None = None,
+    turn: int = 0,
+    sound: str = "",
+    sound_s: float | None = None,
+    full_range: bool = False,
+    interlaced: bool = False,
+    options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Write a video of flat grey frames (`grey_level`) or of the given RGB pictures.
+
+    Args:
+        path: the suffix chooses the container.
+        frames: how many grey frames, or RGB pictures, uint8 [H, W, 3].
+        size_hw: size of the grey frames as stored.
+        rate: frames per second.
+        codec: FFmpeg's name of the encoder; by default H.264, and VP9 in webm.
+        pix_fmt: FFmpeg's pixel format.
+        times: the time of every frame in seconds; by default frame / rate.
+        turn: degrees clockwise by which a player has to turn the picture (0, 90, 180, 270).
+        sound: an audio encoder ("aac", "pcm_s16le", ...); "" for none.
+        sound_s: seconds of sound; by default as long as the pictures.
+        full_range: use the levels 0..255 and say so.
+        interlaced: code the frames as two fields (H.264).
+        options: of the encoder.
+        metadata: of the container.
+        container_options: of the muxer.
+    """
+    pictures = (
+        [np.full((*size_hw, 3), grey_level(i), np.uint8) for i in range(frames)]
+        if isinstance(frames, int)
+        else list(frames)
+    )
+    if not codec:
+        codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264"
+    steady = Fraction(rate).limit_denominator(100000)
+    if times is None:
+        times = [float(i / steady) for i in range(len(pictures))]
+    time_base = Fraction(1, 90000) if path.suffix != ".avi" else 1 / steady
+    height, width = pictures[0].shape[:2] if pictures else size_hw
+    extra = dict(options or {})
+    if codec == "libx264":
+        extra = {"preset": "ultrafast", "crf": "10"} | extra
+        if interlaced:
+            extra["x264-params"] = "tff=1"
+    with av.open(str(path), "w", container_options=container_options or {}) as out:
+        out.metadata.update(metadata or {})
+        video = out.add_stream(codec, rate=steady, options=extra, time_base=time_base)
+        video.width, video.height, video.pix_fmt = width, height, pix_fmt
+        video.codec_context.time_base = time_base
+        if full_range:
+            video.codec_context.color_range = 2
+        if turn:
+            video.set_display_rotation(-turn)
+        track = out.add_stream(sound, rate=48000) if sound else None
+        for picture, time_s in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+                format=pix_fmt, dst_colorspace=5, dst_color_range=2 if full_range else 1
+            )
+            frame.pts, frame.time_base = round(time_s / time_base), time_base
+            out.mux(video.encode(frame))
+        if track is not None:
+            length_s = sound_s if sound_s is not None else len(pictures) / float(rate)
+            _write_tone(out, track, length_s)
+        out.mux(video.encode(None))
+    return path
+
+
+def _write_tone(out: av.container.OutputContainer, track: av.AudioStream, length_s: float) -> None:
+    total, block = int(length_s * 48000), 1024
+    for start in range(0, total, block):
+        n = min(block, total - start)
+        wave = np.sin(2 * math.pi * 440 * (start + np.arange(n)) / 48000) * 8000
+        both = np.repeat(wave.astype(np.int16)[None, :], 2, axis=0).T.reshape(1, -1)
+        sound = av.AudioFrame.from_ndarray(np.ascontiguousarray(both), "s16", "stereo")
+        sound.sample_rate, sound.pts, sound.time_base = 48000, start, Fraction(1, 48000)
+        out.mux(track.encode(sound))
+    out.mux(track.encode(None))
+
+
+@pytest.fixture
+def make_video() -> MakeVideo:
+    """Give `write_video`: `make_video(path, frames=8, size_hw=(64, 96), rate=25, ...)`."""
+    return write_video
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Give the folder of real data beside the repository; skip where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("the real data is not here: ../shared/data is absent")
+    return folder
