@@ -1,0 +1,107 @@
+"""From words to a workflow to an exit code. The only folder with typer; commands load torch."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstmcli import __version__
+from lstmcli.cli.console import Console
+from lstmcli.cli.list_commands import models, presets
+from lstmcli.core.errors import LstmcliError
+
+app = typer.Typer(
+    name="lstmcli",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (presets, models):
+    app.command()(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"lstmcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show where a mistake happened.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
+) -> None:
+    """Train a detector with a memory on your own videos, and run it on others."""
+    console: Console = context.obj
+    console.verbosity = 1 if verbose else -1 if quiet else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    console = Console()
+    try:
+        app(None if arguments is None else list(arguments), prog_name="lstmcli", obj=console)
+    except LstmcliError as error:
+        console.traceback(traceback.format_exc())
+        console.error(error.problem, error.hint)
+        sys.exit(1)
+    except BrokenPipeError:
+        _close_pipe()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        console.traceback(traceback.format_exc())
+        console.error(*_explain(error))
+        sys.exit(1)
+    finally:
+        console.progress.stop()
+
+
+def _close_pipe() -> None:
+    """Whoever read our results has gone; point stdout at nothing so that the exit is quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Return problem and hint for what no room of the house expected."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        hint = {
+            errno.ENOSPC: "free some space, or choose another place with --out",
+            errno.EDQUOT: "free some space, or choose another place with --out",
+            errno.EACCES: "choose a place that you may read and write",
+            errno.EPERM: "choose a place that you may read and write",
+            errno.EROFS: "choose a place that you may write with --out",
+        }.get(error.errno or 0, "check the path")
+        return place + error.strerror, hint
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory", "try --set train.batch=2, a smaller preset or --device cpu"
+    if "torchvision::nms" in str(error):
+        return (
+            "torch and torchvision do not belong together",
+            "install both from the same place: pip install --force-reinstall torch torchvision",
+        )
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return (
+        f"a mistake in lstmcli: {type(error).__name__}: {error} ({where})",
+        "run it again with `lstmcli -v ...` and report what it prints",
+    )

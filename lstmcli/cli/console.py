@@ -1,0 +1,210 @@
+"""What a person sees: results on stdout, talk and bars and errors on stderr. The one user of rich."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import TypeVar
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+T = TypeVar("T")
+
+PIPE_WIDTH = 200
+"""Columns of a table that goes to a file: wide, so that nothing is folded that a script reads."""
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Console:
+    """The view of every command.
+
+    Args:
+        verbosity: -1 only results and errors, 0 talk too, 1 whatever helps to find a mistake.
+    """
+
+    def __init__(self, verbosity: int = 0) -> None:
+        self.verbosity = verbosity
+        self._out = RichConsole(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+        self._err = RichConsole(stderr=True)
+        self.progress = ConsoleProgress(self)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a person watches a terminal on which bars can move."""
+        return self._err.is_terminal and not self._err.is_dumb_terminal and self.verbosity >= 0
+
+    def result(self, text: str) -> None:
+        """Print a line of the answer to stdout, never folded."""
+        self.progress.pause()
+        print(text, flush=True)
+
+    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Print names and values, one pair a line."""
+        rows = list(pairs)
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, value in rows:
+            self.result(f"{name:<{width}}  {value}")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table to stdout; the first column is text, the others stand to the right."""
+        self.progress.pause()
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, column in enumerate(columns):
+            table.add_column(column, justify="right" if place else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self._out.print(table)
+
+    def say(self, text: str) -> None:
+        """Print a line of talk to stderr."""
+        if self.verbosity >= 0:
+            self._err.print(Text(text), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print something that a person should know to stderr."""
+        if self.verbosity >= 0:
+            self._err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
+
+    def error(self, problem: str, hint: str = "") -> None:
+        """Print what went wrong, and what to do about it, to stderr."""
+        self.progress.stop()
+        self._err.print(
+            Text.assemble(("error: ", "bold red"), " ".join(problem.split())), soft_wrap=True
+        )
+        if hint:
+            self._err.print(
+                Text.assemble(("hint: ", "cyan"), " ".join(hint.split())), soft_wrap=True
+            )
+
+    def traceback(self, text: str) -> None:
+        """Print where a mistake of ours happened to stderr, when somebody asked for more words."""
+        if self.verbosity > 0:
+            self.progress.stop()
+            self._err.print(Text(text.rstrip()), soft_wrap=True)
+
+
+class RateColumn(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed of the last seconds."""
+        speed = task.finished_speed or task.speed
+        return Text(rate_text(speed) if speed else "", style="dim")
+
+
+class ConsoleProgress:
+    """A bar with rate and time left on a terminal, a plain line now and then in a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+
+    def track(
+        self, items: Iterable[T], *, total: int | None = None, label: str = ""
+    ) -> Iterator[T]:
+        """Yield the items while they are counted on the terminal."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        if self._console.verbosity < 0:
+            yield from items
+        elif self._console.is_live:
+            yield from self._with_bar(items, total, label)
+        else:
+            yield from self._with_lines(items, total, label)
+
+    def note(self, text: str) -> None:
+        """Print one line above the bar."""
+        if self._bars is not None and self._console.verbosity >= 0:
+            self._bars.console.print(Text(text), soft_wrap=True)
+        else:
+            self._console.say(text)
+
+    def pause(self) -> None:
+        """Take the bars away before something is printed to stdout."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def _with_bar(self, items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+        bars = self._open_bars()
+        task = bars.add_task(label, total=total)
+        try:
+            for item in items:
+                yield item
+                bars.advance(task)
+        finally:
+            bars.remove_task(task)
+            if not bars.tasks:
+                self.stop()
+
+    def _open_bars(self) -> Progress:
+        if self._bars is None:
+            narrow = self._console._err.width < 60
+            columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+            columns += [BarColumn(bar_width=10 if narrow else 30), TaskProgressColumn()]
+            columns += [] if narrow else [RateColumn()]
+            columns += [TimeRemainingColumn(compact=True)]
+            self._bars = Progress(*columns, console=self._console._err, transient=True)
+            self._bars.start()
+        return self._bars
+
+    def _with_lines(self, items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+        started = told = time.monotonic()
+        count = 0
+        for item in items:
+            yield item
+            count += 1
+            now = time.monotonic()
+            if now - told >= PLAIN_LINE_EVERY_S:
+                told = now
+                self._console.say(plain_line(label, count, total, now - started))
+        if told > started:
+            self._console.say(plain_line(label, count, count, time.monotonic() - started))
+
+
+def plain_line(label: str, count: int, total: int | None, elapsed_s: float) -> str:
+    """Return where long work is, in words.
+
+    >>> plain_line("train", 30, 120, 10.0)
+    'train: 30 of 120 (25 %), 3.0/s, 0:30 left'
+    """
+    rate = count / max(elapsed_s, 1e-9)
+    if total is None:
+        return f"{label}: {count}, {rate_text(rate)}"
+    share = 100 * count // max(total, 1)
+    left = time_text((total - count) / max(rate, 1e-9))
+    return f"{label}: {count} of {total} ({share} %), {rate_text(rate)}, {left} left"
+
+
+def rate_text(per_second: float) -> str:
+    """Return a rate with two or three digits: 0.25/s, 3.1/s, 120/s."""
+    digits = 2 if per_second < 1 else 1 if per_second < 10 else 0
+    return f"{per_second:.{digits}f}/s"
+
+
+def time_text(seconds: float) -> str:
+    """Return a length of time as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number for a person; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"

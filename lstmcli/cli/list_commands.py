@@ -1,0 +1,45 @@
+"""`presets` and `models`: what there is to choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from lstmcli.cli.console import Console
+from lstmcli.core.config import load_config, preset_folder, preset_names
+
+
+def presets(context: typer.Context) -> None:
+    """List the presets that `train --preset` takes."""
+    console: Console = context.obj
+    rows: list[tuple[str, str, str]] = []
+    for name in preset_names():
+        config = load_config(name)
+        parts = (config.backbone.name, config.temporal.name, config.head.name)
+        rows.append((name, " -> ".join(parts), first_comment(preset_folder() / f"{name}.yaml")))
+    if not rows:
+        console.say("no presets")
+        return
+    width = max(len(name) for name, _, _ in rows)
+    for name, parts, comment in rows:
+        console.result(f"{name:<{width}}  {parts}" + (f"  {comment}" if comment else ""))
+
+
+def models(context: typer.Context) -> None:
+    """List the models that `evaluate` and `detect --model` take: shipped ones and runs here."""
+    console: Console = context.obj
+    shipped = sorted((preset_folder() / "models").glob("*.safetensors"))
+    runs = sorted(Path("runs").glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
+    for path in shipped:
+        console.result(f"{path.stem}  shipped with the package")
+    for path in reversed(runs):
+        console.result(f"{path.parent}")
+    if not shipped and not runs:
+        console.say("no models: `lstmcli train` makes one below runs/")
+
+
+def first_comment(path: Path) -> str:
+    """Return the sentence that a preset begins with, without its `#`."""
+    line = path.read_text(encoding="utf-8").partition("\n")[0]
+    return line.removeprefix("#").strip() if line.startswith("#") else ""
