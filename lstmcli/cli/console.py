@@ -1,4 +1,4 @@
-"""What a person sees: results on stdout, talk and bars and errors on stderr. The one user of rich."""
+"""What a person sees: results on stdout; talk, bars, errors on stderr. The one user of rich."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ def presets(context: typer.Context) -> None:
         console.say("no presets")
         return
     width = max(len(name) for name, _, _ in rows)
-    for name, parts, comment in rows:
-        console.result(f"{name:<{width}}  {parts}" + (f"  {comment}" if comment else ""))
+    for name, chain, comment in rows:
+        console.result(f"{name:<{width}}  {chain}" + (f"  {comment}" if comment else ""))
 
 
 def models(context: typer.Context) -> None:
