@@ -52,8 +52,7 @@ class Shape:
     def centre(self, frame: int, size_hw: tuple[int, int]) -> tuple[float, float]:
         """Return (x, y) in pixels; at the edge of the picture it turns back, half outside."""
         path = self.start + self.speed * frame
-        x, y = (_bounce(float(value), float(side)) for value, side in zip(path, size_hw[::-1]))
-        return x, y
+        return _bounce(float(path[0]), size_hw[1]), _bounce(float(path[1]), size_hw[0])
 
     def softness(self, frame: int) -> float:
         """Return over how many pixels its edge fades."""
@@ -61,7 +60,7 @@ class Shape:
         return 1.0 + 0.5 * self.radius * wave**4
 
 
-def _bounce(value: float, side: float) -> float:
+def _bounce(value: float, side: int) -> float:
     return side - abs((value % (2 * side)) - side)
 
 
