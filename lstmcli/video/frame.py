@@ -1,0 +1,245 @@
+"""One decoded frame as a player shows it: turned, and in the pixels that somebody asks for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.plane import VideoPlane
+from av.video.reformatter import VideoReformatter
+
+from lstmcli.core.geometry import Letterbox
+from lstmcli.core.structures import Picture
+
+Plane = npt.NDArray[np.uint8]
+
+BAR_GREY = 114
+"""The level of the bars of a canvas."""
+LIMITED, FULL = 1, 2
+"""FFmpeg's numbers for the levels 16..235 and 0..255."""
+UNSPECIFIED, BT709, BT601 = 2, 1, 5
+"""FFmpeg's numbers for colour matrices."""
+_SWS_BILINEAR, _SWS_FULL_CHROMA, _SWS_ROUND = 2, 0x2000, 0x40000
+SCALING = _SWS_BILINEAR | _SWS_FULL_CHROMA | _SWS_ROUND
+"""swscale's bilinear filter widens when it shrinks: small objects are averaged, not skipped."""
+
+
+class Turn(NamedTuple):
+    """How a stored picture becomes the shown one: swap the axes first, then mirror."""
+
+    transposed: bool = False
+    mirrored_x: bool = False
+    mirrored_y: bool = False
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame) -> Turn:
+        """Read the display matrix of a frame (a b u, c d v, x y w; x' = a x + c y)."""
+        try:
+            data = picture.side_data.get("DISPLAYMATRIX")
+        except ValueError:  # side data that PyAV has no name for
+            data = None
+        if data is None:
+            return cls()
+        a, b, _, c, d = np.frombuffer(_memory(data), np.int32)[:5].tolist()
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    @property
+    def degrees(self) -> int:
+        """The clockwise turn in degrees: 0, 90, 180 or 270; mirroring aside."""
+        if self.transposed:
+            return 90 if self.mirrored_x or not self.mirrored_y else 270
+        return 180 if self.mirrored_y else 0
+
+    def size_hw(self, stored_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return (height, width) of the shown picture, or of the stored one from the shown one."""
+        return (stored_hw[1], stored_hw[0]) if self.transposed else stored_hw
+
+    def apply(self, picture: Plane) -> Plane:
+        """Return a view of [H, W, ...] as it is shown."""
+        shown = picture.swapaxes(0, 1) if self.transposed else picture
+        return shown[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1]
+
+
+def _memory(buffer: Any) -> memoryview[int]:
+    return memoryview(buffer)
+
+
+def _view(plane: VideoPlane) -> Plane:
+    """Return a plane of 8-bit samples as an array [H, W] that shares its memory."""
+    rows = np.frombuffer(_memory(plane), np.uint8).reshape(-1, plane.line_size)
+    return np.asarray(rows[: plane.height, : plane.width])
+
+
+class Planes:
+    """A writable picture in limited-range YUV 4:2:0, ready to be drawn on and encoded.
+
+    Args:
+        size_hw: (height, width) of the picture.
+        matrix: FFmpeg's number of the colour matrix, 2 where the source does not tell.
+        primaries: FFmpeg's number of the primaries, 2 where not told.
+        transfer: FFmpeg's number of the transfer function, 2 where not told.
+    """
+
+    __slots__ = ("matrix", "primaries", "size_hw", "store", "transfer", "u", "v", "y")
+
+    def __init__(
+        self,
+        size_hw: tuple[int, int],
+        *,
+        matrix: int = UNSPECIFIED,
+        primaries: int = UNSPECIFIED,
+        transfer: int = UNSPECIFIED,
+        store: av.VideoFrame | None = None,
+    ) -> None:
+        height, width = size_hw
+        # Encoders want even sides; an odd picture gets one more row or column, see `pad`.
+        even = (width + width % 2, height + height % 2)
+        self.store = store if store is not None else av.VideoFrame(*even, "yuv420p")
+        self.size_hw = size_hw
+        self.matrix, self.primaries, self.transfer = matrix, primaries, transfer
+        y, self.u, self.v = (_view(plane) for plane in self.store.planes)
+        self.y = y[:height, :width]
+
+    @classmethod
+    def from_rgb(cls, picture: Picture) -> Planes:
+        """Return an RGB picture, uint8 [H, W, 3], as planes."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+        return Frame(0, 0.0, frame, Turn(), Scaler()).planes()
+
+    @property
+    def limits_bt709(self) -> bool:
+        """True where the colours follow BT.709, False where BT.601."""
+        return is_bt709(self.matrix, self.size_hw[0])
+
+    def pad(self) -> av.VideoFrame:
+        """Return what an encoder takes: an odd picture's last row and column are repeated."""
+        height, width = self.size_hw
+        whole = _view(self.store.planes[0])
+        whole[:, width:] = whole[:, width - 1 : width]
+        whole[height:] = whole[height - 1 : height]
+        return self.store
+
+
+def is_bt709(matrix: int, height: int) -> bool:
+    """Return whether a matrix is BT.709; untold ones are guessed from the height as players do."""
+    return matrix == BT709 or (matrix in {0, UNSPECIFIED} and height >= 720)
+
+
+class Scaler:
+    """Keeps swscale's tables from frame to frame; one for every stream that is read."""
+
+    __slots__ = ("_small", "_whole")
+
+    def __init__(self) -> None:
+        self._small, self._whole = VideoReformatter(), VideoReformatter()
+
+    def rgb(self, picture: av.VideoFrame, size_hw: tuple[int, int]) -> Picture:
+        """Return a stored picture in RGB, scaled to (height, width) in one step."""
+        small = self._small.reformat(
+            _known_matrix(picture),
+            width=size_hw[1],
+            height=size_hw[0],
+            format="rgb24",
+            interpolation=SCALING,
+            dst_color_range=FULL,
+            threads=1,
+        )
+        return np.asarray(small.to_ndarray())
+
+    def yuv(self, picture: av.VideoFrame, size_hw: tuple[int, int] | None = None) -> av.VideoFrame:
+        """Return a stored picture in limited-range yuv420p; the same object if it already is."""
+        height, width = size_hw or (picture.height, picture.width)
+        is_plain = picture.format.name == "yuv420p" and picture.color_range != FULL
+        if is_plain and (height, width) == (picture.height, picture.width):
+            return picture
+        is_rgb = picture.format.is_rgb or picture.format.name.startswith(("pal8", "gbr"))
+        matrix = BT709 if is_bt709(UNSPECIFIED, height) else BT601
+        return self._whole.reformat(
+            _known_matrix(picture),
+            width=width,
+            height=height,
+            format="yuv420p",
+            dst_colorspace=matrix if is_rgb else None,
+            interpolation=SCALING,
+            dst_color_range=LIMITED,
+            threads=1,
+        )
+
+
+def _known_matrix(picture: av.VideoFrame) -> av.VideoFrame:
+    """Guess BT.709 for a large picture whose matrix is not told, as players do."""
+    if picture.colorspace == UNSPECIFIED and not picture.format.is_rgb and picture.height >= 720:
+        picture.colorspace = BT709
+    return picture
+
+
+class Frame:
+    """One decoded frame, as shown.
+
+    Args:
+        index: decoded frames of the source from 0.
+        time_s: the frame's own timestamp in seconds; grows from frame to frame.
+        picture: the decoder's frame.
+        turn: from the stored picture to the shown one.
+        scaler: of the stream.
+    """
+
+    __slots__ = ("_picture", "_scaler", "_turn", "index", "size_hw", "time_s")
+
+    def __init__(
+        self, index: int, time_s: float, picture: av.VideoFrame, turn: Turn, scaler: Scaler
+    ) -> None:
+        self.index = index
+        self.time_s = time_s
+        self.size_hw: tuple[int, int] = turn.size_hw((picture.height, picture.width))
+        """(height, width) in pixels as shown."""
+        self._picture, self._turn, self._scaler = picture, turn, scaler
+
+    def rgb(self) -> Picture:
+        """Return the whole frame, uint8 [H, W, 3], turned as shown."""
+        return self._rgb(self.size_hw)
+
+    def _rgb(self, size_hw: tuple[int, int]) -> Picture:
+        stored = self._scaler.rgb(self._picture, self._turn.size_hw(size_hw))
+        return np.ascontiguousarray(self._turn.apply(stored))
+
+    def canvas(self, letterbox: Letterbox) -> Picture:
+        """Return the frame laid on grey bars, uint8 [canvas height, canvas width, 3].
+
+        The frame is scaled straight from the decoder's pixels, then turned while it is small.
+        """
+        inner = self._rgb(letterbox.inner_hw)
+        if letterbox.inner_hw == letterbox.canvas_hw:
+            return inner
+        canvas = np.full((*letterbox.canvas_hw, 3), BAR_GREY, np.uint8)
+        top, left = letterbox.offset_yx
+        canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        return canvas
+
+    def planes(self, size_hw: tuple[int, int] | None = None) -> Planes:
+        """Return a copy in YUV 4:2:0 to draw on and to encode, scaled where a size is given."""
+        size_hw = size_hw or self.size_hw
+        picture = self._picture
+        stored = self._scaler.yuv(picture, self._turn.size_hw(size_hw))
+        is_rgb = picture.format.is_rgb or picture.colorspace == 0
+        matrix = int(stored.colorspace) or UNSPECIFIED
+        primaries = UNSPECIFIED if is_rgb else int(picture.color_primaries)
+        transfer = UNSPECIFIED if is_rgb else int(picture.color_trc)
+        is_even = size_hw[0] % 2 == 0 and size_hw[1] % 2 == 0
+        is_ours = stored is not picture and self._turn == Turn() and is_even
+        planes = Planes(
+            size_hw,
+            matrix=matrix,
+            primaries=primaries,
+            transfer=transfer,
+            store=stored if is_ours else None,
+        )
+        if is_ours:
+            return planes
+        for target, plane in zip((planes.y, planes.u, planes.v), stored.planes, strict=True):
+            np.copyto(target, self._turn.apply(_view(plane)))
+        return planes

@@ -1,0 +1,397 @@
+"""Reads what FFmpeg decodes: probing, frames in order with their own times, still images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from lstmcli.core.errors import MediaError
+from lstmcli.video.frame import Frame, Scaler, Turn
+
+_HIGHEST_RATE = 1000.0
+_ATTACHED_PICTURE = 0x400
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What is known of a video before it is read.
+
+    Args:
+        path: as given.
+        size_hw: (height, width) in pixels as shown, rotation applied.
+        rate: frames per second on average, None where the container does not tell.
+        frame_count: what the container says, else duration times rate: an estimate, good for a
+            progress bar; None where neither is told.
+        duration_s: None where not told (streams, some images).
+        rotation: degrees clockwise that are applied: 0, 90, 180 or 270.
+        has_audio: whether there is a sound track.
+        codec: FFmpeg's name of the decoder.
+    """
+
+    path: str
+    size_hw: tuple[int, int]
+    rate: float | None
+    frame_count: int | None
+    duration_s: float | None
+    rotation: int
+    has_audio: bool
+    codec: str
+
+
+@dataclass(slots=True)
+class ReadReport:
+    """What went wrong and was survived while a video was read; filled as the frames come.
+
+    Args:
+        frames: frames that came out.
+        broken: packets that could not be decoded and frames that were decoded with damage.
+        mended_times: timestamps that were missing or did not grow.
+        resized: frames of another size than the first, scaled to it.
+        deinterlaced: frames that were made of two fields.
+    """
+
+    frames: int = 0
+    broken: int = 0
+    mended_times: int = 0
+    resized: int = 0
+    deinterlaced: int = 0
+
+    def sentences(self) -> list[str]:
+        """Return what a person should know, one sentence each."""
+        told = (
+            (self.broken, "frames or packets were broken"),
+            (self.mended_times, "timestamps were missing or did not grow and were mended"),
+            (self.resized, "frames had another size and were scaled to the first one's"),
+        )
+        return [f"{count} {text}" for count, text in told if count]
+
+
+def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> InputContainer:
+    """Open a file for reading.
+
+    Raises:
+        MediaError: it is not there or FFmpeg cannot read it.
+    """
+    try:
+        with Path(path).open("rb"):
+            pass
+        # The prefix keeps FFmpeg from taking "a:b.mp4" for a protocol, and "%03d.png" for a series.
+        container = av.open(
+            f"file:{path}",
+            options={"pattern_type": "none"} | (options or {}),
+            metadata_errors="replace",
+        )
+    except OSError as error:
+        raise MediaError(
+            f"{path}: {_reason(error)}", hint="give a video or an image that FFmpeg can read"
+        ) from None
+    return container
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, av.error.InvalidDataError):
+        return "this is not a video or an image, or it is damaged"
+    return (error.strerror or "cannot be opened")[:1].lower() + (error.strerror or "")[1:]
+
+
+def video_stream(container: InputContainer, path: str | Path) -> VideoStream:
+    """Return the stream that players show; cover pictures do not count.
+
+    Raises:
+        MediaError: there is none.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & _ATTACHED_PICTURE]
+    best = container.streams.best("video")
+    if not streams:
+        raise MediaError(f"{path}: there is no video in it", hint="is it a sound file?")
+    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _rate(stream: VideoStream) -> float | None:
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= _HIGHEST_RATE:
+            return float(rate)
+    return None
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Look into a video or an image; its first frame is decoded.
+
+    Raises:
+        MediaError: it is not there, not media, or no frame of it can be decoded.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        rate, duration_s = _rate(stream), None
+        if stream.duration and stream.time_base:
+            duration_s = float(stream.duration * stream.time_base)
+        elif container.duration:
+            duration_s = container.duration / av.time_base
+        count = stream.frames or (round(duration_s * rate) if duration_s and rate else None)
+        first = next(_decode(container, stream, ReadReport()), None)
+        if first is None:
+            raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
+        turn = Turn.of(first)
+        return VideoInfo(
+            path=str(path),
+            size_hw=turn.size_hw((first.height, first.width)),
+            rate=rate,
+            frame_count=count,
+            duration_s=duration_s,
+            rotation=turn.degrees,
+            has_audio=len(container.streams.audio) > 0,
+            codec=stream.codec_context.name,
+        )
+
+
+def read_frames(
+    path: str | Path,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    report: ReadReport | None = None,
+) -> Iterator[Frame]:
+    """Yield the frames of a video in the order in which they are shown.
+
+    Broken packets are left out and counted. Interlaced frames are deinterlaced. Frames of another
+    size than the first are scaled to it. Every frame keeps its own number and its own time.
+
+    Args:
+        path: a file.
+        start_s: leave out the frames before this many seconds from the beginning.
+        end_s: stop before this many seconds from the beginning.
+        report: filled with what was survived.
+
+    Raises:
+        MediaError: the file cannot be read, or no frame of it can be decoded.
+    """
+    report = report if report is not None else ReadReport()
+    with open_media(path) as container:
+        yield from frames_of(container, path, start_s=start_s, end_s=end_s, report=report)
+    if report.frames == 0:
+        where = f" between {start_s or 0:g} and {end_s:g} s" if end_s is not None else ""
+        where = where or (f" from {start_s:g} s on" if start_s else "")
+        raise MediaError(f"{path}: there is no frame{where}", hint="does it play?")
+
+
+def frames_of(
+    container: InputContainer,
+    path: str | Path,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    report: ReadReport,
+) -> Iterator[Frame]:
+    """Yield the frames of an open container; see `read_frames`."""
+    stream = video_stream(container, path)
+    origin_s = (container.start_time or 0) / av.time_base
+    first_s = origin_s + start_s if start_s else None
+    packets = _PacketsFrom(container, stream, first_s)
+    timeline = _Timeline(1 / (_rate(stream) or 25.0))
+    scaler, shape, turn, index = Scaler(), (0, 0), Turn(), 0
+    for picture in _progressive(_decode_packets(packets, stream, report), stream, report):
+        raw_s = picture.time
+        time_s = timeline.place(raw_s if picture.pts is not None else None)
+        if end_s is not None and time_s >= origin_s + end_s - 1e-6:
+            break
+        if first_s is not None and time_s < first_s - 1e-6:
+            packets.decoded += 1
+            continue
+        if report.frames == 0:
+            shape, turn = (picture.height, picture.width), Turn.of(picture)
+            index = packets.index_of(picture)
+        elif (picture.height, picture.width) != shape:
+            picture = scaler.yuv(picture, shape)
+            report.resized += 1
+        yield Frame(index, time_s, picture, turn, scaler)
+        index += 1
+        report.frames += 1
+        report.mended_times = timeline.mended
+
+
+class _PacketsFrom:
+    """Yields packets from the last key frame before a time on, and knows how many frames it passed.
+
+    Packets are read from the beginning, not sought: so the frame numbers are true in every format.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, first_s: float | None
+    ) -> None:
+        self._container, self._stream, self._first_s = container, stream, first_s
+        self._passed = 0
+        self._seen: list[float | None] = []
+        self.decoded = 0
+        """Frames that were decoded and left out because they were too early."""
+
+    def __iter__(self) -> Iterator[av.Packet[VideoStream]]:
+        packets = iter(self._container.demux(self._stream))
+        if self._first_s is not None:
+            yield from self._up_to_start(packets)
+        yield from packets
+
+    def _up_to_start(
+        self, packets: Iterator[av.Packet[VideoStream]]
+    ) -> Iterator[av.Packet[VideoStream]]:
+        held: list[av.Packet[VideoStream]] = []
+        assert self._first_s is not None
+        for packet in packets:
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            time_s = None if stamp is None else float(stamp * packet.time_base)
+            if packet.is_keyframe and time_s is not None and time_s <= self._first_s:
+                self._passed += len(held)
+                held = []
+            held.append(packet)
+            if packet.dts is None or packet.dts * packet.time_base > self._first_s:
+                break
+        self._seen = [
+            None if packet.pts is None else float(packet.pts * packet.time_base)
+            for packet in held
+            if packet.size
+        ]
+        yield from held
+
+    def index_of(self, picture: av.VideoFrame) -> int:
+        """Return the number of the first frame that is kept."""
+        if self._first_s is None:
+            return 0
+        if picture.pts is None or None in self._seen:
+            return self._passed + self.decoded
+        return self._passed + sum(
+            time_s is not None and time_s < picture.time - 1e-6 for time_s in self._seen
+        )
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, report: ReadReport
+) -> Iterator[av.VideoFrame]:
+    yield from _decode_packets(container.demux(stream), stream, report)
+
+
+def _decode_packets(
+    packets: Iterable[av.Packet[VideoStream]], stream: VideoStream, report: ReadReport
+) -> Iterator[av.VideoFrame]:
+    """Decode what can be decoded; a container that breaks off is a video that ends there."""
+    source = iter(packets)
+    flushed = False
+    while True:
+        try:
+            packet = next(source, None)
+        except av.error.FFmpegError:
+            report.broken += 1
+            packet = None
+        if packet is None and flushed:
+            return
+        flushed = packet is None or packet.size == 0
+        try:
+            pictures = stream.codec_context.decode(None if flushed else packet)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            report.broken += 1
+            pictures = []
+        for picture in pictures:
+            report.broken += bool(picture.is_corrupt)
+            if not picture.time_base:  # the last ones, which a flush brings
+                picture.time_base = stream.time_base
+            yield picture
+        if packet is None:
+            return
+
+
+def _progressive(
+    pictures: Iterator[av.VideoFrame], stream: VideoStream, report: ReadReport
+) -> Iterator[av.VideoFrame]:
+    """Deinterlace from the first interlaced frame on; one frame in, one frame out."""
+    graph: av.filter.Graph | None = None
+    for picture in pictures:
+        report.deinterlaced += picture.interlaced_frame
+        if graph is None and picture.interlaced_frame:
+            graph = av.filter.Graph()
+            graph.link_nodes(
+                graph.add_buffer(
+                    template=stream,
+                    width=picture.width,
+                    height=picture.height,
+                    format=picture.format,
+                    time_base=picture.time_base,
+                ),
+                graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+                graph.add("buffersink"),
+            ).configure()
+        if graph is None:
+            yield picture
+            continue
+        graph.vpush(picture)
+        yield from _pull(graph)
+    if graph is not None:
+        graph.vpush(None)
+        yield from _pull(graph)
+
+
+def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+
+
+class _Timeline:
+    """Gives every frame a time that is later than the one before."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s, self._last_s, self._shift_s = step_s, float("-inf"), 0.0
+        self.mended = 0
+
+    def place(self, raw_s: float | None) -> float:
+        """Return the time of a frame whose own timestamp is given, or None where it has none."""
+        follows_s = self._last_s + self._step_s if self._last_s > float("-inf") else 0.0
+        time_s = follows_s if raw_s is None else raw_s + self._shift_s
+        if raw_s is not None and time_s <= self._last_s:
+            # A jump back is a clock that began anew; a small step is only one odd stamp.
+            if self._last_s - time_s > 1.0:
+                self._shift_s += follows_s - time_s
+                time_s = follows_s
+            else:
+                time_s = self._last_s + min(self._step_s / 2, 0.001)
+            self.mended += 1
+        elif raw_s is None:
+            self.mended += 1
+        self._last_s = time_s
+        return time_s
+
+
+def read_images(paths: Sequence[Path], *, rate: float = 25.0) -> Iterator[Frame]:
+    """Yield still images as the frames of a video of a steady rate; each keeps its own size.
+
+    Raises:
+        MediaError: one of them is not there or is not an image.
+    """
+    scaler = Scaler()
+    for index, path in enumerate(paths):
+        picture = _read_image(path)
+        yield Frame(index, index / rate, picture, Turn.of(picture), scaler)
+
+
+def _read_image(path: Path) -> av.VideoFrame:
+    try:
+        data = Path(path).read_bytes()
+        with av.open(io.BytesIO(data), "r", metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            picture = next(_decode(container, stream, ReadReport()), None)
+    except (OSError, IndexError) as error:
+        reason = _reason(error) if isinstance(error, OSError) else "there is no picture in it"
+        raise MediaError(f"{path}: {reason}", hint="give a JPEG, PNG or other image") from None
+    if picture is None:
+        raise MediaError(f"{path}: the image cannot be decoded", hint="does it open elsewhere?")
+    return picture
