@@ -1,0 +1,1 @@
+"""The network: backbone, temporal core, head, and the predictor that carries the state."""

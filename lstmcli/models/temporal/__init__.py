@@ -1,0 +1,54 @@
+"""Temporal cores: how context is carried from frame to frame. State in, state out.
+
+A core takes features [B, T, C, H, W] and a state and returns features of the same shape and the new
+state (`state.TemporalCore`). Laws of every core: frame by frame equals the whole clip; the future
+does not reach the past; rows of a batch do not meet; a reset row starts anew. States are float32
+(or wider) also where the features are not, and keep their shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lstmcli.core.errors import choose
+from lstmcli.models.temporal.attention import Attention
+from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
+from lstmcli.models.temporal.conv_gru import ConvGRU
+from lstmcli.models.temporal.conv_lstm import ConvLSTM
+from lstmcli.models.temporal.gru import GRU
+from lstmcli.models.temporal.lstm import LSTM
+from lstmcli.models.temporal.no_memory import NoMemory
+from lstmcli.models.temporal.object_lstm import ObjectLSTM
+from lstmcli.models.temporal.peephole_lstm import PeepholeLSTM
+from lstmcli.models.temporal.spatial_lstm import SpatialLSTM
+from lstmcli.models.temporal.state import State, TemporalCore, reset_rows
+
+__all__ = ["TEMPORAL_CORES", "State", "TemporalCore", "build_temporal", "reset_rows"]
+
+TEMPORAL_CORES: Mapping[str, Callable[..., TemporalCore]] = {
+    "none": NoMemory,
+    "lstm": LSTM,
+    "conv_lstm": ConvLSTM,
+    "gru": GRU,
+    "conv_gru": ConvGRU,
+    "bottleneck_lstm": BottleneckLSTM,
+    "peephole_lstm": PeepholeLSTM,
+    "attention": Attention,
+    "spatial_lstm": SpatialLSTM,
+    "object_lstm": ObjectLSTM,
+}
+
+
+def build_temporal(name: str, channels: int, **options: object) -> TemporalCore:
+    """Make the core that a TemporalConfig names.
+
+    Args:
+        name: a key of `TEMPORAL_CORES`.
+        channels: channels of the features.
+        options: `kernel_size`, `groups` and `learned_start` are taken by every core, and ignored
+            where they mean nothing.
+
+    Raises:
+        ConfigError: there is no such core, an even kernel, groups that do not divide the channels.
+    """
+    return choose(TEMPORAL_CORES, name, "temporal core")(channels, **options)

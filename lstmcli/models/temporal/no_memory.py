@@ -1,0 +1,36 @@
+"""The baseline without memory."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lstmcli.models.temporal.state import State
+
+
+class NoMemory(nn.Module):
+    """Returns the features as they are; its state is empty.
+
+    Args:
+        channels: unused, as every option: there is nothing to choose.
+        kernel_size: unused.
+        groups: unused.
+        learned_start: unused.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int = 1,
+        groups: int = 1,
+        learned_start: bool = False,
+    ) -> None:
+        super().__init__()
+
+    def initial_state(self, features: Tensor) -> State:
+        """Return the empty state."""
+        return ()
+
+    def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the features themselves and the empty state."""
+        return features, ()

@@ -1,0 +1,76 @@
+"""Sweeps of the grid in four directions for global context, and a convolutional LSTM in time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lstmcli.models.temporal.conv_lstm import ConvLSTM
+from lstmcli.models.temporal.gates import along_time, gate_convolution, open_gate
+from lstmcli.models.temporal.state import State
+
+
+def _sweep(inputs: int, hidden: int) -> nn.LSTM:
+    layer = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
+    for name, parameter in layer.named_parameters():
+        if name.startswith("bias_ih"):
+            open_gate(parameter, 1, 4)
+    return layer
+
+
+class SpatialLSTM(nn.Module):
+    """Lets every cell see the whole frame before it is remembered.
+
+    An LSTM runs along each row from both ends, a second one along each column from both ends over
+    what the first has found (ReNet, Visin et al. 2015, https://arxiv.org/abs/1505.00393); then any
+    cell has heard of any other. The result is added to the features, which a `ConvLSTM` carries
+    through time. The sweeps begin anew in each frame.
+
+    Args:
+        channels: channels of the input, of the memory and of the output.
+        kernel_size: of the convolutional LSTM; odd.
+        groups: of the convolutional LSTM.
+        learned_start: learn the state in which a video begins instead of taking zeros.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int = 3,
+        groups: int = 1,
+        learned_start: bool = False,
+    ) -> None:
+        super().__init__()
+        inner = max(8, channels // 4)
+        self.narrow = gate_convolution(channels, 2 * inner, kernel_size=1)
+        self.rows = _sweep(2 * inner, inner)
+        self.columns = _sweep(2 * inner, inner)
+        self.widen = gate_convolution(2 * inner, channels, kernel_size=1)
+        self.time = ConvLSTM(
+            channels, kernel_size=kernel_size, groups=groups, learned_start=learned_start
+        )
+
+    def initial_state(self, features: Tensor) -> State:
+        """Return (hidden, cell) of the LSTM in time, each [B, C, H, W]."""
+        return self.time.initial_state(features)
+
+    def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the features with memory, and the state after the last frame.
+
+        Args:
+            features: [B, T, C, H, W].
+            state: what the previous call returned, or None where a video begins.
+        """
+        tokens = along_time(self.narrow, features).flatten(0, 1).permute(0, 2, 3, 1)
+        tokens = self._run(self.rows, tokens).transpose(1, 2)
+        context = self._run(self.columns, tokens).permute(0, 3, 2, 1).to(features.dtype)
+        context = torch.unflatten(self.widen(context), 0, features.shape[:2])
+        remembered: tuple[Tensor, State] = self.time(features + context.to(features.dtype), state)
+        return remembered
+
+    def _run(self, sweep: nn.LSTM, tokens: Tensor) -> Tensor:
+        """Return [N, lines, length, channels] after a sweep along every line."""
+        lines = tokens.flatten(0, 1).to(next(sweep.parameters()).dtype)
+        result: Tensor = sweep(lines)[0]
+        return torch.unflatten(result, 0, tokens.shape[:2])

@@ -1,0 +1,79 @@
+"""What a temporal core remembers between calls, how it begins and how a row of it starts anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+State: TypeAlias = tuple[Tensor, ...]
+"""Float tensors with the batch first; empty for a core without memory."""
+
+
+class TemporalCore(Protocol):
+    """What every core of `TEMPORAL_CORES` is, besides an `nn.Module`."""
+
+    def __call__(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the features with memory [B, T, C, H, W], and the state after the last frame.
+
+        Args:
+            features: [B, T, C, H, W].
+            state: what the previous call returned, or None where every row's video begins.
+        """
+
+    def initial_state(self, features: Tensor) -> State:
+        """Return the state in which a video begins, for features [B, T, C, H, W]."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Return what is learned."""
+
+
+def reset_rows(state: State | None, starts: Tensor, initial: State) -> State:
+    """Return the state with the rows that start a video set to the initial state.
+
+    Nothing of the old rows survives, NaN included (0 * NaN would).
+
+    Args:
+        state: what the core returned last, or None for the initial state in every row.
+        starts: bool [B], True where a row starts a new video.
+        initial: the core's `initial_state` for the features to come.
+    """
+    if state is None:
+        return initial
+    assert len(state) == len(initial), (len(state), len(initial))
+    return tuple(
+        torch.where(starts.view(-1, *(1,) * (old.dim() - 1)), new, old)
+        for old, new in zip(state, initial, strict=True)
+    )
+
+
+def state_dtype(features: Tensor) -> torch.dtype:
+    """Return the type of a state: at least float32, so that slow evidence is not rounded away.
+
+    A bfloat16 cell near 1 moves in steps of 0.004 and forgets any smaller contribution.
+    """
+    return torch.promote_types(features.dtype, torch.float32)
+
+
+def begin_maps(features: Tensor, channels: int, count: int, learned: Tensor | None) -> State:
+    """Return `count` maps [B, channels, H, W] for the beginning of a video.
+
+    Args:
+        features: [B, T, C, H, W], for the batch, height, width, device and type.
+        channels: of each map.
+        count: how many maps.
+        learned: [count, channels], the value of each channel; None for zeros.
+    """
+    batch, _, _, height, width = features.shape
+    shape = (batch, channels, height, width)
+    if learned is None:
+        return tuple(features.new_zeros(shape, dtype=state_dtype(features)) for _ in range(count))
+    values = learned.to(state_dtype(features))
+    return tuple(value.view(1, -1, 1, 1).expand(shape) for value in values.unbind(0))
+
+
+def begin_parameter(channels: int, count: int, learned: bool) -> nn.Parameter | None:
+    """Return zeros [count, channels] to be learned as the initial state, or None."""
+    return nn.Parameter(torch.zeros(count, channels)) if learned else None
