@@ -1,0 +1,28 @@
+"""How good a detector is, as a person who uses it would count.
+
+A metric is a function of a `Comparison` (results and truth, matched once) that returns plain values
+for JSON: numbers, texts, None where there is nothing to count (never NaN). Its key in `METRICS` is
+its key in the scores. It does not care for the order of videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lstmcli.metrics.breakdown import by_motion, by_size, by_step
+from lstmcli.metrics.comparison import Comparison, Json
+from lstmcli.metrics.confusion import confusion
+from lstmcli.metrics.counting import by_class, by_video
+from lstmcli.metrics.stability import stability
+
+Metric = Callable[[Comparison], dict[str, Json]]
+
+METRICS: Mapping[str, Metric] = {
+    "per_class": by_class,
+    "by_size": by_size,
+    "by_motion": by_motion,
+    "by_step": by_step,
+    "by_video": by_video,
+    "stability": stability,
+    "confusion": confusion,
+}

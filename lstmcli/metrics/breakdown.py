@@ -1,0 +1,99 @@
+"""Where a detector is good: by size of the object, by its motion, by how long the memory ran."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.geometry import box_area
+from lstmcli.core.structures import BoolArray, IntArray
+from lstmcli.metrics.average_precision import COCO_SIZES, mean_of_known
+from lstmcli.metrics.comparison import Comparison, Json
+from lstmcli.metrics.motion import motion_iou
+
+RELATIVE_SIZES = (0.0, 0.02, 0.04, 0.08, 0.16, math.inf)
+"""Edges of the side of a square of the box's area, as a share of the frame's."""
+
+SLOW, FAST = 0.9, 0.7
+"""A motion IoU above the first is slow, one below the second fast, the rest medium."""
+
+STEPS: dict[str, tuple[int, float]] = {"0-4": (0, 5), "5-19": (5, 20), "20+": (20, math.inf)}
+"""Ranges of the number of frames that the memory has seen before."""
+
+
+def by_size(comparison: Comparison) -> dict[str, Json]:
+    """Return COCO's small, medium and large, then sides relative to the frame.
+
+    A wrong detection counts in the range of its own size, as COCO has it.
+    """
+    truth, scored = comparison.truth, comparison.scored
+    table: dict[str, Json] = {}
+    areas, found_areas = box_area(truth.boxes), box_area(scored.boxes)
+    for place, (name, (low, high)) in enumerate(COCO_SIZES.items(), start=1):
+        counted = (found_areas >= low) & (found_areas <= high)
+        table[name] = comparison.share((areas >= low) & (areas <= high), counted) | {
+            "map": mean_of_known(comparison.coco.ap[:, place]),
+            "map50": mean_of_known(comparison.coco.ap50[:, place]),
+        }
+    frame_areas = np.array([r.size_hw[0] * r.size_hw[1] for r in comparison.results], np.float64)
+    sides = _relative_sides(areas, frame_areas, truth.results)
+    found_sides = _relative_sides(found_areas, frame_areas, scored.results)
+    for low, high in pairwise(RELATIVE_SIZES):
+        name = f"{100 * low:.0f}-{high:.0%} of frame" if high < 1 else f"{low:.0%}+ of frame"
+        table[name] = comparison.share(_within(sides, low, high), _within(found_sides, low, high))
+    return table
+
+
+def by_motion(comparison: Comparison) -> dict[str, Json]:
+    """Return slow, medium and fast objects (FGFA, Zhu et al. 2017, https://arxiv.org/abs/1703.10025).
+
+    Motion is how much a box overlaps the same track's boxes within ten frames. Boxes without a
+    known neighbour are in none of the three and are counted as `unknown`. A wrong detection has no
+    motion and counts in each.
+    """
+    truth = comparison.truth
+    frames = np.array([result.frame for result in comparison.results], np.int64)
+    motion = motion_iou(
+        comparison.videos[truth.results], truth.tracks, frames[truth.results], truth.boxes
+    )
+    everything = np.ones(len(comparison.scored.scores), np.bool_)
+    known = ~np.isnan(motion)
+    rows = {
+        "slow": known & (motion > SLOW),
+        "medium": known & (motion <= SLOW) & (motion >= FAST),
+        "fast": known & (motion < FAST),
+    }
+    table: dict[str, Json] = {
+        name: comparison.share(rows_of, everything) for name, rows_of in rows.items()
+    }
+    table["unknown"] = {"boxes": int((~known).sum()), "map50": None, "recall": None}
+    return table
+
+
+def by_step(comparison: Comparison) -> dict[str, Json]:
+    """Return the first frames of the videos, the next and the rest: does the memory warm up?"""
+    steps = np.array(
+        [r.frame if r.steps_before is None else r.steps_before for r in comparison.results],
+        np.int64,
+    )
+    table: dict[str, Json] = {}
+    for name, (low, high) in STEPS.items():
+        within = (steps >= low) & (steps < high)
+        share = comparison.share(
+            within[comparison.truth.results], within[comparison.scored.results]
+        )
+        table[name] = {"frames": int(within.sum())} | share
+    return table
+
+
+def _relative_sides(
+    areas: npt.NDArray[np.floating], frame_areas: npt.NDArray[np.float64], rows: IntArray
+) -> npt.NDArray[np.float64]:
+    return np.sqrt(areas / frame_areas[rows])
+
+
+def _within(values: npt.NDArray[np.floating], low: float, high: float) -> BoolArray:
+    return np.asarray((values >= low) & (values < high))

@@ -1,0 +1,181 @@
+"""Which detection belongs to which truth: COCO's rules, counted once for all metrics.
+
+A detection takes, the best score first, the free truth of its class that it overlaps most, if by at
+least the asked intersection over union. One that finds none but lies in an ignored region (by that
+share of its own area) counts neither way. An ignored box of a class below 0 covers every class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from lstmcli.core.geometry import box_iou, box_overlap_of_first
+from lstmcli.core.structures import Annotations, BoolArray, Detections, FloatArray, IntArray
+from lstmcli.metrics.results import FrameResult
+
+SAME_PLACE_IOU = 0.6
+"""Answers of different classes that overlap more than this speak of the same object."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthTable:
+    """The boxes that count (ignored ones are left out), one row each, in the order of the results.
+
+    Args:
+        results: int64 [N], the row of the frame among the results.
+        labels: int64 [N].
+        tracks: int64 [N], -1 where unknown.
+        boxes: [N, 4].
+    """
+
+    results: IntArray
+    labels: IntArray
+    tracks: IntArray
+    boxes: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Detections of all results and what became of them, one row each.
+
+    Args:
+        results: int64 [D], the row of the frame among the results.
+        scores: float32 [D].
+        labels: int64 [D].
+        boxes: float32 [D, 4].
+        truth: int64 [D], the row in the truth table that the detection found, -1 for none.
+        ignored: bool [D], True where the detection counts neither way.
+    """
+
+    results: IntArray
+    scores: FloatArray
+    labels: IntArray
+    boxes: FloatArray
+    truth: IntArray
+    ignored: BoolArray
+
+    def by_truth(self, count: int) -> IntArray:
+        """Return for each of `count` truth rows the row of the detection that found it, or -1."""
+        rows = np.full(count, -1, np.int64)
+        hits = np.flatnonzero(self.truth >= 0)
+        rows[self.truth[hits]] = hits
+        return rows
+
+
+def match_frame(
+    truth: Annotations, found: Detections, *, iou: float, by_class: bool = True
+) -> tuple[IntArray, BoolArray]:
+    """Return for each detection of a frame the row of its truth (-1: none), and if it is ignored.
+
+    Args:
+        truth: what somebody saw.
+        found: what was found; equal scores are taken in the given order.
+        iou: the least intersection over union of a match.
+        by_class: False lets any class find any truth.
+    """
+    rows = np.full(len(found), -1, np.int64)
+    ignored = np.zeros(len(found), np.bool_)
+    if not len(found) or not len(truth):
+        return rows, ignored
+    overlap = np.where(
+        truth.ignore[None, :],
+        box_overlap_of_first(found.boxes, truth.boxes),
+        box_iou(found.boxes, truth.boxes),
+    )
+    near = overlap >= iou
+    if by_class:
+        same = found.labels[:, None] == truth.labels[None, :]
+        near &= same | (truth.ignore & (truth.labels < 0))[None, :]
+    free = ~truth.ignore
+    hopeful = near.any(axis=1)
+    order = np.argsort(-found.scores, kind="stable")
+    for row in order[hopeful[order]]:
+        candidates = np.flatnonzero(near[row] & free)
+        if len(candidates):
+            # COCO lets the later one of two equal overlaps win.
+            best = candidates[len(candidates) - 1 - np.argmax(overlap[row, candidates][::-1])]
+            rows[row] = best
+            free[best] = False
+        else:
+            ignored[row] = bool((near[row] & truth.ignore).any())
+    return rows, ignored
+
+
+def truth_table(results: Sequence[FrameResult]) -> TruthTable:
+    """Return the boxes that count of all results."""
+    kept = [np.flatnonzero(~result.truth.ignore) for result in results]
+    counts = [len(rows) for rows in kept]
+    pairs = list(zip(results, kept, strict=True))
+    return TruthTable(
+        results=np.repeat(np.arange(len(results)), counts),
+        labels=_joined([r.truth.labels[k] for r, k in pairs], np.zeros(0, np.int64)),
+        tracks=_joined([r.truth.tracks[k] for r, k in pairs], np.zeros(0, np.int64)),
+        boxes=_joined([r.truth.boxes[k] for r, k in pairs], np.zeros((0, 4), np.float32)),
+    )
+
+
+def match_all(
+    results: Sequence[FrameResult],
+    answers: Callable[[FrameResult], Detections],
+    *,
+    iou: float,
+    by_class: bool = True,
+) -> Matching:
+    """Return what became of the detections that `answers` gives for each result."""
+    parts, truths, ignores = [], [], []
+    first = 0
+    for result in results:
+        found = answers(result)
+        rows, ignored = match_frame(result.truth, found, iou=iou, by_class=by_class)
+        counted = np.cumsum(~result.truth.ignore) - 1
+        hits = rows >= 0
+        rows[hits] = first + counted[rows[hits]]
+        first += int((~result.truth.ignore).sum())
+        parts.append(found)
+        truths.append(rows)
+        ignores.append(ignored)
+    return Matching(
+        results=np.repeat(np.arange(len(results)), [len(part) for part in parts]),
+        scores=_joined([part.scores for part in parts], np.zeros(0, np.float32)),
+        labels=_joined([part.labels for part in parts], np.zeros(0, np.int64)),
+        boxes=_joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
+        truth=_joined(truths, np.zeros(0, np.int64)),
+        ignored=_joined(ignores, np.zeros(0, np.bool_)),
+    )
+
+
+def one_per_place(found: Detections, *, iou: float = SAME_PLACE_IOU) -> Detections:
+    """Return the best-scored answer of each place, whatever its class.
+
+    An answer for every class is right for average precision, and wrong for the question what a
+    person would see: there one object with two names is a false alarm more.
+    """
+    order = np.argsort(-found.scores, kind="stable")
+    found = found.select(order)
+    if len(found) < 2:
+        return found
+    covered = box_iou(found.boxes, found.boxes) > iou
+    keep = np.ones(len(found), np.bool_)
+    for row in np.flatnonzero(covered.sum(1) > 1):
+        if keep[row]:
+            keep[row + 1 :] &= ~covered[row, row + 1 :]
+    return found.select(keep)
+
+
+def above(found: Detections, threshold: float) -> Detections:
+    """Return the detections of at least this score."""
+    return found.select(found.scores >= threshold)
+
+
+Column = TypeVar("Column", bound="np.ndarray[Any, Any]")
+
+
+def _joined(columns: Sequence[Column], empty: Column) -> Column:
+    return cast("Column", np.concatenate((empty, *columns)))

@@ -1,0 +1,107 @@
+"""From the results of frames to the scores that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lstmcli.core.structures import FloatArray
+from lstmcli.metrics import METRICS
+from lstmcli.metrics.average_precision import precision_at_recalls
+from lstmcli.metrics.comparison import Comparison, Json, compare
+from lstmcli.metrics.counting import overall
+from lstmcli.metrics.results import FrameResult
+
+__all__ = ["FrameResult", "Scores", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How good the answers were; None where there was no truth to count on.
+
+    Args:
+        videos: how many videos had a frame with truth.
+        frames: how many frames had truth, empty ones too.
+        boxes: how many truth boxes counted; ignored ones do not.
+        threshold: the least score of a shown detection.
+        iou: the least overlap of a right one.
+        map: COCO's mAP@[.5:.95], scores from the lowest, the mean over classes with truth.
+        map50: COCO's mAP@.5.
+        map50_any_class: AP@.5 with all classes taken as one, one answer per place.
+        precision: right ones among the shown, all classes pooled.
+        recall: found ones among the truth, all classes pooled.
+        f1: their harmonic mean.
+        parts: what each of `METRICS` says, by its name.
+        curves: by class name, the precision at overlap 0.5 for each recall 0, 0.01 ... 1; classes
+            without truth are left out.
+    """
+
+    videos: int
+    frames: int
+    boxes: int
+    threshold: float
+    iou: float
+    map: float | None
+    map50: float | None
+    map50_any_class: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    parts: Mapping[str, dict[str, Json]]
+    curves: Mapping[str, FloatArray]
+
+    def as_json(self) -> dict[str, Json]:
+        """Return everything but the curves as plain values."""
+        return {
+            "videos": self.videos,
+            "frames": self.frames,
+            "boxes": self.boxes,
+            "threshold": self.threshold,
+            "iou": self.iou,
+            "map": self.map,
+            "map50": self.map50,
+            "map50_any_class": self.map50_any_class,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            **self.parts,
+        }
+
+
+def score(
+    results: Sequence[FrameResult],
+    classes: Sequence[str],
+    *,
+    threshold: float,
+    iou: float = 0.5,
+) -> Scores:
+    """Return the scores of frames that somebody looked at.
+
+    Args:
+        results: in any order, no frame twice.
+        classes: class names; labels are indices into them.
+        threshold: the least score of a shown detection; average precision takes all of `found`.
+        iou: the least overlap of a shown detection with its truth; average precision has its own.
+    """
+    comparison = compare(results, classes, threshold=threshold, iou=iou)
+    return Scores(
+        videos=len(comparison.video_names),
+        frames=len(comparison.results),
+        boxes=len(comparison.truth),
+        threshold=threshold,
+        iou=iou,
+        parts={name: metric(comparison) for name, metric in METRICS.items()},
+        curves=_curves(comparison),
+        **overall(comparison),
+    )
+
+
+def _curves(comparison: Comparison) -> dict[str, FloatArray]:
+    matching = comparison.scored
+    curves = {}
+    for label, name in enumerate(comparison.classes):
+        boxes = int((comparison.truth.labels == label).sum())
+        if boxes:
+            counted = ~matching.ignored & (matching.labels == label)
+            curves[name] = precision_at_recalls(matching, counted, boxes)
+    return curves

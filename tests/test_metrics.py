@@ -1,0 +1,488 @@
+"""Cases worked out by hand, and agreement with COCO's own count."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from faster_coco_eval import COCO, COCOeval_faster
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli.core.structures import Annotations, Detections
+from lstmcli.metrics import METRICS
+from lstmcli.metrics.average_precision import average_precision
+from lstmcli.metrics.comparison import compare
+from lstmcli.metrics.counting import precision_recall_f1
+from lstmcli.metrics.matching import match_frame, one_per_place
+from lstmcli.metrics.motion import motion_iou
+from lstmcli.metrics.scoring import FrameResult, Scores, score
+
+CLASSES = ("bird", "drone")
+Box = tuple[float, float, float, float]
+
+
+def truth_of(
+    boxes: Sequence[Box],
+    labels: Sequence[int] | None = None,
+    tracks: Sequence[int] | None = None,
+    ignore: Sequence[bool] | None = None,
+) -> Annotations:
+    n = len(boxes)
+    return Annotations(
+        np.array(boxes, np.float32).reshape(n, 4),
+        np.array([0] * n if labels is None else labels, np.int64),
+        np.array(range(n) if tracks is None else tracks, np.int64),
+        np.array([False] * n if ignore is None else ignore, np.bool_),
+    )
+
+
+def found_of(
+    boxes: Sequence[Box],
+    scores: Sequence[float] | None = None,
+    labels: Sequence[int] | None = None,
+) -> Detections:
+    n = len(boxes)
+    return Detections(
+        np.array(boxes, np.float32).reshape(n, 4),
+        np.array([0.9] * n if scores is None else scores, np.float32),
+        np.array([0] * n if labels is None else labels, np.int64),
+        np.full(n, -1, np.int64),
+    )
+
+
+def result_of(
+    frame: int,
+    truth: Annotations,
+    found: Detections,
+    *,
+    video: str = "a",
+    steps_before: int | None = None,
+) -> FrameResult:
+    return FrameResult(
+        video, frame, frame / 25, (100, 100), truth, found, steps_before=steps_before
+    )
+
+
+A: Box = (10, 10, 30, 30)
+B: Box = (50, 50, 80, 80)
+HALF_OF_A: Box = (10, 10, 30, 20)
+ELSEWHERE: Box = (85, 5, 95, 15)
+
+
+def test_a_detection_takes_the_truth_that_it_overlaps_most() -> None:
+    shifted: Box = (12, 10, 32, 30)
+    rows, _ = match_frame(truth_of([shifted, A]), found_of([A]), iou=0.5)
+    assert rows.tolist() == [1]
+
+
+def test_the_better_score_chooses_first_and_the_second_is_wrong() -> None:
+    rows, ignored = match_frame(truth_of([A]), found_of([A, A], [0.3, 0.8]), iou=0.5)
+    assert rows.tolist() == [-1, 0]
+    assert not ignored.any()
+
+
+def test_an_overlap_of_exactly_the_limit_is_a_match() -> None:
+    """Half of the box is an intersection over union of 0.5."""
+    assert match_frame(truth_of([A]), found_of([HALF_OF_A]), iou=0.5)[0].tolist() == [0]
+    assert match_frame(truth_of([A]), found_of([HALF_OF_A]), iou=0.51)[0].tolist() == [-1]
+
+
+def test_another_class_is_no_match_unless_classes_are_taken_as_one() -> None:
+    found = found_of([A], labels=[1])
+    assert match_frame(truth_of([A]), found, iou=0.5)[0].tolist() == [-1]
+    assert match_frame(truth_of([A]), found, iou=0.5, by_class=False)[0].tolist() == [0]
+
+
+def test_a_detection_inside_an_ignored_region_counts_neither_way() -> None:
+    region: Box = (0, 0, 100, 100)
+    truth = truth_of([region, A], ignore=[True, False])
+    rows, ignored = match_frame(truth, found_of([A, B, ELSEWHERE]), iou=0.5)
+    assert rows.tolist() == [1, -1, -1]
+    assert ignored.tolist() == [False, True, True]
+
+
+def test_an_ignored_box_covers_its_own_class_and_one_without_class_covers_all() -> None:
+    found = found_of([A, A], labels=[0, 1])
+    own = match_frame(truth_of([A], [0], ignore=[True]), found, iou=0.5)[1]
+    every = match_frame(truth_of([A], [-1], ignore=[True]), found, iou=0.5)[1]
+    assert own.tolist() == [True, False]
+    assert every.tolist() == [True, True]
+
+
+def test_one_per_place_keeps_the_best_name_of_an_object() -> None:
+    close: Box = (11, 10, 31, 30)
+    kept = one_per_place(found_of([A, close, B], [0.4, 0.8, 0.2], [0, 1, 0]))
+    assert kept.labels.tolist() == [1, 0]
+    np.testing.assert_allclose(kept.scores, [0.8, 0.2])
+
+
+def test_average_precision_by_hand() -> None:
+    """Right, wrong, right of two truths: precision 1 up to recall 0.5, then 2/3.
+
+    51 of the 101 recalls are at most 0.5: (51 * 1 + 50 * 2/3) / 101.
+    """
+    found = found_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
+    scores = score([result_of(0, truth_of([A, B]), found)], CLASSES, threshold=0.5)
+    assert scores.map50 == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.recall == 1.0
+    assert scores.f1 == pytest.approx(0.8)
+
+
+def test_the_threshold_decides_precision_and_recall_but_not_average_precision() -> None:
+    found = found_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
+    results = [result_of(0, truth_of([A, B]), found)]
+    low, high = (score(results, CLASSES, threshold=t) for t in (0.1, 0.75))
+    assert low.map50 == high.map50
+    assert (high.precision, high.recall) == (0.5, 0.5)
+
+
+def test_the_asked_overlap_decides_precision_but_not_average_precision() -> None:
+    results = [result_of(0, truth_of([A]), found_of([HALF_OF_A]))]
+    loose, strict = (score(results, CLASSES, threshold=0.5, iou=iou) for iou in (0.5, 0.75))
+    assert (loose.recall, strict.recall) == (1.0, 0.0)
+    assert loose.map50 == strict.map50 == pytest.approx(1.0)
+
+
+def test_a_class_without_truth_is_null_and_does_not_pull_the_mean_down() -> None:
+    found = found_of([A, B], labels=[0, 1])
+    scores = score([result_of(0, truth_of([A]), found)], CLASSES, threshold=0.5)
+    drone = scores.as_json()["per_class"]["drone"]
+    assert scores.map50 == pytest.approx(1.0)
+    assert (drone["ap"], drone["ap50"], drone["recall"], drone["f1"]) == (None,) * 4
+    assert (drone["precision"], drone["found"], drone["boxes"]) == (0.0, 1, 0)
+
+
+def test_the_wrong_name_in_the_right_place_counts_only_without_class() -> None:
+    scores = score([result_of(0, truth_of([A]), found_of([A], labels=[1]))], CLASSES, threshold=0.5)
+    assert scores.map50 == 0.0
+    assert scores.map50_any_class == pytest.approx(1.0)
+    assert scores.as_json()["confusion"]["counts"] == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_the_confusion_counts_the_missed_and_the_invented() -> None:
+    results = [result_of(0, truth_of([A, B], [0, 1]), found_of([A, ELSEWHERE], labels=[0, 1]))]
+    counts = score(results, CLASSES, threshold=0.5).as_json()["confusion"]["counts"]
+    assert counts == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
+def test_what_is_shown_may_differ_from_what_average_precision_is_counted_on() -> None:
+    both = found_of([A, A], [0.9, 0.8], [0, 1])
+    result = FrameResult("a", 0, 0.0, (100, 100), truth_of([A]), both, shown=one_per_place(both))
+    assert score([result], CLASSES, threshold=0.5).precision == 1.0
+    alone = FrameResult("a", 0, 0.0, (100, 100), truth_of([A]), both)
+    assert score([alone], CLASSES, threshold=0.5).precision == 0.5
+
+
+@pytest.mark.parametrize(
+    ("right", "found", "boxes", "expected"),
+    [
+        (0, 0, 0, (None, None, None)),
+        (0, 0, 5, (0.0, 0.0, 0.0)),
+        (0, 3, 0, (0.0, None, None)),
+        (2, 4, 8, (0.5, 0.25, 1 / 3)),
+    ],
+)
+def test_precision_recall_and_f1(
+    right: int, found: int, boxes: int, expected: tuple[float | None, ...]
+) -> None:
+    assert precision_recall_f1(right, found, boxes) == pytest.approx(expected)
+
+
+def random_results(seed: int, *, crowds: bool = True) -> list[FrameResult]:
+    rng = np.random.default_rng(seed)
+    results = []
+    for frame in range(int(rng.integers(1, 12))):
+        n, extra = int(rng.integers(0, 5)), int(rng.integers(0, 6))
+        corners = rng.uniform(0, 400, (n + extra, 2))
+        sides = rng.uniform(4, 180, (n + extra, 2))
+        boxes = np.hstack((corners, corners + sides)).astype(np.float32)
+        labels = rng.integers(0, 2, n + extra)
+        ignore = rng.random(n) < (0.2 if crowds else 0)
+        near = boxes + rng.normal(0, 6, boxes.shape).astype(np.float32)
+        near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
+        scores = np.round(rng.random(n + extra), 1).astype(np.float32)
+        results.append(
+            FrameResult(
+                "ab"[frame % 2],
+                frame,
+                frame / 25,
+                (600, 600),
+                Annotations(boxes[:n], labels[:n], np.arange(n), ignore),
+                Detections(near, scores, labels, np.full(n + extra, -1)),
+            )
+        )
+    return results
+
+
+def coco_by_the_book(results: Sequence[FrameResult], *, classes: bool) -> np.ndarray:
+    """Return COCO's stats from hand-made dictionaries, independently of ours."""
+    images, truth, found = [], [], []
+    for image, result in enumerate(
+        sorted(results, key=lambda r: (r.video != results[0].video, r.frame)), start=1
+    ):
+        images.append({"id": image, "width": 600, "height": 600})
+        for box, label, ignore in zip(
+            result.truth.boxes, result.truth.labels, result.truth.ignore, strict=True
+        ):
+            x1, y1, x2, y2 = map(float, box)
+            truth.append(
+                {
+                    "id": len(truth) + 1,
+                    "image_id": image,
+                    "category_id": int(label) if classes else 0,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": int(ignore),
+                }
+            )
+        for box, label, value in zip(
+            result.found.boxes, result.found.labels, result.found.scores, strict=True
+        ):
+            x1, y1, x2, y2 = map(float, box)
+            found.append(
+                {
+                    "image_id": image,
+                    "category_id": int(label) if classes else 0,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": float(value),
+                }
+            )
+    categories = [{"id": label, "name": str(label)} for label in ((0, 1) if classes else (0,))]
+    coco = COCO({"images": images, "categories": categories, "annotations": truth})
+    run = COCOeval_faster(coco, coco.loadRes(found) if found else COCO(), "bbox")
+    run.run()
+    return np.asarray(run.stats)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_average_precision_is_cocos(seed: int) -> None:
+    """Against pycocotools' rules as faster-coco-eval has them, crowds included."""
+    results = random_results(seed)
+    if not any(len(result.found) for result in results):
+        pytest.skip("a case without detections")
+    stats = coco_by_the_book(results, classes=True)
+    scores = score(results, CLASSES, threshold=0.5)
+    sizes = scores.as_json()["by_size"]
+    ours = [
+        scores.map,
+        scores.map50,
+        *(sizes[name]["map"] for name in ("small", "medium", "large")),
+    ]
+    for mine, theirs in zip(ours, stats[[0, 1, 3, 4, 5]], strict=True):
+        assert (-1 if mine is None else mine) == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20, 32))
+def test_our_own_count_of_ap50_is_cocos(seed: int) -> None:
+    """The count that serves parts of the data, on all of the data."""
+    comparison = compare(random_results(seed), CLASSES, threshold=0.5, iou=0.5)
+    matching, truth = comparison.scored, comparison.truth
+    for label in range(2):
+        counted = ~matching.ignored & (matching.labels == label)
+        ours = average_precision(matching, counted, int((truth.labels == label).sum()))
+        assert (-1 if ours is None else ours) == pytest.approx(
+            comparison.coco.ap50[label, 0], abs=1e-6
+        )
+
+
+def test_motion_is_the_overlap_with_neighbours_in_time() -> None:
+    """A box of 10 that moves by 5 a frame: 1/3 to the next, 0 to the one after."""
+    boxes = np.array([(x, 0, x + 10, 10) for x in (0, 5, 10)], np.float32)
+    zeros = np.zeros(3, np.int64)
+    motion = motion_iou(zeros, zeros, np.arange(3), boxes)
+    np.testing.assert_allclose(motion, [1 / 6, 1 / 3, 1 / 6], atol=1e-6)
+
+
+def test_motion_needs_a_track_and_a_neighbour_within_ten_frames() -> None:
+    boxes = np.tile(np.array([A], np.float32), (4, 1))
+    motion = motion_iou(
+        np.zeros(4, np.int64), np.array([0, 0, 1, -1]), np.array([0, 11, 0, 0]), boxes
+    )
+    assert np.isnan(motion).all()
+
+
+def test_slow_and_fast_objects_are_told_apart() -> None:
+    results = []
+    for frame in range(4):
+        runner: Box = (20.0 * frame, 60, 20.0 * frame + 10, 70)
+        truth = truth_of([A, runner])
+        results.append(result_of(frame, truth, found_of([A])))
+    parts = score(results, CLASSES, threshold=0.5).as_json()["by_motion"]
+    assert (parts["slow"]["recall"], parts["slow"]["map50"]) == (1.0, pytest.approx(1.0))
+    assert (parts["fast"]["recall"], parts["fast"]["map50"]) == (0.0, 0.0)
+    assert (parts["medium"]["boxes"], parts["medium"]["map50"]) == (0, None)
+
+
+def test_sizes_are_counted_by_pixels_and_by_share_of_the_frame() -> None:
+    large: Box = (0, 0, 98, 98)
+    parts = score(
+        [result_of(0, truth_of([A, large]), found_of([A]))], CLASSES, threshold=0.5
+    ).as_json()["by_size"]
+    assert (parts["small"]["boxes"], parts["small"]["recall"]) == (1, 1.0)
+    assert (parts["large"]["boxes"], parts["large"]["recall"]) == (1, 0.0)
+    assert parts["16%+ of frame"]["boxes"] == 2
+    assert parts["0-2% of frame"]["map50"] is None
+
+
+def test_the_first_frames_of_a_stream_are_counted_apart() -> None:
+    results = [
+        result_of(1000 + step, truth_of([A]), found_of([A] if step >= 5 else []), steps_before=step)
+        for step in range(25)
+    ]
+    parts = score(results, CLASSES, threshold=0.5).as_json()["by_step"]
+    assert [parts[name]["frames"] for name in ("0-4", "5-19", "20+")] == [5, 15, 5]
+    assert [parts[name]["recall"] for name in ("0-4", "5-19", "20+")] == [0.0, 1.0, 1.0]
+
+
+def stream(pattern: str, *, frames: Sequence[int] | None = None) -> list[FrameResult]:
+    """Return a track that is found where the pattern has 1, lost at 0 and absent at a dot."""
+    places = range(len(pattern)) if frames is None else frames
+    return [
+        result_of(frame, truth_of([A] if sign != "." else []), found_of([A] if sign == "1" else []))
+        for frame, sign in zip(places, pattern, strict=True)
+    ]
+
+
+def stability_of(results: Sequence[FrameResult]) -> dict[str, float]:
+    return score(results, CLASSES, threshold=0.5).as_json()["stability"]
+
+
+def test_flicker_is_changes_per_minute_of_the_objects_time() -> None:
+    """26 frames at 25 a second are a second; 2 changes a second are 120 a minute."""
+    values = stability_of(stream("1" * 10 + "0" * 6 + "1" * 10))
+    assert values["flicker_per_minute"] == pytest.approx(120)
+    assert values["fragment_error"] == pytest.approx(2 / 25)
+
+
+def test_a_gap_in_the_truth_is_neither_time_nor_change() -> None:
+    """Four pairs of neighbours: 4/25 s, no change within them."""
+    values = stability_of(stream("111...000"))
+    assert values["flicker_per_minute"] == 0.0
+    assert stability_of(stream("101...101"))["flicker_per_minute"] == pytest.approx(
+        4 / (4 / 25 / 60)
+    )
+
+
+def test_flicker_of_the_name_is_told_from_flicker_of_the_box() -> None:
+    results = [
+        result_of(frame, truth_of([A]), found_of([A], labels=[frame % 2])) for frame in range(26)
+    ]
+    values = stability_of(results)
+    assert values["flicker_per_minute"] == pytest.approx(25 * 60)
+    assert values["flicker_per_minute_any_class"] == 0.0
+
+
+def test_the_delay_counts_source_frames_until_the_first_find() -> None:
+    assert stability_of(stream("0011"))["delay_frames"] == 2
+    assert stability_of(stream("0011", frames=(0, 5, 10, 15)))["delay_frames"] == 10
+    never = stability_of(stream("0000"))
+    assert (never["delay_frames"], never["tracks_never_found"]) == (4, 1)
+
+
+def test_a_steady_offset_is_no_jitter_and_a_swinging_one_is() -> None:
+    """Centres swing by +-1 of 20 pixels in x: a standard deviation of 0.05."""
+    steady: Box = (12, 10, 32, 30)
+    calm = stability_of([result_of(f, truth_of([A]), found_of([steady])) for f in range(4)])
+    assert calm["centre_error"] == pytest.approx(0, abs=1e-6)
+    swing = stability_of(
+        [
+            result_of(f, truth_of([A]), found_of([(10 + s, 10, 30 + s, 30)]))
+            for f, s in enumerate((1, -1, 1, -1))
+        ]
+    )
+    assert swing["centre_error"] == pytest.approx(0.05, abs=1e-6)
+    assert swing["scale_error"] == pytest.approx(0, abs=1e-6)
+
+
+def test_breathing_boxes_have_a_scale_error() -> None:
+    """Sides of 20 and 16 in turn: ratios 1 and 0.8, a standard deviation of 0.1."""
+    boxes: list[Box] = [A, (12, 12, 28, 28)]
+    values = stability_of([result_of(f, truth_of([A]), found_of([boxes[f % 2]])) for f in range(4)])
+    assert values["scale_error"] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_without_tracks_stability_is_null() -> None:
+    values = stability_of([result_of(0, truth_of([A], tracks=[-1]), found_of([A]))])
+    assert values["flicker_per_minute"] is None
+    assert values["delay_frames"] is None
+
+
+def numbers_in(value: object) -> list[float]:
+    if isinstance(value, dict):
+        return [n for inner in value.values() for n in numbers_in(inner)]
+    if isinstance(value, list):
+        return [n for inner in value for n in numbers_in(inner)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+EMPTY_CASES: dict[str, list[FrameResult]] = {
+    "no frames": [],
+    "nothing there, nothing found": [result_of(0, truth_of([]), found_of([]))],
+    "nothing there, something found": [result_of(0, truth_of([]), found_of([A]))],
+    "something there, nothing found": [result_of(0, truth_of([A]), found_of([]))],
+    "only ignored": [result_of(0, truth_of([A], ignore=[True]), found_of([A]))],
+    "one frame": [result_of(0, truth_of([A]), found_of([A]))],
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("case", EMPTY_CASES)
+def test_a_metric_gives_plain_finite_values(name: str, case: str) -> None:
+    values = METRICS[name](compare(EMPTY_CASES[case], CLASSES, threshold=0.5, iou=0.5))
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    assert all(math.isfinite(number) for number in numbers_in(values))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_does_not_care_for_the_order_of_results(name: str) -> None:
+    results = random_results(3)
+    forwards = METRICS[name](compare(results, CLASSES, threshold=0.5, iou=0.5))
+    backwards = METRICS[name](compare(results[::-1], CLASSES, threshold=0.5, iou=0.5))
+    left, right = numbers_in(forwards), numbers_in(backwards)
+    if name == "by_video":
+        left, right = sorted(left), sorted(right)
+    assert left == pytest.approx(right)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_truth_as_answer_is_perfect(seed: int) -> None:
+    results = [
+        FrameResult(
+            r.video,
+            r.frame,
+            r.time_s,
+            r.size_hw,
+            r.truth,
+            Detections(
+                r.truth.boxes,
+                np.ones(len(r.truth), np.float32),
+                r.truth.labels,
+                np.full(len(r.truth), -1),
+            ),
+        )
+        for r in random_results(seed, crowds=False)
+    ]
+    scores = score(results, CLASSES, threshold=0.5)
+    if scores.boxes:
+        assert (scores.map, scores.map50, scores.f1) == pytest.approx((1, 1, 1))
+        assert scores.as_json()["stability"]["flicker_per_minute"] in (0.0, None)
+    else:
+        assert (scores.map, scores.map50, scores.f1) == (None, None, None)
+
+
+def test_the_scores_have_the_names_of_the_contract() -> None:
+    values = Scores.as_json(score(stream("1"), CLASSES, threshold=0.5))
+    assert {
+        *("videos", "frames", "boxes", "threshold", "map", "map50", "map50_any_class"),
+        *("precision", "recall", "f1", "per_class", "by_size", "by_motion", "stability"),
+    } <= set(values)
+    assert {"ap", "ap50", "precision", "recall", "f1", "boxes"} <= set(values["per_class"]["bird"])
+    assert {
+        *("flicker_per_minute", "fragment_error", "centre_error", "scale_error", "delay_frames")
+    } <= set(values["stability"])
