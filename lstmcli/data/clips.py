@@ -1,0 +1,299 @@
+"""Batches of clips from prepared videos, every one a function of (seed, epoch, step) alone.
+
+Nothing depends on what was drawn before, so that workers may fetch ahead in any order, processes
+may share a batch, and a resumed run sees what an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from lstmcli.core.config import AugmentConfig, ClipConfig
+from lstmcli.core.errors import DataError
+from lstmcli.core.structures import FloatArray, IntArray
+from lstmcli.data.augment import View, draw_view
+from lstmcli.data.frame_store import FrameStore
+from lstmcli.data.manifest import Dataset, PreparedVideo
+
+VISIBLE_SHARE = 0.4
+"""A box of which the window shows less is neither wanted nor punished."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBatch:
+    """What one training step looks at.
+
+    Args:
+        frames: uint8 [B, T, 3, h, w], RGB.
+        earlier: the frames `motion_lag_s` before, the same shape; empty if not asked for.
+        starts: bool [B], True where the lane begins something new and its state must be reset.
+        boxes: float32 [B*T, M, 4] in pixels of the pictures.
+        labels: int64 [B*T, M].
+        valid: bool [B*T, M], False for padding.
+        ignore: bool [B*T, M].
+        looked_at: bool [B*T].
+    """
+
+    frames: Tensor
+    earlier: Tensor
+    starts: Tensor
+    boxes: Tensor
+    labels: Tensor
+    valid: Tensor
+    ignore: Tensor
+    looked_at: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """Where a lane's clip comes from: places in a video, and how they are looked at."""
+
+    video: int
+    places: IntArray
+    view: View
+    starts: bool
+
+
+def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
+    """Return for each prepared frame the place of the one nearest to `lag_s` before it, int64 [F].
+
+    Never the frame itself, but for the first, so that a slow rate still shows motion.
+    """
+    wanted = times - lag_s
+    after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
+    before = after - 1
+    if len(times) < 2:
+        return np.zeros(len(times), np.int64)
+    nearest = np.where(wanted - times[before] <= times[after] - wanted, before, after)
+    own = np.arange(len(times))
+    return np.minimum(nearest, np.maximum(own - 1, 0)).astype(np.int64)
+
+
+class ClipSource(TorchDataset[ClipBatch]):
+    """The batches of one epoch, by step.
+
+    Args:
+        dataset: prepared frames.
+        split: whose videos are drawn.
+        clips: how clips are drawn.
+        augment: how they are looked at.
+        batch: lanes of the global batch; the first `clips.streamed` of them carry their state.
+        steps: batches an epoch.
+        seed: of everything.
+        motion_lag_s: 0 if the network is not shown motion.
+        rank: which process this is.
+        world: how many processes share the batch; lane l belongs to process l % world.
+
+    Raises:
+        DataError: the split has no boxes.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        clips: ClipConfig,
+        augment: AugmentConfig,
+        *,
+        batch: int,
+        steps: int,
+        seed: int,
+        motion_lag_s: float = 0.0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.dataset, self.clips, self.augment = dataset, clips, augment
+        self.videos = dataset.split(split)
+        self.batch, self.steps, self.seed = batch, steps, seed
+        self.motion_lag_s = motion_lag_s
+        self.lanes = list(range(batch))[rank::world]
+        self.streamed_lanes = round(batch * clips.streamed) if clips.length > 1 else 0
+        self.epoch = 0
+        crop = clips.crop or dataset.crop
+        self.size_hw = (
+            dataset.canvas_hw
+            if clips.whole
+            else (min(crop, dataset.canvas_hw[0]), min(crop, dataset.canvas_hw[1]))
+        )
+        self._stores: dict[int, FrameStore] = {}
+        self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
+        self._index = _ClassIndex.of(self.videos, len(dataset.classes))
+        if not self._index.classes:
+            raise DataError(
+                f"{dataset.folder}: no boxes in split {split!r}", hint="annotate some objects first"
+            )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> ClipBatch:
+        """Return this process's part of the batch of a step, 0 <= step < steps."""
+        clips = [self._clip(lane, step) for lane in self.lanes]
+        frames, earlier, truths = [], [], []
+        for clip in clips:
+            shown = self._pictures(clip)
+            frames.append(shown[0])
+            earlier.append(shown[1])
+            truths += [self._truth(clip, int(place)) for place in clip.places]
+        boxes, labels, valid, ignore, looked_at = _padded(truths)
+        return ClipBatch(
+            frames=torch.stack(frames),
+            earlier=torch.stack(earlier),
+            starts=torch.tensor([clip.starts for clip in clips]),
+            boxes=boxes,
+            labels=labels,
+            valid=valid,
+            ignore=ignore,
+            looked_at=looked_at,
+        )
+
+    def _clip(self, lane: int, step: int) -> _Clip:
+        """Return what a lane plays at a step: the part of a run, drawn from its own generator."""
+        length = self.clips.length
+        together = self.clips.stream_clips if lane < self.streamed_lanes else 1
+        # lanes change their video at different steps, so that no step resets them all
+        run, part = divmod(step + lane * 7, together)
+        rng = np.random.default_rng((self.seed, self.epoch, lane, run))
+        while True:
+            video, focus_place, label = self._index.draw(rng, self.clips.balance)
+            low, high = self.clips.stride
+            stride = int(rng.integers(low, high + 1))
+            count = len(self.videos[video].frames)
+            fits = max(1, count // (length * stride))  # clips that the video holds
+            clips = min(fits, together)
+            span = min(count, clips * length * stride)
+            earliest = max(0, min(focus_place - span + 1, count - span))
+            latest = max(0, min(focus_place, count - span))
+            start = int(rng.integers(earliest, latest + 1))
+            backwards = bool(rng.random() < self.augment.reverse)
+            view = self._view(rng, video, focus_place, label)
+            if part < clips:
+                break
+            part -= clips
+        steps = np.arange(part * length, (part + 1) * length) * stride
+        places = start + _bounced(steps, count - start)
+        if backwards:
+            places = start + span - 1 - (places - start) % span
+        return _Clip(video, places, view, starts=part == 0 or step == 0)
+
+    def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> View:
+        focus: FloatArray | None = None
+        truth = self.videos[video].labels.at(int(self.videos[video].frames[place]))
+        if truth is not None and rng.random() >= self.clips.background:
+            rows = np.nonzero((truth.labels == label) & ~truth.ignore)[0]
+            if len(rows):
+                boxes = self.dataset.canvas_boxes(self.videos[video], truth.boxes)
+                focus = boxes[int(rng.choice(rows))]
+        return draw_view(
+            rng,
+            self.augment,
+            canvas_hw=self.dataset.canvas_hw,
+            size_hw=self.size_hw,
+            focus=focus,
+        )
+
+    def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
+        store = self._stores.get(clip.video)
+        if store is None:
+            store = self._stores[clip.video] = self.dataset.open(self.videos[clip.video])
+        before = self._earlier[clip.video][clip.places] if self.motion_lag_s else clip.places[:0]
+        needed = np.unique(np.concatenate((clip.places, before)))
+        canvases = [store.tensor(int(place)) for place in needed]
+        pictures = clip.view.pictures(canvases)
+        return (
+            pictures[torch.from_numpy(np.searchsorted(needed, clip.places))],
+            pictures[torch.from_numpy(np.searchsorted(needed, before))],
+        )
+
+    def _truth(
+        self, clip: _Clip, place: int
+    ) -> tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None:
+        video = self.videos[clip.video]
+        truth = video.labels.at(int(video.frames[place]))
+        if truth is None:
+            return None
+        boxes, share = clip.view.boxes(self.dataset.canvas_boxes(video, truth.boxes))
+        sides = boxes[:, 2:] - boxes[:, :2]
+        seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
+        hardly = truth.ignore | (share < VISIBLE_SHARE)
+        return boxes[seen], truth.labels[seen], hardly[seen]
+
+
+def _bounced(steps: IntArray, count: int) -> IntArray:
+    """Return places within 0..count-1: a video that is too short is played to and fro."""
+    if count == 1:
+        return np.zeros_like(steps)
+    period = 2 * (count - 1)
+    phase = steps % period
+    return np.where(phase < count, phase, period - phase)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassIndex:
+    """Which prepared frames show which class, for drawing classes and videos evenly."""
+
+    classes: tuple[int, ...]
+    videos: dict[int, tuple[int, ...]]
+    places: dict[tuple[int, int], IntArray]
+
+    @classmethod
+    def of(cls, videos: tuple[PreparedVideo, ...], classes: int) -> _ClassIndex:
+        places: dict[tuple[int, int], IntArray] = {}
+        for v, video in enumerate(videos):
+            labels = video.labels
+            for label in range(classes):
+                shown = labels.box_frames[(labels.labels == label) & ~labels.ignore]
+                found = np.nonzero(np.isin(video.frames, shown))[0]
+                if len(found):
+                    places[v, label] = found
+        by_class = {
+            label: tuple(v for v, other in places if other == label) for label in range(classes)
+        }
+        present = tuple(label for label, found in by_class.items() if found)
+        return cls(present, by_class, places)
+
+    def draw(self, rng: np.random.Generator, balance: bool) -> tuple[int, int, int]:
+        """Return (video, place, class): classes and videos evenly, or frames evenly."""
+        if balance:
+            label = int(rng.choice(self.classes))
+            video = int(rng.choice(self.videos[label]))
+        else:
+            keys = list(self.places)
+            sizes = np.array([len(self.places[key]) for key in keys], float)
+            video, label = keys[int(rng.choice(len(keys), p=sizes / sizes.sum()))]
+        return video, int(rng.choice(self.places[video, label])), label
+
+
+def _padded(
+    truths: list[tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    most = max([len(truth[0]) for truth in truths if truth is not None], default=0)
+    boxes = torch.zeros(len(truths), most, 4)
+    labels = torch.zeros(len(truths), most, dtype=torch.int64)
+    valid = torch.zeros(len(truths), most, dtype=torch.bool)
+    ignore = torch.zeros(len(truths), most, dtype=torch.bool)
+    looked_at = torch.tensor([truth is not None for truth in truths])
+    for row, truth in enumerate(truths):
+        if truth is None:
+            continue
+        n = len(truth[0])
+        boxes[row, :n] = torch.from_numpy(truth[0])
+        labels[row, :n] = torch.from_numpy(truth[1])
+        ignore[row, :n] = torch.from_numpy(truth[2])
+        valid[row, :n] = True
+    return boxes, labels, valid, ignore, looked_at
+
+
+def single_frames(clips: ClipConfig) -> ClipConfig:
+    """Return the same drawing rules for clips of one frame."""
+    return replace_config(clips, length=1, streamed=0.0)
+
+
+def replace_config(clips: ClipConfig, **changes: object) -> ClipConfig:
+    """Return the settings with some changed."""
+    return clips.model_copy(update=changes)

@@ -1,0 +1,218 @@
+"""Weights on disk, with everything that is needed to use them again.
+
+A checkpoint (`.pt`) holds plain dicts, lists, numbers, strings and tensors only and is loaded with
+`weights_only=True`: a hostile file cannot run code. A shipped model (`.safetensors`) holds half
+precision weights and the same facts as JSON in its header.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lstmcli.core.config import Config, config_from, preset_folder
+from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError, near_name
+from lstmcli.models.detector import Detector
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A network and how to use it.
+
+    Args:
+        path: where it was read.
+        model: in evaluation mode, on the CPU.
+        metrics: the numbers of the epoch that it is from, by name.
+        training: optimizer, schedule, carried state and so on of `last.pt`; empty elsewhere.
+    """
+
+    path: Path
+    model: Detector
+    metrics: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    @property
+    def config(self) -> Config:
+        """The settings that the network was trained with."""
+        return self.model.config
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.model.classes
+
+    @property
+    def canvas_hw(self) -> tuple[int, int]:
+        """(height, width) of the canvas in pixels."""
+        return self.model.canvas_hw
+
+
+def save_checkpoint(
+    path: Path,
+    model: Detector,
+    weights: Mapping[str, Tensor],
+    *,
+    metrics: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint, under its name only when it is complete.
+
+    Args:
+        path: ends in `.pt`.
+        model: whose configuration, classes and canvas are saved.
+        weights: what `model.state_dict()` returns, or an average of it.
+        metrics: plain numbers, strings and lists.
+        training: whatever a resumed run needs; tensors in plain containers.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    facts = _facts(model) | {"metrics": dict(metrics)}
+    values = facts | {"weights": dict(weights), "training": dict(training or {})}
+    temporary = path.with_name(path.name + ".part")
+    try:
+        torch.save(values, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: the checkpoint cannot be written ({error})",
+            hint="free some space or choose another --out",
+        ) from None
+
+
+def save_shipped(path: Path, model: Detector, *, metrics: Mapping[str, Any]) -> None:
+    """Write half precision weights as safetensors, for shipping."""
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    header = {"lstmcli": json.dumps(_facts(model) | {"metrics": dict(metrics)})}
+    temporary = path.with_name(path.name + ".part")
+    save_file(weights, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def _facts(model: Detector) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "config": model.config.model_dump(mode="json"),
+        "classes": list(model.classes),
+        "canvas_hw": list(model.canvas_hw),
+        "grid": model.grid,
+    }
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the models that ship with the package, by name."""
+    return {path.stem: path for path in sorted((preset_folder() / "models").glob("*.safetensors"))}
+
+
+def find_checkpoint(model: Path | str) -> Path:
+    """Return the file meant by a path, a run folder or the name of a shipped model.
+
+    Raises:
+        ModelError: there is no such file, run or model.
+    """
+    path = Path(model)
+    if path.is_dir():
+        for name in ("best.pt", "last.pt"):
+            if (path / name).is_file():
+                return path / name
+        raise ModelError(f"{path}: no best.pt in this folder", hint="give a run of `lstmcli train`")
+    if path.is_file():
+        return path
+    shipped = shipped_models()
+    if str(model) in shipped:
+        return shipped[str(model)]
+    raise ModelError(
+        f"{path}: there is no such checkpoint, run or shipped model",
+        hint=near_name(str(model), shipped) if shipped else "train one with `lstmcli train`",
+    )
+
+
+def load_checkpoint(model: Path | str) -> Checkpoint:
+    """Read a network.
+
+    Args:
+        model: a `.pt` or `.safetensors` file, a run folder, or the name of a shipped model.
+
+    Raises:
+        ModelError: it is missing, cut short, hostile, of another version, or its weights do not
+            fit its own configuration.
+    """
+    path = find_checkpoint(model)
+    values = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    if not isinstance(values, dict) or "format" not in values:
+        raise ModelError(f"{path}: not a checkpoint of lstmcli", hint="give a best.pt or last.pt")
+    if values["format"] != FORMAT:
+        raise ModelError(
+            f"{path}: format {values['format']!r}, this version reads {FORMAT}",
+            hint="train again, or install the version that wrote it",
+        )
+    try:
+        height, width = values["canvas_hw"]
+        config = config_from(_without_foreign_weights(values["config"]), str(path))
+        network = Detector(
+            config,
+            values["classes"],
+            canvas_hw=(int(height), int(width)),
+            grid=int(values["grid"]),
+        )
+        network.load_state_dict(values["weights"])
+    except ConfigError as error:
+        raise ModelError(
+            error.problem, hint="another version wrote it; train again or install that version"
+        ) from None
+    except LstmcliError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise ModelError(
+            f"{path}: the checkpoint is damaged ({type(error).__name__}: {first})",
+            hint="use another checkpoint of the run",
+        ) from None
+    network.eval()
+    return Checkpoint(path, network, values.get("metrics", {}), values.get("training", {}))
+
+
+def _without_foreign_weights(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration with an untrained backbone: its weights come from the checkpoint."""
+    return config | {"backbone": config["backbone"] | {"weights": "none"}}
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}", hint="check the path") from None
+    except Exception as error:  # torch raises whatever its unpickler met
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise ModelError(
+                f"{path}: holds more than weights; it was not loaded",
+                hint="only load checkpoints that lstmcli wrote",
+            ) from None
+        raise ModelError(
+            f"{path}: not a checkpoint, or cut short ({first})", hint="use another checkpoint"
+        ) from None
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return json.loads(header.get("lstmcli", "{}")) | {"weights": weights}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a model file ({error})", hint="use another file") from None

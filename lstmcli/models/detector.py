@@ -1,0 +1,197 @@
+"""The network: backbone -> neck -> temporal core -> head. It remembers nothing between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import ConfigError
+from lstmcli.models.backbones import build_backbone
+from lstmcli.models.head import build_head
+from lstmcli.models.temporal import State, build_temporal, reset_rows
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+MOTION_GAIN = 4.0
+"""A flying speck changes its pixels by some per cent; the gain brings that to the scale of RGB."""
+
+
+class Neck(nn.Module):
+    """Fuses maps of several strides into one of the grid's stride (a one-level pyramid, 1612.03144).
+
+    Args:
+        channels: channels of each map.
+        strides: their strides in pixels.
+        outputs: channels of the fused map.
+        stride: the grid's stride.
+        context: whether maps coarser than the grid take part.
+        dropout: share of the fused channels that are dropped in training.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        *,
+        outputs: int,
+        stride: int,
+        context: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.used = [i for i, s in enumerate(strides) if s <= stride or context]
+        finer = [i for i in self.used if strides[i] < stride]
+        self.used = [i for i in self.used if i not in finer[:-1]]  # one finer map is enough
+        self.pools = [max(1, stride // strides[i]) for i in self.used]
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(channels[i], outputs, pool, stride=pool, bias=False)
+            for i, pool in zip(self.used, self.pools, strict=True)
+        )
+        self.norm = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU())
+        self.mix = nn.Sequential(
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Dropout2d(dropout),
+        )
+
+    def forward(self, maps: Sequence[Tensor], size_hw: tuple[int, int]) -> Tensor:
+        """Return the fused map [N, outputs, h, w] of the given size."""
+        fused: Tensor | None = None
+        for i, lateral in zip(self.used, self.lateral, strict=True):
+            part = lateral(maps[i])
+            if part.shape[-2:] != size_hw:
+                part = F.interpolate(part, size=size_hw, mode="nearest")
+            fused = part if fused is None else fused + part
+        result: Tensor = self.mix(self.norm(fused))
+        return result
+
+
+class Detector(nn.Module):
+    """A frame detector with a memory.
+
+    Args:
+        config: the settings of a run.
+        classes: names of the classes.
+        canvas_hw: (height, width) of the canvas in pixels, multiples of the grid.
+        grid: pixels a cell is wide and high; the stride of the fused map.
+    """
+
+    def __init__(
+        self, config: Config, classes: Sequence[str], *, canvas_hw: tuple[int, int], grid: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = tuple(classes)
+        self.canvas_hw = canvas_hw
+        self.grid = grid
+        self.shows_motion = config.input.motion_lag_s > 0
+        self.backbone = build_backbone(config.backbone, in_channels=6 if self.shows_motion else 3)
+        if min(self.backbone.strides) > grid and not config.neck.context:
+            raise ConfigError(
+                f"a grid of {grid} pixels, a backbone whose finest map has stride "
+                f"{min(self.backbone.strides)}",
+                hint="prepare with a larger --grid or set neck.context=true",
+            )
+        channels = config.neck.channels
+        self.neck = Neck(
+            self.backbone.channels,
+            self.backbone.strides,
+            outputs=channels,
+            stride=grid,
+            context=config.neck.context,
+            dropout=config.neck.dropout,
+        )
+        temporal = config.temporal
+        self.temporal = build_temporal(temporal.name, channels, kernel_size=temporal.kernel_size)
+        self.skip = "none" if temporal.name == "none" else temporal.skip
+        self.memory_dropout = nn.Dropout2d(temporal.dropout)
+        if self.skip == "concat":
+            # Starts as the frame detector: the identity past the memory, nothing from it.
+            self.join = nn.Conv2d(2 * channels, channels, 1)
+            with torch.no_grad():
+                self.join.weight.zero_()
+                self.join.bias.zero_()
+                self.join.weight[:, :channels, 0, 0] = torch.eye(channels)
+        self.head = build_head(config.head, channels, len(self.classes), grid)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether frames before the present one can change an answer."""
+        return self.config.temporal.name != "none"
+
+    def normalise(self, frames: Tensor, earlier: Tensor | None) -> Tensor:
+        """Return the network's input [N, 3 or 6, H, W] for uint8 frames [N, 3, H, W].
+
+        Args:
+            frames: RGB, 0..255.
+            earlier: the frames `input.motion_lag_s` before, where the configuration asks for them;
+                None: as if nothing moved.
+        """
+        images = (frames.float() - self.mean) / self.std
+        if self.shows_motion:
+            if earlier is None:
+                motion = torch.zeros_like(images)
+            else:
+                motion = (frames.float() - earlier.float()) * (MOTION_GAIN / 255)
+            images = torch.cat((images, motion), dim=1)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def features(self, frames: Tensor, earlier: Tensor | None = None) -> Tensor:
+        """Return what the network sees in single frames, [N, C, h, w] for uint8 [N, 3, H, W]."""
+        size_hw = (-(-frames.shape[-2] // self.grid), -(-frames.shape[-1] // self.grid))
+        fused: Tensor = self.neck(self.backbone(self.normalise(frames, earlier)), size_hw)
+        return fused
+
+    def remember(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return features [B, T, C, h, w] joined with what was remembered, and the new state."""
+        memory, state = self.temporal(features, state)
+        if self.skip == "none":
+            return memory, state
+        memory = self.memory_dropout(memory.flatten(0, 1)).view_as(memory)
+        if self.skip == "add":
+            return features + memory, state
+        joined = self.join(torch.cat((features, memory), dim=2).flatten(0, 1))
+        return joined.view(*features.shape), state
+
+    def forward(
+        self,
+        frames: Tensor,
+        earlier: Tensor | None = None,
+        state: State | None = None,
+        *,
+        starts: Tensor | None = None,
+        memory: bool = True,
+    ) -> tuple[Tensor, State]:
+        """Return the head's raw answers and the state after the last frame.
+
+        Args:
+            frames: uint8 [B, T, 3, H, W], RGB.
+            earlier: uint8 [B, T, 3, H, W], the frames `input.motion_lag_s` before; see `normalise`.
+            state: what the previous call returned, or None where every row's video begins.
+            starts: bool [B], rows that begin a video although a state is given; None: no row.
+            memory: False leaves the core out, for training and judging the frame detector alone.
+
+        Returns:
+            raw [B, T, outputs, h, w] and the state.
+        """
+        batch, time = frames.shape[:2]
+        before = None if earlier is None else earlier.flatten(0, 1)
+        features = self.features(frames.flatten(0, 1), before)
+        if memory:
+            clips = features.unflatten(0, (batch, time))
+            if state is not None and starts is not None:
+                state = reset_rows(state, starts, self.temporal.initial_state(clips))
+            joined, state = self.remember(clips, state)
+            features = joined.flatten(0, 1)
+        else:
+            state = ()
+        raw: Tensor = self.head(features)
+        return raw.unflatten(0, (batch, time)), state

@@ -1,0 +1,193 @@
+"""From the map to classes and boxes: one answer a grid cell, and the few that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from lstmcli.core.config import HeadConfig
+from lstmcli.core.errors import choose
+
+BOX_RANGE = 8.0
+"""Largest exponent of a side in strides; keeps an untrained box finite."""
+
+
+class Head(Protocol):
+    """What every head offers; `raw` is [N, outputs, h, w], one column of numbers a cell."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return raw [N, outputs, h, w] for features [N, C, h, w]."""
+
+    def boxes(self, raw: Tensor) -> Tensor:
+        """Return the boxes of all cells, [N, h*w, 4] in pixels of the canvas."""
+
+    def scores(self, raw: Tensor) -> Tensor:
+        """Return the scores of all cells, [N, h*w, classes] in 0..1."""
+
+
+def cell_centres(raw: Tensor, stride: int) -> Tensor:
+    """Return the centres (x, y) of the grid cells in pixels of the canvas, [h*w, 2]."""
+    height, width = raw.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=raw.device, dtype=torch.float32),
+        torch.arange(width, device=raw.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return (torch.stack((x.flatten(), y.flatten()), dim=1) + 0.5) * stride
+
+
+def distances_to_boxes(distances: Tensor, raw: Tensor, stride: int) -> Tensor:
+    """Turn raw distances to the four sides [N, 4, h, w] into boxes [N, h*w, 4] (FCOS, 1904.01355).
+
+    A distance is exp(raw) strides, so that it is positive and a step means the same at any size.
+    """
+    centres = cell_centres(raw, stride)
+    sides = distances.flatten(2).transpose(1, 2).float().clamp(-BOX_RANGE, BOX_RANGE).exp() * stride
+    return torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), dim=-1)
+
+
+class _Tower(nn.Sequential):
+    def __init__(self, channels: int, depth: int) -> None:
+        layers: list[nn.Module] = []
+        for _ in range(depth):
+            layers += [
+                nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            ]
+        super().__init__(*layers)
+
+
+class AnchorFreeHead(nn.Module):
+    """An objectness, a class distribution and a box for every cell, from two towers.
+
+    Decoupled as in YOLOX (2107.08430). "Is something here" and "what is it" are asked apart: an
+    objectness (sigmoid, quality-aware) times a distribution over the classes (softmax, learned
+    where there is an object), so that background cannot drown a rare class.
+
+    Args:
+        channels: channels of the features.
+        classes: number of classes.
+        stride: pixels of the canvas a cell is wide and high.
+        depth: 3x3 layers in each tower.
+    """
+
+    def __init__(self, channels: int, classes: int, *, stride: int, depth: int = 1) -> None:
+        super().__init__()
+        self.stride, self.classes = stride, classes
+        self.box_tower = _Tower(channels, depth)
+        self.class_tower = _Tower(channels, depth)
+        self.place = nn.Conv2d(channels, 5, 1)
+        self.kind = nn.Conv2d(channels, classes, 1)
+        nn.init.normal_(self.place.weight, std=0.01)
+        nn.init.normal_(self.kind.weight, std=0.01)
+        nn.init.constant_(self.place.bias, 0.5)
+        nn.init.constant_(self.kind.bias, 0.0)
+        with torch.no_grad():
+            self.place.bias[0] = -4.6  # a prior of 1 % objects (RetinaNet, 1708.02002)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return raw [N, 5 + classes, h, w]: objectness, four distances, class logits."""
+        place = self.place(self.box_tower(features))
+        return torch.cat((place, self.kind(self.class_tower(features))), dim=1)
+
+    def boxes(self, raw: Tensor) -> Tensor:
+        """Return the boxes of all cells, [N, h*w, 4] in pixels of the canvas."""
+        return distances_to_boxes(raw[:, 1:5], raw, self.stride)
+
+    def scores(self, raw: Tensor) -> Tensor:
+        """Return objectness times class probability, [N, h*w, classes]."""
+        cells = raw.flatten(2).transpose(1, 2).float()
+        return cells[..., :1].sigmoid() * cells[..., 5:].softmax(dim=-1)
+
+
+class ClassicHead(nn.Module):
+    """The textbook recipe: every cell is one of the classes or background, and has a box.
+
+    Args:
+        channels: channels of the features.
+        classes: number of classes without the background.
+        stride: pixels of the canvas a cell is wide and high.
+        depth: 3x3 layers before the answers.
+    """
+
+    def __init__(self, channels: int, classes: int, *, stride: int, depth: int = 1) -> None:
+        super().__init__()
+        self.stride, self.classes = stride, classes
+        self.tower = _Tower(channels, depth)
+        self.answers = nn.Conv2d(channels, 5 + classes, 1)
+        nn.init.normal_(self.answers.weight, std=0.01)
+        nn.init.zeros_(self.answers.bias)
+        with torch.no_grad():
+            self.answers.bias[0] = 4.0  # background is the rule
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return raw [N, 5 + classes, h, w]: background logit, four distances, class logits."""
+        raw: Tensor = self.answers(self.tower(features))
+        return raw
+
+    def boxes(self, raw: Tensor) -> Tensor:
+        """Return the boxes of all cells, [N, h*w, 4] in pixels of the canvas."""
+        return distances_to_boxes(raw[:, 1:5], raw, self.stride)
+
+    def cell_logits(self, raw: Tensor) -> Tensor:
+        """Return logits of background and classes, [N, h*w, 1 + classes]."""
+        cells = raw.flatten(2).transpose(1, 2).float()
+        return torch.cat((cells[..., :1], cells[..., 5:]), dim=-1)
+
+    def scores(self, raw: Tensor) -> Tensor:
+        """Return the class probabilities, background left out, [N, h*w, classes]."""
+        return self.cell_logits(raw).softmax(dim=-1)[..., 1:]
+
+
+HEADS: Mapping[str, Callable[..., nn.Module]] = {
+    "anchor_free": AnchorFreeHead,
+    "classic": ClassicHead,
+}
+
+
+def build_head(config: HeadConfig, channels: int, classes: int, stride: int) -> nn.Module:
+    """Make the head that a HeadConfig names; ConfigError with a near name if there is none."""
+    return choose(HEADS, config.name, "head")(channels, classes, stride=stride, depth=config.depth)
+
+
+def keep_best(
+    boxes: Tensor,
+    scores: Tensor,
+    *,
+    threshold: float,
+    iou: float,
+    limit: int,
+    multi_label: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keep the answers above the threshold that no better one of their class overlaps.
+
+    Args:
+        boxes: [M, 4]; scores: [M, classes], of all cells of one frame.
+        threshold: smallest score that is kept, 0..1.
+        iou: a box that overlaps a better one by more is dropped.
+        limit: how many are kept at the most.
+        multi_label: a cell may answer with several classes (for average precision); otherwise
+            only with its best, and classes suppress each other.
+
+    Returns:
+        boxes [K, 4], scores [K], labels [K], best first.
+    """
+    if multi_label:
+        rows, labels = (scores > threshold).nonzero(as_tuple=True)
+        values = scores[rows, labels]
+    else:
+        values, labels = scores.max(dim=1)
+        rows = (values > threshold).nonzero(as_tuple=True)[0]
+        values, labels = values[rows], labels[rows]
+    if len(values) > 10 * limit:
+        values, best = values.topk(10 * limit)
+        rows, labels = rows[best], labels[best]
+    kept = batched_nms(
+        boxes[rows], values, labels if multi_label else torch.zeros_like(labels), iou
+    )[:limit]
+    return boxes[rows[kept]], values[kept], labels[kept]

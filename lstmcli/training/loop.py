@@ -1,0 +1,225 @@
+"""The loop: clips in, weights changed, the state carried, detached and reset.
+
+Truncated backpropagation through time: the state goes on from clip to clip of a lane but gradients
+stop at a clip's edge (as RVT, 2212.05598, trains its recurrent detector).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import TrainingError
+from lstmcli.models.detector import Detector
+from lstmcli.models.loss import Targets, count_positives, detection_loss
+from lstmcli.models.temporal import State
+from lstmcli.training.optim import rate_factor, set_rates
+
+
+class Batch(Protocol):
+    """What a step looks at; see `lstmcli.data.clips.ClipBatch` for shapes."""
+
+    frames: Tensor
+    earlier: Tensor
+    starts: Tensor
+    boxes: Tensor
+    labels: Tensor
+    valid: Tensor
+    ignore: Tensor
+    looked_at: Tensor
+
+
+class Clock:
+    """How much of the training is over, by steps or by the time budget, whichever is further.
+
+    Args:
+        total_steps: steps of the whole training, None where only the budget ends it.
+        budget_s: seconds for training, None where only the steps end it.
+        spent_s: seconds that earlier parts of a resumed run took.
+    """
+
+    def __init__(
+        self, *, total_steps: int | None, budget_s: float | None, spent_s: float = 0.0
+    ) -> None:
+        assert total_steps or budget_s
+        self.total_steps, self.budget_s = total_steps, budget_s
+        self._began = time.monotonic() - spent_s
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the training began, without pauses between interruption and resumption."""
+        return time.monotonic() - self._began
+
+    def done(self, steps: int) -> float:
+        """Return the finished share of the training, 0..1, after that many steps."""
+        by_steps = steps / self.total_steps if self.total_steps else 0.0
+        by_time = self.spent_s / self.budget_s if self.budget_s else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+
+@dataclass(slots=True)
+class EpochProgress:
+    """Sums over the steps of an epoch so far; a resumed epoch goes on with them."""
+
+    steps: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of every part of the loss."""
+        return {name: value / max(1, self.steps) for name, value in self.losses.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One finished step.
+
+    Args:
+        progress: of the epoch, including this step.
+        state: the carried state after the step, detached.
+        rate_factor: what the learning rates were multiplied by.
+    """
+
+    progress: EpochProgress
+    state: State | None
+    rate_factor: float
+
+
+def targets_of(batch: Batch, device: torch.device) -> Targets:
+    """Return the truth of a batch on a device."""
+    return Targets(
+        batch.boxes, batch.labels, batch.valid, batch.ignore, batch.looked_at
+    ).to(device)
+
+
+def detached(state: State) -> State:
+    """Return the same state without its history."""
+    return tuple(part.detach() for part in state)
+
+
+def train_steps(
+    fabric: Fabric,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[Batch],
+    *,
+    config: Config,
+    epoch: int,
+    clock: Clock,
+    steps_before: int,
+    memory: bool,
+    progress: EpochProgress,
+    state: State | None = None,
+    class_weights: Tensor | None = None,
+) -> Iterator[StepDone]:
+    """Take one optimisation step for every batch; yield after each.
+
+    Args:
+        fabric: places tensors, sets the precision, averages gradients between processes.
+        model: the detector as `fabric.setup` returned it.
+        optimizer: likewise.
+        batches: this process's part of every batch, in order.
+        config: the settings.
+        epoch: for messages.
+        clock: gives the schedule its position.
+        steps_before: steps that were taken before this epoch.
+        memory: False trains the frame detector alone.
+        progress: sums so far; changed in place.
+        state: carried from before, None at the beginning of an epoch.
+        class_weights: [classes], mean 1, or None.
+
+    Raises:
+        TrainingError: the loss is not a number any more.
+    """
+    network: Detector = model.module if hasattr(model, "module") else model
+    frozen_features = memory and config.train.memory_stage_backbone_lr == 0 and network.has_memory
+    _set_mode(model, network, frozen_features=frozen_features)
+    frames_factor = config.train.memory_stage_backbone_lr if memory and network.has_memory else 1.0
+    asked = time.monotonic()
+    for batch in batches:
+        waited = time.monotonic() - asked
+        factor = rate_factor(config.train, clock.done(steps_before + progress.steps))
+        set_rates(optimizer, factor, frames_factor=frames_factor)
+        frames = batch.frames.to(fabric.device, non_blocking=True)
+        earlier = batch.earlier.to(fabric.device, non_blocking=True)
+        raw, state = model(
+            frames,
+            earlier if earlier.numel() else None,
+            state if memory else None,
+            starts=batch.starts.to(fabric.device),
+            memory=memory,
+        )
+        state = detached(state) if memory else None
+        raw = raw.flatten(0, 1)
+        targets = targets_of(batch, fabric.device)
+        parts = detection_loss(
+            network.head,
+            raw,
+            targets,
+            config.loss,
+            class_weights=class_weights,
+            normaliser=_shared_count(fabric, network, raw, targets, config),
+        )
+        total = torch.stack(list(parts.values())).sum()
+        if not math.isfinite(float(total.detach())):
+            raise TrainingError(
+                f"the loss became {float(total.detach())} in epoch {epoch}, "
+                f"step {progress.steps + 1}",
+                hint="lower train.lr, lengthen train.warmup or lower train.clip_gradient",
+            )
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(total)
+        fabric.clip_gradients(
+            model, optimizer, max_norm=config.train.clip_gradient, error_if_nonfinite=False
+        )
+        optimizer.step()
+        now = time.monotonic()
+        progress.steps += 1
+        progress.frames += frames.shape[0] * frames.shape[1] * fabric.world_size
+        progress.seconds += now - asked
+        progress.waited_s += waited
+        _add_losses(progress.losses, parts, total)
+        asked = now
+        yield StepDone(progress, state, factor)
+
+
+def _set_mode(model: Any, network: Detector, *, frozen_features: bool) -> None:
+    model.train()
+    for part in (network.backbone, network.neck):
+        part.train(not frozen_features)
+        own = network.config.backbone.freeze and part is network.backbone
+        part.requires_grad_(not (frozen_features or own))
+
+
+def _shared_count(
+    fabric: Fabric, network: Detector, raw: Tensor, targets: Targets, config: Config
+) -> Tensor | None:
+    """Return the mean count of positive cells of all processes, so that 2 x 4 clips equal 1 x 8."""
+    if fabric.world_size == 1:
+        return None
+    own = count_positives(network.head, raw, targets, radius=config.loss.positive_radius)
+    shared = fabric.all_reduce(own, reduce_op="mean")
+    assert isinstance(shared, Tensor)
+    return shared
+
+
+def _add_losses(sums: dict[str, float], parts: Mapping[str, Tensor], total: Tensor) -> None:
+    for name, value in {"loss": total, **parts}.items():
+        sums[name] = sums.get(name, 0.0) + float(value.detach())
+
+
+def balanced_weights(counts: Sequence[int], power: float) -> Tensor:
+    """Return a weight for each class, frequency to the power of -`power`, with mean 1, [classes]."""
+    frequency = torch.tensor(counts, dtype=torch.float32).clamp_min(1)
+    weights = frequency.pow(-power)
+    return weights / weights.mean()
