@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process: 0 done, 1 failed, 2 misused, 130 interrupted."""
     console = Console()
     try:
-        app(None if arguments is None else list(arguments), prog_name="lstmcli", obj=console)
+        app(
+            None if arguments is None else list(arguments),
+            prog_name="lstmcli",
+            obj=console,
+            terminal_width=min(100, shutil.get_terminal_size().columns),
+        )
     except LstmcliError as error:
         console.traceback(traceback.format_exc())
         console.error(error.problem, error.hint)
