@@ -1,0 +1,1 @@
+"""From labels and media to prepared clips: formats in, formats out, review, training data."""

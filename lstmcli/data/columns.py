@@ -1,0 +1,275 @@
+"""What readers share: notes for the person, limits, names, and the columns of a video."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
+
+MOST_FRAMES = 10_000_000
+"""Frames of a video beyond which a number in a file is taken for a mistake (four days at 30 Hz)."""
+MOST_BOXES = 20_000_000
+"""Boxes of a label set beyond which it is refused instead of filling the memory."""
+
+_VIDEO = "mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|3gp|ogv|gif|y4m|vob|mxf|asf|h264|264|hevc"
+_IMAGE = "jpg|jpeg|jpe|png|bmp|webp|tif|tiff|ppm|pgm|jp2"
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEO.split("|"))
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGE.split("|"))
+
+Box = tuple[float, float, float, float]
+Numbers = npt.NDArray[np.float64]
+
+
+def as_path(written: str) -> PurePosixPath:
+    """Return a path as a file writes it, of any system, with forward slashes."""
+    return PurePosixPath(unicodedata.normalize("NFC", written.strip().replace("\\", "/")))
+
+
+def is_video(written: str) -> bool:
+    """Return whether a path ends like a video's."""
+    return as_path(written.split("?")[0]).suffix.lower() in VIDEO_SUFFIXES
+
+
+def safe_name(written: str) -> str:
+    """Return a name that can become a file: relative, no `..`, no drive, no control characters."""
+    text = "".join(c for c in written if unicodedata.category(c)[0] != "C")
+    text = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://|^[A-Za-z]:(?=[\\/])", "", text)
+    parts = [part.strip() for part in as_path(text).parts]
+    return "/".join(part for part in parts if part not in {"", ".", "..", "/"}) or "video"
+
+
+def stem_of(written: str) -> str:
+    """Return the relative path without suffix as a name."""
+    path = as_path(written)
+    suffix = path.suffix.lower()
+    known = suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES
+    return safe_name(str(path.with_suffix("")) if known and path.stem else str(path))
+
+
+class Notes:
+    """Collects what a person should know of the data; equal texts become one with a count."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._count: dict[str, int] = {}
+
+    def add(self, text: str, where: str = "", count: int = 1) -> None:
+        """Note a case; `where` of the first case is kept."""
+        if count > 0:
+            self._first.setdefault(text, where)
+            self._count[text] = self._count.get(text, 0) + count
+
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """Return what was noted, in the order of the first cases."""
+        return tuple(DataWarning(t, where, self._count[t]) for t, where in self._first.items())
+
+
+class VideoColumns:
+    """The boxes of one video on their way into a VideoLabels.
+
+    Args:
+        name: see VideoLabels; made safe and unique by the set.
+        place: the file that tells of it, for errors.
+    """
+
+    def __init__(self, name: str, place: str) -> None:
+        self.name = name
+        self.place = place
+        self.media: str | None = ""
+        self.size_hw: tuple[int, int] | None = None
+        self.rate: float | None = None
+        self.frame_count: int | None = None
+        self.all_looked_at = False
+        self._images: dict[int, str] = {}
+        self._looked: list[int] = []
+        self._frames: list[int] = []
+        self._boxes: list[Box] = []
+        self._labels: list[int] = []
+        self._tracks: list[int] = []
+        self._ignore: list[bool] = []
+        self._track_ids: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def check_frame(self, frame: int, where: str = "") -> int:
+        """Return the frame index; DataError where it cannot be one."""
+        if not 0 <= frame < MOST_FRAMES:
+            raise DataError(
+                f"{where or self.place}: frame {frame} of {self.name!r}",
+                hint=f"frames count from 0 and stay below {MOST_FRAMES}",
+            )
+        return frame
+
+    def set_size(self, width: float, height: float, where: str = "") -> None:
+        """Keep the size in pixels; a size of 0 means that the file does not tell it."""
+        if width == 0 or height == 0:
+            return
+        if not (0 < width <= 1_000_000 and 0 < height <= 1_000_000):
+            raise DataError(
+                f"{where or self.place}: a picture of {width:g}x{height:g} pixels",
+                hint="width and height must be positive",
+            )
+        self.size_hw = (round(height), round(width))
+
+    def look(self, frames: Iterable[int]) -> None:
+        """Note that there is truth for these frames."""
+        self._looked.extend(frames)
+
+    def look_until(self, count: int, where: str = "") -> None:
+        """Note that there is truth for the first `count` frames."""
+        if count > 0:
+            self.check_frame(count - 1, where)
+            self._looked.extend(range(count))
+
+    def image(self, frame: int, path: str, where: str = "") -> None:
+        """Give a frame its image; the video is then no file but these images."""
+        self._images[self.check_frame(frame, where)] = path
+        self.media = None
+
+    def track(self, key: str | int) -> int:
+        """Return the number of a track: its own where it is a number, a counted one otherwise."""
+        if isinstance(key, int):
+            return max(key, -1)
+        if re.fullmatch(r"\d{1,15}", key):
+            return int(key)
+        return self._track_ids.setdefault(key, len(self._track_ids) + 1)
+
+    def add(
+        self, frame: int, box: Sequence[float], label: int, *, track: int = -1, ignore: bool = False
+    ) -> None:
+        """Add a box (x1, y1, x2, y2) in pixels."""
+        self._frames.append(frame)
+        self._boxes.append((box[0], box[1], box[2], box[3]))
+        self._labels.append(label)
+        self._tracks.append(track)
+        self._ignore.append(ignore)
+
+    def build(self, name: str, notes: Notes) -> VideoLabels:
+        """Return the video with boxes in order, sides sorted, and boxes without area left out."""
+        frames = np.array(self._frames, np.int64)
+        boxes = np.array(self._boxes, np.float64).reshape(-1, 4)
+        if len(frames) and (frames.min() < 0 or frames.max() >= MOST_FRAMES):
+            bad = int(frames[(frames < 0) | (frames >= MOST_FRAMES)][0])
+            self.check_frame(bad)
+        boxes, keep = checked_boxes(boxes, frames, f"{self.place}, {self.name!r}", notes)
+        looked = np.unique(np.array(self._looked, np.int64))
+        looked = np.union1d(looked, frames) if len(frames) else looked
+        keep = keep[np.argsort(frames[keep], kind="stable")]
+        count = max(self._images, default=-1) + 1
+        return VideoLabels(
+            name=name,
+            media=None if self._images else self.media,
+            looked_at=looked,
+            box_frames=frames[keep],
+            boxes=boxes[keep].astype(np.float32),
+            labels=np.array(self._labels, np.int64)[keep],
+            tracks=np.array(self._tracks, np.int64)[keep],
+            ignore=np.array(self._ignore, np.bool_)[keep],
+            images=tuple(self._images.get(n, "") for n in range(count)),
+            size_hw=self.size_hw,
+            rate=self.rate,
+            frame_count=self.frame_count if self.frame_count is not None else count or None,
+        )
+
+
+def checked_boxes(
+    boxes: Numbers, frames: IntArray, place: str, notes: Notes
+) -> tuple[Numbers, IntArray]:
+    """Return the boxes with sorted sides, and the rows to keep; what is left out is noted.
+
+    Raises:
+        DataError: a box is not made of finite numbers.
+    """
+    finite = np.isfinite(boxes).all(axis=1) & (np.abs(boxes) < 1e7).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise DataError(
+            f"{place}, frame {frames[row]}: a box {[float(v) for v in boxes[row]]}",
+            hint="boxes are finite numbers of pixels",
+        )
+    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    if inverted.any():
+        first = f"{place}, frame {frames[int(np.argmax(inverted))]}"
+        notes.add("a box with its corners in the wrong order; put right", first, inverted.sum())
+        low, high = (np.minimum, np.maximum)
+        boxes = np.concatenate(
+            (low(boxes[:, :2], boxes[:, 2:]), high(boxes[:, :2], boxes[:, 2:])), axis=1
+        )
+    flat = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+    if flat.any():
+        first = f"{place}, frame {frames[int(np.argmax(flat))]}"
+        notes.add("a box without area; left out", first, int(flat.sum()))
+    return boxes, np.flatnonzero(~flat)
+
+
+class SetColumns:
+    """A label set in the making: classes in the order of their first mention, videos by key."""
+
+    def __init__(self, notes: Notes, place: Path | str, classes: Iterable[str] = ()) -> None:
+        self.notes = notes
+        self.place = str(place)
+        self._classes: dict[str, int] = {}
+        self._videos: dict[str, VideoColumns] = {}
+        for name in classes:
+            self.label(name)
+
+    def label(self, name: str) -> int:
+        """Return the index of a class; a name that is not there yet joins."""
+        return self._classes.setdefault(name.strip() or "object", len(self._classes))
+
+    def video(self, key: str, name: str = "", place: str = "") -> VideoColumns:
+        """Return the video of a key, made when it is first asked for."""
+        found = self._videos.get(key)
+        if found is None:
+            found = self._videos[key] = VideoColumns(name or key, place or self.place)
+        return found
+
+    def still(self, key: str, image: str, place: str = "") -> VideoColumns:
+        """Return the one-frame video of an image, looked at."""
+        video = self.video(key, stem_of(image), place)
+        video.image(0, image)
+        video.look((0,))
+        return video
+
+    def build(self) -> LabelSet:
+        """Return the set.
+
+        Raises:
+            DataError: too many boxes, or one that is not made of numbers.
+        """
+        if sum(len(video) for video in self._videos.values()) > MOST_BOXES:
+            raise DataError(
+                f"{self.place}: more than {MOST_BOXES} boxes", hint="split the file into several"
+            )
+        names = unique_names([safe_name(video.name) for video in self._videos.values()])
+        videos = tuple(
+            video.build(name, self.notes)
+            for name, video in zip(names, self._videos.values(), strict=True)
+        )
+        classes = tuple(self._classes)
+        if not classes and any(len(video.labels) for video in videos):
+            classes = ("object",)
+        return LabelSet(classes, videos, self.notes.warnings())
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return the names, repeated ones with ~2, ~3 ... behind them."""
+    taken = set(names)
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        unique, n = name, 1
+        while unique in seen or (n > 1 and unique in taken):
+            n += 1
+            unique = f"{name}~{n}"
+        seen.add(unique)
+        result.append(unique)
+    return result

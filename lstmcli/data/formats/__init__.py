@@ -1,0 +1,147 @@
+"""Readers of labels: the contract, the table, and the search for label files below a folder.
+
+A reader is a module with three functions, see `Reader`. A new format is a file here and a row in
+`READERS`; the order of the table is the order in which a file is offered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lstmcli.core.errors import DataError, choose
+from lstmcli.core.structures import LabelSet
+from lstmcli.data.formats import coco, mot
+from lstmcli.data.formats.head import Head
+from lstmcli.data.formats.joining import join
+from lstmcli.data.media import MediaFinder, Reading
+
+
+class Reader(Protocol):
+    """What a module must offer to read a format."""
+
+    def recognises(self, head: Head) -> bool:
+        """Return whether the content of a file is of this format."""
+
+    def source_of(self, path: Path) -> Path:
+        """Return what to read when a file was recognised: itself or the folder of its kind."""
+
+    def read(self, source: Path, reading: Reading) -> LabelSet:
+        """Return what a file or a folder of such files says, paths as written.
+
+        Raises:
+            DataError: something that the format does not allow, with file and line.
+        """
+
+
+READERS: Mapping[str, Reader] = {
+    "coco": coco,
+    "mot": mot,
+}
+
+_SUFFIXES = frozenset(
+    {".json", ".jsonl", ".ndjson", ".xml", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".data"}
+)
+_OURS = frozenset({"dataset.json", "config.yaml", "metrics.csv"})
+
+
+def read_labels(
+    path: Path,
+    *,
+    format: str | None = None,
+    media: Path | None = None,
+    size_hw: tuple[int, int] | None = None,
+) -> LabelSet:
+    """Return the labels of a file, or of everything that is found below a folder.
+
+    Args:
+        path: a label file or a folder.
+        format: a key of READERS; None recognises it from the content.
+        media: where the videos or images lie, when neither the labels nor their place say so.
+        size_hw: (height, width) of media that are not there, for labels that tell fractions.
+
+    Raises:
+        DataError: nothing is recognised, or a file breaks the rules of its format.
+        ConfigError: there is no such format.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder", hint="check the path")
+    reader = None if format is None else choose(READERS, format, "label format")
+    if path.is_file():
+        found = [(path, reader or _recognised(path))]
+    elif reader is not None and _reads_folder(reader, path):
+        found = [(path, reader)]
+    else:
+        found = [(s, r) for s, r in _sources(path) if reader is None or r is reader]
+    if not found:
+        raise DataError(
+            f"{path}: no labels of a known format below it",
+            hint=f"--format names one of: {', '.join(sorted(READERS))}",
+        )
+    sets = []
+    for source, its_reader in found:
+        reading = Reading(MediaFinder(source, media), size_hw)
+        sets.append((source, its_reader.read(source, reading)))
+    return join(sets)
+
+
+def find_annotations(folder: Path) -> list[Path]:
+    """Return the label files, and folders of label files, below a folder."""
+    sources = [source for source, _ in _sources(folder)]
+    return [s for s in sources if not any(o in s.parents for o in sources)]
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format of a file.
+
+    Raises:
+        DataError: it is of none.
+    """
+    reader = _recognised(path)
+    return next(name for name, row in READERS.items() if row is reader)
+
+
+def _recognised(path: Path) -> Reader:
+    head = Head.of(path)
+    for reader in READERS.values():
+        if reader.recognises(head):
+            return reader
+    raise DataError(
+        f"{path}: no label format that is known",
+        hint=f"--format names one of: {', '.join(sorted(READERS))}",
+    )
+
+
+def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
+    """Yield what can be read below a folder, each once, in the order of the paths.
+
+    In a folder of many files of a kind only the first one is looked into.
+    """
+    seen: set[tuple[Path, int]] = set()
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if "dataset.json" in files and Path(root) != folder:
+            folders.clear()
+            continue
+        gathered: set[str] = set()
+        for name in sorted(files):
+            path = Path(root, name)
+            suffix = path.suffix.lower()
+            if suffix not in _SUFFIXES or suffix in gathered or name in _OURS or name[0] == ".":
+                continue
+            head = Head.of(path)
+            reader = next((r for r in READERS.values() if r.recognises(head)), None)
+            if reader is None:
+                continue
+            source = reader.source_of(path)
+            if source == path.parent:
+                gathered.add(suffix)
+            if (source, id(reader)) not in seen:
+                seen.add((source, id(reader)))
+                yield source, reader
+
+
+def _reads_folder(reader: Reader, folder: Path) -> bool:
+    return any(source == folder and r is reader for source, r in _sources(folder))

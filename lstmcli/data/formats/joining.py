@@ -1,0 +1,81 @@
+"""Joins the label sets of several files into one: classes by name, media once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lstmcli.core.structures import LabelSet, VideoLabels
+from lstmcli.data.columns import Notes, unique_names
+
+
+def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:
+    """Return one set of all; each comes with the file or folder that it was read from.
+
+    Two files about the same medium become one video where they speak of different frames; where
+    they speak of the same frames, the first one counts and that is noted.
+    """
+    if len(sets) == 1:
+        return sets[0][1]
+    classes = list(dict.fromkeys(name for _, labels in sets for name in labels.classes))
+    notes = Notes()
+    merged: dict[object, VideoLabels] = {}
+    for source, labels in sets:
+        base = source if source.is_dir() else source.parent
+        index = np.array([classes.index(name) for name in labels.classes] or [0], np.int64)
+        for video in labels.videos:
+            renamed = replace(_anchored(video, base), labels=index[video.labels])
+            key: object = renamed.media or renamed.images or (source, renamed.name)
+            if key not in merged:
+                merged[key] = renamed
+            elif len(np.intersect1d(merged[key].looked_at, renamed.looked_at)):
+                notes.add(
+                    "labels of the same frames in two files; the second ones are left out",
+                    f"{source}, {video.name}",
+                )
+            else:
+                merged[key] = united(merged[key], renamed)
+    warnings = tuple(warning for _, labels in sets for warning in labels.warnings)
+    names = unique_names([video.name for video in merged.values()])
+    videos = tuple(
+        replace(video, name=name) for name, video in zip(names, merged.values(), strict=True)
+    )
+    return LabelSet(tuple(classes), videos, warnings + notes.warnings())
+
+
+def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
+    """Return the boxes and frames of both; tracks of the second get numbers of their own."""
+    shift = int(first.tracks.max(initial=-1)) + 1
+    tracks = np.where(second.tracks >= 0, second.tracks + shift, -1)
+    frames = np.concatenate((first.box_frames, second.box_frames))
+    order = np.argsort(frames, kind="stable")
+    return replace(
+        first,
+        looked_at=np.union1d(first.looked_at, second.looked_at),
+        box_frames=frames[order],
+        boxes=np.concatenate((first.boxes, second.boxes))[order],
+        labels=np.concatenate((first.labels, second.labels))[order],
+        tracks=np.concatenate((first.tracks, tracks))[order],
+        ignore=np.concatenate((first.ignore, second.ignore))[order],
+        size_hw=first.size_hw or second.size_hw,
+        rate=first.rate or second.rate,
+        frame_count=first.frame_count or second.frame_count,
+    )
+
+
+def _anchored(video: VideoLabels, base: Path) -> VideoLabels:
+    """Return the video with paths made absolute where they lie beside their own label file."""
+    if video.media and (base / video.media).is_file():
+        return replace(video, media=str((base / video.media).resolve()))
+    if video.images:
+        return replace(
+            video,
+            images=tuple(
+                str((base / image).resolve()) if image and (base / image).is_file() else image
+                for image in video.images
+            ),
+        )
+    return video
