@@ -38,14 +38,22 @@ class Turn(NamedTuple):
         """Read the display matrix of a frame (a b u, c d v, x y w; x' = a x + c y)."""
         try:
             data = picture.side_data.get("DISPLAYMATRIX")
-        except ValueError:  # side data that PyAV has no name for
-            data = None
+        except ValueError:  # EXIF and other side data for which PyAV has no name
+            return cls.clockwise(-picture.rotation)
         if data is None:
             return cls()
         a, b, _, c, d = np.frombuffer(_memory(data), np.int32)[:5].tolist()
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)
+
+    @classmethod
+    def clockwise(cls, degrees: int) -> Turn:
+        """Return the turn by a number of degrees that is near 0, 90, 180 or 270."""
+        quarter = round(degrees / 90) % 4
+        return (cls(), cls(True, True, False), cls(False, True, True), cls(True, False, True))[
+            quarter
+        ]
 
     @property
     def degrees(self) -> int:

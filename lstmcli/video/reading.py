@@ -194,12 +194,13 @@ def frames_of(
     stream = video_stream(container, path)
     origin_s = (container.start_time or 0) / av.time_base
     first_s = origin_s + start_s if start_s else None
-    packets = _PacketsFrom(container, stream, first_s)
-    timeline = _Timeline(1 / (_rate(stream) or 25.0))
+    # AVI stores no presentation times, and its packets are not always one a frame.
+    is_avi = container.format.name == "avi"
+    packets = _PacketsFrom(container, stream, None if is_avi else first_s)
+    timeline = _Timeline(1 / (_rate(stream) or 25.0), trusts_pts=not is_avi)
     scaler, shape, turn, index = Scaler(), (0, 0), Turn(), 0
     for picture in _progressive(_decode_packets(packets, stream, report), stream, report):
-        raw_s = picture.time
-        time_s = timeline.place(raw_s if picture.pts is not None else None)
+        time_s = timeline.place(picture)
         if end_s is not None and time_s >= origin_s + end_s - 1e-6:
             break
         if first_s is not None and time_s < first_s - 1e-6:
@@ -261,9 +262,7 @@ class _PacketsFrom:
 
     def index_of(self, picture: av.VideoFrame) -> int:
         """Return the number of the first frame that is kept."""
-        if self._first_s is None:
-            return 0
-        if picture.pts is None or None in self._seen:
+        if self._first_s is None or picture.pts is None or None in self._seen:
             return self._passed + self.decoded
         return self._passed + sum(
             time_s is not None and time_s < picture.time - 1e-6 for time_s in self._seen
@@ -348,26 +347,42 @@ def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
 class _Timeline:
     """Gives every frame a time that is later than the one before."""
 
-    def __init__(self, step_s: float) -> None:
-        self._step_s, self._last_s, self._shift_s = step_s, float("-inf"), 0.0
+    def __init__(self, step_s: float, *, trusts_pts: bool) -> None:
+        self._step_s, self._trusts_pts = step_s, trusts_pts
+        self._last_s, self._shift_s = float("-inf"), 0.0
+        self._stamps: dict[str, float] = {}
+        self._faults = {"pts": 0, "dts": 0}
         self.mended = 0
 
-    def place(self, raw_s: float | None) -> float:
-        """Return the time of a frame whose own timestamp is given, or None where it has none."""
+    def place(self, picture: av.VideoFrame) -> float:
+        """Return the time of the next frame in seconds."""
+        raw_s = self._own_time(picture)
         follows_s = self._last_s + self._step_s if self._last_s > float("-inf") else 0.0
         time_s = follows_s if raw_s is None else raw_s + self._shift_s
-        if raw_s is not None and time_s <= self._last_s:
+        if time_s <= self._last_s:
             # A jump back is a clock that began anew; a small step is only one odd stamp.
             if self._last_s - time_s > 1.0:
                 self._shift_s += follows_s - time_s
                 time_s = follows_s
             else:
                 time_s = self._last_s + min(self._step_s / 2, 0.001)
-            self.mended += 1
-        elif raw_s is None:
-            self.mended += 1
+            raw_s = None
+        self.mended += raw_s is None
         self._last_s = time_s
         return time_s
+
+    def _own_time(self, picture: av.VideoFrame) -> float | None:
+        """Return the presentation time; the decoding time where that one grows more steadily."""
+        found: dict[str, float] = {}
+        for name, stamp in (("pts", picture.pts), ("dts", picture.dts)):
+            if stamp is not None:
+                found[name] = float(stamp * (picture.time_base or 1))
+                self._faults[name] += found[name] <= self._stamps.get(name, float("-inf"))
+        self._stamps |= found
+        prefers_pts = self._trusts_pts and self._faults["pts"] <= self._faults["dts"]
+        if "pts" in found and (prefers_pts or "dts" not in found):
+            return found["pts"]
+        return found.get("dts")
 
 
 def read_images(paths: Sequence[Path], *, rate: float = 25.0) -> Iterator[Frame]:
