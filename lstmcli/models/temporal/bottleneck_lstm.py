@@ -48,7 +48,7 @@ class BottleneckLSTM(nn.Module):
         self.from_hidden = _separable(channels, channels, kernel_size=kernel_size, groups=groups)
         self.gates = _separable(channels, 4 * channels, kernel_size=kernel_size, groups=groups)
         self.start = begin_parameter(channels, 2, learned_start)
-        open_gate(self.gates[1].bias, 1, 4, groups)
+        open_gate(self.gates.get_parameter("1.bias"), 1, 4, groups)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell), each [B, C, H, W]."""

@@ -12,7 +12,7 @@ from lstmcli.models.temporal.state import State, begin_parameter, state_dtype
 
 MOTION_NUMBERS = 4
 """What a memory is told of its object's place: motion y and x, spread, weight of the best cell."""
-LONGEST_MOTION = 8.0
+LONGEST_MOTION = 4.0
 """Cells a frame; a longer way is a jump to another object and is told as this much."""
 
 
@@ -124,12 +124,13 @@ class ObjectLSTM(nn.Module):
         scores = (queries @ key.flatten(2)).to(places.dtype)
         scores = scores * self.sharpness.to(places.dtype) * self.inner**-0.5
         scores = scores + scores.log_softmax(dim=1)
-        attention = scores.softmax(dim=2)
-        weights = attention.to(key.dtype)
+        weights = scores.softmax(dim=2).to(key.dtype)
         pooled = weights @ key.flatten(2).transpose(1, 2)
         pooled_value = weights @ value.flatten(2).transpose(1, 2)
 
-        grid = torch.unflatten(attention, 2, (height, width))
+        # Sharper than the pooling, so that a wide, faint background does not draw the place away.
+        focus = (2.0 * scores).softmax(dim=2)
+        grid = torch.unflatten(focus, 2, (height, width))
         ys = torch.arange(height, device=key.device, dtype=places.dtype)
         xs = torch.arange(width, device=key.device, dtype=places.dtype)
         y, x = (grid.sum(dim=3) * ys).sum(dim=2), (grid.sum(dim=2) * xs).sum(dim=2)
@@ -137,8 +138,8 @@ class ObjectLSTM(nn.Module):
         spread = spread + (grid.sum(dim=2) * (xs - x[..., None]) ** 2).sum(dim=2)
         place = torch.stack((y, x), dim=2)
         motion = (place - places[..., :2]) * places[..., 2:]
-        motion = motion.clamp(-LONGEST_MOTION, LONGEST_MOTION) / LONGEST_MOTION
-        shape = torch.stack((spread.log1p(), attention.amax(dim=2)), dim=2)
+        motion = motion.clamp(-LONGEST_MOTION, LONGEST_MOTION)
+        shape = torch.stack((spread.log1p(), focus.amax(dim=2)), dim=2)
         seen = torch.cat((pooled_value.to(places.dtype), motion, shape), dim=2)
         return scores, pooled, torch.cat((place, torch.ones_like(place[..., :1])), dim=2), seen
 

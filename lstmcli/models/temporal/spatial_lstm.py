@@ -12,9 +12,8 @@ from lstmcli.models.temporal.state import State
 
 def _sweep(inputs: int, hidden: int) -> nn.LSTM:
     layer = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
-    for name, parameter in layer.named_parameters():
-        if name.startswith("bias_ih"):
-            open_gate(parameter, 1, 4)
+    open_gate(layer.get_parameter("bias_ih_l0"), 1, 4)
+    open_gate(layer.get_parameter("bias_ih_l0_reverse"), 1, 4)
     return layer
 
 
@@ -71,6 +70,11 @@ class SpatialLSTM(nn.Module):
 
     def _run(self, sweep: nn.LSTM, tokens: Tensor) -> Tensor:
         """Return [N, lines, length, channels] after a sweep along every line."""
-        lines = tokens.flatten(0, 1).to(next(sweep.parameters()).dtype)
-        result: Tensor = sweep(lines)[0]
+        weights: list[Tensor] = list(sweep.parameters())
+        lines = tokens.flatten(0, 1).to(weights[0].dtype)
+        start = lines.new_zeros(2, len(lines), sweep.hidden_size)
+        # The layer's own call keeps a second list of its weights, which torch.export warns about.
+        result = torch.lstm(
+            lines, (start, start), weights, True, 1, 0.0, self.training, True, True
+        )[0]
         return torch.unflatten(result, 0, tokens.shape[:2])
