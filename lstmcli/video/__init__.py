@@ -2,12 +2,16 @@
 
 from lstmcli.video.frame import Frame, Planes
 from lstmcli.video.reading import ReadReport, VideoInfo, probe, read_frames, read_images
+from lstmcli.video.writing import CODECS, VideoWriter, partial_path
 
 __all__ = [
+    "CODECS",
     "Frame",
     "Planes",
     "ReadReport",
     "VideoInfo",
+    "VideoWriter",
+    "partial_path",
     "probe",
     "read_frames",
     "read_images",

@@ -196,7 +196,7 @@ class Frame:
         scaler: of the stream.
     """
 
-    __slots__ = ("_picture", "_scaler", "_turn", "index", "size_hw", "time_s")
+    __slots__ = ("_picture", "_scaler", "_turn", "index", "lasts_s", "size_hw", "time_s")
 
     def __init__(
         self, index: int, time_s: float, picture: av.VideoFrame, turn: Turn, scaler: Scaler
@@ -205,6 +205,9 @@ class Frame:
         self.time_s = time_s
         self.size_hw: tuple[int, int] = turn.size_hw((picture.height, picture.width))
         """(height, width) in pixels as shown."""
+        length = float((picture.duration or 0) * (picture.time_base or 0))
+        self.lasts_s: float | None = length or None
+        """How long it is shown in seconds, None where the stream does not tell."""
         self._picture, self._turn, self._scaler = picture, turn, scaler
 
     def rgb(self) -> Picture:

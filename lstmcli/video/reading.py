@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,6 +15,8 @@ from av.video.stream import VideoStream
 from lstmcli.core.errors import MediaError
 from lstmcli.video.frame import Frame, Scaler, Turn
 
+FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
+"""PyAV derives some errors from OSError, others from its own class alone."""
 _HIGHEST_RATE = 1000.0
 _ATTACHED_PICTURE = 0x400
 
@@ -32,6 +35,8 @@ class VideoInfo:
         rotation: degrees clockwise that are applied: 0, 90, 180 or 270.
         has_audio: whether there is a sound track.
         codec: FFmpeg's name of the decoder.
+        begins_s: what the stream's clock shows at the beginning; most files begin at 0.
+        pixel_aspect: width of a pixel by its height, as shown.
     """
 
     path: str
@@ -42,6 +47,8 @@ class VideoInfo:
     rotation: int
     has_audio: bool
     codec: str
+    begins_s: float = 0.0
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(slots=True)
@@ -87,17 +94,19 @@ def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> In
             options={"pattern_type": "none"} | (options or {}),
             metadata_errors="replace",
         )
-    except OSError as error:
+    except FFMPEG_ERRORS as error:
         raise MediaError(
-            f"{path}: {_reason(error)}", hint="give a video or an image that FFmpeg can read"
+            f"{path}: {reason_of(error)}", hint="give a video or an image that FFmpeg can read"
         ) from None
     return container
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what FFmpeg or the system says is wrong, as a part of a sentence."""
     if isinstance(error, av.error.InvalidDataError):
         return "this is not a video or an image, or it is damaged"
-    return (error.strerror or "cannot be opened")[:1].lower() + (error.strerror or "")[1:]
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
 
 
 def video_stream(container: InputContainer, path: str | Path) -> VideoStream:
@@ -140,6 +149,7 @@ def probe(path: str | Path) -> VideoInfo:
         if first is None:
             raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
         turn = Turn.of(first)
+        aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
         return VideoInfo(
             path=str(path),
             size_hw=turn.size_hw((first.height, first.width)),
@@ -149,6 +159,8 @@ def probe(path: str | Path) -> VideoInfo:
             rotation=turn.degrees,
             has_audio=len(container.streams.audio) > 0,
             codec=stream.codec_context.name,
+            begins_s=(container.start_time or 0) / av.time_base,
+            pixel_aspect=1 / aspect if turn.transposed else aspect,
         )
 
 
@@ -404,8 +416,8 @@ def _read_image(path: Path) -> av.VideoFrame:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
             picture = next(_decode(container, stream, ReadReport()), None)
-    except (OSError, IndexError) as error:
-        reason = _reason(error) if isinstance(error, OSError) else "there is no picture in it"
+    except (*FFMPEG_ERRORS, IndexError) as error:
+        reason = "there is no picture in it" if isinstance(error, IndexError) else reason_of(error)
         raise MediaError(f"{path}: {reason}", hint="give a JPEG, PNG or other image") from None
     if picture is None:
         raise MediaError(f"{path}: the image cannot be decoded", hint="does it open elsewhere?")
