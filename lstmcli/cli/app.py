@@ -15,7 +15,9 @@ import typer
 
 from lstmcli import __version__
 from lstmcli.cli.console import Console
+from lstmcli.cli.evaluate_command import evaluate
 from lstmcli.cli.list_commands import models, presets
+from lstmcli.cli.prepare_command import prepare
 from lstmcli.core.errors import LstmcliError
 
 app = typer.Typer(
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (presets, models):
+for command in (prepare, evaluate, presets, models):
     app.command()(command)
 
 

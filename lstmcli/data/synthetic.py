@@ -205,11 +205,11 @@ def write_video_set(
     for number in progress.track(range(1, videos + 1), total=videos, label="draw"):
         name = f"shapes_{seed}_{number:02}"
         generator = np.random.default_rng((seed, number))
-        with VideoWriter(folder / "videos" / f"{name}.mp4", size_hw, rate=RATE) as writer:
+        with VideoWriter(folder / "videos" / f"{name}.mp4", rate=RATE) as writer:
             for frame, (picture, drawn) in enumerate(
                 draw_clip(generator, frames=frames, size_hw=size_hw)
             ):
-                writer.add(picture, frame / RATE)
+                writer.write(picture, frame / RATE)
                 _note_frame(truth, name, number, frame, size_hw, drawn)
         truth["videos"].append(
             {
