@@ -229,6 +229,7 @@ class VideoWriter:
         context.width, context.height = planes.store.width, planes.store.height
         context.pix_fmt, context.time_base = "yuv420p", TICK
         context.gop_size = min(250, max(12, round(4 * self._rate)))
+        context.flags |= av.codec.context.Flags.frame_duration
         context.sample_aspect_ratio = self._aspect
         context.color_range, context.colorspace = LIMITED, planes.matrix
         context.color_primaries, context.color_trc = planes.primaries, planes.transfer
