@@ -18,6 +18,7 @@ from lstmcli.cli.console import Console
 from lstmcli.cli.evaluate_command import evaluate
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
+from lstmcli.cli.train_command import train
 from lstmcli.core.errors import LstmcliError
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (prepare, evaluate, presets, models):
+for command in (prepare, train, evaluate, presets, models):
     app.command()(command)
 
 
