@@ -94,9 +94,8 @@ def match_frame(
         same = found.labels[:, None] == truth.labels[None, :]
         near &= same | (truth.ignore & (truth.labels < 0))[None, :]
     free = ~truth.ignore
-    hopeful = near.any(axis=1)
     order = np.argsort(-found.scores, kind="stable")
-    for row in order[hopeful[order]]:
+    for row in order[near[order].any(axis=1)]:
         candidates = np.flatnonzero(near[row] & free)
         if len(candidates):
             # COCO lets the later one of two equal overlaps win.

@@ -1,0 +1,147 @@
+"""The page of an evaluation, and its pictures."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lstmcli.core.errors import OutputError
+from lstmcli.report.charts import precision_recall_chart
+from lstmcli.report.gallery import MOST_PICTURES, Gallery, GalleryPicture, Mark, draw_marks
+from lstmcli.report.page import number, render, write_report
+
+NAME = "<bird & drone>"
+
+
+def some_scores(value: float | None = 0.5) -> dict[str, Any]:
+    row = {"boxes": 3, "map50": value, "recall": value}
+    counts = {"ap": value, "ap50": value, "precision": value, "recall": value, "f1": value}
+    return {
+        "model": "runs/birds",
+        "data": "dataset",
+        "split": "val",
+        "memory": False,
+        "videos": 1,
+        "frames": 1234,
+        "boxes": 3,
+        "threshold": 0.3,
+        "iou": 0.5,
+        "map": value,
+        "map50": value,
+        "map50_any_class": value,
+        **dict.fromkeys(("precision", "recall", "f1"), value),
+        "per_class": {NAME: counts | {"boxes": 3}},
+        "by_size": {"small": row},
+        "by_motion": {"fast": row},
+        "by_step": {"0-4": row},
+        "by_video": {"clip": counts | row | {"frames": 5}},
+        "stability": {"flicker_per_minute": value, "tracks": 0, "tracks_never_found": 0}
+        | dict.fromkeys(("flicker_per_minute_any_class", "fragment_error"), value)
+        | dict.fromkeys(("centre_error", "scale_error", "delay_frames"), value),
+        "confusion": {
+            "truth": [NAME, "nothing"],
+            "called": [NAME, "missed"],
+            "counts": [[2, 1], [4, 0]],
+        },
+        "speed": {"ms_per_frame": value, "engine": "torch", "device": "cpu"},
+    }
+
+
+def mark(kind: Any = "missed") -> Mark:
+    return Mark(kind, np.array([(2, 2, 8, 8)], np.float32), np.zeros(1, np.int64))
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    picture = GalleryPicture("clip, frame 3", "missed: 1 bird", b"\xff\xd8jpeg")
+    page = render(some_scores(), {NAME: np.linspace(1, 0, 101, dtype=np.float32)}, [picture])
+    assert "data:image/jpeg;base64,/9hqcGVn" in page
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+    assert "http" not in page
+
+
+def test_names_of_people_are_text_and_no_markup() -> None:
+    page = render(some_scores(), {NAME: np.ones(101, np.float32)}, [])
+    assert "&lt;bird &amp; drone&gt;" in page
+    assert NAME not in page
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    page = render(some_scores(None), {}, [])
+    assert "None" not in page
+    assert "nan" not in page.lower().replace("nance", "")
+    assert number(None) == "\u2013"
+    assert number(1234) == "1,234"
+    assert number(0.12345) == "0.123"
+
+
+def test_the_page_says_that_the_memory_was_off() -> None:
+    assert "emptied before every frame" in render(some_scores(), {}, [])
+    assert "emptied before every frame" not in render(some_scores() | {"memory": True}, {}, [])
+
+
+def test_a_chart_is_a_picture_with_a_line_for_every_class() -> None:
+    curves = {str(i): [1.0, 0.5, 0.0] for i in range(10)}
+    root = ElementTree.fromstring(precision_recall_chart(curves))
+    lines = root.findall("polyline")
+    assert len(lines) == 10
+    assert len(lines[0].get("points", "").split()) == 2, "the line ends where recall is not reached"
+
+
+def test_the_gallery_shows_the_worst_first_and_not_the_same_moment_twice() -> None:
+    gallery = Gallery(["bird"])
+    picture = np.zeros((20, 30, 3), np.uint8)
+    for frame, badness in enumerate((1.0, 5.0, 3.0, 2.0)):
+        gallery.offer(badness, "a", frame, frame / 25, picture, [mark()])
+    gallery.offer(4.0, "a", 100, 4.0, picture, [mark("wrong")])
+    titles = [shown.title for shown in gallery.pictures()]
+    assert titles == ["a, frame 1, 0.04 s", "a, frame 100, 4.00 s"]
+    assert [shown.caption for shown in gallery.pictures()] == ["missed: 1 bird", "wrong: 1 bird"]
+
+
+def test_the_gallery_does_not_grow_with_the_run() -> None:
+    gallery = Gallery(["bird"])
+    picture = np.zeros((20, 30, 3), np.uint8)
+    for second in range(200):
+        gallery.offer(second, f"v{second % 40}", second, float(second), picture, [mark()])
+    pictures = gallery.pictures()
+    assert len(pictures) == MOST_PICTURES
+    assert pictures[0].title.startswith("v39, frame 199")
+
+
+def test_one_video_does_not_fill_the_gallery() -> None:
+    gallery = Gallery(["bird"])
+    picture = np.zeros((20, 30, 3), np.uint8)
+    for second in range(10):
+        gallery.offer(9.0 - second, "a", second, float(second), picture, [mark()])
+    assert [shown.title.split(",")[1] for shown in gallery.pictures()] == [
+        " frame 0",
+        " frame 1",
+        " frame 2",
+    ]
+
+
+def test_a_small_picture_is_enlarged_and_the_line_lies_around_the_object() -> None:
+    jpeg = draw_marks(np.full((40, 60, 3), 128, np.uint8), [mark()])
+    image = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+    assert image.shape == (480, 720, 3)
+    assert abs(image[60, 60] - 128).max() < 12, "inside the box nothing is drawn"
+    assert image[60, 22][0] > image[60, 22][2] + 60, "its left side is orange"
+
+
+def test_a_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"index\.html"):
+        write_report(tmp_path / "file", some_scores(), {}, [])
+
+
+def test_a_report_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = write_report(tmp_path / "new" / "report", some_scores(), {}, [])
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [entry.name for entry in path.parent.iterdir()] == ["index.html"]
