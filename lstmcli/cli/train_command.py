@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,6 +79,7 @@ def train(
     from lstmcli.workflows.train import TrainOptions, next_run
     from lstmcli.workflows.train import train as work
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells what it computes in
     console: Console = context.obj
     run = resume or out or next_run(RUNS, config.name or Path(preset).stem)
     trained = work(
