@@ -1,0 +1,43 @@
+"""What every backbone is to the rest of the network, and how a frozen one stays frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """A CNN that gives feature maps at some strides, and stays as it was loaded if it is frozen.
+
+    Args:
+        body: the variant.
+        channels: channels of each map.
+        strides: pixels from one cell of each map to the next, growing.
+        frozen: keep the weights, and the statistics of the normalisation, also in training.
+    """
+
+    def __init__(
+        self, body: nn.Module, *, channels: Sequence[int], strides: Sequence[int], frozen: bool
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.channels = tuple(channels)
+        self.strides = tuple(strides)
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+            self.eval()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Set training mode, but for a frozen backbone, which stays in evaluation mode."""
+        super().train(mode and not self.frozen)
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return one map a stride for images [N, in_channels, H, W].
+
+        A map [N, channels, h, w] has h = H / stride, w = W / stride, rounded up.
+        """
+        maps: list[Tensor] = self.body(images)
+        return maps

@@ -1,0 +1,77 @@
+"""The MobileNets of torchvision without their classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision import models
+
+from lstmcli.models.backbones.weights import take_channels
+
+
+class MobileNet(nn.Module):
+    """The blocks of a MobileNet up to the last one of stride 32.
+
+    The convolution after it, that only widens for the classifier, is left out. The names of the
+    weights are torchvision's.
+
+    Args:
+        features: torchvision's blocks.
+        ends: index of the last block of each stride: 4, 8, 16 and 32.
+        in_channels: 3 for RGB, more where motion is shown too.
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(self, features: nn.Sequential, ends: Sequence[int], in_channels: int) -> None:
+        super().__init__()
+        blocks: Any = features[: ends[-1] + 1]
+        blocks[0][0] = take_channels(blocks[0][0], in_channels)
+        self.features = blocks
+        self.ends = tuple(ends)
+        self.channels: tuple[int, ...] = tuple(blocks[end].out_channels for end in ends)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return one map a stride for images [N, in_channels, H, W]."""
+        maps = []
+        features = images
+        for index, block in enumerate(self.features):
+            features = block(features)
+            if index in self.ends:
+                maps.append(features)
+        return maps
+
+
+def mobilenet_v2(
+    in_channels: int = 3, *, width: float = 1.0, activation: str = "", pooling: str = ""
+) -> MobileNet:
+    """Make a MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), untrained.
+
+    `width` multiplies the channels; activation and pooling are its own.
+    """
+    network = models.mobilenet_v2(weights=None, width_mult=width)
+    return MobileNet(network.features, (3, 6, 13, 17), in_channels)
+
+
+def mobilenet_v3_small(
+    in_channels: int = 3, *, width: float = 1.0, activation: str = "", pooling: str = ""
+) -> MobileNet:
+    """Make a small MobileNetV3 (Howard et al. 2019, https://arxiv.org/abs/1905.02244), untrained.
+
+    `width` multiplies the channels; activation and pooling are its own.
+    """
+    network = models.mobilenet_v3_small(weights=None, width_mult=width)
+    return MobileNet(network.features, (1, 3, 8, 11), in_channels)
+
+
+def mobilenet_v3_large(
+    in_channels: int = 3, *, width: float = 1.0, activation: str = "", pooling: str = ""
+) -> MobileNet:
+    """Make a large MobileNetV3 (Howard et al. 2019, https://arxiv.org/abs/1905.02244), untrained.
+
+    `width` multiplies the channels; activation and pooling are its own.
+    """
+    network = models.mobilenet_v3_large(weights=None, width_mult=width)
+    return MobileNet(network.features, (3, 6, 12, 15), in_channels)

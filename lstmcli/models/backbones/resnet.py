@@ -1,0 +1,51 @@
+"""ResNet-18 of torchvision without its classifier."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision import models
+
+from lstmcli.core.errors import ConfigError
+from lstmcli.models.backbones.weights import take_channels
+
+
+class ResNet18(nn.Module):
+    """A ResNet of 18 layers (He et al. 2015, https://arxiv.org/abs/1512.03385), untrained.
+
+    The names of the weights are torchvision's.
+
+    Args:
+        in_channels: 3 for RGB, more where motion is shown too.
+        width: 1; it has one width only.
+        activation: unused: it has its own.
+        pooling: unused: it has its own.
+    """
+
+    strides = (4, 8, 16, 32)
+    channels = (64, 128, 256, 512)
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        *,
+        width: float = 1.0,
+        activation: str = "",
+        pooling: str = "",
+    ) -> None:
+        super().__init__()
+        if width != 1.0:
+            raise ConfigError(
+                f"resnet18 of width {width:g}: it has one width", hint="set backbone.width=1"
+            )
+        network = models.resnet18(weights=None)
+        self.conv1 = take_channels(network.conv1, in_channels)
+        self.bn1, self.relu, self.maxpool = network.bn1, network.relu, network.maxpool
+        self.layer1, self.layer2 = network.layer1, network.layer2
+        self.layer3, self.layer4 = network.layer3, network.layer4
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return one map a stride for images [N, in_channels, H, W]."""
+        first = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))
+        second = self.layer2(first)
+        third = self.layer3(second)
+        return [first, second, third, self.layer4(third)]
