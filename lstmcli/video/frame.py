@@ -119,9 +119,15 @@ class Planes:
         return Frame(0, 0.0, frame, Turn(), Scaler()).planes()
 
     @property
-    def limits_bt709(self) -> bool:
+    def is_bt709(self) -> bool:
         """True where the colours follow BT.709, False where BT.601."""
         return is_bt709(self.matrix, self.size_hw[0])
+
+    def rgb(self) -> Picture:
+        """Return the picture in RGB, uint8 [H, W, 3]."""
+        height, width = self.size_hw
+        whole = Scaler().rgb(self.pad(), (self.store.height, self.store.width))
+        return np.ascontiguousarray(whole[:height, :width])
 
     def pad(self) -> av.VideoFrame:
         """Return what an encoder takes: an odd picture's last row and column are repeated."""

@@ -1,0 +1,46 @@
+"""What a run leaves behind: an axis of writers that all take the same answers, frame by frame.
+
+A writer works under a `*.partial*` name. `close` completes the file and gives it its name;
+`abandon` leaves what there is under the partial name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lstmcli.outputs.coco import CocoOutput
+from lstmcli.outputs.contract import Answer, Job, Output
+from lstmcli.outputs.mot import MotOutput
+from lstmcli.outputs.pictures import CropsOutput, FramesOutput
+from lstmcli.outputs.text import CsvOutput, JsonLinesOutput
+from lstmcli.outputs.video import VideoOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table of writers.
+
+    Args:
+        suffix: what is added to the video's name.
+        make: opens the writer.
+        is_folder: whether it leaves a folder.
+    """
+
+    suffix: str
+    make: Callable[[Job], Output]
+    is_folder: bool = False
+
+
+WRITERS: Mapping[str, Kind] = {
+    "video": Kind(VideoOutput.SUFFIX, VideoOutput),
+    "jsonl": Kind(JsonLinesOutput.SUFFIX, JsonLinesOutput),
+    "csv": Kind(CsvOutput.SUFFIX, CsvOutput),
+    "mot": Kind(MotOutput.SUFFIX, MotOutput, is_folder=True),
+    "coco": Kind(CocoOutput.SUFFIX, CocoOutput),
+    "crops": Kind(CropsOutput.SUFFIX, CropsOutput, is_folder=True),
+    "frames": Kind(FramesOutput.SUFFIX, FramesOutput, is_folder=True),
+}
+"""What `--write` takes."""
+
+__all__ = ["WRITERS", "Answer", "Job", "Kind", "Output"]

@@ -1,0 +1,80 @@
+"""COCO with the fields of CocoVID: videos, images with frame numbers, tracks as instance_id."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+
+from lstmcli.outputs.contract import Answer, Job
+from lstmcli.outputs.text import LinesFile
+
+
+class CocoOutput:
+    """One JSON file; the annotations wait in a nameless file, so that memory stays flat."""
+
+    SUFFIX = ".coco.json"
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.path = job.path(self.SUFFIX)
+        self.notes: list[str] = []
+        self._images = self._boxes = 0
+        height, width = job.size_hw
+        head = {
+            "videos": [{"id": 1, "name": job.video, "width": width, "height": height}],
+            "categories": [{"id": i + 1, "name": name} for i, name in enumerate(job.classes)],
+        }
+        self._file = LinesFile(self.path)
+        self._rest = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self._file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "images": [')
+
+    def write(self, answer: Answer) -> None:
+        """Add an image and its boxes."""
+        frame, found = answer.frame, answer.found
+        height, width = frame.size_hw
+        self._images += 1
+        image = {
+            "id": self._images,
+            "video_id": 1,
+            "frame_id": frame.index,
+            "file_name": f"{self._job.stem.name}/{frame.index:06d}.jpg",
+            "width": width,
+            "height": height,
+            "time": round(frame.time_s, 6),
+        }
+        self._file.write(("" if self._images == 1 else ",") + json.dumps(image, ensure_ascii=False))
+        for (x1, y1, x2, y2), score, label, track in zip(
+            found.boxes.astype(float).tolist(),
+            found.scores.astype(float).tolist(),
+            found.labels.tolist(),
+            found.track_ids.tolist(),
+            strict=True,
+        ):
+            self._boxes += 1
+            box = {
+                "id": self._boxes,
+                "image_id": self._images,
+                "video_id": 1,
+                "category_id": label + 1,
+                "instance_id": track,
+                "bbox": [round(x1, 2), round(y1, 2), round(x2 - x1, 2), round(y2 - y1, 2)],
+                "area": round((x2 - x1) * (y2 - y1), 2),
+                "iscrowd": 0,
+                "score": round(score, 4),
+            }
+            self._rest.write(("" if self._boxes == 1 else ",") + json.dumps(box) + "\n")
+
+    def close(self) -> None:
+        """Join both parts and give the file its name."""
+        self._file.write('], "annotations": [')
+        self._rest.seek(0)
+        for line in self._rest:
+            self._file.write(line.rstrip("\n"))
+        self._rest.close()
+        self._file.write("]}")
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Leave the images so far."""
+        self._rest.close()
+        self._file.abandon()

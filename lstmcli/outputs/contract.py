@@ -1,0 +1,122 @@
+"""The contract of the writers: what they are told once, and what they get for every frame."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from lstmcli.core.errors import OutputError
+from lstmcli.core.structures import Detections
+from lstmcli.outputs.draw import Painter, Shape
+from lstmcli.video import Frame, Planes
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a writer has to know of the video before its first frame.
+
+    Args:
+        video: the name that goes into the records.
+        stem: folder and name of the outputs, to which each writer adds its suffix.
+        classes: names of the classes.
+        size_hw: (height, width) of the frames.
+        rate: frames per second of the output, None where nobody told.
+        begins_s: the time of the source that is 0 in the annotated video.
+        ends_s: where the sound ends, None for all of it.
+        sound_from: the file whose sound and metadata are kept, None for neither.
+        pixel_aspect: width of a pixel by its height.
+        codec: of the annotated video.
+        quality: of the annotated video, 0 (best) to 51.
+    """
+
+    video: str
+    stem: Path
+    classes: tuple[str, ...]
+    size_hw: tuple[int, int]
+    rate: float | None = None
+    begins_s: float = 0.0
+    ends_s: float | None = None
+    sound_from: Path | None = None
+    pixel_aspect: Fraction = Fraction(1)
+    codec: str = "h264"
+    quality: int = 23
+
+    def path(self, suffix: str) -> Path:
+        """Return where an output with this suffix lies."""
+        return self.stem.with_name(self.stem.name + suffix)
+
+
+class Answer:
+    """A frame and what was found in it.
+
+    Args:
+        frame: as decoded.
+        found: in pixels of the frame, with track ids where tracks are kept.
+        painter: draws when somebody asks for the drawn picture, and then once.
+        shapes: lines and zones that are drawn with it.
+    """
+
+    def __init__(
+        self, frame: Frame, found: Detections, painter: Painter, shapes: tuple[Shape, ...] = ()
+    ) -> None:
+        self.frame, self.found = frame, found
+        self._painter, self._shapes = painter, shapes
+
+    @cached_property
+    def drawn(self) -> Planes:
+        """The frame with what was found drawn on it."""
+        planes = self.frame.planes()
+        self._painter.paint(
+            planes,
+            self.found,
+            frame=self.frame.index,
+            time_s=self.frame.time_s,
+            shapes=self._shapes,
+        )
+        return planes
+
+
+class Output(Protocol):
+    """Writes the answers of one video, in order."""
+
+    path: Path
+    notes: list[str]
+    """What a person should know when it is done."""
+
+    def write(self, answer: Answer) -> None:
+        """Add a frame."""
+
+    def close(self) -> None:
+        """Complete the output and give it its name."""
+
+    def abandon(self) -> None:
+        """Leave what there is under the partial name."""
+
+
+def make_partial_folder(path: Path) -> Path:
+    """Make the empty folder in which an output grows; leftovers of a stopped run go.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{partial}: {error.strerror}", hint="choose another place with --out"
+        ) from None
+    return partial
+
+
+def publish_folder(partial: Path, path: Path) -> None:
+    """Give a complete folder its name, in place of an older one."""
+    if path.exists():
+        shutil.rmtree(path)
+    partial.replace(path)

@@ -1,0 +1,277 @@
+"""Draws on the planes that are encoded: boxes, labels, trails, lines and zones, the clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from lstmcli.core.structures import Detections, IntArray
+from lstmcli.outputs.hide import hide
+from lstmcli.outputs.labels import (
+    BLACK,
+    WHITE,
+    Colour,
+    Sprite,
+    class_colour,
+    text_sprite,
+    to_yuv,
+)
+from lstmcli.video import Planes
+
+Style = Literal["box", "blur", "pixelate", "none"]
+Stamp = Literal["none", "time", "frame", "both"]
+Rect = tuple[int, int, int, int]
+"""(left, top, right, bottom) in whole pixels."""
+
+_TRAIL_S = 1.0
+_DARK = 24
+_GROUND: Colour = (40, 40, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the answers are shown.
+
+    Args:
+        style: boxes with labels, or what was found made unrecognisable, or nothing.
+        labels: whether boxes carry their class, score and track id.
+        trails: whether tracks draw their last second.
+        stamp: what stands in the lower left corner.
+    """
+
+    style: Style = "box"
+    labels: bool = True
+    trails: bool = True
+    stamp: Stamp = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A line or a zone that is drawn on every frame.
+
+    Args:
+        points: (x, y) in pixels of the frame.
+        is_closed: a zone, whose last point is joined to its first.
+        text: what stands beside it, "" for nothing.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    is_closed: bool = False
+    text: str = ""
+
+
+class Painter:
+    """Draws the answers of one video, frame by frame; it remembers the trails.
+
+    Args:
+        classes: names of the classes.
+        size_hw: (height, width) of the frames; line width and letters grow with it.
+        look: what is drawn.
+    """
+
+    def __init__(self, classes: tuple[str, ...], size_hw: tuple[int, int], look: Look) -> None:
+        self.classes, self.look = classes, look
+        height, width = size_hw
+        self.line_px = max(2, round(float(np.hypot(height, width)) / 600))
+        self.font_px = max(11, round(min(height, width) * 0.024))
+        self._trails: dict[int, deque[tuple[float, float, float]]] = {}
+
+    def paint(
+        self,
+        planes: Planes,
+        found: Detections,
+        *,
+        frame: int,
+        time_s: float,
+        shapes: tuple[Shape, ...] = (),
+    ) -> None:
+        """Draw on a picture in place."""
+        if self.look.style in {"blur", "pixelate"}:
+            hide(planes, found.boxes, smooth=self.look.style == "blur")
+        for shape in shapes:
+            self._shape(planes, shape)
+        if self.look.style == "box":
+            self._boxes(planes, found, time_s)
+        if self.look.stamp != "none":
+            text = stamp_text(self.look.stamp, frame, time_s)
+            sprite = self._sprite(planes, text, _GROUND)
+            lay(planes, sprite, 0, planes.size_hw[0] - sprite.size_hw[0])
+
+    def _boxes(self, planes: Planes, found: Detections, time_s: float) -> None:
+        if self.look.trails:
+            self._draw_trails(planes, found, time_s)
+        order = np.argsort(found.scores, kind="stable")
+        rects: dict[int, Rect] = {}
+        for row in order.tolist():
+            rects[row] = whole_pixels(found.boxes[row].tolist(), planes.size_hw)
+            outline(planes, rects[row], class_colour(int(found.labels[row])), self.line_px)
+        if not self.look.labels:
+            return
+        taken: list[Rect] = []
+        for row in order[::-1].tolist():
+            label, track = int(found.labels[row]), int(found.track_ids[row])
+            name = f"{self.classes[label]} {float(found.scores[row]):.2f}"
+            text = name if track < 0 else f"#{track} {name}"
+            sprite = self._sprite(planes, text, class_colour(label))
+            left, top = place_label(rects[row], sprite.size_hw, planes.size_hw, taken)
+            height, width = sprite.size_hw
+            taken.append((left, top, left + width, top + height))
+            lay(planes, sprite, left, top)
+
+    def _draw_trails(self, planes: Planes, found: Detections, time_s: float) -> None:
+        for box, label, track in zip(found.boxes, found.labels, found.track_ids, strict=True):
+            if track < 0:
+                continue
+            trail = self._trails.setdefault(int(track), deque(maxlen=120))
+            trail.append((time_s, float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2))
+            while time_s - trail[0][0] > _TRAIL_S:
+                trail.popleft()
+            points = tuple((round(x), round(y)) for _, x, y in trail)
+            path(planes, points, class_colour(int(label)), max(2, self.line_px // 2))
+        gone = [key for key, trail in self._trails.items() if time_s - trail[-1][0] > _TRAIL_S]
+        for key in gone:
+            del self._trails[key]
+
+    def _shape(self, planes: Planes, shape: Shape) -> None:
+        points = tuple((round(x), round(y)) for x, y in shape.points)
+        points_round = points + (points[:1] if shape.is_closed else ())
+        path(planes, points_round, BLACK, self.line_px + 2 * max(1, self.line_px // 3))
+        path(planes, points_round, WHITE, self.line_px)
+        if shape.text:
+            sprite = self._sprite(planes, shape.text, _GROUND)
+            height, width = sprite.size_hw
+            left, top = np.mean(points, axis=0) if shape.is_closed else points[0]
+            left, top = (left - width / 2, top - height / 2) if shape.is_closed else (left, top)
+            lay(planes, sprite, *inside(int(left), int(top), sprite.size_hw, planes.size_hw))
+
+    def _sprite(self, planes: Planes, text: str, colour: Colour) -> Sprite:
+        return text_sprite(text, colour, self.font_px, planes.size_hw[1], planes.is_bt709)
+
+
+def stamp_text(stamp: Stamp, frame: int, time_s: float) -> str:
+    """Return the clock (h:mm:ss.mmm) and the frame number as they are asked for."""
+    sign, rest = ("-" if time_s < 0 else ""), round(abs(time_s) * 1000)
+    minutes, milliseconds = divmod(rest, 60_000)
+    clock = f"{sign}{minutes // 60}:{minutes % 60:02d}:{milliseconds / 1000:06.3f}"
+    return {"time": clock, "frame": f"#{frame}", "both": f"{clock}  #{frame}", "none": ""}[stamp]
+
+
+def whole_pixels(box: list[float], size_hw: tuple[int, int]) -> Rect:
+    """Return a box in whole pixels that lie in the picture, at least 2 wide and high."""
+    height, width = size_hw
+    left = int(np.clip(round(box[0]), 0, max(0, width - 2)))
+    top = int(np.clip(round(box[1]), 0, max(0, height - 2)))
+    right = int(np.clip(round(box[2]), left + 2, max(width, left + 2)))
+    bottom = int(np.clip(round(box[3]), top + 2, max(height, top + 2)))
+    return left, top, right, bottom
+
+
+def inside(
+    left: int, top: int, label_hw: tuple[int, int], size_hw: tuple[int, int]
+) -> tuple[int, int]:
+    """Return (left, top), moved so that the label does not leave the picture, on even pixels."""
+    left = max(0, min(left, size_hw[1] - label_hw[1]))
+    top = max(0, min(top, size_hw[0] - label_hw[0]))
+    return left // 2 * 2, top // 2 * 2
+
+
+def place_label(
+    box: Rect, label_hw: tuple[int, int], size_hw: tuple[int, int], taken: list[Rect]
+) -> tuple[int, int]:
+    """Return (left, top) of a label: above the box, below, or in it; where no other label is."""
+    left, top, _, bottom = box
+    height, width = label_hw
+    first: tuple[int, int] | None = None
+    for wanted in (top - height, bottom, top, bottom - height):
+        fits = 0 <= wanted <= size_hw[0] - height
+        x, y = inside(left, wanted, label_hw, size_hw)
+        if not fits:
+            continue
+        first = first or (x, y)
+        if not any(
+            x < r and left_ < x + width and y < b and t < y + height for left_, t, r, b in taken
+        ):
+            return x, y
+    return first or inside(left, top, label_hw, size_hw)
+
+
+def fill(planes: Planes, rect: Rect, yuv: tuple[int, int, int]) -> None:
+    """Fill a rectangle."""
+    left, top, right, bottom = rect
+    planes.y[top:bottom, left:right] = yuv[0]
+    half = np.s_[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2]
+    planes.u[half], planes.v[half] = yuv[1], yuv[2]
+
+
+def outline(planes: Planes, box: Rect, colour: Colour, line_px: int) -> None:
+    """Draw the sides around a box, with a dark seam so that they show on any ground."""
+    seam = max(1, line_px // 3)
+    # Outside the box, so that a small object stays visible in it; a seam within only where room is.
+    within = seam if min(box[2] - box[0], box[3] - box[1]) >= 16 * seam else 0
+    outer = _grown(box, line_px, planes.size_hw)
+    seams = _sides(_grown(outer, seam, planes.size_hw), seam + line_px + within)
+    for left, top, right, bottom in seams:
+        planes.y[top:bottom, left:right] = _DARK
+    for side in _sides(outer, line_px):
+        fill(planes, side, to_yuv(colour, bt709=planes.is_bt709))
+
+
+def _grown(rect: Rect, by: int, size_hw: tuple[int, int]) -> Rect:
+    """Return a rectangle grown on every side, as far as the picture reaches."""
+    left, top, right, bottom = rect
+    height, width = size_hw
+    return max(0, left - by), max(0, top - by), min(width, right + by), min(height, bottom + by)
+
+
+def _sides(rect: Rect, line_px: int) -> tuple[Rect, Rect, Rect, Rect]:
+    """Return the four bars that run just inside a rectangle."""
+    left, top, right, bottom = rect
+    across, down = min(line_px, right - left), min(line_px, bottom - top)
+    return (
+        (left, top, right, top + down),
+        (left, bottom - down, right, bottom),
+        (left, top, left + across, bottom),
+        (right - across, top, right, bottom),
+    )
+
+
+def lay(planes: Planes, sprite: Sprite, left: int, top: int) -> None:
+    """Lay a label on the picture; what does not fit is cut off."""
+    left, top = max(0, left) // 2 * 2, max(0, top) // 2 * 2
+    for target, source, step in (
+        (planes.y, sprite.y, 1),
+        (planes.u, sprite.u, 2),
+        (planes.v, sprite.v, 2),
+    ):
+        place = target[top // step :, left // step :][: source.shape[0], : source.shape[1]]
+        place[:] = source[: place.shape[0], : place.shape[1]]
+
+
+def path(planes: Planes, points: tuple[tuple[int, int], ...], colour: Colour, line_px: int) -> None:
+    """Draw lines from point to point."""
+    yuv = to_yuv(colour, bt709=planes.is_bt709)
+    for first, second in pairwise(points):
+        rows, columns = _line_pixels(first, second, line_px, planes.size_hw)
+        planes.y[rows, columns] = yuv[0]
+        planes.u[rows // 2, columns // 2] = yuv[1]
+        planes.v[rows // 2, columns // 2] = yuv[2]
+
+
+@lru_cache(maxsize=4096)
+def _line_pixels(
+    first: tuple[int, int], second: tuple[int, int], line_px: int, size_hw: tuple[int, int]
+) -> tuple[IntArray, IntArray]:
+    """Return rows and columns of the pixels of a line; static lines are worked out once."""
+    (x1, y1), (x2, y2) = first, second
+    steps = max(abs(x2 - x1), abs(y2 - y1)) + 1
+    width = np.arange(line_px) - line_px // 2
+    xs = np.linspace(x1, x2, steps).round().astype(np.int64)[:, None, None] + width[None, :, None]
+    ys = np.linspace(y1, y2, steps).round().astype(np.int64)[:, None, None] + width[None, None, :]
+    xs, ys = (part.ravel() for part in np.broadcast_arrays(xs, ys))
+    keep = (xs >= 0) & (ys >= 0) & (xs < size_hw[1]) & (ys < size_hw[0])
+    return ys[keep], xs[keep]

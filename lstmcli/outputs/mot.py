@@ -1,0 +1,59 @@
+"""A MOTChallenge sequence: `gt/gt.txt`, `gt/labels.txt`, `seqinfo.ini`."""
+
+from __future__ import annotations
+
+from lstmcli.outputs.contract import Answer, Job, make_partial_folder, publish_folder
+
+
+class MotOutput:
+    """A folder that trackers' evaluation tools and `prepare` read; frames and pixels from 1."""
+
+    SUFFIX = ".mot"
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.path = job.path(self.SUFFIX)
+        self.notes: list[str] = []
+        self._partial = make_partial_folder(self.path)
+        self._last = 0
+        truth = self._partial / "gt"
+        truth.mkdir()
+        (truth / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
+        self._file = (truth / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
+
+    def write(self, answer: Answer) -> None:
+        """Add the rows of a frame: frame, id, x, y, width, height, score, class, visibility."""
+        found, frame = answer.found, answer.frame.index + 1
+        self._last = frame
+        for (x1, y1, x2, y2), score, label, track in zip(
+            found.boxes.tolist(),
+            found.scores.tolist(),
+            found.labels.tolist(),
+            found.track_ids.tolist(),
+            strict=True,
+        ):
+            self._file.write(
+                f"{frame},{track},{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},"
+                f"{score:.4f},{label + 1},1\n"
+            )
+
+    def close(self) -> None:
+        """Complete the folder."""
+        self._file.close()
+        height, width = self._job.size_hw
+        lines = (
+            "[Sequence]",
+            f"name={self._job.stem.name}",
+            "imDir=img1",
+            f"frameRate={self._job.rate or 25:g}",
+            f"seqLength={self._last}",
+            f"imWidth={width}",
+            f"imHeight={height}",
+            "imExt=.jpg",
+        )
+        (self._partial / "seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        publish_folder(self._partial, self.path)
+
+    def abandon(self) -> None:
+        """Leave the rows so far."""
+        self._file.close()

@@ -1,0 +1,43 @@
+"""The annotated video."""
+
+from __future__ import annotations
+
+from lstmcli.outputs.contract import Answer, Job
+from lstmcli.video import VideoWriter
+
+
+class VideoOutput:
+    """An mp4 that browsers play, with boxes drawn, the source's times and its sound."""
+
+    SUFFIX = ".annotated.mp4"
+
+    def __init__(self, job: Job) -> None:
+        self.path = job.path(self.SUFFIX)
+        self._writer = VideoWriter(
+            self.path,
+            rate=job.rate,
+            codec=job.codec,
+            quality=job.quality,
+            begins_s=job.begins_s,
+            ends_s=job.ends_s,
+            sound_from=job.sound_from,
+            pixel_aspect=job.pixel_aspect,
+        )
+        self.notes = self._writer.notes
+
+    def write(self, answer: Answer) -> None:
+        """Add a frame."""
+        frame = answer.frame
+        self._writer.write(answer.drawn, frame.time_s, lasts_s=frame.lasts_s)
+
+    def close(self) -> None:
+        """Complete the video and join its sound."""
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Leave a playable video up to the last frame."""
+        self._writer.abandon()
+
+    def sync(self) -> None:
+        """Bring what was encoded so far to the disk."""
+        self._writer.sync()
