@@ -18,7 +18,7 @@ MOST_FRAMES = 10_000_000
 MOST_BOXES = 20_000_000
 """Boxes of a label set beyond which it is refused instead of filling the memory."""
 
-_VIDEO = "mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|3gp|ogv|gif|y4m|vob|mxf|asf|h264|264|hevc"
+_VIDEO = "mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|3gp|ogv|gif|y4m|mxf|h264|264|hevc"
 _IMAGE = "jpg|jpeg|jpe|png|bmp|webp|tif|tiff|ppm|pgm|jp2"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEO.split("|"))
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGE.split("|"))
@@ -64,7 +64,7 @@ class Notes:
         """Note a case; `where` of the first case is kept."""
         if count > 0:
             self._first.setdefault(text, where)
-            self._count[text] = self._count.get(text, 0) + count
+            self._count[text] = self._count.get(text, 0) + int(count)
 
     def warnings(self) -> tuple[DataWarning, ...]:
         """Return what was noted, in the order of the first cases."""
@@ -88,7 +88,7 @@ class VideoColumns:
         self.frame_count: int | None = None
         self.all_looked_at = False
         self._images: dict[int, str] = {}
-        self._looked: list[int] = []
+        self._looked: list[IntArray] = []
         self._frames: list[int] = []
         self._boxes: list[Box] = []
         self._labels: list[int] = []
@@ -121,13 +121,16 @@ class VideoColumns:
 
     def look(self, frames: Iterable[int]) -> None:
         """Note that there is truth for these frames."""
-        self._looked.extend(frames)
+        if isinstance(frames, range):
+            self._looked.append(np.arange(frames.start, frames.stop, frames.step))
+        else:
+            self._looked.append(np.array(list(frames), np.int64))
 
     def look_until(self, count: int, where: str = "") -> None:
         """Note that there is truth for the first `count` frames."""
         if count > 0:
             self.check_frame(count - 1, where)
-            self._looked.extend(range(count))
+            self._looked.append(np.arange(count))
 
     def image(self, frame: int, path: str, where: str = "") -> None:
         """Give a frame its image; the video is then no file but these images."""
@@ -160,8 +163,7 @@ class VideoColumns:
             bad = int(frames[(frames < 0) | (frames >= MOST_FRAMES)][0])
             self.check_frame(bad)
         boxes, keep = checked_boxes(boxes, frames, f"{self.place}, {self.name!r}", notes)
-        looked = np.unique(np.array(self._looked, np.int64))
-        looked = np.union1d(looked, frames) if len(frames) else looked
+        looked = np.unique(np.concatenate((*self._looked, frames)))
         keep = keep[np.argsort(frames[keep], kind="stable")]
         count = max(self._images, default=-1) + 1
         return VideoLabels(

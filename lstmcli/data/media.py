@@ -84,6 +84,7 @@ class MediaFinder:
         self._by_stem: dict[str, list[Path]] = {}
         self._walked = 0
         self._listed: dict[Path, frozenset[str]] = {}
+        self._suffixes: dict[Path, list[str]] = {}
 
     def find(self, written: str, *, video: bool) -> Path | None:
         """Return the medium that is meant, or None.
@@ -108,6 +109,12 @@ class MediaFinder:
                         return found
             if not self._walk_on():
                 return None
+
+    def beside(self, folder: Path, stem: str) -> Path | None:
+        """Return the image of a stem in one folder, or None."""
+        self._exists(folder / stem)
+        names = (f"{stem}{suffix}" for suffix in self._suffixes[folder])
+        return next((folder / name for name in names if name in self._listed[folder]), None)
 
     def only_video(self) -> Path | None:
         """Return the video beside the labels, where there is exactly one."""
@@ -138,6 +145,8 @@ class MediaFinder:
                 self._listed[folder] = frozenset(path.name for path in folder.iterdir())
             except OSError:
                 self._listed[folder] = frozenset()
+            suffixes = {Path(name).suffix for name in self._listed[folder]}
+            self._suffixes[folder] = sorted(s for s in suffixes if s.lower() in IMAGE_SUFFIXES)
         return path.name in self._listed[folder]
 
     def _best(
@@ -215,9 +224,9 @@ class Reading:
         Raises:
             DataError: the medium is not found and no size was given.
         """
-        if self.size_hw is not None:
-            return self.size_hw
         path = self.finder.find(written, video=video)
+        if path is None and self.size_hw is not None:
+            return self.size_hw
         if path is None and video:
             path = self.finder.only_video()
         if path is None:

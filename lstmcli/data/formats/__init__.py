@@ -13,7 +13,26 @@ from typing import Protocol
 
 from lstmcli.core.errors import DataError, choose
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.formats import coco, mot
+from lstmcli.data.formats import (
+    coco,
+    cvat,
+    cvat_held,
+    dlib_xml,
+    kitti,
+    label_studio,
+    labelme,
+    mot,
+    openlabel,
+    scalabel,
+    supervisely,
+    table,
+    ua_detrac,
+    via,
+    visdrone,
+    voc,
+    vott,
+    yolo,
+)
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.joining import join
 from lstmcli.data.media import MediaFinder, Reading
@@ -37,8 +56,24 @@ class Reader(Protocol):
 
 
 READERS: Mapping[str, Reader] = {
+    "openlabel": openlabel,
+    "label_studio": label_studio,
+    "via": via,
+    "vott": vott,
+    "labelme": labelme,
+    "scalabel": scalabel,
+    "supervisely": supervisely,
     "coco": coco,
+    "cvat": cvat,
+    "cvat_held": cvat_held,
+    "voc": voc,
+    "ua_detrac": ua_detrac,
+    "dlib": dlib_xml,
+    "kitti": kitti,
+    "visdrone": visdrone,
     "mot": mot,
+    "yolo": yolo,
+    "csv": table,
 }
 
 _SUFFIXES = frozenset(

@@ -43,7 +43,7 @@ def recognises(head: Head) -> bool:
     rows = [line for line in head.lines if not line.startswith("#")]
     if not rows or not all(_ROW.match(row) for row in rows):
         return False
-    return 7 <= len(_split(rows[0])) <= 11 and (path.name == "gt.txt" or "," in rows[0])
+    return 7 <= len(_split(rows[0])) <= 11 and (path.parent.name == "gt" or "," in rows[0])
 
 
 def source_of(path: Path) -> Path:
