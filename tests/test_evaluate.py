@@ -15,10 +15,8 @@ from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import FloatArray, Picture, VideoLabels
 from lstmcli.data.frame_store import FrameStoreWriter
 from lstmcli.data.manifest import Dataset, PreparedVideo
+from lstmcli.models.predictor import Predictor
 from lstmcli.workflows.evaluate import Evaluation, evaluate
-
-# torchvision's JPEG decoder, which prepared frames are read by, announces its successor
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 
 SIZE_HW = (64, 96)
 CANVAS_HW = (32, 48)
@@ -100,7 +98,7 @@ def prepare_by_hand(
     prepared = []
     for place in range(videos):
         store = f"{place}.frames"
-        with FrameStoreWriter(folder / store) as writer:
+        with FrameStoreWriter(folder / store, form="raw", canvas_hw=canvas_hw) as writer:
             for frame in range(6):
                 writer.add(np.full((*canvas_hw, 3), 20 + 40 * frame, np.uint8))
         prepared.append(
@@ -192,6 +190,35 @@ def test_the_second_name_of_a_box_counts_for_average_precision_only(tmp_path: Pa
     assert swapped.scores.precision == 0.0
     assert swapped.scores.map50 == pytest.approx(done.scores.map50 or 0)
     assert swapped.scores.map50_any_class == pytest.approx(84 / 101)
+
+
+class ConfusedNetwork(FakeNetwork):
+    """Answers with heaps of overlapping boxes of doubtful class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random = np.random.default_rng(1)
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        boxes = np.repeat(self.random.uniform((0, 0, 24, 16), (20, 12, 44, 30), (4, 4)), 8, axis=0)
+        scores = self.random.uniform(0, 1, (32, 2))
+        return (
+            (boxes + self.random.normal(0, 1.5, boxes.shape)).astype(np.float32),
+            scores.astype(np.float32),
+            None,
+        )
+
+
+def test_what_is_counted_as_shown_is_what_detect_shows(tmp_path: Path) -> None:
+    done = evaluate(ConfusedNetwork(), prepare_by_hand(tmp_path), threshold=0.4)
+    predictor = Predictor(ConfusedNetwork(), threshold=0.4)
+    predictor.start(SIZE_HW)
+    canvas = np.zeros((*CANVAS_HW, 3), np.uint8)
+    shown = sum(len(predictor.step(canvas, frame / 25)) for frame in range(6))
+    counted = sum(row["found"] for row in done.as_json()["per_class"].values())
+    assert counted == shown > 6
 
 
 def test_a_source_that_prepare_reads_is_evaluated_whole(

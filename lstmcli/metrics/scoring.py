@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lstmcli.core.structures import FloatArray
 from lstmcli.metrics import METRICS
@@ -50,7 +51,7 @@ class Scores:
     parts: Mapping[str, dict[str, Json]]
     curves: Mapping[str, FloatArray]
 
-    def as_json(self) -> dict[str, Json]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything but the curves as plain values."""
         return {
             "videos": self.videos,

@@ -19,8 +19,8 @@ APART_S = 1.0
 LEAST_WIDTH = 720
 """Smaller pictures are enlarged, so that a person sees objects of a few pixels."""
 
-COLOURS = {"right": "#00a67a", "missed": "#e8590c", "wrong": "#1c7ed6"}
-"""Told apart by people who do not see red or green."""
+COLOURS = {"right": "#00c08b", "missed": "#e8590c", "wrong": "#ffe14d"}
+"""Told apart by people who do not see red or green, and seen against sky, grass and asphalt."""
 
 Kind = Literal["right", "missed", "wrong"]
 
@@ -151,7 +151,8 @@ def draw_marks(picture: Picture, marks: Sequence[Mark]) -> bytes:
             # The line lies around the object: a box of a few pixels would else be covered by it.
             left, top = x1 * scale - 3, y1 * scale - 3
             right, bottom = max(x2 * scale + 3, left), max(y2 * scale + 3, top)
+            pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="black", width=5)
             pen.rectangle((left, top, right, bottom), outline=COLOURS[mark.kind], width=3)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
+    image.save(buffer, "JPEG", quality=85, subsampling=0)
     return buffer.getvalue()

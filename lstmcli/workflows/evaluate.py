@@ -8,16 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.core.geometry import Letterbox, clip_boxes
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.structures import Annotations, Detections, IntArray, Picture, VideoLabels
+from lstmcli.core.structures import (
+    Annotations,
+    Detections,
+    FloatArray,
+    IntArray,
+    Picture,
+    VideoLabels,
+)
 from lstmcli.data.streams import AnnotatedVideo, open_source
 from lstmcli.metrics.comparison import Json
-from lstmcli.metrics.matching import above, match_frame, one_per_place
+from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
 from lstmcli.models.predictor import Network, Predictor, load_network
 from lstmcli.report.gallery import Gallery, Mark
@@ -75,7 +83,7 @@ class Evaluation:
     speed: Speed
     report: Path | None = None
 
-    def as_json(self) -> dict[str, Json]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, in the order in which people ask."""
         return {
             "split": self.split,
@@ -140,9 +148,10 @@ def evaluate(
     for warning in source.warnings:
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")
     classes, table = _join_classes(network.classes, source.classes, progress)
+    once = _Once(network)
     run = _Run(
-        Predictor(network, memory=memory, multi_label=True),
-        threshold=threshold,
+        Predictor(once, memory=memory, multi_label=True),
+        Predictor(_Again(once), threshold=threshold),
         iou=iou,
         limit=limit,
         gallery=Gallery(classes) if report else None,
@@ -169,12 +178,47 @@ def evaluate(
     return evaluation
 
 
+class _Once:
+    """A network that keeps its last answer, so that it can be read in a second way."""
+
+    def __init__(self, network: Network) -> None:
+        self.classes, self.canvas_hw = network.classes, network.canvas_hw
+        self.motion_lag_s, self.nms_iou = network.motion_lag_s, network.nms_iou
+        self.max_detections = network.max_detections
+        self.engine, self.device = network.engine, network.device
+        self._network = network
+        self.last: tuple[FloatArray, FloatArray]
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return what the network answers."""
+        boxes, scores, state = self._network.step(frame, earlier, state)
+        self.last = boxes, scores
+        return boxes, scores, state
+
+
+class _Again(_Once):
+    """Gives the last answer of another once more; no state, no work."""
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return what the network answered last."""
+        assert isinstance(self._network, _Once)
+        return *self._network.last, None
+
+
 @dataclass(slots=True)
 class _Run:
-    """Streams videos one after the other and gathers the results."""
+    """Streams videos one after the other and gathers the results.
+
+    The network runs once a frame and is read twice: with every class of a box, for average
+    precision, and as `detect` reads it, for what a person would be shown.
+    """
 
     predictor: Predictor
-    threshold: float
+    display: Predictor
     iou: float
     limit: int
     gallery: Gallery | None
@@ -193,8 +237,9 @@ class _Run:
         for number, time_s, frame in progress.track(frames, total=total, label=video.name):
             if letterbox is None or letterbox.source_hw != frame.size_hw:
                 letterbox, steps = self.predictor.start(frame.size_hw), 0
+                self.display.start(frame.size_hw)
             canvas = frame.canvas(letterbox)
-            found = self._step(canvas, time_s)
+            found, shown = self._step(canvas, time_s)
             truth = video.labels.at(number)
             if truth is not None:
                 reached += 1
@@ -206,7 +251,7 @@ class _Run:
                         frame.size_hw,
                         self._inside(truth, frame.size_hw),
                         found,
-                        one_per_place(found, iou=self.predictor.network.nms_iou),
+                        shown,
                         steps,
                     )
                 )
@@ -222,14 +267,14 @@ class _Run:
         if self.unreached:
             progress.note(f"{self.unreached} labelled frames are not in their videos; not counted")
 
-    def _step(self, canvas: Picture, time_s: float) -> Detections:
+    def _step(self, canvas: Picture, time_s: float) -> tuple[Detections, Detections]:
         begin = time.perf_counter()
         found = self.predictor.step(canvas, time_s)
         if self.is_warm:  # the very first call allocates and chooses kernels
             self.seconds += time.perf_counter() - begin
             self.timed += 1
         self.is_warm = True
-        return found
+        return found, self.display.step(canvas, time_s)
 
     def _inside(self, truth: Annotations, size_hw: tuple[int, int]) -> Annotations:
         """Cut truth to the frame: nobody can find what is not in the picture."""
@@ -242,7 +287,7 @@ class _Run:
         """Let the gallery see a frame in which something went wrong."""
         if self.gallery is None:
             return
-        truth, shown = result.truth, above(result.answers, self.threshold)
+        truth, shown = result.truth, result.answers
         rows, ignored = match_frame(truth, shown, iou=self.iou)
         missed = ~truth.ignore
         missed[rows[rows >= 0]] = False
