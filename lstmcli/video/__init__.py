@@ -1,7 +1,9 @@
 """The only room that knows PyAV: reads, probes and writes video, and scales its pictures."""
 
 from lstmcli.video.frame import Frame, Planes
+from lstmcli.video.live import latest, read_live, read_stdin
 from lstmcli.video.reading import ReadReport, VideoInfo, probe, read_frames, read_images
+from lstmcli.video.sources import Source, find_sources, output_names
 from lstmcli.video.writing import CODECS, VideoWriter, partial_path
 
 __all__ = [
@@ -9,10 +11,16 @@ __all__ = [
     "Frame",
     "Planes",
     "ReadReport",
+    "Source",
     "VideoInfo",
     "VideoWriter",
+    "find_sources",
+    "latest",
+    "output_names",
     "partial_path",
     "probe",
     "read_frames",
     "read_images",
+    "read_live",
+    "read_stdin",
 ]

@@ -61,6 +61,8 @@ class ReadReport:
         mended_times: timestamps that were missing or did not grow.
         resized: frames of another size than the first, scaled to it.
         deinterlaced: frames that were made of two fields.
+        reconnects: attempts to come back to a live source.
+        dropped: frames of a live source for which there was no time.
     """
 
     frames: int = 0
@@ -68,12 +70,16 @@ class ReadReport:
     mended_times: int = 0
     resized: int = 0
     deinterlaced: int = 0
+    reconnects: int = 0
+    dropped: int = 0
 
     def sentences(self) -> list[str]:
         """Return what a person should know, one sentence each."""
         told = (
             (self.broken, "frames or packets were broken"),
             (self.mended_times, "timestamps were missing or did not grow and were mended"),
+            (self.reconnects, "attempts to connect again"),
+            (self.dropped, "frames were left out because they came faster than they are read"),
             (self.resized, "frames had another size and were scaled to the first one's"),
         )
         return [f"{count} {text}" for count, text in told if count]

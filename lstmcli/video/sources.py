@@ -1,0 +1,191 @@
+"""What a person may name as a source: files, folders, patterns, images, cameras, streams, `-`."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lstmcli.core.errors import MediaError
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".divx",
+        ".dv",
+        ".f4v",
+        ".flv",
+        ".gif",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".nut",
+        ".ogv",
+        ".rm",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
+)
+IMAGE_SUFFIXES = frozenset(
+    [".bmp", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+)
+_STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
+_CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
+_OURS = (".annotated.mp4", ".partial.mp4")
+"""Endings of our own outputs, which a folder may hold beside the footage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One video, whatever brings it.
+
+    Args:
+        name: goes into the records and, without its suffix, into the names of the outputs.
+        kind: a file, a row of still images, a camera, a stream or standard input.
+        place: path, address or number of the camera; "-" for standard input.
+        images: of a row of images, in order.
+    """
+
+    name: str
+    kind: Literal["file", "images", "camera", "stream", "stdin"]
+    place: str
+    images: tuple[Path, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """True where pictures come by themselves and cannot be read again."""
+        return self.kind in {"camera", "stream"}
+
+
+def find_sources(texts: Sequence[str]) -> list[Source]:
+    """Return the videos that are meant, in the order given, folders and patterns sorted.
+
+    Raises:
+        MediaError: a source that is not there, or a folder without videos and images.
+    """
+    found = [source for text in texts for source in _sources_of(text)]
+    return list({(source.kind, source.place): source for source in reversed(found)}.values())[::-1]
+
+
+def _sources_of(text: str) -> list[Source]:
+    if text == "-":
+        return [Source("stdin", "stdin", "-")]
+    camera = _CAMERA.match(text)
+    if camera:
+        return [Source(f"camera{re.sub('[^A-Za-z0-9]+', '-', camera[1])}", "camera", camera[1])]
+    if _STREAM.match(text):
+        return [Source(_stream_name(text), "stream", text)]
+    path = Path(text.removeprefix("file://"))
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return _of_files([path])
+    paths = _matches(text)
+    if not paths:
+        raise MediaError(
+            f"{text}: there is no such file, folder, camera or stream",
+            hint="give a video, a folder, a pattern in quotes, camera:0, an rtsp:// address or -",
+        )
+    return _of_files(paths)
+
+
+def _matches(text: str) -> list[Path]:
+    """Return the files of a shell pattern or of a counted name such as `img_%04d.png`."""
+    if re.search(r"%0?\d*d", text):
+        parts = re.split(r"%0?\d*d", text)
+        rule = re.compile(
+            r"\d+".join(
+                re.escape(Path(part).name if i == 0 else part) for i, part in enumerate(parts)
+            )
+        )
+        folder = Path(parts[0] + "x").parent
+        return sorted(
+            (path for path in folder.glob("*") if rule.fullmatch(path.name)), key=natural_order
+        )
+    found = (Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
+    return sorted((path for path in found if path.is_file()), key=natural_order)
+
+
+def _of_files(paths: Sequence[Path]) -> list[Source]:
+    images = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+    others = [path for path in paths if path.suffix.lower() not in IMAGE_SUFFIXES]
+    found = [Source(path.name, "file", str(path)) for path in others]
+    if images:
+        name = images[0].name if len(images) == 1 else images[0].resolve().parent.name
+        found.append(Source(name, "images", str(images[0]), images))
+    return found
+
+
+def _in_folder(folder: Path) -> list[Source]:
+    """Return every video below a folder, and every folder of images as one row."""
+    found: list[Source] = []
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=natural_order)
+    rows: dict[Path, list[Path]] = {}
+    for path in files:
+        suffix = path.suffix.lower()
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or path.name.endswith(_OURS):
+            continue
+        if suffix in VIDEO_SUFFIXES:
+            found.append(Source(str(path.relative_to(folder)), "file", str(path)))
+        elif suffix in IMAGE_SUFFIXES and not path.parent.name.endswith((".crops", ".frames")):
+            rows.setdefault(path.parent, []).append(path)
+    for parent, images in rows.items():
+        name = str(parent.relative_to(folder)) if parent != folder else folder.resolve().name
+        found.append(Source(name, "images", str(images[0]), tuple(images)))
+    if not found:
+        raise MediaError(f"{folder}: no videos and no images below it", hint="give another folder")
+    return found
+
+
+def _stream_name(address: str) -> str:
+    bare = re.sub(r"^\w+://([^/@]*@)?", "", address).split("?")[0]
+    return re.sub(r"[^A-Za-z0-9.]+", "-", bare).strip("-.") or "stream"
+
+
+def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
+    """Sort `frame9` before `frame10`."""
+    parts: Iterable[str] = re.split(r"(\d+)", str(path))
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
+
+
+def output_names(sources: Sequence[Source]) -> list[str]:
+    """Return a name for the outputs of each source, no two alike, without the suffix if that may be."""
+    stems = [
+        source.name.rsplit(".", 1)[0]
+        if Path(source.name).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+        else source.name
+        for source in sources
+    ]
+    names = [
+        source.name if stems.count(stem) > 1 else stem
+        for source, stem in zip(sources, stems, strict=True)
+    ]
+    made: list[str] = []
+    for name in names:
+        number, free = 2, name
+        while free in made:
+            free, number = f"{name}-{number}", number + 1
+        made.append(free)
+    return made
