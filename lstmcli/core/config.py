@@ -37,7 +37,9 @@ class BackboneConfig(NamedSection):
     weights: str = Field("none", description="'none', 'imagenet' (torchvision downloads) or a file")
     width: float = Field(1.0, gt=0, le=4, description="multiplies the channels, where it can")
     activation: Literal["relu", "leaky_relu", "prelu", "silu"] = "silu"
-    pooling: Literal["conv", "max", "avg"] = Field("conv", description="how `tiny` and `dense` halve")
+    pooling: Literal["conv", "max", "avg"] = Field(
+        "conv", description="how `tiny` and `dense` halve"
+    )
     freeze: bool = Field(False, description="keep the weights as they were loaded")
 
 

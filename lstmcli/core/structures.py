@@ -75,7 +75,9 @@ class Detections:
     @classmethod
     def none(cls) -> Detections:
         """Return detections without rows."""
-        return cls(no_boxes(), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return cls(
+            no_boxes(), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        )
 
     def select(self, rows: npt.NDArray[np.bool_] | IntArray) -> Detections:
         """Return the given rows, in the given order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig
-from lstmcli.core.structures import FloatArray
-
-GREY = 114
-"""The letterbox's bars and whatever lies outside the canvas."""
+from lstmcli.core.structures import FloatArray, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,51 +65,52 @@ class View:
             cut = np.stack((width - cut[:, 2], cut[:, 1], width - cut[:, 0], cut[:, 3]), axis=1)
         return cut.astype(np.float32), share.astype(np.float32)
 
-    def pictures(self, canvases: list[Tensor]) -> Tensor:
-        """Return the network's pictures, uint8 [n, 3, h, w], for canvases uint8 [3, H, W]."""
-        windows = torch.stack([self._window(canvas) for canvas in canvases])
-        changes = (
-            self.gain != (1.0, 1.0, 1.0)
-            or self.contrast != 1.0
-            or self.shift != 0.0
-            or self.grey
-            or self.blur > 0
-            or self.noise > 0
-        )
-        if windows.shape[-2:] == self.size_hw and not changes:
-            return windows.flip(-1) if self.flip else windows
-        pictures = windows.float()
-        if windows.shape[-2:] != self.size_hw:
+    def pictures(self, windows: Sequence[Picture]) -> Tensor:
+        """Return the network's pictures, uint8 [n, 3, h, w].
+
+        Args:
+            windows: uint8 [height, width, 3] each, what the canvases show there.
+        """
+        pictures = torch.from_numpy(np.stack(windows)).permute(0, 3, 1, 2)
+        if pictures.shape[-2:] != self.size_hw:
+            # on bytes and channels last: several times faster than on floats
             pictures = F.interpolate(
                 pictures, size=self.size_hw, mode="bilinear", antialias=True, align_corners=False
             )
         if self.grey:
-            pictures = pictures.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-        if self.contrast != 1.0 or self.gain != (1.0, 1.0, 1.0) or self.shift:
-            mean = float(pictures.mean())
-            factor = torch.tensor(self.gain).view(1, 3, 1, 1) * self.contrast
-            pictures = (pictures - mean) * factor + (mean + self.shift)
+            weights = torch.tensor((0.299, 0.587, 0.114))
+            luma = torch.tensordot(pictures.float(), weights, dims=([1], [0]))
+            pictures = luma.round_().to(torch.uint8)[:, None].expand(-1, 3, -1, -1)
+        if self.contrast != 1.0 or self.shift or self.gain != (1.0, 1.0, 1.0):
+            pictures = self._recoloured(pictures)
         if self.blur > 0:
-            pictures = _blurred(pictures, self.blur)
+            pictures = _blurred(pictures.float(), self.blur).round_().to(torch.uint8)
         if self.noise > 0:
-            generator = torch.Generator().manual_seed(self.noise_seed)
-            pictures = pictures + torch.randn(pictures.shape, generator=generator) * self.noise
-        if self.flip:
-            pictures = pictures.flip(-1)
-        return pictures.round_().clamp_(0, 255).to(torch.uint8)
+            pictures = self._noisy(pictures)
+        return pictures.flip(-1) if self.flip else pictures
 
-    def _window(self, canvas: Tensor) -> Tensor:
-        height, width = canvas.shape[-2:]
-        top, bottom = max(0, self.top), min(height, self.top + self.height)
-        left, right = max(0, self.left), min(width, self.left + self.width)
-        if (bottom - top, right - left) == (self.height, self.width):
-            return canvas[:, top:bottom, left:right]
-        window = torch.full((3, self.height, self.width), GREY, dtype=torch.uint8)
-        if bottom > top and right > left:
-            window[:, top - self.top : bottom - self.top, left - self.left : right - self.left] = (
-                canvas[:, top:bottom, left:right]
-            )
-        return window
+    def _recoloured(self, pictures: Tensor) -> Tensor:
+        """Return pictures under a table of 256 values a channel: cheaper than arithmetic on floats."""
+        middle = float(pictures[:, :, ::8, ::8].float().mean())
+        values = np.arange(256, dtype=np.float32) - middle
+        numbers = np.empty(pictures.shape, np.uint8)
+        source = pictures.numpy()
+        for channel, gain in enumerate(self.gain):
+            table = values * (gain * self.contrast) + (middle + self.shift)
+            table = np.clip(np.round(table), 0, 255).astype(np.uint8)
+            numbers[:, channel] = table[source[:, channel]]
+        return torch.from_numpy(numbers)
+
+    def _noisy(self, pictures: Tensor) -> Tensor:
+        """Return pictures with sensor noise: one grain, laid elsewhere on every frame."""
+        count, _, height, width = pictures.shape
+        generator = torch.Generator().manual_seed(self.noise_seed)
+        room = 16
+        grain = torch.randn(3, height + room, width + room, generator=generator) * self.noise
+        grain = grain.round_().to(torch.int16)
+        shifts = torch.randint(0, room + 1, (count, 2), generator=generator).tolist()
+        laid = torch.stack([grain[:, y : y + height, x : x + width] for y, x in shifts])
+        return (pictures.to(torch.int16) + laid).clamp_(0, 255).to(torch.uint8)
 
 
 def _blurred(pictures: Tensor, sigma: float) -> Tensor:

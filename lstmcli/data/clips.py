@@ -203,8 +203,11 @@ class ClipSource(TorchDataset[ClipBatch]):
             store = self._stores[clip.video] = self.dataset.open(self.videos[clip.video])
         before = self._earlier[clip.video][clip.places] if self.motion_lag_s else clip.places[:0]
         needed = np.unique(np.concatenate((clip.places, before)))
-        canvases = [store.tensor(int(place)) for place in needed]
-        pictures = clip.view.pictures(canvases)
+        view = clip.view
+        shown_hw = (view.height, view.width)
+        pictures = view.pictures(
+            [store.window(int(place), view.top, view.left, shown_hw) for place in needed]
+        )
         return (
             pictures[torch.from_numpy(np.searchsorted(needed, clip.places))],
             pictures[torch.from_numpy(np.searchsorted(needed, before))],

@@ -75,10 +75,10 @@ class TorchNetwork:
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
         device = torch.device(self.device)
-        shown = torch.from_numpy(frame).to(device).permute(2, 0, 1)[None, None]
+        shown = torch.tensor(frame).to(device).permute(2, 0, 1)[None, None]
         before = None
         if self.motion_lag_s:
-            before = torch.from_numpy(earlier).to(device).permute(2, 0, 1)[None, None]
+            before = torch.tensor(earlier).to(device).permute(2, 0, 1)[None, None]
         with torch.autocast(device.type, self._half, enabled=self._mixed):
             raw, state = self.model(shown, before, state)
         raw = raw[:, 0].float()

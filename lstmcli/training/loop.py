@@ -97,9 +97,7 @@ class StepDone:
 
 def targets_of(batch: Batch, device: torch.device) -> Targets:
     """Return the truth of a batch on a device."""
-    return Targets(
-        batch.boxes, batch.labels, batch.valid, batch.ignore, batch.looked_at
-    ).to(device)
+    return Targets(batch.boxes, batch.labels, batch.valid, batch.ignore, batch.looked_at).to(device)
 
 
 def detached(state: State) -> State:
