@@ -69,6 +69,20 @@ def test_an_expected_failure_is_two_lines_and_exit_one(
     ]
 
 
+def test_a_failure_in_a_loading_process_is_told_without_its_traceback(
+    failing: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch puts the whole traceback of a DataLoader's worker into the message."""
+    failing(
+        DataError(
+            "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+            "call last):\n  File x, line 3\nlstmcli.core.errors.DataError: a.jpegs: cut short"
+        )
+    )
+    assert run("presets") == 1
+    assert capsys.readouterr().err == "error: a.jpegs: cut short\n"
+
+
 def test_verbose_shows_where_an_expected_failure_came_from(
     failing: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except LstmcliError as error:
         console.traceback(traceback.format_exc())
-        console.error(error.problem, error.hint)
+        console.error(_without_worker(error.problem), error.hint)
         sys.exit(1)
     except BrokenPipeError:
         _close_pipe()
@@ -81,6 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     finally:
         console.progress.stop()
+
+
+def _without_worker(problem: str) -> str:
+    """Return the problem alone where torch wrapped it into the traceback of a loading process."""
+    if not problem.startswith("Caught "):
+        return problem
+    last = problem.rstrip().splitlines()[-1]
+    return last.partition(": ")[2] or last
 
 
 def _close_pipe() -> None:
