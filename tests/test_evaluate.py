@@ -304,6 +304,12 @@ def test_a_split_without_truth_is_an_error(tmp_path: Path) -> None:
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path, looked_at=[]))
 
 
+def test_data_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such dataset") as caught:
+        evaluate(FakeNetwork(), tmp_path / "dataset")
+    assert "lstmcli prepare" in caught.value.hint
+
+
 def test_a_split_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="test"):
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path), split="test")
@@ -357,3 +363,23 @@ def test_the_report_shows_the_frames_that_went_wrong(tmp_path: Path) -> None:
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "clip0, frame 0, 0.00 s" in page
     assert "missed: 1 bird" in page
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("source", "classes", "videos"),
+    [
+        ("sky/val/annotations.json", ("airplane", "bird", "drone", "helicopter"), 35),
+        ("people", ("pedestrian",), 3),
+        ("flies", ("object",), 1),
+    ],
+)
+def test_a_silent_model_finds_nothing_in_real_footage(
+    shared: Path, source: str, classes: tuple[str, ...], videos: int
+) -> None:
+    network = FakeNetwork((0.0, 0.0))
+    network.classes = classes
+    done = evaluate(network, shared / "data" / source, limit=2)
+    assert (done.scores.videos, done.scores.frames) == (videos, 2 * videos)
+    assert done.scores.boxes > 0
+    assert (done.scores.map50, done.scores.precision, done.scores.f1) == (0.0, 0.0, 0.0)

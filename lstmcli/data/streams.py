@@ -91,6 +91,11 @@ def open_source(
         DataError: the dataset or the labels cannot be used.
         MediaError: the videos are not there.
     """
+    if not path.exists():
+        raise DataError(
+            f"{path}: there is no such dataset or source of labels",
+            hint="run `lstmcli prepare` first, or name annotated videos",
+        )
     if path.name == FILE_NAME or (path / FILE_NAME).is_file():
         dataset = Dataset.load(path)
         return AnnotatedSource(
