@@ -79,7 +79,7 @@ def train(
     from lstmcli.workflows.train import TrainOptions, next_run
     from lstmcli.workflows.train import train as work
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells what it computes in
+    quiet_fabric()
     console: Console = context.obj
     run = resume or out or next_run(RUNS, config.name or Path(preset).stem)
     trained = work(
@@ -102,6 +102,11 @@ def train(
     if trained.interrupted:
         console.say(f"interrupted; go on with: lstmcli train --resume {trained.run}")
         raise typer.Exit(130)
+
+
+def quiet_fabric() -> None:
+    """Keep Fabric, once imported, from telling on stderr in what precision it computes."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def dataset_of(run: Path) -> Path:
