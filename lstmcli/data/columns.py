@@ -86,8 +86,8 @@ class VideoColumns:
         self.size_hw: tuple[int, int] | None = None
         self.rate: float | None = None
         self.frame_count: int | None = None
-        self.all_looked_at = False
         self._images: dict[int, str] = {}
+        self._until = 0
         self._looked: list[IntArray] = []
         self._frames: list[int] = []
         self._boxes: list[Box] = []
@@ -130,7 +130,7 @@ class VideoColumns:
         """Note that there is truth for the first `count` frames."""
         if count > 0:
             self.check_frame(count - 1, where)
-            self._looked.append(np.arange(count))
+            self._until = max(self._until, count)
 
     def image(self, frame: int, path: str, where: str = "") -> None:
         """Give a frame its image; the video is then no file but these images."""
@@ -163,7 +163,8 @@ class VideoColumns:
             bad = int(frames[(frames < 0) | (frames >= MOST_FRAMES)][0])
             self.check_frame(bad)
         boxes, keep = checked_boxes(boxes, frames, f"{self.place}, {self.name!r}", notes)
-        looked = np.unique(np.concatenate((*self._looked, frames)))
+        later = np.unique(np.concatenate((*self._looked, frames)))
+        looked = np.concatenate((np.arange(self._until), later[later >= self._until]))
         keep = keep[np.argsort(frames[keep], kind="stable")]
         count = max(self._images, default=-1) + 1
         return VideoLabels(

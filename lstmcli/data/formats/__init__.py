@@ -15,18 +15,23 @@ from lstmcli.core.errors import DataError, choose
 from lstmcli.core.structures import LabelSet
 from lstmcli.data.formats import (
     coco,
+    createml,
     cvat,
     cvat_held,
+    datumaro,
     dlib_xml,
     kitti,
     label_studio,
+    labelbox,
     labelme,
+    lightly,
     mot,
     openlabel,
     scalabel,
     supervisely,
     table,
     ua_detrac,
+    vatic,
     via,
     visdrone,
     voc,
@@ -57,6 +62,10 @@ class Reader(Protocol):
 
 READERS: Mapping[str, Reader] = {
     "openlabel": openlabel,
+    "datumaro": datumaro,
+    "labelbox": labelbox,
+    "lightly": lightly,
+    "createml": createml,
     "label_studio": label_studio,
     "via": via,
     "vott": vott,
@@ -69,6 +78,7 @@ READERS: Mapping[str, Reader] = {
     "voc": voc,
     "ua_detrac": ua_detrac,
     "dlib": dlib_xml,
+    "vatic": vatic,
     "kitti": kitti,
     "visdrone": visdrone,
     "mot": mot,
@@ -119,7 +129,13 @@ def read_labels(
     for source, its_reader in found:
         reading = Reading(MediaFinder(source, media), size_hw)
         sets.append((source, its_reader.read(source, reading)))
-    return join(sets)
+    labels = join(sets)
+    if not labels.videos:
+        raise DataError(
+            f"{path}: it names no video and no image that somebody labelled",
+            hint="give the label file or folder that belongs to it",
+        )
+    return labels
 
 
 def find_annotations(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lstmcli.core.structures import LabelSet, VideoLabels
 from lstmcli.data.columns import Notes, unique_names
+from lstmcli.data.formats.sequences import gather_frames
 
 
 def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:
@@ -18,32 +19,34 @@ def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:
     Two files about the same medium become one video where they speak of different frames; where
     they speak of the same frames, the first one counts and that is noted.
     """
-    if len(sets) == 1:
-        return sets[0][1]
     classes = list(dict.fromkeys(name for _, labels in sets for name in labels.classes))
     notes = Notes()
-    merged: dict[object, VideoLabels] = {}
+    for _, labels in sets:
+        for warning in labels.warnings:
+            notes.add(warning.text, warning.where, warning.count)
+    merged: dict[object, tuple[Path, VideoLabels]] = {}
     for source, labels in sets:
         base = source if source.is_dir() else source.parent
         index = np.array([classes.index(name) for name in labels.classes] or [0], np.int64)
-        for video in labels.videos:
-            renamed = replace(_anchored(video, base), labels=index[video.labels])
-            key: object = renamed.media or renamed.images or (source, renamed.name)
+        for n, video in enumerate(labels.videos):
+            named = _anchored(video, base) if len(sets) > 1 else video
+            named = replace(named, labels=index[named.labels])
+            key: object = named.media or named.images or (source, n)
             if key not in merged:
-                merged[key] = renamed
-            elif len(np.intersect1d(merged[key].looked_at, renamed.looked_at)):
+                merged[key] = source, named
+            elif not len(np.intersect1d(merged[key][1].looked_at, named.looked_at)):
+                merged[key] = source, united(merged[key][1], named)
+            elif merged[key][0] == source:  # two tasks of one file may mean two files of one name
+                merged[(key, n)] = source, named
+            else:
                 notes.add(
                     "labels of the same frames in two files; the second ones are left out",
                     f"{source}, {video.name}",
                 )
-            else:
-                merged[key] = united(merged[key], renamed)
-    warnings = tuple(warning for _, labels in sets for warning in labels.warnings)
-    names = unique_names([video.name for video in merged.values()])
-    videos = tuple(
-        replace(video, name=name) for name, video in zip(names, merged.values(), strict=True)
-    )
-    return LabelSet(tuple(classes), videos, warnings + notes.warnings())
+    videos = gather_frames([video for _, video in merged.values()], notes)
+    names = unique_names([video.name for video in videos])
+    renamed = (replace(video, name=name) for name, video in zip(names, videos, strict=True))
+    return LabelSet(tuple(classes), tuple(renamed), notes.warnings())
 
 
 def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:

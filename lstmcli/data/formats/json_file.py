@@ -53,18 +53,27 @@ def load_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
     Raises:
         DataError: the file is no JSON, or is cut off; the message names the line.
     """
-    text = read_text(path)
+    return parse_json(read_text(path), str(path), hook)
+
+
+def parse_json(text: str, place: str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Node:
+    """Return the top of a JSON text; `place` names it in errors.
+
+    Raises:
+        DataError: the text is no JSON, or is cut off; the message names the line.
+    """
     try:
-        return Node(json.loads(text, object_hook=hook), str(path))
+        return Node(json.loads(text, object_hook=hook), place)
     except json.JSONDecodeError as error:
+        line = "" if ", line " in place else f", line {error.lineno}"
         raise DataError(
-            f"{path}, line {error.lineno}: {error.msg[:1].lower()}{error.msg[1:]}",
+            f"{place}{line}: {error.msg[:1].lower()}{error.msg[1:]}",
             hint="the file is no JSON, or it is cut off; export it again",
         ) from None
     except RecursionError:
-        raise DataError(f"{path}: lists within lists without end", hint="no label file") from None
+        raise DataError(f"{place}: lists within lists without end", hint="no label file") from None
     except ValueError as error:
-        raise DataError(f"{path}: {error}", hint="export the file again") from None
+        raise DataError(f"{place}: {error}", hint="export the file again") from None
 
 
 def _kind(value: object) -> str:

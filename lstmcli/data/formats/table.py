@@ -135,7 +135,9 @@ def read(source: Path, reading: Reading) -> LabelSet:
     if not at.headless:
         rows = rows[1:]
     boxes = [_box(row, at, f"{source}, line {n}") for n, row in rows]
-    if ("bbox" in at.at or at.headless) and any(b and (b[2] <= b[0] or b[3] <= b[1]) for b in boxes):
+    if ("bbox" in at.at or at.headless) and any(
+        b and (b[2] <= b[0] or b[3] <= b[1]) for b in boxes
+    ):
         boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
     columns = SetColumns(reading.notes, source)
     fractions = _are_fractions(boxes)

@@ -1,0 +1,322 @@
+"""Every sample of real exports is read, and agrees with the independently computed truth."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.structures import LabelSet, VideoLabels
+from lstmcli.data.formats import read_labels
+
+pytestmark = pytest.mark.real
+
+CLOSE = 0.01
+"""Pixels; the rule of the issue."""
+
+
+@pytest.fixture(scope="module")
+def samples(shared: Path) -> Path:
+    return shared / "data" / "formats"
+
+
+@pytest.fixture(scope="module")
+def expected(samples: Path) -> dict[str, Any]:
+    return json.loads((samples / "expected.json").read_text(encoding="utf-8"))
+
+
+def boxes(labels: LabelSet, *, ignored: bool = True) -> int:
+    return sum(int((~v.ignore | ignored).sum()) for v in labels.videos)
+
+
+def looked_at(labels: LabelSet) -> int:
+    return sum(len(video.looked_at) for video in labels.videos)
+
+
+def classes(labels: LabelSet, *, ignored: bool = True) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for video in labels.videos:
+        found.update(labels.classes[n] for n in video.labels[~video.ignore | ignored])
+    return dict(found)
+
+
+def noted(labels: LabelSet, *words: str) -> int:
+    return sum(w.count for w in labels.warnings if all(word in w.text for word in words))
+
+
+def rows(labels: LabelSet) -> Iterator[tuple[VideoLabels, int, str, int, np.ndarray]]:
+    for video in labels.videos:
+        for frame, label, track, box in zip(
+            video.box_frames, video.labels, video.tracks, video.boxes, strict=True
+        ):
+            yield video, int(frame), labels.classes[label], int(track), box
+
+
+def holds(labels: LabelSet, box: list[float], **wanted: Any) -> bool:
+    """Say whether there is such a box; `frame`, `label`, `track`, `image` narrow the search."""
+    for video, frame, label, track, found in rows(labels):
+        told = {"frame": frame, "label": label, "track": track}
+        if any(told[key] != value for key, value in wanted.items() if key in told):
+            continue
+        image = video.images[frame] if frame < len(video.images) else ""
+        if "image" in wanted and Path(wanted["image"]).stem not in image:
+            continue
+        if np.abs(found - np.array(box)).max() <= CLOSE:
+            return True
+    return False
+
+
+def test_cvat_videos_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["cvat_video"].values():
+        labels = read_labels(samples / truth["file"])
+        task = next(iter(truth["tasks"].values()))
+        assert boxes(labels) == truth["boxes_explicit"]
+        assert classes(labels) == truth["classes"]
+        assert looked_at(labels) == task["size"]
+        if task["width"]:
+            assert labels.videos[0].size_hw == (task["height"], task["width"])
+        for row in truth["sample_explicit"]:
+            wanted = {"frame": row["frame"], "label": row["label"], "track": int(row["track"])}
+            assert holds(labels, row["box"], **wanted), row
+
+
+def test_cvat_images_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["cvat_images"].values():
+        labels = read_labels(samples / truth["file"])
+        assert boxes(labels) == truth["boxes"]
+        assert looked_at(labels) == truth["images"]
+        for kind, count in truth["other_shapes"].items():
+            assert noted(labels, "tag" if kind == "tag" else f"{kind!r}") == count
+        for row in truth["sample"]:
+            assert holds(labels, row["box"], label=row["label"], image=row["image"]), row
+
+
+def test_label_studio_videos_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["labelstudio_video"].values():
+        labels = read_labels(samples / truth["file"], size_hw=(1000, 2000))
+        assert boxes(labels) == truth["boxes"]
+        (task,) = truth["task_list"]
+        for region in task["region_list"]:
+            width, height = region["size"] if region["size"][0] else (2000, 1000)
+            for frame, (x, y, w, h) in region["sample"].items():
+                percent = np.array((x, y, x + w, y + h)) / 100
+                found = [
+                    np.abs(box / (width, height, width, height) - percent).max()
+                    for _, n, _, _, box in rows(labels)
+                    if n == int(frame) - 1
+                ]
+                assert min(found) < 1e-5, (truth["file"], frame)
+        if task["framesCount"]:
+            assert looked_at(labels) == task["framesCount"][0]
+
+
+def test_label_studio_images_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["labelstudio_image"].values():
+        labels = read_labels(samples / truth["file"])
+        assert boxes(labels) == truth["boxes"]
+        assert classes(labels) == truth["classes"]
+        assert len(labels.videos) == truth["tasks"]
+        for kind, count in truth["other_results"].items():
+            assert noted(labels, f"{kind!r}") == count
+        for row in truth["sample"]:
+            assert holds(labels, row["box"], label=row["label"][0]), row
+
+
+def test_coco_files_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in (*expected["coco"].values(), *expected["coco_vid"].values()):
+        folder = "" if truth["videos"] else "coco/"
+        path = samples / truth["file"]
+        labels = read_labels(path if path.exists() else samples / (folder + truth["file"]))
+        assert boxes(labels) == truth["with_bbox"]
+        assert sum(int(v.ignore.sum()) for v in labels.videos) == truth["iscrowd"]
+        assert looked_at(labels) == truth["images"]
+        assert set(truth["categories_declared"]) <= set(labels.classes)
+        assert noted(labels, "without a bbox") == truth["annotations"] - truth["with_bbox"]
+        tracks = {(v.name, t) for v, _, _, t, _ in rows(labels) if t >= 0}
+        assert len(tracks) == truth["tracks"]
+        named = {k: n for k, n in truth["boxes_per_class"].items() if k not in {"null", "None"}}
+        assert named.items() <= classes(labels).items()
+        for row in truth["sample"]:
+            assert holds(labels, row["box"], image=row["image"]), row
+
+
+def test_mot_files_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["mot"].values():
+        labels = read_labels(samples / truth["file"])
+        assert boxes(labels) == truth["rows"]
+        assert looked_at(labels) == truth["last_frame"]
+        for row in truth["sample"]:
+            assert holds(labels, row["box_raw"], frame=row["frame_1based"] - 1, track=row["id"])
+
+
+def test_kitti_tracking_agrees(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["kitti_tracking"].values():
+        labels = read_labels(samples / truth["file"])
+        assert boxes(labels) == truth["rows"]
+        assert boxes(labels, ignored=False) == truth["boxes_without_dontcare"]
+        assert looked_at(labels) == truth["frames"]
+        types = {k: n for k, n in truth["types"].items() if k != "DontCare"}
+        assert classes(labels, ignored=False) == types
+        for row in truth["sample"]:
+            wanted = {"frame": row["frame"], "track": row["id"], "label": row["type"]}
+            assert holds(labels, row["box"], **wanted), row
+
+
+@pytest.mark.parametrize("kind", ["kitti_detection", "voc", "imagenet_vid"])
+def test_folders_of_a_file_an_image_agree(
+    kind: str, samples: Path, expected: dict[str, Any]
+) -> None:
+    for name, truth in expected[kind].items():
+        folders = {Path(row["file"]).parent for row in truth["sample"] if "/" in row["file"]}
+        base = samples / kind
+        found = next((base / d.name for d in base.iterdir() if d.name.startswith(name)), None)
+        if found is None:
+            found = samples / Path(*next(iter(folders)).parts[:2])
+        labels = read_labels(found)
+        assert boxes(labels) == truth["boxes"], name
+        for row in truth["sample"]:
+            image = Path(row.get("filename") or row["file"]).name
+            box = row.get("box") or [float(text) for text in row["raw"].split()[4:8]]
+            assert holds(labels, box, image=image), row
+
+
+def test_yolo_folders_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for name, truth in expected["yolo"].items():
+        labels = read_labels(samples / "yolo" / name, size_hw=(100, 200))
+        assert boxes(labels) == truth["box_rows"]
+        assert looked_at(labels) == truth["label_files"]
+        assert noted(labels, "polygon or turned box") == truth["other_rows"]
+        for row in truth["sample"]:
+            if row["image_size"]:
+                assert holds(labels, row["box"], image=Path(row["file"]).stem), row
+                continue
+            x, y, w, h = np.array(row["norm_xywh"]) * (200, 100, 200, 100)
+            box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+            assert holds(labels, box, image=Path(row["file"]).stem), row
+
+
+def test_labelme_folders_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for name, truth in expected["labelme"].items():
+        labels = read_labels(samples / "labelme" / name)
+        assert boxes(labels) == truth["rectangles"]
+        assert classes(labels) == truth["classes"]
+        for row in truth["sample"]:
+            assert holds(labels, row["box"], label=row["label"], image=row["file"]), row
+
+
+def test_via_files_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["via"].values():
+        if "rects" not in truth:
+            continue
+        labels = read_labels(samples / truth["file"])
+        assert boxes(labels) == truth["rects"]
+        assert len(labels.videos) == truth["images"]
+        assert classes(labels) == truth["labels"]
+        for row in truth["sample"]:
+            assert holds(labels, row["box"], image=row["image"]), row
+
+
+def test_scalabel_files_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["bdd_scalabel"].values():
+        labels = read_labels(samples / truth["file"])
+        assert boxes(labels) == truth["boxes"]
+        assert classes(labels) == truth["classes"]
+        assert sum(int(v.ignore.sum()) for v in labels.videos) == truth["crowd"]
+        for row in truth["sample"]:
+            assert holds(labels, row["box"], label=row["label"]), row
+
+
+def test_ua_detrac_agrees(samples: Path, expected: dict[str, Any]) -> None:
+    truth = expected["ua_detrac"]
+    labels = read_labels(samples / "ua_detrac" / "motmetrics_iotest")
+    frames = len(truth["frames"])
+    assert boxes(labels, ignored=False) == truth["boxes"]
+    assert boxes(labels) == truth["boxes"] + frames * truth["ignored_regions"]
+    assert looked_at(labels) == frames
+    for row in truth["sample"]:
+        assert holds(labels, row["box"], frame=row["frame_1based"] - 1, track=row["id"])
+
+
+def test_csv_files_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for truth in expected["csv"].values():
+        labels = read_labels(samples / truth["file"])
+        empty = truth["inverted"] if "blank" in truth["file"] else 0
+        dropped = noted(labels, "without area")
+        assert boxes(labels) + dropped + empty == truth["rows"]
+        assert looked_at(labels) == truth["images"]
+        if not empty:
+            for row in truth["sample"]:
+                assert holds(labels, row["box"], label=row["label"], image=row["image"]), row
+
+
+def test_vott_csv_agrees(samples: Path, expected: dict[str, Any]) -> None:
+    for name, count in expected["vott"]["csv"].items():
+        assert boxes(read_labels(samples / "vott" / "datumaro_csv" / name)) == count
+
+
+def test_openlabel_files_agree(samples: Path, expected: dict[str, Any]) -> None:
+    for name, truth in expected["openlabel"].items():
+        labels = read_labels(samples / "openlabel_vcd" / "vcd_tests" / name)
+        assert boxes(labels) == truth["static_bbox"] + truth["frame_bbox"]
+        if truth["frames"]:
+            assert looked_at(labels) == truth["frames"]
+        if truth["first"]:
+            x, y, w, h = truth["first"]["bbox_cxcywh"]
+            box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+            assert holds(labels, box, frame=int(truth["first"]["frame"] or 0))
+
+
+@pytest.mark.parametrize(
+    ("folder", "count"),
+    [
+        ("vatic", 4),
+        ("createml", 4),
+        ("labelbox", 16),
+        ("lightly", 16),
+        ("datumaro", 0),
+        ("supervisely_video", 1),
+        ("pathtrack_xml", 6),
+        ("tao", 4),
+    ],
+)
+def test_the_other_samples_are_read(folder: str, count: int, samples: Path) -> None:
+    assert boxes(read_labels(samples / folder)) == count
+
+
+def test_every_label_file_is_recognised(samples: Path) -> None:
+    """Files without labels of boxes are the only ones that no reader takes."""
+    no_labels = {
+        "results.json",
+        "region_attributes.json",
+        "key_id_map.json",
+        "schema.json",
+        "label_config_repeater.json",
+        "classes.csv",
+        "outdoor_garbage.csv",
+        "2019_BLAN_3_751000_4330000_image_crop_keypoints.csv",
+        "2019_BLAN_3_751000_4330000_image_crop_polygon.csv",
+        "football_pitch_data.yaml",
+        "data.yaml",
+    }
+    refused = set()
+    for path in sorted(samples.rglob("*")):
+        if path.suffix in {".json", ".csv", ".xml", ".ndjson", ".yaml"} and path.is_file():
+            try:
+                read_labels(path, size_hw=(1000, 1000))
+            except DataError:
+                refused.add(path.name)
+    configs = {name for name in refused if name.startswith(("label_config", "info", "expected"))}
+    assert refused - configs <= no_labels
+
+
+def test_a_copy_without_its_media_tells_what_is_missing(samples: Path, tmp_path: Path) -> None:
+    shutil.copytree(samples / "yolo" / "cvat_yolo_export_badges", tmp_path / "badges")
+    with pytest.raises(DataError, match="whose size is not known"):
+        read_labels(tmp_path / "badges")
