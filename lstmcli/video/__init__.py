@@ -4,7 +4,7 @@ from lstmcli.video.frame import Frame, Planes
 from lstmcli.video.live import latest, read_live, read_stdin
 from lstmcli.video.reading import ReadReport, VideoInfo, probe, read_frames, read_images
 from lstmcli.video.sources import Source, find_sources, output_names
-from lstmcli.video.writing import CODECS, VideoWriter, partial_path
+from lstmcli.video.writing import CODECS, VideoWriter, has_nvenc, partial_path
 
 __all__ = [
     "CODECS",
@@ -15,6 +15,7 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "find_sources",
+    "has_nvenc",
     "latest",
     "output_names",
     "partial_path",

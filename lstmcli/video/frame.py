@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import av
@@ -143,10 +144,11 @@ def is_bt709(matrix: int, height: int) -> bool:
     return matrix == BT709 or (matrix in {0, UNSPECIFIED} and height >= 720)
 
 
-class Scaler:
-    """Keeps swscale's tables from frame to frame; one for every stream that is read."""
+class Scaler(threading.local):
+    """Keeps swscale's tables from frame to frame; one for every stream that is read.
 
-    __slots__ = ("_small", "_whole")
+    Every thread has tables of its own: two that share them crash the process.
+    """
 
     def __init__(self) -> None:
         self._small, self._whole = VideoReformatter(), VideoReformatter()

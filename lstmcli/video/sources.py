@@ -11,45 +11,13 @@ from typing import Literal
 
 from lstmcli.core.errors import MediaError
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".dv",
-        ".f4v",
-        ".flv",
-        ".gif",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".ivf",
-        ".m2ts",
-        ".m2v",
-        ".m4v",
-        ".mjpeg",
-        ".mjpg",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".nut",
-        ".ogv",
-        ".rm",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
+_VIDEO = (
+    ".3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc .ivf .m2ts .m2v .m4v .mjpeg .mjpg "
+    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .rm .ts .vob .webm .wmv .y4m"
 )
-IMAGE_SUFFIXES = frozenset(
-    [".bmp", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"]
-)
+_IMAGE = ".bmp .jpeg .jpg .jp2 .png .ppm .tif .tiff .webp"
+VIDEO_SUFFIXES = frozenset(_VIDEO.split())
+IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
 _CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
 _OURS = (".annotated.mp4", ".partial.mp4")
@@ -171,7 +139,7 @@ def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
 
 
 def output_names(sources: Sequence[Source]) -> list[str]:
-    """Return a name for the outputs of each source, no two alike, without the suffix if that may be."""
+    """Return a name for the outputs of each source; no two are alike."""
     stems = [
         source.name.rsplit(".", 1)[0]
         if Path(source.name).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES

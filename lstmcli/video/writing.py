@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
@@ -322,3 +323,18 @@ def publish(finished: Path, path: Path) -> None:
     """Give a complete file its name; the name never shows a half-written one."""
     sync_file(finished)
     finished.replace(path)
+
+
+@cache
+def has_nvenc() -> bool:
+    """Return whether this machine has an NVIDIA encoder for H.264; an H100, for one, has none."""
+    try:
+        context = av.CodecContext.create("h264_nvenc", "w")
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"
+        context.time_base = TICK
+        context.framerate = Fraction(25)
+        context.open()
+    except (*FFMPEG_ERRORS, ValueError):
+        return False
+    return True

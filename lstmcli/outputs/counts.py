@@ -1,0 +1,39 @@
+"""Who crossed which line or border, when: one row an event."""
+
+from __future__ import annotations
+
+from lstmcli.outputs.contract import Job
+from lstmcli.outputs.text import LinesFile, csv_line
+
+SUFFIX = ".counts.csv"
+HEADER = ("video", "name", "direction", "class", "track_id", "frame", "time")
+
+
+class CountsFile:
+    """The table of events of one video.
+
+    Args:
+        job: of the video.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.path = job.path(SUFFIX)
+        self._file = LinesFile(self.path)
+        self._file.write(csv_line(HEADER))
+
+    def write(
+        self, name: str, direction: str, label: int, track_id: int, frame: int, time_s: float
+    ) -> None:
+        """Add an event."""
+        job = self._job
+        row = (job.video, name, direction, job.classes[label], track_id, frame, round(time_s, 6))
+        self._file.write(csv_line(row))
+
+    def close(self) -> None:
+        """Complete the table."""
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Leave the rows so far."""
+        self._file.abandon()

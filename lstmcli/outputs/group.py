@@ -1,0 +1,91 @@
+"""All outputs of one video, or of one segment of a live one, as one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from lstmcli.core.errors import OutputError, choose
+from lstmcli.outputs.contract import Answer, Job, Output
+
+
+def output_paths(names: Sequence[str], job: Job) -> list[Path]:
+    """Return what the writers of these names will leave.
+
+    Raises:
+        ConfigError: there is no such writer.
+    """
+    from lstmcli.outputs import WRITERS
+
+    return [job.path(choose(WRITERS, name, "output").suffix) for name in names]
+
+
+class OutputGroup:
+    """Opens, feeds and ends several writers together.
+
+    Args:
+        names: of the writers, in the order in which they are completed.
+        job: what they are told.
+
+    Raises:
+        ConfigError: there is no such writer.
+        OutputError: a file cannot be made.
+    """
+
+    def __init__(self, names: Sequence[str], job: Job) -> None:
+        from lstmcli.outputs import WRITERS
+
+        kinds = [choose(WRITERS, name, "output") for name in names]
+        try:
+            job.stem.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{job.stem.parent}: {error.strerror}", hint="choose another place with --out"
+            ) from None
+        self._outputs: list[Output] = []
+        try:
+            for kind in kinds:
+                self._outputs.append(kind.make(job))
+        except BaseException:
+            self.abandon()
+            raise
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the outputs lie when they are complete."""
+        return [output.path for output in self._outputs]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know."""
+        return [note for output in self._outputs for note in output.notes]
+
+    def write(self, answer: Answer) -> None:
+        """Add a frame to all of them."""
+        for output in self._outputs:
+            output.write(answer)
+
+    def close(self) -> None:
+        """Complete them all; if one cannot be completed, the others are, and its error comes."""
+        failed: OutputError | None = None
+        for output in self._outputs:
+            try:
+                output.close()
+            except OutputError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def abandon(self) -> None:
+        """Leave what there is under the partial names."""
+        for output in self._outputs:
+            with contextlib.suppress(OSError):
+                output.abandon()
+
+    def sync(self) -> None:
+        """Bring to the disk what can be brought there before the end."""
+        for output in self._outputs:
+            bring = getattr(output, "sync", None)
+            if bring is not None:
+                bring()
