@@ -24,7 +24,7 @@ def detect(
     source: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="Files, folders, patterns, camera:0, a stream's address, or - for stdin.",
             show_default=False,
         ),

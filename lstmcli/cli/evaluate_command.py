@@ -25,9 +25,7 @@ def evaluate(
     ],
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="[DATA]", help="A prepared dataset, or anything that prepare reads."
-        ),
+        typer.Argument(metavar="DATA", help="A prepared dataset, or anything that prepare reads."),
     ] = Path("dataset"),
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Which part of a prepared dataset.")

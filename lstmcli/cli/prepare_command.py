@@ -20,7 +20,7 @@ def prepare(
     source: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[SOURCE]...",
+            metavar="SOURCE",
             help="Annotation files or folders; without any, what lies below this folder.",
             show_default=False,
         ),

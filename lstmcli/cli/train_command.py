@@ -25,7 +25,7 @@ def train(
     dataset: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DATASET]",
+            metavar="DATASET",
             help="What prepare wrote; without it dataset/, or the resumed run's.",
             show_default=False,
         ),
