@@ -97,6 +97,8 @@ class Painter:
             self._shape(planes, shape)
         if self.look.style == "box":
             self._boxes(planes, found, time_s)
+        for shape in shapes:
+            self._shape_text(planes, shape)
         if self.look.stamp != "none":
             text = stamp_text(self.look.stamp, frame, time_s)
             sprite = self._sprite(planes, text, _GROUND)
@@ -139,15 +141,19 @@ class Painter:
 
     def _shape(self, planes: Planes, shape: Shape) -> None:
         points = tuple((round(x), round(y)) for x, y in shape.points)
-        points_round = points + (points[:1] if shape.is_closed else ())
-        path(planes, points_round, BLACK, self.line_px + 2 * max(1, self.line_px // 3))
-        path(planes, points_round, WHITE, self.line_px)
-        if shape.text:
-            sprite = self._sprite(planes, shape.text, _GROUND)
-            height, width = sprite.size_hw
-            left, top = np.mean(points, axis=0) if shape.is_closed else points[0]
-            left, top = (left - width / 2, top - height / 2) if shape.is_closed else (left, top)
-            lay(planes, sprite, *inside(int(left), int(top), sprite.size_hw, planes.size_hw))
+        points += points[:1] if shape.is_closed else ()
+        path(planes, points, BLACK, self.line_px + 2 * max(1, self.line_px // 3))
+        path(planes, points, WHITE, self.line_px)
+
+    def _shape_text(self, planes: Planes, shape: Shape) -> None:
+        if not shape.text:
+            return
+        sprite = self._sprite(planes, shape.text, _GROUND)
+        height, width = sprite.size_hw
+        left, top = shape.points[0]
+        if shape.is_closed:  # in the middle of a zone, at the beginning of a line
+            left, top = np.mean(shape.points, axis=0) - (width / 2, height / 2)
+        lay(planes, sprite, *inside(int(left), int(top), sprite.size_hw, planes.size_hw))
 
     def _sprite(self, planes: Planes, text: str, colour: Colour) -> Sprite:
         return text_sprite(text, colour, self.font_px, planes.size_hw[1], planes.is_bt709)

@@ -102,9 +102,13 @@ def text_sprite(text: str, colour: Colour, font_px: int, max_width: int, bt709: 
     return Sprite(y, u, v)
 
 
-@lru_cache(maxsize=256)
 def font_for(text: str, font_px: int) -> ImageFont.FreeTypeFont:
     """Return a font that has all letters of a text; DejaVu Sans where none has."""
+    return _font_with("".join(sorted({char for char in text if ord(char) > 127})), font_px)
+
+
+@lru_cache(maxsize=64)
+def _font_with(letters: str, font_px: int) -> ImageFont.FreeTypeFont:
     first = None
     for path in _fonts():
         try:
@@ -112,7 +116,7 @@ def font_for(text: str, font_px: int) -> ImageFont.FreeTypeFont:
         except OSError:
             continue
         first = first or font
-        if has_letters(font, text):
+        if has_letters(font, letters):
             return font
     return first or _built_in(font_px)
 

@@ -2,6 +2,7 @@
 
 from lstmcli.video.frame import Frame, Planes
 from lstmcli.video.live import latest, read_live, read_stdin
+from lstmcli.video.opening import describe, expected_frames, open_frames
 from lstmcli.video.reading import ReadReport, VideoInfo, probe, read_frames, read_images
 from lstmcli.video.sources import Source, find_sources, output_names
 from lstmcli.video.writing import CODECS, VideoWriter, has_nvenc, partial_path
@@ -14,9 +15,12 @@ __all__ = [
     "Source",
     "VideoInfo",
     "VideoWriter",
+    "describe",
+    "expected_frames",
     "find_sources",
     "has_nvenc",
     "latest",
+    "open_frames",
     "output_names",
     "partial_path",
     "probe",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +15,16 @@ from typing import Protocol
 import numpy as np
 
 from lstmcli.core.ahead import ahead
-from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError, near_name
+from lstmcli.core.errors import (
+    ConfigError,
+    LstmcliError,
+    MediaError,
+    ModelError,
+    OutputError,
+    near_name,
+)
 from lstmcli.core.geometry import Letterbox, clip_boxes
+from lstmcli.core.parallel import Track, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.models.checkpoint import shipped_models
@@ -33,16 +40,12 @@ from lstmcli.video import (
     Frame,
     ReadReport,
     Source,
-    VideoInfo,
+    describe,
+    expected_frames,
     find_sources,
     has_nvenc,
-    latest,
+    open_frames,
     output_names,
-    probe,
-    read_frames,
-    read_images,
-    read_live,
-    read_stdin,
 )
 
 SYNC_S = 2.0
@@ -119,15 +122,12 @@ class DetectReport:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is the same for every video of a run."""
+    """What is the same for every video of a run; the arguments of `detect`, checked."""
 
     make_predictor: MakePredictor
     classes: tuple[str, ...]
-    kept: frozenset[int]
     threshold: float
-    start_s: float | None
-    end_s: float | None
-    every: int
+    kept: frozenset[int]
     write: tuple[str, ...]
     codec: str
     quality: int
@@ -135,10 +135,36 @@ class _Plan:
     count: CountPlan | None
     look: Look
     sound: bool
+    start_s: float | None
+    end_s: float | None
+    every: int
     image_rate: float
     segment_s: float
     patience_s: float
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def frames(self, source: Source, report: ReadReport) -> Iterator[Frame]:
+        """Yield the frames of a source that are looked at."""
+        return open_frames(
+            source,
+            start_s=self.start_s,
+            end_s=self.end_s,
+            every=self.every,
+            image_rate=self.image_rate,
+            patience_s=self.patience_s,
+            report=report,
+            stop=self.stop,
+        )
+
+    def expected(self, source: Source) -> int | None:
+        """Return about how many frames that will be."""
+        return expected_frames(
+            source,
+            describe(source),
+            start_s=self.start_s,
+            end_s=self.end_s,
+            every=self.every,
+        )
 
 
 class _Stopped(Exception):
@@ -350,49 +376,21 @@ def _run_all(
 ) -> list[Result]:
     if jobs == 1 or len(todo) < 2:
         return [_run_one(source, stem, plan, progress.track) for source, stem in todo]
-    ticks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def count(items: Iterable[Answer], *, total: int | None, label: str) -> Iterator[Answer]:
-        for item in items:
-            yield item
-            ticks.put(label)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(_run_one, source, stem, plan, count) for source, stem in todo]
-        left = len(futures)
-
-        def finished(future: Future[Result]) -> None:
-            ticks.put(None)
-
-        for future in futures:
-            future.add_done_callback(finished)
-
-        def frames() -> Iterator[str]:
-            nonlocal left
-            while left:
-                tick = ticks.get()
-                if tick is None:
-                    left -= 1
-                else:
-                    yield tick
-
-        total = _frames_in_all([source for source, _ in todo], plan)
-        try:
-            for _ in progress.track(frames(), total=total, label=f"{len(todo)} videos"):
-                pass
-        except BaseException:
-            plan.stop.set()
-            for future in futures:
-                future.cancel()
-            raise
-        return [future.result() for future in futures]
+    return run_jobs(
+        [partial(_run_one, source, stem, plan) for source, stem in todo],
+        jobs=jobs,
+        progress=progress,
+        total=_frames_in_all([source for source, _ in todo], plan),
+        label=f"{len(todo)} videos",
+        stop=plan.stop,
+    )
 
 
 def _frames_in_all(sources: Sequence[Source], plan: _Plan) -> int | None:
     total = 0
     for source in sources:
         try:
-            frames = _expected(source, _info(source), plan)
+            frames = plan.expected(source)
         except LstmcliError:
             continue  # its own job will tell
         if frames is None:
@@ -401,13 +399,7 @@ def _frames_in_all(sources: Sequence[Source], plan: _Plan) -> int | None:
     return total
 
 
-class _Track(Protocol):
-    def __call__(
-        self, items: Iterable[Answer], *, total: int | None, label: str
-    ) -> Iterator[Answer]: ...
-
-
-def _run_one(source: Source, stem: Path, plan: _Plan, track: _Track) -> Result:
+def _run_one(source: Source, stem: Path, plan: _Plan, track: Track) -> Result:
     """Do one video: files in, files out; nothing else is shared with other videos."""
     try:
         return _Run(source, stem, plan).run(track)
@@ -415,30 +407,12 @@ def _run_one(source: Source, stem: Path, plan: _Plan, track: _Track) -> Result:
         return source.name, error
 
 
-def _info(source: Source) -> VideoInfo | None:
-    if source.kind == "file":
-        return probe(source.place)
-    return None
-
-
-def _expected(source: Source, info: VideoInfo | None, plan: _Plan) -> int | None:
-    if source.kind == "images":
-        return -(-len(source.images) // plan.every)
-    if info is None or info.frame_count is None:
-        return None
-    frames = float(info.frame_count)
-    if info.duration_s:
-        end_s = min(plan.end_s or info.duration_s, info.duration_s)
-        frames *= max(0.0, end_s - (plan.start_s or 0.0)) / info.duration_s
-    return max(1, round(frames / plan.every))
-
-
 class _Run:
     """One video on its way from decoding over the network to its outputs."""
 
     def __init__(self, source: Source, stem: Path, plan: _Plan) -> None:
         self.source, self.stem, self.plan = source, stem, plan
-        self.info = _info(source)
+        self.info = describe(source)
         self.report = ReadReport()
         self.frames = self.detections = 0
         self.objects: set[int] = set()
@@ -450,10 +424,10 @@ class _Run:
         self.segment_began_s = 0.0
         self.synced = time.monotonic()
 
-    def run(self, track: _Track) -> VideoDone:
+    def run(self, track: Track) -> VideoDone:
         """Do it all; an error or interruption leaves partial files."""
         began = time.monotonic()
-        total = _expected(self.source, self.info, self.plan)
+        total = self.plan.expected(self.source)
         answers = self._answers()
         try:
             for answer in track(answers, total=total, label=self.source.name):
@@ -488,11 +462,12 @@ class _Run:
 
     def _answers(self) -> Generator[Answer, None, None]:
         """Yield the answers; decoding and network each run ahead in a thread of their own."""
-        frames = self._frames()
+        plan = self.plan
+        frames = plan.frames(self.source, self.report)
         first = next(frames, None)
         if first is None:
-            raise OutputError(f"{self.source.name}: there is no frame", hint="does it play?")
-        plan, size_hw = self.plan, first.size_hw
+            raise MediaError(f"{self.source.name}: no frame came", hint="does it play?")
+        size_hw = first.size_hw
         tracker = Tracker(threshold=plan.threshold) if plan.track else None
         floor = tracker.faint if tracker is not None else plan.threshold
         predictor = plan.make_predictor(floor)
@@ -505,25 +480,6 @@ class _Run:
         for frame, detections in steadied:
             detections = self._kept(detections, frame)
             yield Answer(frame, detections, painter, self._count(detections, frame))
-
-    def _frames(self) -> Iterator[Frame]:
-        plan, source = self.plan, self.source
-        if source.kind == "file":
-            frames = read_frames(
-                source.place, start_s=plan.start_s, end_s=plan.end_s, report=self.report
-            )
-        elif source.kind == "images":
-            frames = read_images(source.images, rate=plan.image_rate)
-        elif source.kind == "stdin":
-            frames = read_stdin(self.report)
-        else:
-            live = read_live(source, patience_s=plan.patience_s, report=self.report, stop=plan.stop)
-            frames = latest(live, self.report)
-        taken = -1
-        for frame in frames:
-            taken += 1
-            if taken % plan.every == 0:
-                yield frame
 
     def _kept(self, found: Detections, frame: Frame) -> Detections:
         keep = np.array([label in self.plan.kept for label in found.labels.tolist()], bool)
@@ -680,34 +636,9 @@ class Detector:
             track: give objects ids that last.
         """
         (first, *_) = find_sources([str(source)])
-        plan = _bare_plan(self, start_s, end_s, every, track)
         tracker = Tracker(threshold=self.threshold) if track else None
         predictor = self._make_predictor(tracker.faint if tracker else self.threshold)
-        frames = _Run(first, Path("unused"), plan)._frames()
+        frames = open_frames(first, start_s=start_s, end_s=end_s, every=every, report=ReadReport())
         canvases = ahead(_with_canvas(frames, predictor.canvas_hw))
         for frame, _, found in _with_answers(canvases, predictor, tracker):
             yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))
-
-
-def _bare_plan(
-    detector: Detector, start_s: float | None, end_s: float | None, every: int, track: bool
-) -> _Plan:
-    return _Plan(
-        make_predictor=detector._make_predictor,
-        classes=detector.classes,
-        kept=frozenset(range(len(detector.classes))),
-        threshold=detector.threshold,
-        start_s=start_s,
-        end_s=end_s,
-        every=every,
-        write=(),
-        codec="h264",
-        quality=23,
-        track=track,
-        count=None,
-        look=Look(),
-        sound=False,
-        image_rate=25.0,
-        segment_s=300.0,
-        patience_s=60.0,
-    )
