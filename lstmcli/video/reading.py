@@ -19,6 +19,7 @@ FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
 """PyAV derives some errors from OSError, others from its own class alone."""
 _HIGHEST_RATE = 1000.0
 _ATTACHED_PICTURE = 0x400
+_ONE_PACKET_A_FRAME = {"h264", "hevc", "mjpeg", "mpeg2video", "prores", "ffv1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,30 +299,32 @@ def _decode_packets(
 ) -> Iterator[av.VideoFrame]:
     """Decode what can be decoded; a container that breaks off is a video that ends there."""
     source = iter(packets)
-    flushed = False
+    owed = 0
     while True:
         try:
             packet = next(source, None)
-        except av.error.FFmpegError:
+        except FFMPEG_ERRORS:
             report.broken += 1
             packet = None
-        if packet is None and flushed:
-            return
-        flushed = packet is None or packet.size == 0
+        is_last = packet is None or packet.size == 0
+        owed += packet is not None and not is_last and not packet.is_discard
         try:
-            pictures = stream.codec_context.decode(None if flushed else packet)
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError:
+            pictures = stream.codec_context.decode(None if is_last else packet)
+        except FFMPEG_ERRORS:
             report.broken += 1
+            owed -= 1
             pictures = []
         for picture in pictures:
+            owed -= 1
             report.broken += bool(picture.is_corrupt)
             if not picture.time_base:  # the last ones, which a flush brings
                 picture.time_base = stream.time_base
             yield picture
-        if packet is None:
-            return
+        if is_last:
+            break
+    # Decoders drop some damaged frames without a word.
+    if stream.codec_context.name in _ONE_PACKET_A_FRAME:
+        report.broken += max(0, owed)
 
 
 def _progressive(

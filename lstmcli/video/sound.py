@@ -26,7 +26,7 @@ def sound_stream(source: InputContainer, out: OutputContainer) -> AudioStream | 
     track = _source_track(source)
     if track is None:
         return None
-    if track.codec_context.name in COPIED:
+    if track.codec_context.codec.canonical_name in COPIED:
         made = out.add_stream_from_template(track, opaque=True)
     else:
         rate = min(_AAC_RATES, key=lambda known: abs(known - track.codec_context.sample_rate))
@@ -45,7 +45,7 @@ def sound_packets(
     assert track is not None
     if begins_s > 1.0:
         source.seek(int((begins_s - 1.0) * av.time_base))
-    if track.codec_context.name in COPIED:
+    if track.codec_context.codec.canonical_name in COPIED:
         yield from _copied(source, track, made, begins_s, ends_s)
     else:
         yield from _encoded(source, track, made, begins_s, ends_s)
