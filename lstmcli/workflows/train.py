@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.utils.data import DataLoader, Subset
 
 from lstmcli.core.config import Config, config_from, dump_yaml
 from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
+from lstmcli.core.memory import keep_freed_memory
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import Annotations
 from lstmcli.data.clips import ClipBatch, ClipSource, single_frames
@@ -35,7 +36,7 @@ from lstmcli.training.loop import (
 from lstmcli.training.optim import build_optimizer, running_average
 from lstmcli.training.records import draw_curves, write_metrics
 
-BUDGET_EPOCHS = 8
+BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""
 SAVE_EVERY_S = 300.0
 VALIDATION_THRESHOLD = 0.3
@@ -157,6 +158,7 @@ def train(
     elif out.exists() and any(out.iterdir()) and not overwrite:
         raise OutputError(f"{out}: exists already", hint="choose another --out or add --overwrite")
     device = choose_device(options.device)
+    keep_freed_memory()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -426,9 +428,9 @@ def _train_epoch(run: _Run) -> bool:
             run.average.update_parameters(run.network)
         if _budget_is_spent(run) or time.monotonic() - began > epoch_s:
             break
-        if not memory and config.train.frame_stage <= run.clock.done(run.steps + run.part.steps):
-            if budget:
-                break
+        frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.frame_stage
+        if budget and not memory and frames_are_over:
+            break
         if time.monotonic() - run.saved_at > SAVE_EVERY_S:
             _save_last(run)
     return run.part.steps > 0
@@ -526,7 +528,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _validate(run: _Run) -> dict[str, Any]:
-    """Return the scores on part of every validation video, streamed with the memory as detect does."""
+    """Return the scores on part of every validation video, streamed as detect does."""
     source = run.network if run.average is None else run.average.module
     was_training = source.training
     splits = {video.split for video in run.dataset.videos}
