@@ -77,12 +77,16 @@ class VideoColumns:
     Args:
         name: see VideoLabels; made safe and unique by the set.
         place: the file that tells of it, for errors.
+
+    Attributes:
+        is_file: whether the labels say that it is a video, also where they do not tell its path.
     """
 
     def __init__(self, name: str, place: str) -> None:
         self.name = name
         self.place = place
         self.media: str | None = ""
+        self.is_file = False
         self.size_hw: tuple[int, int] | None = None
         self.rate: float | None = None
         self.frame_count: int | None = None

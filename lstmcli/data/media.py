@@ -172,9 +172,12 @@ class MediaFinder:
         self._walked += 1
         self._by_name.clear()
         self._by_stem.clear()
-        for path in media_files(base, MOST_ENTRIES if self._walked > 1 else None):
+        above = self._walked > 1
+        for path in media_files(base, MOST_ENTRIES if above else None):
             self._by_name.setdefault(_key(path.name), []).append(path)
-            self._by_stem.setdefault(_stem_key(path.name), []).append(path)
+            # Above the labels a stem alone is weak evidence: 000001 is in every data set.
+            if not above or len(path.relative_to(base).parts) <= 2:
+                self._by_stem.setdefault(_stem_key(path.name), []).append(path)
         return True
 
 

@@ -164,6 +164,8 @@ def _frames(top: Node, columns: SetColumns) -> tuple[Spots, dict[str, VideoColum
         of_video = item.get("video_id")
         if of_video is None:
             video, frame = columns.still(f"image {image}", name or image), 0
+            told = item.get("name")
+            video.name = told.text() if told is not None else video.name
         else:
             video = videos.setdefault(
                 of_video.text(), columns.video(f"video {of_video.text()}", of_video.text())
@@ -173,7 +175,7 @@ def _frames(top: Node, columns: SetColumns) -> tuple[Spots, dict[str, VideoColum
             next_frame[of_video.text()] = frame + 1
             video.check_frame(frame, item.place)
             video.look((frame,))
-            if name and not video.media:
+            if name and not video.is_file:
                 video.image(frame, name, item.place)
         if video.size_hw is None and "width" in item and "height" in item:
             video.set_size(item["width"].number(), item["height"].number(), item.place)
@@ -183,13 +185,14 @@ def _frames(top: Node, columns: SetColumns) -> tuple[Spots, dict[str, VideoColum
 
 def _video(item: Node, columns: SetColumns) -> VideoColumns:
     number = item["id"].text()
-    told = item.get("file_name", "name")
+    told = item.get("file_name")
     medium = told.text() if told is not None else ""
     name = item.get("name")
     video = columns.video(
         f"video {number}", name.text() if name is not None else stem_of(medium or number)
     )
     video.media = medium if is_video(medium) else ""
+    video.is_file = is_video(medium) or (told is not None and not medium)
     if "width" in item and "height" in item:
         video.set_size(item["width"].number(), item["height"].number(), item.place)
     rate, length = item.get("fps", "frame_rate"), item.get("length")

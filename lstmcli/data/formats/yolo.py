@@ -28,6 +28,8 @@ _NO_LABELS = re.compile(
     r"(?i)^(readme.*|license.*|classes|_darknet|obj|labels|names|train|valid?|test)$"
 )
 _NAMES = ("obj.names", "classes.txt", "_darknet.labels", "names.txt")
+_HIGHEST = 12
+"""Folders above a label file that are searched for the description of its data set."""
 _IMAGE_FOLDERS = {"labels": "images", "Annotations": "Images", "labelTxt": "images"}
 
 
@@ -50,7 +52,7 @@ def source_of(path: Path) -> Path:
     """Return the description of the data set above a label file, or its folder."""
     if path.suffix.lower() != ".txt":
         return path
-    for folder in list(path.parents)[:4]:
+    for folder in list(path.parents)[:_HIGHEST]:
         for found in sorted(
             (*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.data"))
         ):

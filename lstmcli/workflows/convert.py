@@ -1,0 +1,142 @@
+"""Labels of one format become labels of another, without the media where the labels tell sizes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lstmcli.core.errors import OutputError, choose
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.structures import DataWarning, LabelSet
+from lstmcli.data.columns import Notes
+from lstmcli.data.formats import read_labels
+from lstmcli.data.labels_out import LABEL_WRITERS, LabelWriter
+from lstmcli.data.media import MediaFinder, Reading
+
+_OURS = frozenset({".txt", ".yaml", ".ini"})
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What was written.
+
+    Args:
+        path: the file or folder.
+        classes: the names.
+        videos: how many videos and images.
+        frames: how many frames with truth, empty ones too.
+        boxes: how many boxes.
+        ignored: how many of them are ignored regions.
+        warnings: what was dropped or doubtful in reading, and what the format cannot say.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    videos: int
+    frames: int
+    boxes: int
+    ignored: int
+    warnings: tuple[DataWarning, ...]
+
+
+def convert(
+    source: Path,
+    to: str,
+    out: Path,
+    *,
+    format: str | None = None,
+    media: Path | None = None,
+    size_hw: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ConvertResult:
+    """Read labels and write them in another format.
+
+    Args:
+        source: a label file, or a folder with label files.
+        to: the format to write: coco, mot or yolo.
+        out: the file (coco; a folder gets `annotations.json`) or folder (mot, yolo) to write.
+        format: the format of the source; None recognises it.
+        media: where the videos or images lie; only asked where the labels tell no sizes.
+        size_hw: (height, width) of media that are not there.
+        overwrite: whether what is at `out` may be replaced.
+        progress: who looks on.
+
+    Raises:
+        ConfigError: there is no such format.
+        DataError: the labels cannot be read, or sizes are missing that the format needs.
+        OutputError: something is at `out`, or it cannot be written.
+    """
+    writer = choose(LABEL_WRITERS, to, "format to write")
+    if not writer.FOLDER and (out.is_dir() or out.suffix.lower() != ".json"):
+        out = out / "annotations.json"
+    _check_free(out, writer, overwrite=overwrite)
+    progress = progress or SilentProgress()
+    labels = read_labels(source, format=format, media=media, size_hw=size_hw)
+    if writer.NEEDS_SIZE:
+        labels = _with_sizes(labels, source, media, size_hw, progress)
+    notes = Notes()
+    _write(writer, labels, out, notes)
+    videos = labels.videos
+    return ConvertResult(
+        path=out,
+        classes=labels.classes,
+        videos=len(videos),
+        frames=sum(len(video.looked_at) for video in videos),
+        boxes=sum(len(video.labels) for video in videos),
+        ignored=sum(int(video.ignore.sum()) for video in videos),
+        warnings=labels.warnings + notes.warnings(),
+    )
+
+
+def _check_free(out: Path, writer: LabelWriter, *, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and writer.FOLDER and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise OutputError(f"{out} exists", hint="--overwrite replaces it, --out names another")
+    if out.is_dir():
+        other = next((p for p in out.rglob("*") if p.is_file() and p.suffix not in _OURS), None)
+        if other is not None or not writer.FOLDER:
+            raise OutputError(
+                f"{out} is a folder with other things in it ({(other or out).name})",
+                hint="name a folder of its own with --out",
+            )
+
+
+def _with_sizes(
+    labels: LabelSet,
+    source: Path,
+    media: Path | None,
+    size_hw: tuple[int, int] | None,
+    progress: Progress,
+) -> LabelSet:
+    reading = Reading(MediaFinder(source, media), size_hw)
+    videos = []
+    for video in progress.track(labels.videos, total=len(labels.videos), label="sizes"):
+        if video.size_hw is None:
+            written = video.media or next((path for path in video.images if path), video.name)
+            size = reading.size_of(written, f"{source}, {video.name}", video=not video.images)
+            video = replace(video, size_hw=size)
+        videos.append(video)
+    return LabelSet(labels.classes, tuple(videos), labels.warnings)
+
+
+def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: Notes) -> None:
+    """Write under a temporary name beside `out` and rename, so that nobody meets half of it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+            part = Path(beside) / "part"
+            if writer.FOLDER:
+                part.mkdir()
+            writer.write(labels, part, notes)
+            if out.is_dir():
+                shutil.rmtree(out)
+            os.replace(part, out)  # noqa: PTH105 - also from a file to a file
+    except OSError as error:
+        raise OutputError(
+            f"{out}: {error.strerror or error}", hint="name another place with --out"
+        ) from None

@@ -1,0 +1,271 @@
+"""Labels leave as they came: written in each format and read back, they are the same."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from lstmcli.core.errors import ConfigError, DataError, OutputError
+from lstmcli.core.structures import LabelSet, VideoLabels
+from lstmcli.data.columns import Notes
+from lstmcli.data.formats import read_labels
+from lstmcli.data.labels_out import LABEL_WRITERS
+from lstmcli.workflows.convert import convert
+
+CLOSE = 0.001
+"""Pixels; the writers round to 4 digits, YOLO to 8 of the fraction."""
+
+
+def video_labels(
+    name: str,
+    boxes: list[tuple[int, tuple[float, float, float, float], int, int, bool]],
+    *,
+    frames: int,
+    size_hw: tuple[int, int] | None = (48, 64),
+    media: str | None = "",
+    images: tuple[str, ...] = (),
+) -> VideoLabels:
+    """Give a video of (frame, box, label, track, ignore) rows that was looked at as a whole."""
+    rows = sorted(boxes, key=lambda row: row[0])
+    return VideoLabels(
+        name=name,
+        media=media,
+        looked_at=np.arange(frames),
+        box_frames=np.array([row[0] for row in rows], np.int64),
+        boxes=np.array([row[1] for row in rows], np.float32).reshape(-1, 4),
+        labels=np.array([row[2] for row in rows], np.int64),
+        tracks=np.array([row[3] for row in rows], np.int64),
+        ignore=np.array([row[4] for row in rows], np.bool_),
+        images=images,
+        size_hw=size_hw,
+        rate=25.0,
+        frame_count=frames,
+    )
+
+
+@st.composite
+def label_sets(draw: st.DrawFn) -> LabelSet:
+    """Give one to three videos of 4 to 9 frames with any boxes inside 64x48 pixels."""
+    classes = draw(
+        st.lists(st.text("abcäß é1", min_size=1, max_size=6), min_size=1, max_size=4, unique=True)
+    )
+    classes = list(dict.fromkeys(name.strip() or "x" for name in classes))
+    sides = st.floats(0, 1, width=32)
+    videos = []
+    for n in range(draw(st.integers(1, 3))):
+        frames = draw(st.integers(4, 9))
+        rows = []
+        for _ in range(draw(st.integers(0, 12))):
+            x, y = draw(sides) * 50, draw(sides) * 40
+            box = (x, y, x + 1 + draw(sides) * 10, y + 1 + draw(sides) * 6)
+            label = draw(st.integers(0, len(classes) - 1))
+            track = draw(st.integers(0, 1000))
+            rows.append((draw(st.integers(0, frames - 1)), box, label, track, draw(st.booleans())))
+        videos.append(video_labels(f"clips/a film {n}", rows, frames=frames))
+    return LabelSet(tuple(classes), tuple(videos))
+
+
+def rows_of(labels: LabelSet, video: VideoLabels, *, yolo: bool) -> list[tuple[object, ...]]:
+    return sorted(
+        (
+            int(frame),
+            labels.classes[label],
+            -1 if yolo else int(track),
+            bool(ignore),
+            *(round(float(side), 2) for side in box),
+        )
+        for frame, box, label, track, ignore in zip(
+            video.box_frames, video.boxes, video.labels, video.tracks, video.ignore, strict=True
+        )
+        if not (yolo and ignore)
+    )
+
+
+def assert_same(first: LabelSet, second: LabelSet, *, yolo: bool = False) -> None:
+    """Say where two sets differ; YOLO knows no tracks, ignored regions, rates."""
+    assert first.classes == second.classes
+    by_name = {video.name: video for video in second.videos}
+    assert sorted(by_name) == sorted(video.name for video in first.videos)
+    for video in first.videos:
+        other = by_name[video.name]
+        np.testing.assert_array_equal(video.looked_at, other.looked_at)
+        mine, theirs = rows_of(first, video, yolo=yolo), rows_of(second, other, yolo=yolo)
+        assert [row[:4] for row in mine] == [row[:4] for row in theirs]
+        sides = [np.array([row[4:] for row in rows]) for rows in (mine, theirs)]
+        np.testing.assert_allclose(*sides, atol=0.01 + CLOSE)
+        assert video.size_hw == other.size_hw
+        if not yolo:
+            assert (video.rate, video.frame_count) == (other.rate, other.frame_count)
+
+
+def written(labels: LabelSet, to: str, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    out = folder if LABEL_WRITERS[to].FOLDER else folder / "labels.json"
+    LABEL_WRITERS[to].write(labels, out, Notes())
+    return out
+
+
+@pytest.mark.parametrize("to", sorted(LABEL_WRITERS))
+@settings(max_examples=40, deadline=None)
+@given(labels=label_sets())
+def test_any_set_comes_back_equal(to: str, labels: LabelSet) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        again = read_labels(written(labels, to, Path(folder) / "out"), size_hw=(48, 64))
+    if to == "yolo":
+        again = with_whole_videos(again)
+        kept = tuple(v for v in labels.videos if (~v.ignore).any())
+        again = replace(again, videos=tuple(v for v in again.videos if (v.labels >= 0).any()))
+        labels = replace(labels, videos=kept)
+    assert_same(labels, again, yolo=to == "yolo")
+
+
+def with_whole_videos(labels: LabelSet) -> LabelSet:
+    """Give every video the name that it was written under."""
+    return replace(
+        labels,
+        videos=tuple(replace(v, name=v.name.removeprefix("images/")) for v in labels.videos),
+    )
+
+
+def test_boxes_come_back_to_a_thousandth_of_a_pixel(tmp_path: Path) -> None:
+    box = (0.12345, 1.98765, 1919.87654, 1079.5)
+    labels = LabelSet(
+        ("a",), (video_labels("v", [(0, box, 0, 1, False)], frames=4, size_hw=(1080, 1920)),)
+    )
+    for to in LABEL_WRITERS:
+        again = read_labels(written(labels, to, tmp_path / to), size_hw=(1080, 1920))
+        np.testing.assert_allclose(again.videos[0].boxes[0], box, atol=CLOSE)
+
+
+def test_frames_that_nobody_looked_at_stay_so_in_coco(tmp_path: Path) -> None:
+    video = video_labels("v", [(2, (1, 2, 3, 4), 0, 5, False)], frames=6)
+    video = replace(video, looked_at=np.array([0, 2, 5]))
+    labels = LabelSet(("a",), (video,))
+    assert_same(labels, read_labels(written(labels, "coco", tmp_path / "o")))
+
+
+def test_stills_come_back_as_stills(tmp_path: Path) -> None:
+    stills = tuple(
+        replace(
+            video_labels(f"pics/{n}", [(0, (1, 2, 3, 4), 0, -1, False)], frames=1),
+            media=None,
+            images=(f"pics/{n}.jpg",),
+            rate=None,
+        )
+        for n in "abc"
+    )
+    labels = LabelSet(("a",), stills)
+    again = read_labels(written(labels, "coco", tmp_path / "c"))
+    assert_same(labels, again)
+    assert [video.images for video in again.videos] == [video.images for video in stills]
+
+
+def test_the_path_of_a_video_comes_back(tmp_path: Path) -> None:
+    video = video_labels("v", [], frames=4, media="films/ä b.mp4")
+    for to in ("coco", "mot"):
+        again = read_labels(written(LabelSet(("a",), (video,)), to, tmp_path / to))
+        assert again.videos[0].media == "films/ä b.mp4"
+
+
+def test_what_a_format_cannot_say_is_counted(tmp_path: Path) -> None:
+    notes = Notes()
+    rows = [(0, (1.0, 2.0, 3.0, 4.0), 0, -1, True), (1, (1.0, 2.0, 3.0, 4.0), 0, 4, False)]
+    video = replace(video_labels("v", rows, frames=4), looked_at=np.array([0, 1]))
+    labels = LabelSet(("a",), (video,))
+    for to in ("mot", "yolo"):
+        (tmp_path / to).mkdir()
+        LABEL_WRITERS[to].write(labels, tmp_path / to, notes)
+    counts = {warning.text.partition(";")[0]: warning.count for warning in notes.warnings()}
+    assert counts == {
+        "a frame that nobody looked at": 2,
+        "a box without a track": 1,
+        "an ignored region": 1,
+        "a track of a box": 1,
+    }
+
+
+@pytest.fixture
+def coco_file(tmp_path: Path) -> Path:
+    rows = [(0, (1.0, 2.0, 30.0, 40.0), 1, 3, False), (2, (5.0, 6.0, 7.0, 8.0), 0, 4, False)]
+    labels = LabelSet(("bird", "drone"), (video_labels("v", rows, frames=4),))
+    return written(labels, "coco", tmp_path / "source")
+
+
+def test_convert_writes_each_format_and_counts(coco_file: Path, tmp_path: Path) -> None:
+    for to in LABEL_WRITERS:
+        result = convert(coco_file, to, tmp_path / to)
+        assert (result.videos, result.frames, result.boxes) == (1, 4, 2)
+        assert result.classes == ("bird", "drone")
+        again = with_whole_videos(read_labels(result.path, size_hw=(48, 64)))
+        assert_same(read_labels(coco_file), again, yolo=to == "yolo")
+
+
+def test_convert_overwrites_only_when_told(coco_file: Path, tmp_path: Path) -> None:
+    convert(coco_file, "mot", tmp_path / "out")
+    with pytest.raises(OutputError, match="exists") as caught:
+        convert(coco_file, "mot", tmp_path / "out")
+    assert "--overwrite" in caught.value.hint
+    convert(coco_file, "yolo", tmp_path / "out", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data.yaml", "labels"]
+
+
+def test_convert_never_deletes_other_peoples_files(coco_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(OutputError, match=r"holiday\.jpg"):
+        convert(coco_file, "mot", tmp_path / "out", overwrite=True)
+
+
+def test_convert_asks_for_the_size_where_nothing_tells_it(tmp_path: Path) -> None:
+    rows = [(0, (1.0, 2.0, 3.0, 4.0), 0, 1, False)]
+    labels = LabelSet(("a",), (video_labels("v", rows, frames=4, size_hw=None),))
+    source = written(labels, "mot", tmp_path / "mot")
+    with pytest.raises(DataError, match="size is not known") as caught:
+        convert(source, "yolo", tmp_path / "yolo")
+    assert "--size" in caught.value.hint
+    assert not (tmp_path / "yolo").exists()
+    assert convert(source, "yolo", tmp_path / "yolo", size_hw=(10, 10)).boxes == 1
+
+
+def test_convert_names_the_nearest_format(coco_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        convert(coco_file, "coko", tmp_path / "out")
+    assert caught.value.hint == "did you mean 'coco'?"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("to", sorted(LABEL_WRITERS))
+def test_every_real_sample_survives_writing_and_reading(
+    to: str, shared: Path, tmp_path: Path
+) -> None:
+    folder = shared / "data" / "formats"
+    not_said = {
+        "an ignored region; YOLO cannot say so, left out",
+        "a box outside of the picture; YOLO cannot say so, left out",
+    }
+    too_long = {"labelstudio_video"}  # framesCount is 10,000,000 there, a file a frame in YOLO
+    names = {path.name for path in folder.iterdir() if path.is_dir()} - too_long
+    for n, name in enumerate(sorted(names)):
+        labels = read_labels(folder / name, size_hw=(1000, 2000))
+        once = convert(folder / name, to, tmp_path / f"{n}", size_hw=(1000, 2000))
+        again = read_labels(once.path, size_hw=(1000, 2000))
+        lost = sum(w.count for w in once.warnings if w.text in not_said)
+        assert sum(len(v.labels) for v in labels.videos) == lost + sum(
+            len(v.labels) for v in again.videos
+        ), name
+        if to == "coco":
+            assert_same(*(replace(s, videos=by_name(s)) for s in (labels, again)))
+
+
+def by_name(labels: LabelSet) -> tuple[VideoLabels, ...]:
+    """Give the videos with the frame count that their truth needs."""
+    return tuple(
+        replace(video, frame_count=None, rate=None)
+        for video in sorted(labels.videos, key=lambda video: video.name)
+    )
