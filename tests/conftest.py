@@ -11,7 +11,14 @@ import av
 import numpy as np
 import pytest
 
+from lstmcli.core.structures import VideoLabels
+from lstmcli.data.frame_store import FrameStoreWriter
+from lstmcli.data.manifest import Dataset, PreparedVideo
+
 MakeVideo = Callable[..., Path]
+MakeDataset = Callable[..., Dataset]
+COLOURS = ((250, 30, 30), (40, 40, 250))
+"""Of the squares that `make_dataset` draws, by class."""
 
 
 def grey_level(frame: int) -> int:
@@ -112,6 +119,84 @@ def _write_tone(out: av.container.OutputContainer, track: av.AudioStream, length
 def make_video() -> MakeVideo:
     """Give `write_video`: `make_video(path, frames=8, size_hw=(64, 96), rate=25, ...)`."""
     return write_video
+
+
+def square_box(frame: int, video: int = 0) -> tuple[int, int, int, int]:
+    """Where the square of `make_dataset` lies in a frame of a video, in pixels of the canvas."""
+    left, top = 8 + 2 * frame % 56, 8 + (6 * video + frame) % 28
+    return left, top, left + 20, top + 16
+
+
+def write_dataset(
+    folder: Path,
+    *,
+    videos: Sequence[str] = ("train", "train", "val"),
+    frames: int = 12,
+    canvas_hw: tuple[int, int] = (64, 96),
+    scale: int = 1,
+    looked_at: Callable[[int], bool] = lambda frame: True,
+    form: str = "raw",
+    crop: int = 64,
+) -> Dataset:
+    """Write a prepared dataset in which a square of its class's colour wanders over grey.
+
+    Args:
+        folder: is made.
+        videos: the split of each; the square of video v is of class v % 2.
+        frames: in each, 25 a second.
+        canvas_hw: (height, width) of the canvas.
+        scale: how many pixels of the source a pixel of the canvas is.
+        looked_at: whether there is truth for a frame.
+        form: of the frame store.
+        crop: side of the training crops.
+    """
+    (folder / "frames").mkdir(parents=True)
+    made = []
+    for number, split in enumerate(videos):
+        store = f"frames/{number:05d}.{form}"
+        boxes = [square_box(frame, number) for frame in range(frames)]
+        with FrameStoreWriter(folder / store, form=form, canvas_hw=canvas_hw) as writer:
+            for left, top, right, bottom in boxes:
+                picture = np.full((*canvas_hw, 3), 114, np.uint8)
+                picture[top:bottom, left:right] = COLOURS[number % 2]
+                writer.add(picture)
+        seen = np.array([f for f in range(frames) if looked_at(f)], np.int64)
+        size_hw = (canvas_hw[0] * scale, canvas_hw[1] * scale)
+        labels = VideoLabels(
+            name=f"video {number}",
+            media=f"{number}.mp4",
+            looked_at=seen,
+            box_frames=seen,
+            boxes=np.array([boxes[f] for f in seen], np.float32).reshape(-1, 4) * scale,
+            labels=np.full(len(seen), number % 2, np.int64),
+            tracks=np.ones(len(seen), np.int64),
+            ignore=np.zeros(len(seen), np.bool_),
+            size_hw=size_hw,
+            rate=25.0,
+            frame_count=frames,
+        )
+        made.append(
+            PreparedVideo(
+                name=labels.name,
+                split=split,
+                path=f"{number}.mp4",
+                size_hw=size_hw,
+                rate=25.0,
+                frames=np.arange(frames, dtype=np.int64),
+                times=np.arange(frames) / 25.0,
+                store=store,
+                labels=labels,
+            )
+        )
+    dataset = Dataset(folder, ("red", "blue"), canvas_hw, 8, crop, 1, tuple(made))
+    dataset.save()
+    return dataset
+
+
+@pytest.fixture
+def make_dataset() -> MakeDataset:
+    """Give `write_dataset`: `make_dataset(folder, videos=("train", "val"), frames=12, ...)`."""
+    return write_dataset
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,11 +53,13 @@ class TorchNetwork:
     Args:
         model: the network; it is put into evaluation mode on the device.
         device: `cpu`, `cuda` or `cuda:N`.
+        memory: False leaves the temporal core out, as the frame stage of the training does.
     """
 
     engine = "torch"
 
-    def __init__(self, model: Detector, *, device: str = "cpu") -> None:
+    def __init__(self, model: Detector, *, device: str = "cpu", memory: bool = True) -> None:
+        self._memory = memory
         self.model = model.eval().to(device)
         self.model = self.model.to(memory_format=torch.channels_last)
         self.classes = model.classes
@@ -80,7 +83,7 @@ class TorchNetwork:
         if self.motion_lag_s:
             before = torch.tensor(earlier).to(device).permute(2, 0, 1)[None, None]
         with torch.autocast(device.type, self._half, enabled=self._mixed):
-            raw, state = self.model(shown, before, state)
+            raw, state = self.model(shown, before, state, memory=self._memory)
         raw = raw[:, 0].float()
         boxes, scores = self.model.head.boxes(raw)[0], self.model.head.scores(raw)[0]
         return boxes.cpu().numpy(), scores.cpu().numpy(), state
@@ -92,14 +95,21 @@ def has_fast_bf16() -> bool:
     return bool(capability())
 
 
-def choose_device(device: str) -> str:
+def choose_device(device: str, *, count: int = 1) -> str:
     """Return the torch device meant by `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Args:
+        device: what was asked for.
+        count: how many of the kind will be used; `auto` takes the CPU where there are fewer.
 
     Raises:
         ConfigError: no such device in this machine.
     """
+    # asks the driver's library; asking CUDA itself would forbid it to processes forked later
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return "cuda" if found >= max(1, count) else "cpu"
     try:
         wanted = torch.device(device)
     except RuntimeError:
@@ -107,10 +117,10 @@ def choose_device(device: str) -> str:
             f"there is no device named {device!r}", hint="use auto, cpu, cuda or cuda:N"
         ) from None
     if wanted.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (wanted.index or 0) >= count:
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if max((wanted.index or 0) + 1, count) > found:
             raise ConfigError(
-                f"--device {device}: torch finds {count} CUDA devices in this machine",
+                f"--device {device}: torch finds {found} CUDA devices in this machine",
                 hint="use --device cpu, or install a torch that fits the driver",
             )
     elif wanted.type != "cpu":
@@ -195,7 +205,7 @@ class Predictor:
         if recent and time_s < recent[-1][0]:
             recent.clear()  # the clock went back: another video, or a broken one
         wanted = time_s - lag
-        while len(recent) > 1 and abs(recent[1][0] - wanted) <= abs(recent[0][0] - wanted):
+        while len(recent) > 1 and abs(recent[1][0] - wanted) < abs(recent[0][0] - wanted):
             recent.popleft()
         earlier = recent[0][1] if recent else canvas
         recent.append((time_s, canvas))

@@ -27,14 +27,22 @@ from lstmcli.training.optim import rate_factor, set_rates
 class Batch(Protocol):
     """What a step looks at; see `lstmcli.data.clips.ClipBatch` for shapes."""
 
-    frames: Tensor
-    earlier: Tensor
-    starts: Tensor
-    boxes: Tensor
-    labels: Tensor
-    valid: Tensor
-    ignore: Tensor
-    looked_at: Tensor
+    @property
+    def frames(self) -> Tensor: ...  # noqa: D102
+    @property
+    def earlier(self) -> Tensor: ...  # noqa: D102
+    @property
+    def starts(self) -> Tensor: ...  # noqa: D102
+    @property
+    def boxes(self) -> Tensor: ...  # noqa: D102
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102
+    @property
+    def valid(self) -> Tensor: ...  # noqa: D102
+    @property
+    def ignore(self) -> Tensor: ...  # noqa: D102
+    @property
+    def looked_at(self) -> Tensor: ...  # noqa: D102
 
 
 class Clock:
@@ -52,6 +60,7 @@ class Clock:
         assert total_steps or budget_s
         self.total_steps, self.budget_s = total_steps, budget_s
         self._began = time.monotonic() - spent_s
+        self._agreed_s: float | None = None
 
     @property
     def spent_s(self) -> float:
@@ -61,8 +70,13 @@ class Clock:
     def done(self, steps: int) -> float:
         """Return the finished share of the training, 0..1, after that many steps."""
         by_steps = steps / self.total_steps if self.total_steps else 0.0
-        by_time = self.spent_s / self.budget_s if self.budget_s else 0.0
+        spent_s = self.spent_s if self._agreed_s is None else self._agreed_s
+        by_time = spent_s / self.budget_s if self.budget_s else 0.0
         return min(1.0, max(by_steps, by_time))
+
+    def agree(self, spent_s: float) -> None:
+        """Go by another process's clock from now on, until the next agreement."""
+        self._agreed_s = spent_s
 
 
 @dataclass(slots=True)
@@ -146,6 +160,9 @@ def train_steps(
     asked = time.monotonic()
     for batch in batches:
         waited = time.monotonic() - asked
+        # dropout draws the same in a resumed run, and differently in every process
+        step_seed = config.train.seed * 1_000_003 + steps_before + progress.steps
+        torch.manual_seed(step_seed * fabric.world_size + fabric.global_rank)
         factor = rate_factor(config.train, clock.done(steps_before + progress.steps))
         set_rates(optimizer, factor, frames_factor=frames_factor)
         frames = batch.frames.to(fabric.device, non_blocking=True)
@@ -217,7 +234,7 @@ def _add_losses(sums: dict[str, float], parts: Mapping[str, Tensor], total: Tens
 
 
 def balanced_weights(counts: Sequence[int], power: float) -> Tensor:
-    """Return a weight for each class, frequency to the power of -`power`, with mean 1, [classes]."""
+    """Return a weight for each class, frequency ** -power with mean 1, [classes]."""
     frequency = torch.tensor(counts, dtype=torch.float32).clamp_min(1)
     weights = frequency.pow(-power)
     return weights / weights.mean()

@@ -13,6 +13,8 @@ from lstmcli.core.config import TrainConfig
 from lstmcli.core.errors import choose
 from lstmcli.models.detector import Detector
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def _adam(groups: list[dict[str, object]], lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups, lr=lr)
@@ -117,7 +119,7 @@ def running_average(model: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         n = int(count)
         keep = min(decay, (1 + n) / (10 + n))
         for mean, value in zip(averaged, current, strict=True):

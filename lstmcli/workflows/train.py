@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.utils.data import DataLoader, Subset
 
 from lstmcli.core.config import Config, config_from, dump_yaml
-from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
+from lstmcli.core.errors import ConfigError, DataError, LstmcliError, ModelError, OutputError
 from lstmcli.core.memory import keep_freed_memory
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import Annotations
 from lstmcli.data.clips import ClipBatch, ClipSource, single_frames
 from lstmcli.data.manifest import Dataset, PreparedVideo
-from lstmcli.metrics.scoring import FrameResult, score
+from lstmcli.metrics.comparison import compare
+from lstmcli.metrics.counting import overall
+from lstmcli.metrics.matching import one_per_place
+from lstmcli.metrics.results import FrameResult
 from lstmcli.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.models.predictor import Predictor, TorchNetwork, choose_device, has_fast_bf16
@@ -34,12 +37,14 @@ from lstmcli.training.loop import (
     train_steps,
 )
 from lstmcli.training.optim import build_optimizer, running_average
+from lstmcli.training.processes import Interruption, build_fabric, quiet_worker, run_in_processes
 from lstmcli.training.records import draw_curves, write_metrics
 
 BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""
 SAVE_EVERY_S = 300.0
 VALIDATION_THRESHOLD = 0.3
+RUN_FILES = ("best.pt", "last.pt", "config.yaml", "metrics.csv", "curves.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class _Run:
     part: EpochProgress = field(default_factory=EpochProgress)
     state: State | None = None
     saved_at: float = 0.0
+    interruption: Interruption = field(default_factory=Interruption)
 
 
 def next_run(folder: Path, name: str) -> Path:
@@ -147,6 +153,7 @@ def train(
         OutputError: the run exists, or cannot be written.
         TrainingError: the loss diverged.
     """
+    began = time.monotonic()
     options = options or TrainOptions()
     progress = progress or SilentProgress()
     prepared = Dataset.load(dataset)
@@ -155,48 +162,46 @@ def train(
         last = _last_of(out)
         config = last.config
         options = _options_of(last, options)
-    elif out.exists() and any(out.iterdir()) and not overwrite:
-        raise OutputError(f"{out}: exists already", hint="choose another --out or add --overwrite")
-    device = choose_device(options.device)
+    device = choose_device(options.device, count=options.devices)
     keep_freed_memory()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
-    fabric = _fabric(config, options, device)
+    batch = _batch_size(config, options, device)
+    half = config.train.precision == "bf16" or (
+        config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
+    )
+    fabric = build_fabric(device=device, devices=options.devices, nodes=options.nodes, half=half)
+    is_new = False if resume else _make_folder(out, overwrite=overwrite)
 
     def work(fabric: Fabric) -> Trained:
-        run = _begin(fabric, config, options, prepared, out, progress, last)
+        watched = progress if fabric.is_global_zero else SilentProgress()
+        run = _begin(fabric, config, options, prepared, out, watched, last, batch, began)
         return _fit(run)
 
-    if options.devices * options.nodes == 1:
-        return work(fabric)
-    result: Trained = fabric.launch(work)
-    return result
+    try:
+        return run_in_processes(fabric, work)
+    except LstmcliError:
+        if is_new and not any(out.iterdir()):
+            out.rmdir()  # nothing was begun; the name is free again
+        raise
 
 
-def _fabric(config: Config, options: TrainOptions, device: str) -> Fabric:
-    kind = "cuda" if device.startswith("cuda") else "cpu"
-    precision: Any = "32-true"
-    if config.train.precision == "bf16" or (
-        config.train.precision == "auto" and (has_fast_bf16() if kind == "cpu" else True)
-    ):
-        precision = "bf16-mixed"
-    if options.devices * options.nodes == 1:
-        index: Any = [int(device.split(":")[1])] if ":" in device else 1
-        return Fabric(accelerator=kind, devices=index, precision=precision)
-    strategy = DDPStrategy(
-        start_method="fork" if options.nodes == 1 else "popen",
-        find_unused_parameters=True,  # the frame stage leaves the memory out
-        process_group_backend="nccl" if kind == "cuda" else "gloo",
-    )
-    return Fabric(
-        accelerator=kind,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        strategy=strategy,
-        precision=precision,
-    )
+def _make_folder(out: Path, *, overwrite: bool) -> bool:
+    """Make the run's folder, emptied of an older run; return whether it is new.
+
+    Raises:
+        OutputError: it holds something, or cannot be made.
+    """
+    try:
+        is_new = not out.exists()
+        if not is_new and any(out.iterdir()) and not overwrite:
+            raise OutputError(
+                f"{out}: exists already", hint="choose another --out or add --overwrite"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        for name in RUN_FILES:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
+    return is_new
 
 
 def _last_of(out: Path) -> Checkpoint:
@@ -227,6 +232,8 @@ def _begin(
     out: Path,
     progress: Progress,
     last: Checkpoint | None,
+    batch: int,
+    began: float,
 ) -> _Run:
     """Build everything, then put back what a resumed run left."""
     torch.manual_seed(config.train.seed)
@@ -251,12 +258,6 @@ def _begin(
     model, optimizer = fabric.setup(network, optimizer)
     if average is not None:
         average.to(fabric.device)
-    batch = _batch_size(config, fabric)
-    if batch % fabric.world_size:
-        raise ConfigError(
-            f"train.batch is {batch}, {fabric.world_size} processes cannot share it evenly",
-            hint=f"use a multiple of {fabric.world_size}",
-        )
     epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
     steps = steps_per_epoch(dataset, config, batch)
     saved = dict(last.training) if last else {}
@@ -274,7 +275,7 @@ def _begin(
         clock=Clock(
             total_steps=epochs * steps if epochs else None,
             budget_s=options.time_budget_s,
-            spent_s=float(saved.get("spent_s", 0.0)),
+            spent_s=float(saved.get("spent_s", 0.0)) + time.monotonic() - began,
         ),
         class_weights=_class_weights(dataset, config),
         batch=batch,
@@ -283,10 +284,21 @@ def _begin(
     if last is not None:
         _put_back(run, saved)
     elif fabric.is_global_zero:
-        (out / "config.yaml").write_text(
-            dump_yaml(config.model_dump(mode="json") | {"run": _facts(run)}), encoding="utf-8"
-        )
+        _write_config(run)
     return run
+
+
+def _write_config(run: _Run) -> None:
+    text = dump_yaml(run.config.model_dump(mode="json") | {"run": _facts(run)})
+    path = run.folder / "config.yaml"
+    temporary = path.with_suffix(".part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: {error.strerror}", hint="choose another --out") from None
 
 
 def _facts(run: _Run) -> dict[str, Any]:
@@ -324,10 +336,22 @@ def _start_from(network: Detector, init: str, progress: Progress) -> None:
     progress.note(f"started from {init}: {len(fitting)} of {len(own)} tensors fit")
 
 
-def _batch_size(config: Config, fabric: Fabric) -> int:
-    if config.train.batch != "auto":
-        return config.train.batch
-    return 32 * fabric.world_size if fabric.device.type == "cuda" else 8
+def _batch_size(config: Config, options: TrainOptions, device: str) -> int:
+    """Return the lanes of the global batch.
+
+    Raises:
+        ConfigError: the processes cannot share it evenly.
+    """
+    world = options.devices * options.nodes
+    batch = config.train.batch
+    if batch == "auto":
+        return 32 * world if device.startswith("cuda") else 8 * world
+    if batch % world:
+        raise ConfigError(
+            f"train.batch is {batch}, {world} processes cannot share it evenly",
+            hint=f"use a multiple of {world}",
+        )
+    return batch
 
 
 def steps_per_epoch(dataset: Dataset, config: Config, batch: int) -> int:
@@ -360,10 +384,11 @@ def _fit(run: _Run) -> Trained:
         run.class_weights = run.class_weights.to(run.fabric.device)
     run.saved_at = time.monotonic()
     try:
-        while not _is_over(run):
-            if not _train_epoch(run):
-                break
-            _close_epoch(run)
+        with run.interruption:
+            while not _is_over(run):
+                if not _train_epoch(run):
+                    break
+                _close_epoch(run)
     except KeyboardInterrupt:
         interrupted = True
         _save_last(run)
@@ -377,63 +402,94 @@ def _is_over(run: _Run) -> bool:
     if patience and run.since_best >= patience:
         run.progress.note(f"no better epoch for {patience}; the best one is kept")
         return True
-    return run.epoch > 0 and run.part.steps == 0 and _budget_is_spent(run)
+    return run.epoch > 0 and run.part.steps == 0 and _agree(run).budget_is_spent
 
 
-def _budget_is_spent(run: _Run) -> bool:
-    """Say whether validating and saving is all that still fits in the budget."""
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """What all processes do after a step: all the same, or they would wait for each other."""
+
+    stop: bool
+    budget_is_spent: bool
+    epoch_is_over: bool
+    save: bool
+
+
+def _agree(run: _Run, *, epoch_s: float = float("inf")) -> _Agreement:
+    """Decide what happens next: any process may stop, the first one's clock decides the rest.
+
+    Args:
+        run: the training.
+        epoch_s: seconds that the epoch may take.
+    """
     budget = run.options.time_budget_s
-    if budget is None:
-        return False
-    reserve = max(run.validation_s * 1.25 + 5, 0.04 * budget)
-    run.clock.budget_s = max(1.0, budget - reserve)
-    over = torch.tensor(float(run.clock.spent_s >= run.clock.budget_s))
-    if run.fabric.world_size > 1:  # all processes must stop at the same step
-        shared = run.fabric.all_reduce(over.to(run.fabric.device), reduce_op="mean")
-        over = shared if isinstance(shared, torch.Tensor) else over
-    return bool(over > 0)
+    if budget is not None:  # validating and saving must still fit in
+        reserve = max(run.validation_s * 1.25 + 5, 0.04 * budget)
+        run.clock.budget_s = max(1.0, budget - reserve)
+    spent_s = run.clock.spent_s
+    votes = [
+        float(run.interruption.asked),
+        float(budget is not None and spent_s >= (run.clock.budget_s or 0.0)),
+        float(run.part.seconds > epoch_s),
+        float(time.monotonic() - run.saved_at > SAVE_EVERY_S),
+        spent_s,
+    ]
+    if run.fabric.world_size > 1:
+        if not run.fabric.is_global_zero:
+            votes[1:] = [0.0] * (len(votes) - 1)
+        shared = torch.tensor(votes, dtype=torch.float64, device=run.fabric.device)
+        torch.distributed.all_reduce(shared)
+        votes = shared.tolist()
+        run.clock.agree(votes[-1])
+    return _Agreement(*(vote > 0 for vote in votes[:-1]))
 
 
 def _train_epoch(run: _Run) -> bool:
     """Take the steps of one epoch; False if there was no time for any."""
-    config = run.config
-    done = run.clock.done(run.steps + run.part.steps)
-    memory = done >= config.train.frame_stage
+    config, budget = run.config, run.options.time_budget_s
+    _agree(run)
+    # as it was decided when the epoch began, also where a resumed run goes on in its middle
+    memory = run.clock.done(run.steps) >= config.train.frame_stage
     steps = steps_per_epoch(run.dataset, config, run.batch)
-    budget = run.options.time_budget_s
-    epoch_s = budget / BUDGET_EPOCHS if budget else float("inf")
-    batches = _batches(run, memory=memory, steps=steps)
     label = f"epoch {run.epoch + 1}" + (f"/{run.epochs}" if run.epochs else "")
-    began = time.monotonic()
-    for step in run.progress.track(
-        train_steps(
-            run.fabric,
-            run.model,
-            run.optimizer,
-            batches,
-            config=config,
-            epoch=run.epoch + 1,
-            clock=run.clock,
-            steps_before=run.steps,
-            memory=memory,
-            progress=run.part,
-            state=run.state,
-            class_weights=run.class_weights,
-        ),
+    for _ in run.progress.track(
+        _steps(run, memory=memory, steps=steps),
         total=steps - run.part.steps,
         label=label if memory else label + " (frames)",
     ):
-        run.state = step.state
-        if run.average is not None:
-            run.average.update_parameters(run.network)
-        if _budget_is_spent(run) or time.monotonic() - began > epoch_s:
+        agreed = _agree(run, epoch_s=budget / BUDGET_EPOCHS if budget else float("inf"))
+        if agreed.stop:
+            raise KeyboardInterrupt
+        if agreed.budget_is_spent or agreed.epoch_is_over:
             break
         frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.frame_stage
         if budget and not memory and frames_are_over:
             break
-        if time.monotonic() - run.saved_at > SAVE_EVERY_S:
+        if agreed.save:
             _save_last(run)
     return run.part.steps > 0
+
+
+def _steps(run: _Run, *, memory: bool, steps: int) -> Iterator[None]:
+    """Take steps; after each, weights, average, state and counts belong together."""
+    for step in train_steps(
+        run.fabric,
+        run.model,
+        run.optimizer,
+        _batches(run, memory=memory, steps=steps),
+        config=run.config,
+        epoch=run.epoch + 1,
+        clock=run.clock,
+        steps_before=run.steps,
+        memory=memory,
+        progress=run.part,
+        state=run.state,
+        class_weights=run.class_weights,
+    ):
+        run.state = step.state
+        if run.average is not None:
+            run.average.update_parameters(run.network)
+        yield
 
 
 def _batches(run: _Run, *, memory: bool, steps: int) -> Iterator[ClipBatch]:
@@ -459,49 +515,75 @@ def _batches(run: _Run, *, memory: bool, steps: int) -> Iterator[ClipBatch]:
         batch_size=None,
         num_workers=config.train.workers,
         prefetch_factor=4 if config.train.workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=quiet_worker,
         pin_memory=run.fabric.device.type == "cuda",
     )
     yield from islice(loader, steps - run.part.steps)
 
 
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
-
-
 def _close_epoch(run: _Run) -> None:
-    """Validate, write the records, keep the best."""
-    part = run.part
+    """Validate, write the records, keep the best. Until then, the epoch is not over."""
+    fabric = run.fabric
+    began = time.monotonic()
+    part = _shared_losses(run)
+    outcome: dict[str, Any] = {}
+    if fabric.is_global_zero:
+        try:
+            outcome = {"metrics": _validate(run)}
+        except KeyboardInterrupt:
+            outcome = {"interrupted": True}
+    if fabric.world_size > 1:
+        outcome = fabric.broadcast(outcome)
+    if "interrupted" in outcome:
+        raise KeyboardInterrupt
+    metrics = outcome["metrics"]
     run.epoch += 1
     run.steps += part.steps
     run.part, run.state = EpochProgress(), None
-    began = time.monotonic()
-    if run.fabric.is_global_zero:
-        metrics = _validate(run)
-        row = {
-            "epoch": run.epoch,
-            "step": run.steps,
-            **{f"loss/{k}" if k != "loss" else k: v for k, v in part.means().items()},
-            "lr": run.optimizer.param_groups[-1]["lr"],
-            **metrics,
-            "frames_per_second": part.frames / max(part.seconds, 1e-9),
-            "waited": part.waited_s / max(part.seconds, 1e-9),
-            "seconds": run.clock.spent_s,
-        }
-        run.history.append(row)
-        better = (metrics["map50"] or 0.0) >= (run.best.get("map50") or 0.0)
-        run.since_best = 0 if better else run.since_best + 1
-        if better:
-            run.best = dict(row)
-            save_checkpoint(run.folder / "best.pt", run.network, _weights(run), metrics=_plain(row))
+    row = {
+        "epoch": run.epoch,
+        "step": run.steps,
+        **{f"loss/{k}" if k != "loss" else k: v for k, v in part.means().items()},
+        "lr": run.optimizer.param_groups[-1]["lr"],
+        **metrics,
+        "frames_per_second": part.frames / max(part.seconds, 1e-9),
+        "waited": part.waited_s / max(part.seconds, 1e-9),
+        "seconds": run.clock.spent_s,
+    }
+    run.history.append(row)
+    better = (metrics["map50"] or 0.0) >= (run.best.get("map50") or 0.0)
+    run.since_best = 0 if better else run.since_best + 1
+    if better:
+        run.best = dict(row)
+    if fabric.is_global_zero:
+        _keep_records(run, better=better)
+    run.validation_s = time.monotonic() - began
+    _save_last(run)
+
+
+def _keep_records(run: _Run, *, better: bool) -> None:
+    row = run.history[-1]
+    if better:
+        save_checkpoint(run.folder / "best.pt", run.network, _weights(run), metrics=_plain(row))
+    try:
         write_metrics(run.folder / "metrics.csv", run.history)
         draw_curves(run.folder / "curves.png", run.history)
-        run.progress.note(_sentence(row, better))
-    run.validation_s = time.monotonic() - began
-    if run.fabric.world_size > 1:
-        run.since_best = int(run.fabric.broadcast(run.since_best))
-        run.fabric.barrier()
-    _save_last(run)
+    except OSError as error:
+        raise OutputError(
+            f"{run.folder}: the records cannot be written ({error.strerror})",
+            hint="free some space; `lstmcli train --resume` goes on",
+        ) from None
+    run.progress.note(_sentence(row, better))
+
+
+def _shared_losses(run: _Run) -> EpochProgress:
+    """Return the epoch's sums, the losses as the mean of all processes."""
+    if run.fabric.world_size == 1:
+        return run.part
+    sums = torch.tensor(list(run.part.losses.values()), device=run.fabric.device)
+    shared = run.fabric.all_reduce(sums, reduce_op="mean")
+    assert isinstance(shared, torch.Tensor)
+    return replace(run.part, losses=dict(zip(run.part.losses, shared.tolist(), strict=True)))
 
 
 def _sentence(row: Mapping[str, Any], better: bool) -> str:
@@ -536,23 +618,27 @@ def _validate(run: _Run) -> dict[str, Any]:
     if "val" not in splits:
         return dict(names)
     config = run.config
-    done = run.clock.done(run.steps)
-    network = TorchNetwork(source, device=str(run.fabric.device))
-    predictor = Predictor(
-        network,
-        multi_label=True,
-        memory=done >= config.train.frame_stage or not run.network.has_memory,
-    )
+    # judged as it is trained: the frame detector alone until the memory's turn comes
+    memory = run.clock.done(run.steps) >= config.train.frame_stage or not run.network.has_memory
+    network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
+    predictor = Predictor(network, multi_label=True, memory=memory)
     videos = run.dataset.split("val")
     results: list[FrameResult] = []
     share = max(1, config.train.validate_frames // len(videos))
+    budget = run.options.time_budget_s or float("inf")
     for video in run.progress.track(videos, total=len(videos), label="validate"):
-        results += list(_stream(run.dataset, video, predictor, share))
+        for result in _stream(run.dataset, video, predictor, share):
+            results.append(result)
+            if run.interruption.asked:
+                raise KeyboardInterrupt
+        if run.clock.spent_s > budget - 2:
+            run.progress.note("validated on fewer videos: the time budget is spent")
+            break
     source.train(was_training)
     if not results:
         return dict(names)
-    scores = score(results, run.dataset.classes, threshold=VALIDATION_THRESHOLD)
-    return {name: getattr(scores, name) for name in names}
+    scores = overall(compare(results, run.dataset.classes, threshold=VALIDATION_THRESHOLD, iou=0.5))
+    return {name: scores[name] for name in names}
 
 
 def _stream(
@@ -565,12 +651,14 @@ def _stream(
         found = predictor.step(store.picture(place), time_s)
         truth: Annotations | None = video.labels.at(frame)
         if truth is not None:
-            yield FrameResult(video.name, frame, time_s, video.size_hw, truth, found)
+            shown = one_per_place(found)
+            yield FrameResult(video.name, frame, time_s, video.size_hw, truth, found, shown)
 
 
 def _save_last(run: _Run) -> None:
-    """Write `last.pt` with all that a resumed run needs."""
+    """Write `last.pt` with all that a resumed run needs; all processes come here together."""
     run.saved_at = time.monotonic()
+    state = _whole_state(run)
     if not run.fabric.is_global_zero:
         return
     training: dict[str, Any] = {
@@ -588,8 +676,7 @@ def _save_last(run: _Run) -> None:
             "waited_s": run.part.waited_s,
             "losses": dict(run.part.losses),
         },
-        "state": None if run.state is None else [part.cpu() for part in run.state],
-        "random": torch.get_rng_state(),
+        "state": state,
         "history": [_plain(row) for row in run.history],
         "best": _plain(run.best),
         "since_best": run.since_best,
@@ -608,6 +695,20 @@ def _save_last(run: _Run) -> None:
     )
 
 
+def _whole_state(run: _Run) -> list[torch.Tensor] | None:
+    """Return the carried state of all lanes in their order, on the CPU."""
+    if run.state is None:
+        return None
+    whole = []
+    for part in run.state:
+        if run.fabric.world_size > 1:
+            gathered = run.fabric.all_gather(part)
+            assert isinstance(gathered, torch.Tensor)
+            part = gathered.transpose(0, 1).flatten(0, 1)  # lane l is process l % world's
+        whole.append(part.cpu())
+    return whole
+
+
 def _put_back(run: _Run, saved: Mapping[str, Any]) -> None:
     """Set everything to where the interrupted run stood."""
     run.optimizer.load_state_dict(saved["optimizer"])
@@ -618,11 +719,7 @@ def _put_back(run: _Run, saved: Mapping[str, Any]) -> None:
     state = saved["state"]
     if state is not None:
         world, rank = run.fabric.world_size, run.fabric.global_rank
-        if world == 1:
-            run.state = tuple(part.to(run.fabric.device) for part in state)
-        elif rank == 0:
-            run.progress.note("the carried state starts anew: it is kept for one process only")
-    torch.set_rng_state(saved["random"])
+        run.state = tuple(part[rank::world].to(run.fabric.device) for part in state)
     run.history = [dict(row) for row in saved["history"]]
     run.best = dict(saved["best"])
     run.since_best = int(saved["since_best"])
