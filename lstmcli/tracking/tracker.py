@@ -22,11 +22,12 @@ Floats = npt.NDArray[np.float64]
 _FAINT = 0.4
 """Faint detections have at least this share of the threshold."""
 _PATIENCE_S = 1.0
-_YOUNG_PATIENCE_S = 0.3
+_YOUNG_PATIENCE_S = 0.2
 _COAST_S = 0.6
 """A lost object is expected to move on for this long at the most."""
-_NEAR = 0.8
-"""Nearness falls to 1/e at this distance, in units of the object's size."""
+_REACH, _REACH_NEW, _REACH_A_SECOND = 0.8, 1.5, 0.8
+"""Nearness falls to 1/e at this distance, in units of the object's size; further for an object
+whose speed is not known yet, and for every second that it was out of sight."""
 _OTHER_CLASS = 0.6
 _ENOUGH, _ENOUGH_FAINT = 0.15, 0.3
 _EVIDENCE_KEPT, _SCORE_KEPT = 0.95, 0.7
@@ -48,6 +49,12 @@ class _Track:
     def label(self) -> int:
         """The class with the most evidence along the track."""
         return max(self.evidence, key=lambda label: (self.evidence[label], -label))
+
+    def reach(self, time_s: float, last_s: float) -> float:
+        """Return how far from where it is expected it may be, in units of its size."""
+        if self.hits == 1:  # two far flashes are not an object, two in neighbouring frames may be
+            return _REACH_NEW if self.seen_s >= last_s else _REACH
+        return _REACH + _REACH_A_SECOND * min(max(time_s - self.seen_s, 0.0), 1.0)
 
     def expected(self, time_s: float) -> Floats:
         """Return the centre and size that are expected at a time."""
@@ -98,6 +105,7 @@ class Tracker:
                 taken = set(pairs.values())
                 begun = [row for row in np.flatnonzero(rows).tolist() if row not in taken]
         seen += [self._begin(detections, row, time_s) for row in begun]
+        self._last_s = time_s
         return _answer([track for track in seen if track.score >= self.threshold])
 
     def _forget(self, time_s: float) -> None:
@@ -107,7 +115,6 @@ class Tracker:
             if time_s - track.seen_s <= (_PATIENCE_S if track.hits > 1 else _YOUNG_PATIENCE_S)
             or track.seen_s >= self._last_s  # frames may lie further apart than the patience
         ]
-        self._last_s = time_s
 
     def _match(
         self,
@@ -122,7 +129,8 @@ class Tracker:
             return {}
         expected = np.stack([self._tracks[track].expected(time_s) for track in tracks])
         labels = np.array([self._tracks[track].label for track in tracks])
-        like = likeness(expected, _places(detections.boxes[rows]))
+        reach = np.array([self._tracks[track].reach(time_s, self._last_s) for track in tracks])
+        like = likeness(expected, _places(detections.boxes[rows]), reach)
         like *= np.where(labels[:, None] == detections.labels[rows][None], 1.0, _OTHER_CLASS)
         first, second = linear_sum_assignment(-like)
         return {
@@ -167,17 +175,18 @@ class Tracker:
         track.evidence[label] = track.evidence.get(label, 0.0) + score
 
 
-def likeness(expected: Floats, seen: Floats) -> Floats:
+def likeness(expected: Floats, seen: Floats, reach: Floats) -> Floats:
     """Return how well each expected place [N, 4] fits each seen one [M, 4], 0..1 [N, M].
 
-    The overlap, or the nearness of the centres where the sizes are alike, whichever is more.
+    The overlap, or the nearness of the centres where the sizes are alike, whichever is more;
+    `reach` [N] says how near that is.
     """
     overlap = box_iou(_boxes(expected), _boxes(seen)).astype(np.float64)
     distance = np.hypot(*(expected[:, None, :2] - seen[None, :, :2]).transpose(2, 0, 1))
     first, second = (np.sqrt(np.maximum(part[:, 2] * part[:, 3], 1.0)) for part in (expected, seen))
     mean = (first[:, None] + second[None]) / 2
     alike = np.minimum(first[:, None], second[None]) / np.maximum(first[:, None], second[None])
-    near = np.exp(-np.square(distance / (_NEAR * mean))) * alike
+    near = np.exp(-np.square(distance / (reach[:, None] * mean))) * alike
     return np.asarray(np.maximum(overlap, near))
 
 
