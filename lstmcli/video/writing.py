@@ -198,7 +198,7 @@ class VideoWriter:
 
     def sync(self) -> None:
         """Bring what was written so far to the disk, so that it survives a power cut."""
-        if self._container is not None:
+        if self.partial.exists():  # the first packets wait in the encoder
             sync_file(self.partial)
 
     def _open(self, planes: Planes) -> None:
