@@ -16,11 +16,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from lstmcli.cli.app import app
-from lstmcli.core.config import Config, NamedSection, load_config, preset_names
+from lstmcli.cli.list_commands import first_comment
+from lstmcli.core.config import (
+    Config,
+    NamedSection,
+    load_config,
+    preset_folder,
+    preset_names,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-MARK = re.compile(r"<!-- (options|settings): ?(\w*) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
+MARK = re.compile(r"<!-- (options|settings|presets): ?(\w*) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
 
@@ -76,15 +83,27 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def presets_table() -> str:
+    """Return the Markdown table of the shipped presets."""
+    lines = ["| preset | parts | what it is |", "|---|---|---|"]
+    for name in preset_names():
+        config = load_config(name)
+        parts = " -> ".join((config.backbone.name, config.temporal.name, config.head.name))
+        told = first_comment(preset_folder() / f"{name}.yaml")
+        lines.append(f"| `{name}` | {cell(parts)} | {cell(told)} |")
+    return "\n".join(lines) + "\n"
+
+
 def filled(text: str) -> str:
     """Return the README with its tables made anew."""
 
-    def table(match: re.Match[str]) -> str:
+    def anew(match: re.Match[str]) -> str:
         kind, name = match[1], match[2]
-        body = options_table(name) if kind == "options" else settings_table()
+        table = {"settings": settings_table, "presets": presets_table}.get(kind)
+        body = table() if table is not None else options_table(name)
         return f"<!-- {kind}: {name} -->\n{body}<!-- /{kind} -->".replace(":  -->", ": -->")
 
-    return MARK.sub(table, text)
+    return MARK.sub(anew, text)
 
 
 def test_the_tables_of_the_readme_are_what_the_program_says() -> None:

@@ -15,6 +15,7 @@ import typer
 
 from lstmcli import __version__
 from lstmcli.cli.console import Console
+from lstmcli.cli.convert_command import convert
 from lstmcli.cli.demo_command import demo
 from lstmcli.cli.detect_command import detect
 from lstmcli.cli.evaluate_command import evaluate
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (prepare, train, evaluate, detect, demo, presets, models):
+for command in (prepare, train, evaluate, detect, convert, demo, presets, models):
     app.command()(command)
 
 

@@ -77,6 +77,11 @@ class Console:
         if self.verbosity >= 0:
             self._err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
+    def warn_of_data(self, where: str, text: str, count: int) -> None:
+        """Print a doubt about the data: where it was first met, the rule, and how often."""
+        times = f" ({count} times)" if count > 1 else ""
+        self.warn(": ".join(part for part in (where, text) if part) + times)
+
     def error(self, problem: str, hint: str = "") -> None:
         """Print what went wrong, and what to do about it, to stderr."""
         self.progress.stop()

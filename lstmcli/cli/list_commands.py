@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import typer
@@ -40,6 +41,6 @@ def models(context: typer.Context) -> None:
 
 
 def first_comment(path: Path) -> str:
-    """Return the sentence that a preset begins with, without its `#`."""
-    line = path.read_text(encoding="utf-8").partition("\n")[0]
-    return line.removeprefix("#").strip() if line.startswith("#") else ""
+    """Return the sentences that a preset begins with, without their `#`."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return " ".join(line[1:].strip() for line in takewhile(lambda line: line[:1] == "#", lines))

@@ -137,8 +137,7 @@ def show_prepared(console: Console, prepared: Prepared, out: Path) -> None:
         ]
     )
     for warning in prepared.warnings:
-        times = f" ({warning.count} times)" if warning.count > 1 else ""
-        console.warn(": ".join(part for part in (warning.where, warning.text) if part) + times)
+        console.warn_of_data(warning.where, warning.text, warning.count)
 
 
 def _row(counts: SplitCounts, classes: Sequence[str]) -> list[str]:
