@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.config import Config, config_from
+from lstmcli.core.config import Config, config_from, dump_yaml
 from lstmcli.core.errors import (
     ConfigError,
     DataError,
@@ -26,8 +27,10 @@ from lstmcli.core.errors import (
     TrainingError,
 )
 from lstmcli.core.progress import SilentProgress
+from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.workflows.train import Trained, TrainOptions, next_run, read_run_config, train
+from lstmcli.models.detector import Detector
+from lstmcli.workflows.train import TrainOptions, next_run, read_run_config, train
 
 T = TypeVar("T")
 
@@ -157,3 +160,391 @@ def test_a_run_leaves_its_five_files_and_no_other(unbroken: Path) -> None:
     assert {"loss", "lr", "map50", "precision", "recall"} <= set(rows[0])
     assert all("nan" not in value for row in rows for value in row.values())
     assert (unbroken / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+# With training statistics in the batch norms every process would normalise its own half of the
+# batch; with a frozen backbone and neck (their running statistics are used) only the mean of the
+# gradients is left to compare. The towers of the head are left out by depth 0.
+FAIR = {
+    "neck": {"dropout": 0.0},
+    "head": {"depth": 0},
+    "train": {"epochs": 2, "memory_stage_backbone_lr": 0.0, "ema": 0.0, "optimizer": "sgd"},
+}
+
+
+def run_command(folder: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, as whoever types it."""
+    return subprocess.run(command(*words), cwd=folder, capture_output=True, text=True, **more)
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-c", "from lstmcli.cli.app import main; main()", *words]
+
+
+def write_preset(path: Path, config: Config) -> Path:
+    path.write_text(dump_yaml(config.model_dump(mode="json")), encoding="utf-8")
+    return path
+
+
+def test_two_processes_equal_one_with_the_same_global_batch(dataset: Path, tmp_path: Path) -> None:
+    """Gloo on the CPU, from the command line; the sums are taken in another order: 1e-5."""
+    config = settings(**FAIR)
+    preset = write_preset(tmp_path / "fair.yaml", config)
+    train(dataset, config=config, out=tmp_path / "one", options=TrainOptions(device="cpu"))
+    words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
+    done = run_command(tmp_path, *words, "--out", "two")
+    assert done.returncode == 0, done.stderr
+    assert "mAP50" in done.stdout
+    said = done.stderr.splitlines()
+    assert all(line.startswith(("using ", "epoch ", "started ")) for line in said), done.stderr
+    one, two = trained_weights(tmp_path / "one"), trained_weights(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    moved = [name for name, value in one.items() if name.startswith(("temporal", "head"))]
+    fresh = fresh_weights(dataset, config)
+    assert any(not torch.equal(one[name], fresh[name]) for name in moved)
+    losses = [
+        [row["loss"] for row in load_checkpoint(tmp_path / run / "last.pt").training["history"]]
+        for run in ("one", "two")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def fresh_weights(dataset: Path, config: Config) -> dict[str, torch.Tensor]:
+    """Return what a run of this configuration begins with."""
+    prepared = Dataset.load(dataset)
+    torch.manual_seed(config.train.seed)
+    model = Detector(config, prepared.classes, canvas_hw=prepared.canvas_hw, grid=prepared.grid)
+    return model.state_dict()
+
+
+def test_a_loss_that_diverges_is_told_with_its_place(dataset: Path, tmp_path: Path) -> None:
+    config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "clip_gradient": 1e9})
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch \d+, step \d+"):
+        train(dataset, config=config, out=tmp_path / "run")
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("validation_s", [0.5, 30.0])
+def test_a_time_budget_is_kept(
+    validation_s: float, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that runs on by itself: half a second whenever somebody looks at it."""
+    clock = Clockwork(0.5)
+    monkeypatch.setattr("lstmcli.workflows.train.time", clock)
+    monkeypatch.setattr("lstmcli.training.loop.time", clock)
+
+    class Slow(SilentProgress):
+        def track(
+            self, items: Iterable[T], *, total: int | None = None, label: str = ""
+        ) -> Iterator[T]:
+            if label == "validate":
+                clock.now += validation_s
+            yield from items
+
+    trained = train(
+        dataset,
+        config=settings(),
+        out=tmp_path / "run",
+        options=TrainOptions(time_budget_s=200.0),
+        progress=Slow(),
+    )
+    assert 100 < trained.seconds <= 200
+    assert trained.epochs >= 2
+    rates = [row["lr"] for row in load_checkpoint(tmp_path / "run" / "last.pt").training["history"]]
+    assert rates[-1] < 0.2 * max(rates)  # the schedule follows the clock to its end
+
+
+class Clockwork:
+    """Stands in for the module `time`."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self.step = 0.0, step
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    dataset: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    config = settings(train={"lr": 1e-12, "weight_decay": 0.0, "epochs": 1, "ema": 0.0})
+    options = TrainOptions(init=str(unbroken))
+    train(dataset, config=config, out=tmp_path / "run", options=options)
+    before, after = weights(unbroken, "best.pt"), trained_weights(tmp_path / "run")
+    learned = [name for name in before if name.endswith((".weight", ".bias"))]
+    for name in learned:
+        torch.testing.assert_close(after[name], before[name])
+
+
+def test_weights_of_other_classes_begin_a_run_without_their_head(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    made = write_dataset(tmp_path / "dataset")
+    replace(made, classes=("red", "blue", "green")).save()
+    notes: list[str] = []
+
+    class Listener(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    train(
+        made.folder,
+        config=settings(train={"epochs": 1}),
+        out=tmp_path / "run",
+        options=TrainOptions(init=str(unbroken)),
+        progress=Listener(),
+    )
+    count = len(weights(unbroken))
+    assert notes[0] == f"started from {unbroken}: {count - 2} of {count} tensors fit"
+    assert load_checkpoint(tmp_path / "run").classes == ("red", "blue", "green")
+
+
+def test_a_dataset_without_validation_keeps_its_latest_epoch(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "dataset", videos=("train",))
+    trained = train(made.folder, config=settings(train={"epochs": 2}), out=tmp_path / "run")
+    assert trained.best["epoch"] == 2
+    assert trained.best["map50"] is None
+
+
+def test_training_ends_early_when_it_gets_no_better(dataset: Path, tmp_path: Path) -> None:
+    config = settings(train={"lr": 1e-12, "epochs": 9, "patience": 1})
+    monotone = train(dataset, config=config, out=tmp_path / "run")
+    assert monotone.epochs < 9 or monotone.best["epoch"] == 9
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "sgd"])
+def test_every_optimizer_lowers_the_loss(name: str, dataset: Path, tmp_path: Path) -> None:
+    rate = {"adagrad": 0.03, "sgd": 0.02}.get(name, 5e-3)
+    config = settings(
+        temporal={"name": "none"},
+        neck={"dropout": 0.0},
+        train={"optimizer": name, "lr": rate, "epochs": 3, "weight_decay": 0.0, "ema": 0.0},
+    )
+    train(dataset, config=config, out=tmp_path / "run")
+    history = load_checkpoint(tmp_path / "run" / "last.pt").training["history"]
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+
+
+def test_runs_are_numbered(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        names.append(next_run(tmp_path, "small").name)
+        (tmp_path / names[-1]).mkdir()
+    assert names == ["small", "small-2", "small-3"]
+
+
+def full(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "mine.txt").touch()
+    return folder
+
+
+BAD: dict[str, tuple[Any, dict[str, Any], type[LstmcliError], str, str]] = {
+    "no dataset": (
+        {},
+        {"dataset": "nothing"},
+        DataError,
+        "nothing/dataset.json: there is no prepared dataset",
+        "lstmcli prepare",
+    ),
+    "a full folder": ({}, {"out": full}, OutputError, "run: exists already", "--overwrite"),
+    "a file": ({}, {"out": lambda path: path.touch()}, OutputError, "Not a directory", "--out"),
+    "an uneven batch": (
+        {"train": {"batch": 3}},
+        {"options": TrainOptions(devices=2, device="cpu")},
+        ConfigError,
+        "train.batch is 3, 2 processes",
+        "multiple of 2",
+    ),
+    "an unknown memory": (
+        {"temporal": {"name": "conv_lsmt"}},
+        {},
+        ConfigError,
+        "no temporal core named 'conv_lsmt'",
+        "'conv_lstm'",
+    ),
+    "an unknown backbone": (
+        {"backbone": {"name": "tinny"}},
+        {},
+        ConfigError,
+        "no backbone named 'tinny'",
+        "'tiny'",
+    ),
+    "an unknown head": (
+        {"head": {"name": "clasic"}},
+        {},
+        ConfigError,
+        "no head named 'clasic'",
+        "'classic'",
+    ),
+    "an unknown optimizer": (
+        {"train": {"optimizer": "adan"}},
+        {},
+        ConfigError,
+        "no optimizer named 'adan'",
+        "'adam'",
+    ),
+    "an unknown schedule": (
+        {"train": {"schedule": "cosin"}},
+        {},
+        ConfigError,
+        "no schedule named 'cosin'",
+        "'cosine'",
+    ),
+    "an even kernel": (
+        {"temporal": {"name": "conv_lstm", "kernel_size": 4}},
+        {},
+        ConfigError,
+        "temporal.kernel_size",
+        "odd",
+    ),
+    "no such weights": (
+        {"backbone": {"name": "tiny", "weights": "nothing.pth"}},
+        {},
+        ConfigError,
+        "nothing.pth",
+        "",
+    ),
+    "no such start": (
+        {},
+        {"options": TrainOptions(init="nothing")},
+        ModelError,
+        "nothing: there is no such checkpoint",
+        "",
+    ),
+    "a device that is none": (
+        {},
+        {"options": TrainOptions(device="gpu")},
+        ConfigError,
+        "no device named 'gpu'",
+        "cuda",
+    ),
+    "nothing to resume": ({}, {"resume": True}, ModelError, "no last.pt", "check the folder"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_trained_is_told_and_leaves_nothing(
+    case: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, asked, kind, problem, hint = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    out = Path("run")
+    arguments = {"dataset": dataset} | asked
+    prepare_out = arguments.pop("out", None)
+    if prepare_out is not None:
+        prepare_out(out)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(LstmcliError) as told:
+        train(config=settings(**changes), out=out, **arguments)
+    assert isinstance(told.value, kind), told.value
+    assert problem in told.value.problem
+    assert hint in told.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_told(device: str, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="0 CUDA devices"):
+        train(
+            dataset,
+            config=settings(),
+            out=tmp_path / "run",
+            options=TrainOptions(device=device),
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_resumed_with_other_classes(unbroken: Path, tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "dataset")
+    replace(made, classes=("red", "green")).save()
+    with pytest.raises(DataError, match="classes red, green; the run has red, blue"):
+        train(made.folder, config=settings(), out=unbroken, resume=True)
+
+
+def test_an_older_run_is_replaced_whole(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("best.pt", "curves.png"):
+        (run / name).write_text("old", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        train(dataset, config=settings(head={"name": "no"}), out=run, overwrite=True)
+    stopped = train(
+        dataset,
+        config=settings(train={"epochs": 1}),
+        out=run,
+        overwrite=True,
+        progress=StopAt("epoch 1", 0),
+    )
+    assert stopped.interrupted
+    assert {path.name for path in run.iterdir()} == {"last.pt", "config.yaml"}
+
+
+def begin_long_run(dataset: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a run that saves after every step, and wait until it has saved for the first time."""
+    preset = write_preset(folder / "long.yaml", settings(train={"epochs": 500, "workers": 1}))
+    code = (
+        "import lstmcli.workflows.train as t; t.SAVE_EVERY_S = 0.0\n"
+        "from lstmcli.cli.app import main; main()"
+    )
+    line = [sys.executable, "-c", code, "train", str(dataset), "--preset", str(preset)]
+    run = subprocess.Popen(
+        [*line, "--out", "run", "--device", "cpu", *words],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (folder / "run" / "last.pt").is_file():
+        assert run.poll() is None, run.stderr and run.stderr.read()
+        time.sleep(0.05)
+    return run
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_a_checkpoint_that_can_be_resumed(
+    dataset: Path, tmp_path: Path
+) -> None:
+    run = begin_long_run(dataset, tmp_path)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    saved = load_checkpoint(tmp_path / "run" / "last.pt").training
+    steps = saved["steps"] + saved["part"]["steps"]
+    resumed = train(
+        dataset,
+        config=settings(),
+        out=tmp_path / "run",
+        resume=True,
+        options=TrainOptions(epochs=saved["epoch"] + 1),
+    )
+    assert steps > 0
+    assert resumed.epochs == saved["epoch"] + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_ends_a_run_cleanly(processes: int, dataset: Path, tmp_path: Path) -> None:
+    run = begin_long_run(dataset, tmp_path, "--devices", str(processes))
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=300)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    assert "go on with: lstmcli train --resume run" in said
+    saved = load_checkpoint(tmp_path / "run" / "last.pt").training
+    assert saved["steps"] + saved["part"]["steps"] > 0
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: Path) -> None:
+    config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "clip_gradient": 1e9})
+    preset = write_preset(tmp_path / "wild.yaml", config)
+    words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
+    done = run_command(tmp_path, *words)
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]
+    assert [line.split()[0] for line in told] == ["error:", "hint:"], done.stderr
+    assert "the loss became" in told[0]

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from lstmcli.core.errors import ConfigError, near_name
 
@@ -16,7 +25,15 @@ from lstmcli.core.errors import ConfigError, near_name
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the first number must not be larger than the second")
+    return pair
 
 
 class NamedSection(Section):
@@ -98,7 +115,7 @@ class AugmentConfig(Section):
     """One draw serves a whole clip."""
 
     flip: float = Field(0.5, ge=0, le=1)
-    scale: tuple[float, float] = (0.7, 1.5)
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)] = (0.7, 1.5)
     colour: float = Field(0.3, ge=0, le=1, description="strength of brightness, contrast, hue")
     grey: float = Field(0.1, ge=0, le=1)
     noise: float = Field(0.02, ge=0, le=1)
@@ -111,7 +128,9 @@ class ClipConfig(Section):
     """How clips are drawn from the prepared frames."""
 
     length: int = Field(8, ge=1, le=256, description="frames a clip")
-    stride: tuple[int, int] = Field((1, 1), description="prepared frames from one to the next")
+    stride: Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_rising)] = Field(
+        (1, 1), description="prepared frames from one to the next"
+    )
     streamed: float = Field(
         0.5, ge=0, le=1, description="share of the batch that carries its state from clip to clip"
     )
@@ -126,7 +145,7 @@ class TrainConfig(Section):
     """The optimisation."""
 
     epochs: int = Field(20, ge=1)
-    batch: int | Literal["auto"] = 8
+    batch: PositiveInt | Literal["auto"] = 8
     clips_per_epoch: int = Field(0, ge=0, description="0: every labelled frame once")
     frame_stage: float = Field(
         0.0, ge=0, lt=1, description="share of the training on single frames, before the memory"
@@ -146,7 +165,7 @@ class TrainConfig(Section):
     workers: int = Field(1, ge=0)
     patience: int = Field(0, ge=0, description="epochs without a better map50; 0: never stop early")
     validate_frames: int = Field(1500, ge=1, description="frames looked at after an epoch")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class Config(Section):
@@ -165,7 +184,7 @@ class Config(Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with the two traps mended: `1e-3` is a number and `off`, `no`, `on`, `yes` are text."""
+    """YAML 1.1, two traps mended: `1e-3` is a number; `off`, `no`, `on`, `yes` are text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -195,6 +214,8 @@ def parse_yaml(text: str, place: str) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise ConfigError(f"{place}{line}: {problem}", hint="check the indentation") from None
+    except ValueError as error:  # a date or number in YAML's own notation that is none
+        raise ConfigError(f"{place}: {error}", hint="put quotes around texts") from None
 
 
 def dump_yaml(value: Any) -> str:
@@ -238,6 +259,8 @@ def load_config(preset: str | Path, settings: Sequence[str] = ()) -> Config:
         raise ConfigError(
             f"{path}: {error.strerror}", hint="give a YAML file or a preset's name"
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file", hint="give a YAML file in UTF-8") from None
     values = parse_yaml(text, str(path)) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a list or text", hint="write sections with keys and values")
@@ -258,16 +281,35 @@ def config_from(values: Mapping[str, Any], place: str) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        key = ".".join(where)
+        key = ".".join(where[: _depth(where)])
         if first["type"] == "extra_forbidden":
             raise ConfigError(
-                f"{place}: there is no setting {key!r}",
+                f"{place}: there is no setting {'.'.join(where)!r}",
                 hint=near_name(where[-1], _keys_beside(where)),
             ) from None
         raise ConfigError(
-            f"{place}: {key} is {first['input']!r}",
-            hint=first["msg"][:1].lower() + first["msg"][1:],
+            f"{place}: {key} is {str(first['input'])[:80]!r}",
+            hint=_rule(error, first["loc"]),
         ) from None
+
+
+def _rule(error: ValidationError, place: tuple[int | str, ...]) -> str:
+    """Return what is allowed; where there are several kinds, all of them."""
+    told = [one for one in error.errors() if one["loc"][:2] == place[:2]]
+    texts = [one["msg"].removeprefix("Value error, ") for one in told]
+    return ", or ".join(dict.fromkeys(text[:1].lower() + text[1:] for text in texts))
+
+
+def _depth(where: Sequence[str]) -> int:
+    """Return how many parts of a place are names of settings; the rest names a kind of value."""
+    fields = Config.model_fields
+    for depth, part in enumerate(where):
+        if part not in fields:
+            return max(1, depth) if fields else depth
+        annotation = fields[part].annotation
+        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        fields = annotation.model_fields if is_section else {}
+    return len(where)
 
 
 def _keys_beside(where: Sequence[str]) -> list[str]:

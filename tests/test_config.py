@@ -1,0 +1,141 @@
+"""Settings are complete and checked at the door; what is wrong is told with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lstmcli.core.config import (
+    Config,
+    config_from,
+    dump_yaml,
+    load_config,
+    parse_yaml,
+    preset_names,
+)
+from lstmcli.core.errors import ConfigError
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    """A preset of two lines."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("temporal: lstm\ntrain: {lr: 1e-3}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_shipped_preset_is_a_configuration(name: str) -> None:
+    config = load_config(name)
+    assert config.name == name
+
+
+def test_a_configuration_survives_being_written(preset: Path) -> None:
+    config = load_config(preset, ["clips.stride=[1, 4]", "train.batch=auto"])
+    text = dump_yaml(config.model_dump(mode="json"))
+    assert config_from(parse_yaml(text, "text"), "text") == config
+
+
+@pytest.mark.parametrize(
+    ("setting", "section", "key", "value"),
+    [
+        ("train.lr=1e-4", "train", "lr", 1e-4),
+        ("train.lr=3", "train", "lr", 3.0),
+        ("temporal=none", "temporal", "name", "none"),
+        ("temporal.name=conv_gru", "temporal", "name", "conv_gru"),
+        ("temporal.kernel_size=5", "temporal", "kernel_size", 5),
+        ("backbone={name: tiny, pooling: max}", "backbone", "pooling", "max"),
+        ("clips.stride=[2,3]", "clips", "stride", (2, 3)),
+        ("clips.whole=off", "clips", "whole", False),
+        ("train.batch=auto", "train", "batch", "auto"),
+        ("backbone.weights=no", "backbone", "weights", "no"),
+    ],
+)
+def test_a_setting_is_laid_over_the_preset(
+    preset: Path, setting: str, section: str, key: str, value: object
+) -> None:
+    assert getattr(getattr(load_config(preset, [setting]), section), key) == value
+
+
+def test_settings_keep_what_the_preset_says_elsewhere(preset: Path) -> None:
+    config = load_config(preset, ["temporal.kernel_size=5", "train.epochs=2"])
+    assert (config.temporal.name, config.train.lr) == ("lstm", 1e-3)
+    assert config.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem", "hint"),
+    [
+        ("train.lrr=1", "there is no setting 'train.lrr'", "did you mean 'lr'?"),
+        ("trian.lr=1", "there is no setting 'trian'", "did you mean 'train'?"),
+        ("train.lr", "is not a setting", "section.key=value"),
+        ("=1", "is not a setting", "section.key=value"),
+        ("train.lr=quick", "train.lr is 'quick'", "valid number"),
+        ("train.lr=", "train.lr is 'None'", "valid number"),
+        ("train.lr=0", "train.lr is '0'", "greater than 0"),
+        ("train.lr=.nan", "train.lr is 'nan'", "finite"),
+        ("train.lr=.inf", "train.lr is 'inf'", "finite"),
+        ("train.epochs=2.5", "train.epochs is '2.5'", "integer"),
+        ("train.batch=0", "train.batch is '0'", "greater than 0, or input should be 'auto'"),
+        ("train.batch=all", "train.batch is 'all'", "'auto'"),
+        ("train.seed=-1", "train.seed is '-1'", "greater than or equal to 0"),
+        ("train.precision=16", "train.precision is '16'", "'bf16'"),
+        ("clips.stride=[4, 1]", "clips.stride is '[4, 1]'", "must not be larger"),
+        ("clips.stride=[0, 1]", "clips.stride is '0'", "greater than 0"),
+        ("clips.stride=2", "clips.stride is '2'", "valid tuple"),
+        ("augment.scale=[1.5, 0.5]", "augment.scale", "must not be larger"),
+        ("augment.scale=[0, 1]", "augment.scale", "greater than 0"),
+        ("head=3", "head is '3'", "dictionary"),
+        ("train=3", "train is '3'", "dictionary"),
+        ("train.lr.low=3", "'lr' is no section", "presets"),
+        ("train.lr=[1", "--set train.lr, line 1", "indentation"),
+        ("train.lr=2001-99-99", "--set train.lr: month", "quotes"),
+    ],
+)
+def test_a_wrong_setting_is_told_with_its_rule(
+    preset: Path, setting: str, problem: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        load_config(preset, [setting])
+    assert problem in told.value.problem
+    assert hint in told.value.hint
+    assert "\n" not in told.value.problem + told.value.hint
+
+
+def test_an_unknown_preset_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="no preset named 'smal'") as told:
+        load_config("smal")
+    assert told.value.hint == "did you mean 'small'?"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"train: {lr: 1e-3", "line 1"),
+        (b"- a\n- b\n", "a list or text"),
+        (b"just words", "a list or text"),
+        (b"\xff\xfe\x00bad", "not a text file"),
+        (b"train:\n\tlr: 1\n", "line 2"),
+        (b"1: 2\n", "bad.yaml"),
+        (b"temporal: !!python/object/apply:os.system [true]\n", "line 1"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as told:
+        load_config(path)
+    assert str(path) in told.value.problem
+    assert problem in told.value.problem
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_an_empty_preset_means_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.touch()
+    assert load_config(path) == Config(name="empty")
