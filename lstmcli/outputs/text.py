@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -46,11 +47,13 @@ class LinesFile:
             self._file.close()
             self.partial.replace(self.path)
         except OSError as error:
+            self.abandon()
             raise self._failure(error) from None
 
     def abandon(self) -> None:
         """Leave it under the partial name."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def sync(self) -> None:
         """Bring what was written so far to the disk."""

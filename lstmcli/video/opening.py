@@ -53,6 +53,8 @@ def open_frames(
         frames = latest(live, report)
     for taken, frame in enumerate(frames):
         if taken % every == 0:
+            if every > 1:
+                frame.lasts_s = None  # it stands for those that are left out, too
             yield frame
 
 

@@ -415,7 +415,9 @@ def read_images(paths: Sequence[Path], *, rate: float = 25.0) -> Iterator[Frame]
     scaler = Scaler()
     for index, path in enumerate(paths):
         picture = _read_image(path)
-        yield Frame(index, index / rate, picture, Turn.of(picture), scaler)
+        frame = Frame(index, index / rate, picture, Turn.of(picture), scaler)
+        frame.lasts_s = 1 / rate
+        yield frame
 
 
 def _read_image(path: Path) -> av.VideoFrame:

@@ -117,6 +117,7 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._held: av.VideoFrame | None = None
+        self._first_pts = 0
         self._size_hw = (0, 0)
 
     def __enter__(self) -> VideoWriter:
@@ -151,6 +152,7 @@ class VideoWriter:
         try:
             if self._stream is None:
                 self._open(planes)
+                self._first_pts = frame.pts
             elif planes.size_hw != self._size_hw:
                 raise OutputError(
                     f"{self.path}: a frame of {planes.size_hw} after frames of {self._size_hw}",
@@ -256,17 +258,37 @@ class VideoWriter:
         """Copy the fragments and the sound into one plain mp4 with the index in front."""
         with open_media(self.partial) as pictures:
             if self._source is None:
-                _join(path, pictures, None, {}, self._begins_s, self._ends_s)
+                self._join(path, pictures, None, {})
                 return
             with open_media(self._source) as source:
                 metadata = {k: v for k, v in source.metadata.items() if k not in _KEPT_OUT}
                 try:
-                    _join(path, pictures, source, metadata, self._begins_s, self._ends_s)
+                    self._join(path, pictures, source, metadata)
                     return
                 except (*FFMPEG_ERRORS, ValueError) as error:
                     self.notes.append(f"the sound could not be kept: {reason_of(error)}")
         with open_media(self.partial) as pictures:
-            _join(path, pictures, None, metadata, self._begins_s, self._ends_s)
+            self._join(path, pictures, None, metadata)
+
+    def _join(
+        self,
+        path: Path,
+        pictures: InputContainer,
+        source: InputContainer | None,
+        metadata: Mapping[str, str],
+    ) -> None:
+        options = {"movflags": "+faststart"}
+        with av.open(str(path), "w", format="mp4", container_options=options) as out:
+            out.metadata.update(metadata)
+            template = pictures.streams.video[0]
+            video = out.add_stream_from_template(template, opaque=True)
+            track = sound_stream(source, out) if source is not None else None
+            packets = _video_packets(pictures, template, video, self._first_pts)
+            if track is not None and source is not None:
+                sound = sound_packets(source, track, begins_s=self._begins_s, ends_s=self._ends_s)
+                packets = merge(packets, sound, key=_decode_time)
+            for packet in packets:
+                out.mux(packet)
 
     def _failure(self, error: Exception) -> LstmcliError:
         return OutputError(
@@ -275,32 +297,17 @@ class VideoWriter:
         )
 
 
-def _join(
-    path: Path,
-    pictures: InputContainer,
-    source: InputContainer | None,
-    metadata: Mapping[str, str],
-    begins_s: float,
-    ends_s: float | None,
-) -> None:
-    with av.open(str(path), "w", format="mp4", container_options={"movflags": "+faststart"}) as out:
-        out.metadata.update(metadata)
-        template = pictures.streams.video[0]
-        video = out.add_stream_from_template(template, opaque=True)
-        track = sound_stream(source, out) if source is not None else None
-        packets = _video_packets(pictures, template, video)
-        if track is not None and source is not None:
-            sound = sound_packets(source, track, begins_s=begins_s, ends_s=ends_s)
-            packets = merge(packets, sound, key=_decode_time)
-        for packet in packets:
-            out.mux(packet)
-
-
 def _video_packets(
-    pictures: InputContainer, template: VideoStream, video: VideoStream
+    pictures: InputContainer, template: VideoStream, video: VideoStream, first_pts: int
 ) -> Iterator[av.Packet[Any]]:
+    """Yield the packets of the fragments; those forget when the first picture was shown."""
+    shift: int | None = None
     for packet in pictures.demux(template):
-        if packet.size:
+        if packet.size and packet.pts is not None and packet.dts is not None:
+            if shift is None:
+                shift = round(first_pts * TICK / packet.time_base) - packet.pts
+            packet.pts += shift
+            packet.dts += shift
             packet.stream = video
             yield packet
 
