@@ -187,3 +187,32 @@ def test_quiet_says_nothing_but_results(capsys: pytest.CaptureFixture[str]) -> N
     console.result("42")
     said = capsys.readouterr()
     assert (said.out, said.err) == ("42\n", "")
+
+
+def test_forked_processes_say_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise every line of a training on two processes would come twice."""
+    console = Console()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert list(console.progress.track("ab")) == ["a", "b"]
+    console.progress.note("talk")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar_that_goes_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    console = Console()
+    assert console.is_live
+    name = "a very long name of a video that fits no terminal.mp4"
+    for item in console.progress.track([1, 2], label=name):
+        console.progress.note(f"item {item}")
+    said = capsys.readouterr().err
+    assert "item 1" in said
+    assert name not in said
+    assert "0%" in said
+    assert said.rstrip().endswith("\x1b[?25h"), "the cursor is shown again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -25,6 +26,8 @@ T = TypeVar("T")
 PIPE_WIDTH = 200
 """Columns of a table that goes to a file: wide, so that nothing is folded that a script reads."""
 PLAIN_LINE_EVERY_S = 10.0
+NARROW = 70
+"""Columns under which a bar is short and tells no rate."""
 
 
 class Console:
@@ -44,6 +47,11 @@ class Console:
     def is_live(self) -> bool:
         """Whether a person watches a terminal on which bars can move."""
         return self._err.is_terminal and not self._err.is_dumb_terminal and self.verbosity >= 0
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal that talk goes to."""
+        return self._err.width
 
     def result(self, text: str) -> None:
         """Print a line of the answer to stdout, never folded."""
@@ -110,11 +118,15 @@ class RateColumn(ProgressColumn):
 
 
 class ConsoleProgress:
-    """A bar with rate and time left on a terminal, a plain line now and then in a pipe."""
+    """A bar with rate and time left on a terminal, a plain line now and then in a pipe.
+
+    Processes that were forked from the one that made it say nothing: they do the same work.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: Progress | None = None
+        self._process = os.getpid()
 
     def track(
         self, items: Iterable[T], *, total: int | None = None, label: str = ""
@@ -122,7 +134,7 @@ class ConsoleProgress:
         """Yield the items while they are counted on the terminal."""
         if total is None and isinstance(items, Sized):
             total = len(items)
-        if self._console.verbosity < 0:
+        if self._console.verbosity < 0 or os.getpid() != self._process:
             yield from items
         elif self._console.is_live:
             yield from self._with_bar(items, total, label)
@@ -131,6 +143,8 @@ class ConsoleProgress:
 
     def note(self, text: str) -> None:
         """Print one line above the bar."""
+        if os.getpid() != self._process:
+            return
         if self._bars is not None and self._console.verbosity >= 0:
             self._bars.console.print(Text(text), soft_wrap=True)
         else:
@@ -142,13 +156,16 @@ class ConsoleProgress:
 
     def stop(self) -> None:
         """Leave the terminal as it was found."""
-        if self._bars is not None:
+        if self._bars is not None and os.getpid() == self._process:
             self._bars.stop()
             self._bars = None
 
     def _with_bar(self, items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
         bars = self._open_bars()
-        task = bars.add_task(label, total=total)
+        width = self._console.width
+        room = max(10, width - (22 if width < NARROW else 54))  # beside bar, share, rate and time
+        shown = label if len(label) <= room else label[: room - 1] + "…"
+        task = bars.add_task(shown, total=total)
         try:
             for item in items:
                 yield item
@@ -160,7 +177,7 @@ class ConsoleProgress:
 
     def _open_bars(self) -> Progress:
         if self._bars is None:
-            narrow = self._console._err.width < 60
+            narrow = self._console.width < NARROW
             columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
             columns += [BarColumn(bar_width=10 if narrow else 30), TaskProgressColumn()]
             columns += [] if narrow else [RateColumn()]

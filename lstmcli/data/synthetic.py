@@ -57,7 +57,7 @@ class Shape:
     def softness(self, frame: int) -> float:
         """Return over how many pixels its edge fades."""
         wave = max(0.0, float(np.sin(self.phase + frame * 0.2)))
-        return 1.0 + 0.5 * self.radius * wave**4
+        return 1.0 + 0.4 * self.radius * wave**4
 
 
 def _bounce(value: float, side: int) -> float:
@@ -94,8 +94,8 @@ def random_shape(generator: np.random.Generator, size_hw: tuple[int, int]) -> Sh
     bright[generator.integers(3)] = generator.choice((20.0, 250.0))
     return Shape(
         label=int(generator.integers(len(CLASSES))),
-        radius=float(generator.uniform(0.07, 0.16) * side),
-        colours=np.stack((bright, bright * generator.uniform(0.5, 0.8))).astype(np.float32),
+        radius=float(generator.uniform(0.1, 0.2) * side),
+        colours=np.stack((bright, bright * generator.uniform(0.75, 0.95))).astype(np.float32),
         start=np.array((generator.uniform(0, width), generator.uniform(0, height)), np.float32),
         speed=np.array((np.cos(direction) * speed, np.sin(direction) * speed), np.float32),
         spin=float(generator.uniform(-0.15, 0.15)),
@@ -124,7 +124,7 @@ def draw_clip(
     height, width = size_hw
     scene = background(generator, (2 * height, 2 * width))
     pan = generator.uniform(-1.5, 1.5, 2)
-    shapes = [random_shape(generator, size_hw) for _ in range(generator.integers(2, 6))]
+    shapes = [random_shape(generator, size_hw) for _ in range(generator.integers(1, 5))]
     for frame in range(frames):
         offset = np.round(pan * frame).astype(int)
         picture = np.roll(scene, (offset[0], offset[1]), axis=(0, 1))[:height, :width].copy()
