@@ -90,7 +90,7 @@ class View:
         return pictures.flip(-1) if self.flip else pictures
 
     def _recoloured(self, pictures: Tensor) -> Tensor:
-        """Return pictures under a table of 256 values a channel: cheaper than arithmetic on floats."""
+        """Return pictures under a table of 256 values a channel: cheaper than arithmetic."""
         middle = float(pictures[:, :, ::8, ::8].float().mean())
         values = np.arange(256, dtype=np.float32) - middle
         numbers = np.empty(pictures.shape, np.uint8)

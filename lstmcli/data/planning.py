@@ -14,7 +14,7 @@ from lstmcli.core.geometry import box_area, clip_boxes
 from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
 
 DEFAULT_AREA = 640 * 512
-"""Pixels of the canvas where nobody chose a size: fine enough for small objects, two cores keep up."""
+"""Pixels of the canvas where nobody chose a size: small objects stay visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ def choose_classes(
 ) -> LabelSet:
     """Return the set with renamed classes, reduced to those that are kept, in their order.
 
-    Classes that get the same name become one. Boxes of classes that are not kept are left out; their
-    frames stay looked at.
+    Classes that get the same name become one. Boxes of classes that are not kept are left
+    out; their frames stay looked at.
 
     Raises:
         DataError: a class that the set does not have.
@@ -95,7 +95,7 @@ def put_right(
     """Return the truth cut to the picture, and what was changed or left out.
 
     Raises:
-        DataError: truth for a frame that the video does not have, or a coordinate that is no number.
+        DataError: truth for a frame that the video does not have, or a coordinate that is none.
     """
     last = int(video.box_frames[-1]) if len(video.box_frames) else -1
     if last >= frame_count:

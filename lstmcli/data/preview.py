@@ -1,4 +1,4 @@
-"""Pictures that show a person what the network will see: canvas, grid, positive cells, crops, boxes."""
+"""Pictures of what the network will see: canvas, grid, positive cells, crops, boxes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_previews(
         positive_cells: returns the (row, column) of cells that must find something in a frame.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    written: list[Path] = []
     for split in sorted({video.split for video in dataset.videos}):
         videos = dataset.split(split)
         chosen = np.unique(np.linspace(0, len(videos) - 1, min(count, len(videos))).round())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import build_backbone
-from lstmcli.models.head import build_head
+from lstmcli.models.head import DetectionHead, build_head
 from lstmcli.models.temporal import State, build_temporal, reset_rows
 
 MEAN = (0.485, 0.456, 0.406)
@@ -21,7 +21,7 @@ MOTION_GAIN = 4.0
 
 
 class Neck(nn.Module):
-    """Fuses maps of several strides into one of the grid's stride (a one-level pyramid, 1612.03144).
+    """Fuses maps of several strides into one of the grid's stride (after 1612.03144).
 
     Args:
         channels: channels of each map.
@@ -113,12 +113,13 @@ class Detector(nn.Module):
         self.memory_dropout = nn.Dropout2d(temporal.dropout)
         if self.skip == "concat":
             # Starts as the frame detector: the identity past the memory, nothing from it.
-            self.join = nn.Conv2d(2 * channels, channels, 1)
+            self.join = nn.Conv2d(2 * channels, channels, 1, bias=False)
             with torch.no_grad():
                 self.join.weight.zero_()
-                self.join.bias.zero_()
                 self.join.weight[:, :channels, 0, 0] = torch.eye(channels)
-        self.head = build_head(config.head, channels, len(self.classes), grid)
+        self.head: DetectionHead = build_head(config.head, channels, len(self.classes), grid)
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
 
@@ -186,7 +187,7 @@ class Detector(nn.Module):
         before = None if earlier is None else earlier.flatten(0, 1)
         features = self.features(frames.flatten(0, 1), before)
         if memory:
-            clips = features.unflatten(0, (batch, time))
+            clips = features.view(batch, time, *features.shape[1:])
             if state is not None and starts is not None:
                 state = reset_rows(state, starts, self.temporal.initial_state(clips))
             joined, state = self.remember(clips, state)
@@ -194,4 +195,4 @@ class Detector(nn.Module):
         else:
             state = ()
         raw: Tensor = self.head(features)
-        return raw.unflatten(0, (batch, time)), state
+        return raw.view(batch, time, *raw.shape[1:]), state

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +16,23 @@ BOX_RANGE = 8.0
 """Largest exponent of a side in strides; keeps an untrained box finite."""
 
 
-class Head(Protocol):
-    """What every head offers; `raw` is [N, outputs, h, w], one column of numbers a cell."""
+class DetectionHead(nn.Module, ABC):
+    """What every head offers; `raw` is [N, outputs, h, w], one column of numbers a cell.
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """Return raw [N, outputs, h, w] for features [N, C, h, w]."""
+    Args:
+        stride: pixels of the canvas a cell is wide and high.
+        classes: number of classes without the background.
+    """
+
+    def __init__(self, *, stride: int, classes: int) -> None:
+        super().__init__()
+        self.stride, self.classes = stride, classes
 
     def boxes(self, raw: Tensor) -> Tensor:
         """Return the boxes of all cells, [N, h*w, 4] in pixels of the canvas."""
+        return distances_to_boxes(raw[:, 1:5], raw, self.stride)
 
+    @abstractmethod
     def scores(self, raw: Tensor) -> Tensor:
         """Return the scores of all cells, [N, h*w, classes] in 0..1."""
 
@@ -50,6 +58,12 @@ def distances_to_boxes(distances: Tensor, raw: Tensor, stride: int) -> Tensor:
     return torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), dim=-1)
 
 
+def _set_bias(layer: nn.Conv2d, values: list[float]) -> None:
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor(values))
+
+
 class _Tower(nn.Sequential):
     def __init__(self, channels: int, depth: int) -> None:
         layers: list[nn.Module] = []
@@ -62,7 +76,7 @@ class _Tower(nn.Sequential):
         super().__init__(*layers)
 
 
-class AnchorFreeHead(nn.Module):
+class AnchorFreeHead(DetectionHead):
     """An objectness, a class distribution and a box for every cell, from two towers.
 
     Decoupled as in YOLOX (2107.08430). "Is something here" and "what is it" are asked apart: an
@@ -77,27 +91,21 @@ class AnchorFreeHead(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, *, stride: int, depth: int = 1) -> None:
-        super().__init__()
-        self.stride, self.classes = stride, classes
+        super().__init__(stride=stride, classes=classes)
         self.box_tower = _Tower(channels, depth)
         self.class_tower = _Tower(channels, depth)
         self.place = nn.Conv2d(channels, 5, 1)
         self.kind = nn.Conv2d(channels, classes, 1)
         nn.init.normal_(self.place.weight, std=0.01)
         nn.init.normal_(self.kind.weight, std=0.01)
-        nn.init.constant_(self.place.bias, 0.5)
-        nn.init.constant_(self.kind.bias, 0.0)
-        with torch.no_grad():
-            self.place.bias[0] = -4.6  # a prior of 1 % objects (RetinaNet, 1708.02002)
+        # a prior of 1 % objects (RetinaNet, 1708.02002); boxes of about three cells
+        _set_bias(self.place, [-4.6, 0.5, 0.5, 0.5, 0.5])
+        _set_bias(self.kind, [0.0] * classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return raw [N, 5 + classes, h, w]: objectness, four distances, class logits."""
         place = self.place(self.box_tower(features))
         return torch.cat((place, self.kind(self.class_tower(features))), dim=1)
-
-    def boxes(self, raw: Tensor) -> Tensor:
-        """Return the boxes of all cells, [N, h*w, 4] in pixels of the canvas."""
-        return distances_to_boxes(raw[:, 1:5], raw, self.stride)
 
     def scores(self, raw: Tensor) -> Tensor:
         """Return objectness times class probability, [N, h*w, classes]."""
@@ -105,7 +113,7 @@ class AnchorFreeHead(nn.Module):
         return cells[..., :1].sigmoid() * cells[..., 5:].softmax(dim=-1)
 
 
-class ClassicHead(nn.Module):
+class ClassicHead(DetectionHead):
     """The textbook recipe: every cell is one of the classes or background, and has a box.
 
     Args:
@@ -116,23 +124,16 @@ class ClassicHead(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, *, stride: int, depth: int = 1) -> None:
-        super().__init__()
-        self.stride, self.classes = stride, classes
+        super().__init__(stride=stride, classes=classes)
         self.tower = _Tower(channels, depth)
         self.answers = nn.Conv2d(channels, 5 + classes, 1)
         nn.init.normal_(self.answers.weight, std=0.01)
-        nn.init.zeros_(self.answers.bias)
-        with torch.no_grad():
-            self.answers.bias[0] = 4.0  # background is the rule
+        _set_bias(self.answers, [4.0] + [0.0] * (4 + classes))  # background is the rule
 
     def forward(self, features: Tensor) -> Tensor:
         """Return raw [N, 5 + classes, h, w]: background logit, four distances, class logits."""
         raw: Tensor = self.answers(self.tower(features))
         return raw
-
-    def boxes(self, raw: Tensor) -> Tensor:
-        """Return the boxes of all cells, [N, h*w, 4] in pixels of the canvas."""
-        return distances_to_boxes(raw[:, 1:5], raw, self.stride)
 
     def cell_logits(self, raw: Tensor) -> Tensor:
         """Return logits of background and classes, [N, h*w, 1 + classes]."""
@@ -144,13 +145,13 @@ class ClassicHead(nn.Module):
         return self.cell_logits(raw).softmax(dim=-1)[..., 1:]
 
 
-HEADS: Mapping[str, Callable[..., nn.Module]] = {
+HEADS: Mapping[str, Callable[..., DetectionHead]] = {
     "anchor_free": AnchorFreeHead,
     "classic": ClassicHead,
 }
 
 
-def build_head(config: HeadConfig, channels: int, classes: int, stride: int) -> nn.Module:
+def build_head(config: HeadConfig, channels: int, classes: int, stride: int) -> DetectionHead:
     """Make the head that a HeadConfig names; ConfigError with a near name if there is none."""
     return choose(HEADS, config.name, "head")(channels, classes, stride=stride, depth=config.depth)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import complete_box_iou_loss
 
 from lstmcli.core.config import LossConfig
-from lstmcli.models.head import AnchorFreeHead, ClassicHead, cell_centres
+from lstmcli.models.head import ClassicHead, DetectionHead, cell_centres
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> 
 
 
 def detection_loss(
-    head: AnchorFreeHead | ClassicHead,
+    head: DetectionHead,
     raw: Tensor,
     targets: Targets,
     config: LossConfig,
@@ -139,9 +139,7 @@ def detection_loss(
     }
 
 
-def count_positives(
-    head: AnchorFreeHead | ClassicHead, raw: Tensor, targets: Targets, *, radius: float
-) -> Tensor:
+def count_positives(head: DetectionHead, raw: Tensor, targets: Targets, *, radius: float) -> Tensor:
     """Return how many cells answer for a box, a float scalar of at least 1."""
     assignment = assign(targets, cell_centres(raw, head.stride), stride=head.stride, radius=radius)
     return ((assignment.box >= 0) & assignment.counted).sum().float().clamp_min(1)

@@ -34,7 +34,7 @@ from lstmcli.video import Frame, probe, read_frames, read_images
 
 DEFAULT_CROP = 256
 RAW_LIMIT = 12 << 30
-"""Bytes of raw frames above which JPEG is chosen: more would not stay in a desk machine's memory."""
+"""Bytes of raw frames above which JPEG is chosen: more would not stay in memory."""
 
 
 @dataclass(frozen=True, slots=True)
