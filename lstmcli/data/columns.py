@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
+from lstmcli.core.structures import (
+    BoolArray,
+    DataWarning,
+    FloatArray,
+    IntArray,
+    LabelSet,
+    VideoLabels,
+)
 
 MOST_FRAMES = 10_000_000
 """Frames of a video beyond which a number in a file is taken for a mistake (four days at 30 Hz)."""
@@ -22,9 +31,9 @@ _VIDEO = "mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|3gp|ogv|gif|y4m|
 _IMAGE = "jpg|jpeg|jpe|png|bmp|webp|tif|tiff|ppm|pgm|jp2"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEO.split("|"))
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGE.split("|"))
+_KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 Box = tuple[float, float, float, float]
-Numbers = npt.NDArray[np.float64]
 
 
 def as_path(written: str) -> PurePosixPath:
@@ -37,8 +46,14 @@ def is_video(written: str) -> bool:
     return as_path(written.split("?")[0]).suffix.lower() in VIDEO_SUFFIXES
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./ ][A-Za-z0-9_-]+)*")
+"""Paths that need no care; most are, and there may be a million."""
+
+
 def safe_name(written: str) -> str:
     """Return a name that can become a file: relative, no `..`, no drive, no control characters."""
+    if _PLAIN.fullmatch(written):
+        return written
     text = "".join(c for c in written if unicodedata.category(c)[0] != "C")
     text = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://|^[A-Za-z]:(?=[\\/])", "", text)
     parts = [part.strip() for part in as_path(text).parts]
@@ -47,9 +62,11 @@ def safe_name(written: str) -> str:
 
 def stem_of(written: str) -> str:
     """Return the relative path without suffix as a name."""
+    stem, _, ending = written.rpartition(".")
+    if _PLAIN.fullmatch(written) and f".{ending.lower()}" in _KNOWN_SUFFIXES:
+        return stem
     path = as_path(written)
-    suffix = path.suffix.lower()
-    known = suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES
+    known = path.suffix.lower() in _KNOWN_SUFFIXES
     return safe_name(str(path.with_suffix("")) if known and path.stem else str(path))
 
 
@@ -90,18 +107,19 @@ class VideoColumns:
         self.size_hw: tuple[int, int] | None = None
         self.rate: float | None = None
         self.frame_count: int | None = None
+        self.frames: list[int] = []
+        self.boxes: list[Box] = []
+        self.labels: list[int] = []
+        self.tracks: list[int] = []
+        self.ignore: list[bool] = []
         self._images: dict[int, str] = {}
         self._until = 0
-        self._looked: list[IntArray] = []
-        self._frames: list[int] = []
-        self._boxes: list[Box] = []
-        self._labels: list[int] = []
-        self._tracks: list[int] = []
-        self._ignore: list[bool] = []
+        self._looked: set[int] = set()
+        self._ranges: list[range] = []
         self._track_ids: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self.frames)
 
     def check_frame(self, frame: int, where: str = "") -> int:
         """Return the frame index; DataError where it cannot be one."""
@@ -126,9 +144,9 @@ class VideoColumns:
     def look(self, frames: Iterable[int]) -> None:
         """Note that there is truth for these frames."""
         if isinstance(frames, range):
-            self._looked.append(np.arange(frames.start, frames.stop, frames.step))
+            self._ranges.append(frames)
         else:
-            self._looked.append(np.array(list(frames), np.int64))
+            self._looked.update(frames)
 
     def look_until(self, count: int, where: str = "") -> None:
         """Note that there is truth for the first `count` frames."""
@@ -153,33 +171,33 @@ class VideoColumns:
         self, frame: int, box: Sequence[float], label: int, *, track: int = -1, ignore: bool = False
     ) -> None:
         """Add a box (x1, y1, x2, y2) in pixels."""
-        self._frames.append(frame)
-        self._boxes.append((box[0], box[1], box[2], box[3]))
-        self._labels.append(label)
-        self._tracks.append(track)
-        self._ignore.append(ignore)
+        self.frames.append(frame)
+        self.boxes.append((box[0], box[1], box[2], box[3]))
+        self.labels.append(label)
+        self.tracks.append(track)
+        self.ignore.append(ignore)
 
-    def build(self, name: str, notes: Notes) -> VideoLabels:
-        """Return the video with boxes in order, sides sorted, and boxes without area left out."""
-        frames = np.array(self._frames, np.int64)
-        boxes = np.array(self._boxes, np.float64).reshape(-1, 4)
-        if len(frames) and (frames.min() < 0 or frames.max() >= MOST_FRAMES):
-            bad = int(frames[(frames < 0) | (frames >= MOST_FRAMES)][0])
-            self.check_frame(bad)
-        boxes, keep = checked_boxes(boxes, frames, f"{self.place}, {self.name!r}", notes)
-        later = np.unique(np.concatenate((*self._looked, frames)))
-        looked = np.concatenate((np.arange(self._until), later[later >= self._until]))
-        keep = keep[np.argsort(frames[keep], kind="stable")]
+    def looked_at(self) -> IntArray:
+        """Return the frames for which there is truth, sorted, boxes or not."""
+        some = self._looked.union(self.frames)
+        if not self._ranges and not self._until:
+            return _FIRST_FRAME if some == {0} else np.array(sorted(some), np.int64)
+        parts = [np.arange(part.start, part.stop, part.step) for part in self._ranges]
+        later = np.unique(np.concatenate((*parts, np.array(list(some), np.int64))))
+        return np.concatenate((np.arange(self._until), later[later >= self._until]))
+
+    def build(self, name: str, rows: _Rows, part: slice) -> VideoLabels:
+        """Return the video with its part of the checked rows."""
         count = max(self._images, default=-1) + 1
         return VideoLabels(
             name=name,
             media=None if self._images else self.media,
-            looked_at=looked,
-            box_frames=frames[keep],
-            boxes=boxes[keep].astype(np.float32),
-            labels=np.array(self._labels, np.int64)[keep],
-            tracks=np.array(self._tracks, np.int64)[keep],
-            ignore=np.array(self._ignore, np.bool_)[keep],
+            looked_at=self.looked_at(),
+            box_frames=rows.frames[part],
+            boxes=rows.boxes[part],
+            labels=rows.labels[part],
+            tracks=rows.tracks[part],
+            ignore=rows.ignore[part],
             images=tuple(self._images.get(n, "") for n in range(count)),
             size_hw=self.size_hw,
             rate=self.rate,
@@ -187,34 +205,71 @@ class VideoColumns:
         )
 
 
-def checked_boxes(
-    boxes: Numbers, frames: IntArray, place: str, notes: Notes
-) -> tuple[Numbers, IntArray]:
-    """Return the boxes with sorted sides, and the rows to keep; what is left out is noted.
+_FIRST_FRAME = np.zeros(1, np.int64)
+_FIRST_FRAME.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The boxes of all videos, sorted by video and frame; `bounds` says where each begins."""
+
+    frames: IntArray
+    boxes: FloatArray
+    labels: IntArray
+    tracks: IntArray
+    ignore: BoolArray
+    bounds: list[int]
+
+
+def _checked_rows(videos: Sequence[VideoColumns], notes: Notes) -> _Rows:
+    """Return the boxes with sides in order; those without area are left out and counted.
 
     Raises:
-        DataError: a box is not made of finite numbers.
+        DataError: a box is not made of finite numbers, a frame is out of all bounds.
     """
-    finite = np.isfinite(boxes).all(axis=1) & (np.abs(boxes) < 1e7).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise DataError(
-            f"{place}, frame {frames[row]}: a box {[float(v) for v in boxes[row]]}",
-            hint="boxes are finite numbers of pixels",
-        )
+    total = sum(len(video) for video in videos)
+    owner = np.repeat(np.arange(len(videos)), [len(video) for video in videos])
+
+    def column(name: str, kind: type) -> Any:
+        values = chain.from_iterable(getattr(video, name) for video in videos)
+        return np.fromiter(values, kind, total)
+
+    frames = column("frames", np.int64)
+    sides = chain.from_iterable(chain.from_iterable(video.boxes for video in videos))
+    boxes = np.fromiter(sides, np.float64, 4 * total).reshape(-1, 4)
+
+    def where(wrong: Any) -> str:
+        row = int(np.argmax(wrong))
+        video = videos[owner[row]]
+        return f"{video.place}, {video.name!r}, frame {frames[row]}"
+
+    lost = (frames < 0) | (frames >= MOST_FRAMES)
+    if lost.any():
+        raise DataError(where(lost), hint=f"frames count from 0 and stay below {MOST_FRAMES}")
+    broken = ~(np.abs(boxes) < 1e7).all(axis=1)
+    if broken.any():
+        row = [float(side) for side in boxes[int(np.argmax(broken))]]
+        raise DataError(f"{where(broken)}: a box {row}", hint="boxes are finite numbers of pixels")
     inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     if inverted.any():
-        first = f"{place}, frame {frames[int(np.argmax(inverted))]}"
-        notes.add("a box with its corners in the wrong order; put right", first, inverted.sum())
-        low, high = (np.minimum, np.maximum)
-        boxes = np.concatenate(
-            (low(boxes[:, :2], boxes[:, 2:]), high(boxes[:, :2], boxes[:, 2:])), axis=1
-        )
-    flat = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+        text = "a box with its corners in the wrong order; put right"
+        notes.add(text, where(inverted), int(inverted.sum()))
+        low = np.minimum(boxes[:, :2], boxes[:, 2:])
+        boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
+    found: FloatArray = boxes.astype(np.float32)
+    flat = (found[:, 2:] <= found[:, :2]).any(axis=1)
     if flat.any():
-        first = f"{place}, frame {frames[int(np.argmax(flat))]}"
-        notes.add("a box without area; left out", first, int(flat.sum()))
-    return boxes, np.flatnonzero(~flat)
+        notes.add("a box without area; left out", where(flat), int(flat.sum()))
+    keep = np.flatnonzero(~flat)
+    keep = keep[np.lexsort((frames[keep], owner[keep]))]
+    return _Rows(
+        frames[keep],
+        found[keep],
+        column("labels", np.int64)[keep],
+        column("tracks", np.int64)[keep],
+        column("ignore", np.bool_)[keep],
+        np.searchsorted(owner[keep], np.arange(len(videos) + 1)).tolist(),
+    )
 
 
 class SetColumns:
@@ -256,10 +311,12 @@ class SetColumns:
             raise DataError(
                 f"{self.place}: more than {MOST_BOXES} boxes", hint="split the file into several"
             )
-        names = unique_names([safe_name(video.name) for video in self._videos.values()])
+        listed = list(self._videos.values())
+        names = unique_names([safe_name(video.name) for video in listed])
+        rows = _checked_rows(listed, self.notes)
         videos = tuple(
-            video.build(name, self.notes)
-            for name, video in zip(names, self._videos.values(), strict=True)
+            video.build(name, rows, slice(rows.bounds[n], rows.bounds[n + 1]))
+            for n, (name, video) in enumerate(zip(names, listed, strict=True))
         )
         classes = tuple(self._classes)
         if not classes and any(len(video.labels) for video in videos):

@@ -24,9 +24,11 @@ from lstmcli.data.media import Reading
 def recognises(head: Head) -> bool:
     """Return whether the file tells of images or videos, annotations and categories."""
     keys = head.keys
-    listed = "images" in keys and ("annotations" in keys or "categories" in keys)
-    filmed = "videos" in keys and ("categories" in keys or "file_names" in keys)
-    return head.is_json and (listed or filmed)
+    listed = "images" in keys and bool({"annotations", "categories", "file_name"} & keys)
+    filmed = "videos" in keys and bool({"categories", "file_names"} & keys)
+    # Of a large file only the ends are seen, and they may lie within the lists.
+    inside = {"image_id", "category_id", "bbox"} <= keys and head.text.lstrip().startswith("{")
+    return head.is_json and (listed or filmed or inside)
 
 
 def source_of(path: Path) -> Path:

@@ -29,8 +29,9 @@ def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:
         base = source if source.is_dir() else source.parent
         index = np.array([classes.index(name) for name in labels.classes] or [0], np.int64)
         for n, video in enumerate(labels.videos):
-            named = _anchored(video, base) if len(sets) > 1 else video
-            named = replace(named, labels=index[named.labels])
+            named = video
+            if len(sets) > 1:
+                named = replace(_anchored(video, base), labels=index[video.labels])
             key: object = named.media or named.images or (source, n)
             if key not in merged:
                 merged[key] = source, named
@@ -45,7 +46,10 @@ def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:
                 )
     videos = gather_frames([video for _, video in merged.values()], notes)
     names = unique_names([video.name for video in videos])
-    renamed = (replace(video, name=name) for name, video in zip(names, videos, strict=True))
+    renamed = (
+        video if video.name == name else replace(video, name=name)
+        for name, video in zip(names, videos, strict=True)
+    )
     return LabelSet(tuple(classes), tuple(renamed), notes.warnings())
 
 
