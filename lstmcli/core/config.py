@@ -307,8 +307,10 @@ def _depth(where: Sequence[str]) -> int:
         if part not in fields:
             return max(1, depth) if fields else depth
         annotation = fields[part].annotation
-        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        fields = annotation.model_fields if is_section else {}
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            fields = annotation.model_fields
+        else:
+            fields = {}
     return len(where)
 
 
