@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns, VideoColumns, as_path
+from lstmcli.data.columns import SetColumns, VideoColumns, as_path, stem_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import Node, load_json
 from lstmcli.data.media import Reading
@@ -65,7 +65,7 @@ def _spot(
     name, url, film = _text(frame, "name"), _text(frame, "url"), _text(frame, "videoName")
     image = url if url and "://" not in url else name
     if not film:
-        video = columns.video(f"image {image}", as_path(image).with_suffix("").as_posix())
+        video = columns.video(f"image {image}", stem_of(image))
         video.image(0, image, frame.place)
         return video, 0
     key = film

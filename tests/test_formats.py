@@ -1,0 +1,513 @@
+"""Each format in small: what is recognised, how its rules are read, what a damaged file says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli.core.errors import ConfigError, DataError
+from lstmcli.core.structures import LabelSet
+from lstmcli.data.formats import READERS, find_annotations, format_of, read_labels
+
+Row = tuple[int, str, tuple[float, float, float, float], int, bool]
+"""frame, class, box, track, ignore"""
+
+
+def rows(labels: LabelSet) -> list[Row]:
+    return [
+        (int(frame), labels.classes[label], tuple(map(float, box)), int(track), bool(ignore))
+        for video in labels.videos
+        for frame, label, box, track, ignore in zip(
+            video.box_frames, video.labels, video.boxes, video.tracks, video.ignore, strict=True
+        )
+    ]
+
+
+def cvat(*tracks: str, size: int = 6, meta: str = "") -> str:
+    return (
+        f"<annotations><meta><task><id>1</id><name>t</name><size>{size}</size>{meta}"
+        "<source>clip.mp4</source></task></meta>" + "".join(tracks) + "</annotations>"
+    )
+
+
+def cvat_box(frame: int, x: float, *, outside: int = 0) -> str:
+    return f'<box frame="{frame}" xtl="{x}" ytl="0" xbr="{x + 5}" ybr="5" outside="{outside}"/>'
+
+
+VOC = """<annotation>{folder}<filename>{name}</filename><size><width>90</width><height>80</height>
+</size><object><name>cat</name>{more}<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax>
+<ymax>40</ymax></bndbox></object></annotation>"""
+BOX = (1.0, 2.0, 30.0, 40.0)
+
+SAMPLES: dict[str, tuple[str, str, list[Row]]] = {
+    "coco": (
+        "a.json",
+        '{"images": [{"id": "7", "file_name": "a.jpg"}], "categories": [{"id": 3, "name": "cat"}],'
+        '"annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 29, 38], "iscrowd": 1}]}',
+        [(0, "cat", BOX, -1, True)],
+    ),
+    "mot": ("gt.txt", "2,4,1,2,29,38,1,-1,-1,-1", [(1, "object", BOX, 4, False)]),
+    "cvat": (
+        "a.xml",
+        cvat('<track id="4" label="cat">' + cvat_box(2, 1) + "</track>"),
+        [(2, "cat", (1.0, 0.0, 6.0, 5.0), 4, False)],
+    ),
+    "label_studio": (
+        "a.json",
+        json.dumps(
+            [
+                {
+                    "data": {"image": "a.jpg"},
+                    "annotations": [
+                        {
+                            "result": [
+                                {
+                                    "type": "rectanglelabels",
+                                    "original_width": 100,
+                                    "original_height": 200,
+                                    "value": {
+                                        "x": 1,
+                                        "y": 1,
+                                        "width": 29,
+                                        "height": 19,
+                                        "rectanglelabels": ["cat"],
+                                    },
+                                }
+                            ]
+                        }
+                    ],
+                }
+            ]
+        ),
+        [(0, "cat", BOX, -1, False)],
+    ),
+    "voc": ("a.xml", VOC.format(folder="", name="a.jpg", more=""), [(0, "cat", BOX, -1, False)]),
+    "kitti": (
+        "0001.txt",
+        "3 8 Big cat 0 0 -1 1 2 30 40 -1 -1 -1 -1 -1 -1 -1\n"
+        "3 -1 DontCare -1 -1 -10 5 6 7 8 -1 -1 -1 -1 -1 -1 -1",
+        [(3, "Big cat", BOX, 8, False), (3, "Big cat", (5.0, 6.0, 7.0, 8.0), -1, True)],
+    ),
+    "visdrone": (
+        "uav.txt",
+        "1,0,1,2,29,38,1,4,0,0\n1,1,5,6,2,2,0,0,0,0",
+        [(0, "car", BOX, 0, False), (0, "pedestrian", (5.0, 6.0, 7.0, 8.0), -1, True)],
+    ),
+    "ua_detrac": (
+        "a.xml",
+        '<sequence name="s"><ignored_region><box left="5" top="6" width="2" height="2"/>'
+        '</ignored_region><frame num="1"><target_list><target id="2"><box left="1" top="2" '
+        'width="29" height="38"/><attribute vehicle_type="car"/></target></target_list></frame>'
+        "</sequence>",
+        [(0, "car", BOX, 2, False), (0, "car", (5.0, 6.0, 7.0, 8.0), -1, True)],
+    ),
+    "yolo": ("a.txt", "0 0.155 0.105 0.29 0.19", [(0, "class 0", BOX, -1, False)]),
+    "labelme": (
+        "a.json",
+        '{"imagePath": "a.jpg", "shapes": [{"label": "cat", "shape_type": "rectangle", "points": '
+        "[[30, 2], [1, 40]]}]}",
+        [(0, "cat", BOX, -1, False)],
+    ),
+    "via": (
+        "a.json",
+        '{"a.jpg1": {"filename": "a.jpg", "size": 1, "regions": {"0": {"shape_attributes": {"name":'
+        '"rect", "x": 1, "y": 2, "width": 29, "height": 38}, "region_attributes": {"class": '
+        '{"cat": true}}}}}}',
+        [(0, "cat", BOX, -1, False)],
+    ),
+    "csv": (
+        "a.csv",
+        "video,frame,time,track_id,class,score,x1,y1,x2,y2\nv.mp4,3,0.1,5,cat,0.9,1,2,30,40",
+        [(3, "cat", BOX, 5, False)],
+    ),
+    "scalabel": (
+        "a.json",
+        '[{"name": "a.jpg", "videoName": "v", "frameIndex": 2, "labels": [{"id": "9", "category": '
+        '"cat", "attributes": {"crowd": true}, "box2d": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}]}]',
+        [(2, "cat", BOX, 9, True)],
+    ),
+    "openlabel": (
+        "a.json",
+        '{"openlabel": {"objects": {"1": {"name": "n", "type": "cat"}}, "frames": {"2": {"objects":'
+        '{"1": {"object_data": {"bbox": [{"name": "b", "val": [15.5, 21, 29, 38]}]}}}}}}}',
+        [(2, "cat", BOX, 1, False)],
+    ),
+    "vott": (
+        "a.json",
+        '{"assets": {"x": {"asset": {"name": "a.jpg", "type": 1, "state": 2}, "regions": [{"tags": '
+        '["cat"], "boundingBox": {"left": 1, "top": 2, "width": 29, "height": 38}}]}}}',
+        [(0, "cat", BOX, -1, False)],
+    ),
+    "dlib": (
+        "a.xml",
+        "<?xml version='1.0'?><dataset><images><image file='a.jpg'><box top='2' left='1' "
+        "width='29' height='38' ignore='1'><label>cat</label></box></image></images></dataset>",
+        [(0, "cat", BOX, -1, True)],
+    ),
+    "supervisely": (
+        "v.mp4.json",
+        '{"framesCount": 4, "objects": [{"key": "k", "classTitle": "cat"}], "frames": [{"index": 1,'
+        '"figures": [{"objectKey": "k", "geometryType": "rectangle", "geometry": {"points": '
+        '{"exterior": [[30, 2], [1, 40]]}}}]}]}',
+        [(1, "cat", BOX, 1, False)],
+    ),
+    "vatic": ("a.txt", '3 1 2 30 40 2 0 0 1 "cat"', [(2, "cat", BOX, 3, False)]),
+    "createml": (
+        "a.json",
+        '[{"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": {"x": 15.5, "y": 21, '
+        '"width": 29, "height": 38}}]}]',
+        [(0, "cat", BOX, -1, False)],
+    ),
+    "labelbox": (
+        "a.ndjson",
+        '{"data_row": {"id": "1", "external_id": "v.mp4"}, "projects": {"p": {"labels": [{'
+        '"annotations": {"frames": {"3": {"objects": {"o": {"feature_id": "o", "name": "cat", '
+        '"bounding_box": {"top": 2, "left": 1, "height": 38, "width": 29}}}}}}}]}}}',
+        [(2, "cat", BOX, 1, False)],
+    ),
+    "lightly": (
+        "a.json",
+        '{"file_name": "a.jpg", "predictions": [{"category_id": 4, "bbox": [1, 2, 29, 38]}]}',
+        [(0, "class 4", BOX, -1, False)],
+    ),
+    "datumaro": (
+        "a.json",
+        '{"infos": {}, "categories": {"label": {"labels": [{"name": "cat"}]}}, "items": [{"id": '
+        '"a", "annotations": [{"type": "bbox", "label_id": 0, "bbox": [1, 2, 29, 38]}]}]}',
+        [(0, "cat", BOX, -1, False)],
+    ),
+}
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    if name == "gt.txt":
+        path = folder / "seq" / "gt" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(folder: Path, name: str, text: str) -> LabelSet:
+    return read_labels(written(folder, name, text), size_hw=(200, 100))
+
+
+def read_or_error(path: Path, name: str) -> LabelSet | DataError:
+    """Give what a person gets; anything but these two is a traceback."""
+    try:
+        return read_labels(path, format=name, size_hw=(200, 100))
+    except DataError as error:
+        return error
+
+
+def test_every_reader_has_a_sample_here() -> None:
+    assert set(SAMPLES) == set(READERS) - {"cvat_held"}
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_format_is_recognised_and_read(name: str, tmp_path: Path) -> None:
+    file, text, truth = SAMPLES[name]
+    path = written(tmp_path, file, text)
+    assert format_of(path) == name
+    for got, want in zip(rows(read_labels(path, size_hw=(200, 100))), truth, strict=True):
+        assert got[:2] + got[3:] == want[:2] + want[3:]
+        np.testing.assert_allclose(got[2], want[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_format_is_found_below_a_folder(name: str, tmp_path: Path) -> None:
+    file, text, truth = SAMPLES[name]
+    written(tmp_path / "deep" / "er", file, text)
+    assert len(find_annotations(tmp_path)) == 1
+    assert len(rows(read_labels(tmp_path, size_hw=(200, 100)))) == len(truth)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_truncated_file_is_a_clear_error_or_says_what_it_lost(name: str, tmp_path: Path) -> None:
+    file, text, truth = SAMPLES[name]
+    lines = text.splitlines()
+    for cut in range(1, len(text), max(1, len(text) // 40)):
+        path = written(tmp_path, file, text[:cut])
+        labels = read_or_error(path, name)
+        if isinstance(labels, DataError):
+            assert str(path) in labels.problem or "names no video" in labels.problem
+            assert labels.hint
+            continue
+        # What can be read without the end are whole lines, or a shorter last number.
+        assert len(lines) > 1 or len(rows(labels)) <= len(truth)
+
+
+@pytest.mark.parametrize(
+    "value", ["null", '"x"', "[]", "{}", "1e999", "-1", "true", "[[[[]]]]", '{"a": [1]}', "NaN"]
+)
+@pytest.mark.parametrize("name", sorted(n for n, s in SAMPLES.items() if "json" in s[0]))
+def test_a_value_of_the_wrong_kind_is_never_a_traceback(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    """Each value of each sample in turn becomes something else."""
+    file, text, _ = SAMPLES[name]
+    top = json.loads(text)
+    for place in places(top):
+        changed = json.dumps(replaced(top, place)).replace('"@@"', value)
+        path = written(tmp_path, file, changed)
+        result = read_or_error(path, name)
+        assert isinstance(result, LabelSet) or result.hint
+
+
+def places(value: object, at: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    found = [at]
+    items = value.items() if isinstance(value, dict) else []
+    items = enumerate(value) if isinstance(value, list) else items
+    for key, inner in items:
+        found += places(inner, (*at, key))
+    return found
+
+
+def replaced(value: object, place: tuple[object, ...]) -> object:
+    if not place:
+        return "@@"
+    if isinstance(value, dict):
+        return {k: replaced(v, place[1:]) if k == place[0] else v for k, v in value.items()}
+    assert isinstance(value, list)
+    return [replaced(v, place[1:]) if n == place[0] else v for n, v in enumerate(value)]
+
+
+def test_an_unknown_format_name_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_labels(written(tmp_path, *SAMPLES["voc"][:2]), format="vco")
+    assert caught.value.hint == "did you mean 'voc'?"
+
+
+def test_nothing_below_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "README.txt").write_text("hello\n")
+    with pytest.raises(DataError, match="no labels of a known format"):
+        read_labels(tmp_path)
+
+
+def test_entities_in_xml_are_refused_with_the_line(tmp_path: Path) -> None:
+    bomb = (
+        '<?xml version="1.0"?>\n<!DOCTYPE lolz [<!ENTITY a "ha">\n<!ENTITY b "&a;&a;&a;&a;">]>\n'
+        "<annotation><filename>&b;</filename></annotation>"
+    )
+    with pytest.raises(DataError, match="line 2: EntitiesForbidden"):
+        read_labels(written(tmp_path, "a.xml", bomb), format="voc")
+
+
+def test_files_outside_are_not_read_by_xml(tmp_path: Path) -> None:
+    text = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>'
+    with pytest.raises(DataError, match="Forbidden"):
+        read_labels(written(tmp_path, "a.xml", text), format="voc")
+
+
+def test_a_zip_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"PK\x03\x04rest")
+    with pytest.raises(DataError, match="zip archive"):
+        read_labels(tmp_path / "a.json", format="coco")
+
+
+def test_lists_within_lists_are_no_crash(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="without end"):
+        read_labels(written(tmp_path, "a.json", "[" * 100_000), format="label_studio")
+
+
+def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
+    text = SAMPLES["coco"][1].replace("a.jpg", "../../../etc/C:/x\\u0000.jpg")
+    (video,) = read(tmp_path, "a.json", text).videos
+    assert video.name == "etc/C:/x"
+
+
+@pytest.mark.parametrize("frame", ["-3", "999999999999", "1.5"])
+def test_a_frame_that_cannot_be_is_refused(frame: str, tmp_path: Path) -> None:
+    text = SAMPLES["csv"][1].replace(",3,", f",{frame},")
+    with pytest.raises(DataError, match=f"line 2: frame '?{frame}"):
+        read(tmp_path, "a.csv", text)
+
+
+def test_a_billion_frames_of_a_task_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a task from frame 0 to 999999999"):
+        read(tmp_path, "a.xml", cvat(size=10**9))
+
+
+def test_cvat_gaps_are_filled_on_the_grid_of_the_task(tmp_path: Path) -> None:
+    meta = "<start_frame>10</start_frame><frame_filter>step=5</frame_filter>"
+    track = f'<track id="0" label="a">{cvat_box(10, 0)}{cvat_box(25, 30, outside=1)}</track>'
+    labels = read(tmp_path, "a.xml", cvat(track, size=4, meta=meta))
+    assert [(row[0], row[2][0]) for row in rows(labels)] == [(10, 0.0), (15, 10.0), (20, 20.0)]
+    np.testing.assert_array_equal(labels.videos[0].looked_at, [10, 15, 20, 25])
+
+
+def test_cvat_written_boxes_are_the_truth(tmp_path: Path) -> None:
+    boxes = cvat_box(0, 0) + cvat_box(1, 50) + cvat_box(2, 2)
+    labels = read(tmp_path, "a.xml", cvat(f'<track id="0" label="a">{boxes}</track>'))
+    assert [row[2][0] for row in rows(labels)] == [0.0, 50.0, 2.0]
+
+
+def test_cvat_hidden_gaps_stay_empty(tmp_path: Path) -> None:
+    boxes = cvat_box(0, 0) + cvat_box(1, 0, outside=1) + cvat_box(4, 0)
+    labels = read(tmp_path, "a.xml", cvat(f'<track id="0" label="a">{boxes}</track>'))
+    assert [row[0] for row in rows(labels)] == [0, 4]
+
+
+def test_cvat_open_tracks_end_and_say_so_or_are_held(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.xml", cvat(f'<track id="0" label="a">{cvat_box(2, 0)}</track>'))
+    ended = read_labels(path)
+    assert [row[0] for row in rows(ended)] == [2]
+    assert "never ends" in ended.warnings[0].text
+    assert [row[0] for row in rows(read_labels(path, format="cvat_held"))] == [2, 3, 4, 5]
+
+
+def test_label_studio_frames_begin_at_one_and_disabled_ones_are_seen_once(tmp_path: Path) -> None:
+    def key(frame: int, x: float, *, enabled: bool) -> dict[str, object]:
+        return {"frame": frame, "x": x, "y": 0, "width": 10, "height": 10, "enabled": enabled}
+
+    sequence = [key(1, 0, enabled=True), key(3, 20, enabled=False), key(6, 50, enabled=True)]
+    value = {"framesCount": 8, "sequence": sequence, "labels": ["a"]}
+    task = {
+        "data": {"video": "v.mp4"},
+        "annotations": [{"result": [{"type": "videorectangle", "value": value}]}],
+    }
+    labels = read(tmp_path, "a.json", json.dumps(task))
+    seen = [(row[0], round(row[2][0], 3)) for row in rows(labels)]
+    assert seen == [(0, 0.0), (1, 10.0), (2, 20.0), (5, 50.0), (6, 50.0), (7, 50.0)]
+    assert len(labels.videos[0].looked_at) == 8
+
+
+def test_label_studio_cancelled_annotations_do_not_count(tmp_path: Path) -> None:
+    text = SAMPLES["label_studio"][1].replace('{"result"', '{"was_cancelled": true, "result"')
+    with pytest.raises(DataError, match="names no video and no image"):
+        read(tmp_path, "a.json", text)
+
+
+def test_fractions_without_a_size_ask_for_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 1.*size is not known") as caught:
+        read_labels(written(tmp_path, "a.txt", SAMPLES["yolo"][1]))
+    assert "--media" in caught.value.hint
+    assert "--size" in caught.value.hint
+
+
+def test_mot_distractors_are_ignored_and_vehicles_left_out(tmp_path: Path) -> None:
+    text = "1,1,0,0,9,9,1,1,1\n1,2,0,0,9,9,0,8,1\n2,3,0,0,9,9,0,3,1\n"
+    labels = read(tmp_path, "gt.txt", text)
+    assert [(row[1], row[4]) for row in rows(labels)] == [
+        ("pedestrian", False),
+        ("pedestrian", True),
+    ]
+    assert [(w.count, "no target" in w.text) for w in labels.warnings] == [(1, True)]
+
+
+def test_imagenet_vid_frames_become_one_video(tmp_path: Path) -> None:
+    for n in (0, 1, 7):
+        text = VOC.format(
+            folder="<folder>train/s1</folder>", name=f"{n:06d}", more="<trackid>4</trackid>"
+        )
+        (tmp_path / f"{n:06d}.xml").write_text(text)
+    (video,) = read_labels(tmp_path).videos
+    np.testing.assert_array_equal(video.looked_at, [0, 1, 7])
+    assert video.images[7] == "train/s1/000007.JPEG"
+    assert set(video.tracks) == {4}
+
+
+def test_difficult_objects_are_ignored_and_said(tmp_path: Path) -> None:
+    text = VOC.format(folder="", name="a.jpg", more="<difficult>1</difficult>")
+    labels = read(tmp_path, "a.xml", text)
+    assert rows(labels)[0][4]
+    assert "difficult" in labels.warnings[0].text
+
+
+def test_youtube_vis_objects_skip_the_frames_where_they_are_null(tmp_path: Path) -> None:
+    text = json.dumps(
+        {
+            "videos": [{"id": 1, "file_names": ["v/0.jpg", "v/1.jpg"], "width": 9, "height": 9}],
+            "categories": [{"id": 1, "name": "a"}],
+            "annotations": [
+                {"id": 5, "video_id": 1, "category_id": 1, "bboxes": [None, [1, 2, 3, 4]]}
+            ],
+        }
+    )
+    labels = read(tmp_path, "a.json", text)
+    assert rows(labels) == [(1, "a", (1.0, 2.0, 4.0, 6.0), 5, False)]
+    assert len(labels.videos[0].looked_at) == 2
+
+
+def test_what_coco_drops_is_counted(tmp_path: Path) -> None:
+    top = json.loads(SAMPLES["coco"][1])
+    good = top["annotations"][0]
+    top["annotations"] += [
+        good | {"bbox": []},
+        good | {"image_id": 99},
+        good | {"bbox": [1, 2, 0, 5]},
+        good | {"category_id": 42},
+    ]
+    labels = read(tmp_path, "a.json", json.dumps(top))
+    assert [warning.count for warning in labels.warnings] == [1, 1, 1, 1]
+    assert labels.classes == ("cat", "category 42")
+
+
+def test_a_yaml_without_labels_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="names no video and no image"):
+        read(tmp_path, "data.yaml", "train: ../train/images\nnames: [a, b]\n")
+
+
+def test_a_class_beyond_the_names_is_told_with_the_line(tmp_path: Path) -> None:
+    written(tmp_path, "data.yaml", "names: [a]\ntrain: images\n")
+    path = written(tmp_path / "labels", "x.txt", "0 0.5 0.5 0.1 0.1\n3 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(DataError, match="line 2: class 3") as caught:
+        read_labels(tmp_path, size_hw=(10, 10))
+    assert str(path) in caught.value.problem
+
+
+def test_an_image_without_a_label_file_was_not_looked_at(tmp_path: Path) -> None:
+    from PIL import Image
+
+    written(tmp_path, "data.yaml", "names: [a]\ntrain: images\n")
+    written(tmp_path / "labels", "x.txt", "0 0.5 0.5 0.1 0.1\n")
+    written(tmp_path / "labels", "empty.txt", "")
+    (tmp_path / "images").mkdir()
+    for name in ("x", "empty", "forgotten"):
+        Image.new("RGB", (20, 10)).save(tmp_path / "images" / f"{name}.png")
+    labels = read_labels(tmp_path)
+    assert sorted(video.name for video in labels.videos) == ["images/empty", "images/x"]
+    assert [(w.text, w.count) for w in labels.warnings] == [
+        ("an image without a label file; not looked at, left out", 1)
+    ]
+
+
+def test_numbered_frames_of_folders_become_videos(tmp_path: Path) -> None:
+    images = [
+        {"id": f"{clip}{n}", "file_name": f"{clip}/{n:06d}.jpg", "width": 8, "height": 8}
+        for clip in ("one", "two")
+        for n in (1, 2, 3, 5)
+    ]
+    top = {"images": images, "categories": [{"id": 1, "name": "a"}], "annotations": []}
+    labels = read(tmp_path, "a.json", json.dumps(top))
+    assert [video.name for video in labels.videos] == ["one", "two"]
+    numbers = ("000001", "000002", "000003", "", "000005")
+    assert labels.videos[0].images == tuple(f"one/{n}.jpg" if n else "" for n in numbers)
+    np.testing.assert_array_equal(labels.videos[0].looked_at, [0, 1, 2, 4])
+
+
+def test_unrelated_pictures_with_numbers_stay_stills(tmp_path: Path) -> None:
+    images = [{"id": n, "file_name": f"{n:06d}.jpg"} for n in (1, 2, 3, 4, 5)]
+    top = {"images": images, "categories": [{"id": 1, "name": "a"}], "annotations": []}
+    assert len(read(tmp_path, "a.json", json.dumps(top)).videos) == 5
+
+
+def test_two_files_about_one_video_become_one(tmp_path: Path) -> None:
+    head = "video,frame,class,x1,y1,x2,y2\n"
+    written(tmp_path, "a.csv", f"{head}v.mp4,0,cat,1,2,3,4\n")
+    written(tmp_path, "b.csv", f"{head}v.mp4,1,dog,1,2,3,4\n")
+    labels = read_labels(tmp_path)
+    assert [row[:2] for row in rows(labels)] == [(0, "cat"), (1, "dog")]
+    assert len(labels.videos) == 1
+
+
+def test_the_same_frames_in_two_files_count_once(tmp_path: Path) -> None:
+    head = "video,frame,class,x1,y1,x2,y2\n"
+    for name in ("a.csv", "b.csv"):
+        written(tmp_path, name, f"{head}v.mp4,0,cat,1,2,3,4\n")
+    labels = read_labels(tmp_path)
+    assert len(rows(labels)) == 1
+    assert "same frames in two files" in labels.warnings[0].text
