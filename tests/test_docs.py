@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 import typer.main
@@ -19,16 +20,29 @@ from lstmcli.cli.app import app
 from lstmcli.cli.list_commands import first_comment
 from lstmcli.core.config import (
     Config,
-    NamedSection,
     load_config,
     preset_folder,
     preset_names,
 )
+from lstmcli.data.formats import READERS
+from lstmcli.models.backbones import BACKBONES
+from lstmcli.models.head import HEADS
+from lstmcli.models.temporal import TEMPORAL_CORES
+from lstmcli.training.optim import OPTIMIZERS, SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-MARK = re.compile(r"<!-- (options|settings|presets): ?(\w*) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
+MARK = re.compile(
+    r"<!-- (options|settings|presets|formats): ?(\w*) -->\n(.*?)<!-- /\1 -->", re.DOTALL
+)
 GROUP = typer.main.get_command(app)
+TABLES = {
+    "backbone.name": BACKBONES,
+    "temporal.name": TEMPORAL_CORES,
+    "head.name": HEADS,
+    "train.optimizer": OPTIMIZERS,
+    "train.schedule": SCHEDULES,
+}
 COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
 
 
@@ -69,6 +83,22 @@ def settings(
             yield prefix + name, field, model()  # type: ignore[misc]
 
 
+def allowed(name: str, field: FieldInfo) -> str:
+    """Return the names or the range that a setting may have."""
+    if name in TABLES:
+        return "one of " + ", ".join(f"`{key}`" for key in TABLES[name])
+    if get_origin(field.annotation) is Literal:
+        return "one of " + ", ".join(f"`{key}`" for key in get_args(field.annotation))
+    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    limits = [
+        f"{text} {getattr(rule, sign):g}"
+        for rule in field.metadata
+        for sign, text in signs.items()
+        if hasattr(rule, sign)
+    ]
+    return " and ".join(limits)
+
+
 def settings_table() -> str:
     """Return the Markdown table of all settings."""
     lines = ["| setting | default | what it does |", "|---|---|---|"]
@@ -76,9 +106,7 @@ def settings_table() -> str:
         if name == "name":
             continue
         default = getattr(section, name.rpartition(".")[2])
-        told = field.description or ""
-        if name.endswith(".name") and isinstance(section, NamedSection):
-            told = told or f"which {name.partition('.')[0]} it is"
+        told = "; ".join(part for part in (field.description, allowed(name, field)) if part)
         lines.append(f"| `{name}` | `{default}` | {cell(told)} |")
     return "\n".join(lines) + "\n"
 
@@ -94,12 +122,26 @@ def presets_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def formats_table() -> str:
+    """Return the Markdown table of the label formats that are read."""
+    lines = ["| `--format` | what it is |", "|---|---|"]
+    for name, reader in READERS.items():
+        told = (reader.__doc__ or "").partition("\n\n")[0]
+        lines.append(f"| `{name}` | {cell(told)} |")
+    return "\n".join(lines) + "\n"
+
+
 def filled(text: str) -> str:
     """Return the README with its tables made anew."""
 
     def anew(match: re.Match[str]) -> str:
         kind, name = match[1], match[2]
-        table = {"settings": settings_table, "presets": presets_table}.get(kind)
+        tables = {
+            "settings": settings_table,
+            "presets": presets_table,
+            "formats": formats_table,
+        }
+        table = tables.get(kind)
         body = table() if table is not None else options_table(name)
         return f"<!-- {kind}: {name} -->\n{body}<!-- /{kind} -->".replace(":  -->", ": -->")
 
