@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
 _CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
-_OURS = (".annotated.mp4", ".partial.mp4")
+_OURS = (".annotated.mp4", ".partial.mp4", ".crops", ".frames")
 """Endings of our own outputs, which a folder may hold beside the footage."""
 
 
@@ -53,7 +53,7 @@ def find_sources(texts: Sequence[str]) -> list[Source]:
         MediaError: a source that is not there, or a folder without videos and images.
     """
     found = [source for text in texts for source in _sources_of(text)]
-    return list({(source.kind, source.place): source for source in reversed(found)}.values())[::-1]
+    return list({(source.kind, source.place): source for source in found}.values())
 
 
 def _sources_of(text: str) -> list[Source]:
@@ -112,12 +112,12 @@ def _in_folder(folder: Path) -> list[Source]:
     rows: dict[Path, list[Path]] = {}
     for path in files:
         suffix = path.suffix.lower()
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or path.name.endswith(_OURS):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") or part.endswith(_OURS) for part in parts):
             continue
         if suffix in VIDEO_SUFFIXES:
             found.append(Source(str(path.relative_to(folder)), "file", str(path)))
-        elif suffix in IMAGE_SUFFIXES and not path.parent.name.endswith((".crops", ".frames")):
+        elif suffix in IMAGE_SUFFIXES:
             rows.setdefault(path.parent, []).append(path)
     for parent, images in rows.items():
         name = str(parent.relative_to(folder)) if parent != folder else folder.resolve().name
