@@ -1,0 +1,171 @@
+"""The review says what is wrong with a data set before an hour of training is spent on it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli.core.errors import OutputError
+from lstmcli.core.structures import LabelSet, VideoLabels
+from lstmcli.data.review import Review, picture_hash, review
+from lstmcli.data.review_page import PagePicture, write_page
+
+
+def video(name: str, boxes: list[tuple[float, ...]], **changes: object) -> VideoLabels:
+    """Give a video with one box a frame, all of class 0 and track 1."""
+    n = len(boxes)
+    made = VideoLabels(
+        name=name,
+        media=f"{name}.mp4",
+        looked_at=np.arange(max(n, 1)),
+        box_frames=np.arange(n),
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        labels=np.zeros(n, np.int64),
+        tracks=np.ones(n, np.int64),
+        ignore=np.zeros(n, np.bool_),
+        size_hw=(100, 200),
+        frame_count=max(n, 1),
+    )
+    return replace(made, **changes)
+
+
+STILL = [(10.0, 10.0, 30.0, 30.0)] * 4
+
+
+def looked(*videos: VideoLabels, classes: tuple[str, ...] = ("a",), **splits: str) -> Review:
+    return review(LabelSet(classes, videos), {v.name: splits.get(v.name, "train") for v in videos})
+
+
+def texts(found: Review) -> list[str]:
+    return [warning.text for warning in found.warnings]
+
+
+def test_a_clean_set_has_no_warning_and_is_counted() -> None:
+    found = looked(video("u", STILL), video("v", STILL[:3]), v="val")
+    assert found.warnings == ()
+    assert [(s.split, s.videos, s.frames, s.boxes) for s in found.splits] == [
+        ("train", 1, 4, 4),
+        ("val", 1, 3, 3),
+    ]
+    assert found.sizes.rows == (("a", (0, 0, 7, 0, 0, 0, 0, 0)),)
+    assert found.motion.rows == (("a", (5, 0, 0, 0, 0, 0, 0)),)
+
+
+def test_empty_frames_and_frames_without_truth_are_counted_apart() -> None:
+    made = video("u", STILL, looked_at=np.arange(6), frame_count=10)
+    (split,) = looked(made).splits
+    assert (split.frames, split.empty, split.unseen) == (6, 2, 4)
+
+
+def test_ignored_boxes_are_no_boxes_to_find() -> None:
+    made = video("u", STILL, ignore=np.array([True, False, False, False]))
+    (split,) = looked(made).splits
+    assert (split.boxes, split.ignored, split.per_class) == (3, 1, (3,))
+
+
+def test_boxes_that_leave_the_picture_are_counted() -> None:
+    found = looked(video("u", [(190.0, 10.0, 220.0, 30.0), *STILL]))
+    assert [(w.text, w.where, w.count) for w in found.warnings] == [
+        ("a box leaves the picture", "u, frame 0", 1),
+        (
+            "a track jumps by more than five of its sizes from one frame to the next",
+            "u, frame 1",
+            1,
+        ),
+    ]
+
+
+def test_exchanged_axes_are_suspected() -> None:
+    boxes = [(10.0, 120.0 + n, 30.0, 150.0 + n) for n in range(8)]
+    assert "boxes fit the picture only with x and y exchanged" in texts(looked(video("u", boxes)))
+
+
+def test_fractions_taken_for_pixels_are_suspected() -> None:
+    boxes = [(0.1, 0.2, 0.3, 0.4)] * 4
+    assert any("fractions" in text for text in texts(looked(video("u", boxes))))
+
+
+def test_frames_that_count_from_one_are_suspected() -> None:
+    made = video("u", STILL, looked_at=np.arange(1, 5), box_frames=np.arange(1, 5))
+    assert any("count from 1" in text for text in texts(looked(made)))
+
+
+def test_truth_beyond_the_end_is_counted() -> None:
+    (warning,) = looked(video("u", STILL, frame_count=2)).warnings
+    assert ("beyond the end" in warning.text, warning.count) == (True, 2)
+
+
+def test_jumps_and_twins_are_found() -> None:
+    boxes = [*STILL[:2], (150.0, 60.0, 160.0, 70.0)]
+    found = looked(video("u", boxes))
+    assert any("jumps" in text for text in texts(found))
+    twins = looked(video("u", STILL, box_frames=np.array([0, 0, 1, 2])))
+    assert "the same box twice in a frame" in texts(twins)
+    assert "two boxes of one track in a frame" in texts(twins)
+
+
+def test_imbalance_and_missing_classes_are_told() -> None:
+    labels = np.array([0] * 30 + [1])
+    made = video("u", [(10.0, 10.0, 30.0, 30.0)] * 31, labels=labels)
+    found = texts(looked(made, video("v", STILL), classes=("a", "b", "c"), v="val"))
+    assert any("times rarer" in text for text in found)
+    assert "a class without boxes to train on" in found
+    assert "a class is in no video for validation or test" in found
+
+
+def test_no_boxes_at_all_is_told() -> None:
+    assert texts(looked(video("u", []))) == ["there are no boxes at all"]
+
+
+def test_one_file_in_two_splits_is_a_leak() -> None:
+    found = looked(video("u", STILL), video("v", STILL, media="u.mp4"), v="val")
+    assert any("one recording is in two splits" in text for text in texts(found))
+    assert looked(video("u", STILL), video("v", STILL, media="u.mp4")).warnings == ()
+
+
+def test_copies_under_other_names_are_a_leak() -> None:
+    moving = [(10.0 + n, 10.0, 30.0 + n, 30.0) for n in range(25)]
+    found = looked(video("u", moving), video("v", moving), v="test")
+    assert any("one recording is in two splits" in text for text in texts(found))
+
+
+def test_videos_that_look_the_same_are_a_leak() -> None:
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 255, (8, 9, 3)).astype(np.uint8)
+    picture = blocks.repeat(12, axis=0).repeat(12, axis=1)
+    brighter = (picture.astype(np.float32) * 0.8 + 20).astype(np.uint8)[::2, ::2]
+    other = picture[::-1, ::-1]
+    labels = LabelSet(("a",), (video("u", STILL), video("v", STILL), video("w", STILL)))
+    hashes = {
+        "u": [picture_hash(picture)],
+        "v": [picture_hash(brighter)],
+        "w": [picture_hash(other)],
+    }
+    found = review(labels, {"u": "train", "v": "val", "w": "val"}, hashes=hashes)
+    assert [w.where for w in found.warnings if "nearly the same" in w.text] == [
+        "u (train), v (val)"
+    ]
+
+
+def test_the_page_is_one_file_with_everything(tmp_path: Path) -> None:
+    found = looked(video("<u>", STILL, frame_count=2), classes=("<b>cat</b>",))
+    picture = PagePicture("frame 3 of <u>", b"\x89PNG\r\n\x1a\n")
+    path = tmp_path / "preview" / "index.html"
+    write_page(path, found, [picture], title="birds & drones")
+    page = path.read_text(encoding="utf-8")
+    assert "birds &amp; drones" in page
+    assert "&lt;b&gt;cat&lt;/b&gt;" in page
+    assert "<b>cat" not in page
+    assert 'src="data:image/png;base64,' in page
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert [item.name for item in path.parent.iterdir()] == ["index.html"]
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_page(tmp_path / "file" / "index.html", looked(video("u", STILL)))
