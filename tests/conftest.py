@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,15 @@ import pytest
 from lstmcli.core.structures import VideoLabels
 from lstmcli.data.frame_store import FrameStoreWriter
 from lstmcli.data.manifest import Dataset, PreparedVideo
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_trials() -> Iterator[None]:
+    """Let `--engine auto` mean torch: a trial converts the network, which takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSTMCLI_ENGINE", "torch")
+        yield
+
 
 MakeVideo = Callable[..., Path]
 MakeDataset = Callable[..., Dataset]

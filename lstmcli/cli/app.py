@@ -14,11 +14,13 @@ from typing import Annotated
 import typer
 
 from lstmcli import __version__
+from lstmcli.cli.benchmark_command import benchmark
 from lstmcli.cli.console import Console
 from lstmcli.cli.convert_command import convert
 from lstmcli.cli.demo_command import demo
 from lstmcli.cli.detect_command import detect
 from lstmcli.cli.evaluate_command import evaluate
+from lstmcli.cli.export_command import export
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.train_command import train
@@ -32,7 +34,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (prepare, train, evaluate, detect, convert, demo, presets, models):
+for command in (
+    prepare,
+    train,
+    evaluate,
+    detect,
+    convert,
+    export,
+    benchmark,
+    demo,
+    presets,
+    models,
+):
     app.command()(command)
 
 

@@ -88,6 +88,9 @@ def detect(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
     ] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="auto (the quickest here), torch, openvino, onnx.")
+    ] = "auto",
     jobs: Annotated[
         int, typer.Option(metavar="N", min=1, help="So many videos at the same time.")
     ] = 1,
@@ -133,6 +136,7 @@ def detect(
         image_rate=image_rate,
         memory=memory,
         device=device,
+        engine=engine,
         jobs=jobs,
         skip_existing=skip_existing,
         overwrite=overwrite,

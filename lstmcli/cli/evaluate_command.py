@@ -44,6 +44,9 @@ def evaluate(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
     ] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="auto (the quickest here), torch, openvino, onnx.")
+    ] = "auto",
     limit: Annotated[
         int, typer.Option(metavar="N", min=0, help="Only the first N frames a video; 0: all.")
     ] = 0,
@@ -77,6 +80,7 @@ def evaluate(
         iou=iou,
         memory=memory,
         device=device,
+        engine=engine,
         limit=limit,
         format=label_format,
         media=media,

@@ -27,8 +27,9 @@ from lstmcli.core.geometry import Letterbox, clip_boxes
 from lstmcli.core.parallel import Track, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import Detections, Picture
+from lstmcli.engines import load_engine
 from lstmcli.models.checkpoint import shipped_models
-from lstmcli.models.predictor import Predictor, load_network
+from lstmcli.models.predictor import Predictor
 from lstmcli.outputs import Answer, Job
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.counts import CountsFile
@@ -213,6 +214,7 @@ def detect(
     image_rate: float = 25.0,
     memory: bool = True,
     device: str = "auto",
+    engine: str = "auto",
     jobs: int = 1,
     skip_existing: bool = False,
     overwrite: bool = False,
@@ -242,12 +244,14 @@ def detect(
         image_rate: frames per second of rows of still images.
         memory: False forgets everything between frames, to show what the memory is worth.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        engine: `auto` or a name of `engines.ENGINES`.
         jobs: videos at the same time.
         skip_existing: leave out sources whose outputs are all there; do half-done ones anew.
         overwrite: replace outputs that are there.
         segment_s: a live run begins new files this often.
         patience_s: how long a live source may be silent before the run ends.
-        make_predictor: brings its own network, in place of `model`, `memory` and `device`.
+        make_predictor: brings its own network, in place of `model`, `memory`,
+            `device` and `engine`.
         progress: who looks on.
 
     Raises:
@@ -267,7 +271,7 @@ def detect(
         if model is None:
             model, sentence = choose_model(Path())
             progress.note(sentence)
-        network = load_network(model, device=device)
+        network = load_engine(model, device=device, engine=engine, note=progress.note)
         on_cuda = network.device.startswith("cuda")
 
         def make_predictor(floor: float) -> StreamPredictor:
@@ -605,14 +609,20 @@ class Detector:
 
     @classmethod
     def load(
-        cls, model: Path | str | None = None, *, device: str = "auto", threshold: float = 0.3
+        cls,
+        model: Path | str | None = None,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        threshold: float = 0.3,
     ) -> Detector:
         """Load a checkpoint, a run folder or a shipped model; None takes what `detect` takes.
 
         Raises:
             ModelError: there is no such model, or it is damaged.
         """
-        network = load_network(choose_model(Path())[0] if model is None else model, device=device)
+        chosen = choose_model(Path())[0] if model is None else model
+        network = load_engine(chosen, device=device, engine=engine)
         return cls(lambda floor: Predictor(network, threshold=floor), threshold=threshold)
 
     def stream(

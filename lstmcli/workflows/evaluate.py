@@ -24,10 +24,11 @@ from lstmcli.core.structures import (
     VideoLabels,
 )
 from lstmcli.data.streams import AnnotatedVideo, open_source
+from lstmcli.engines import load_engine
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
-from lstmcli.models.predictor import Network, Predictor, load_network
+from lstmcli.models.predictor import Network, Predictor
 from lstmcli.report.gallery import Gallery, Mark
 from lstmcli.report.page import PAGE_NAME, write_report
 
@@ -105,6 +106,7 @@ def evaluate(
     iou: float = 0.5,
     memory: bool = True,
     device: str = "auto",
+    engine: str = "auto",
     limit: int = 0,
     format: str | None = None,
     media: Path | None = None,
@@ -123,6 +125,7 @@ def evaluate(
         iou: least overlap of a right detection for the same.
         memory: False empties the state before every frame, to show what the memory is worth.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        engine: `auto` or a name of `engines.ENGINES`.
         limit: look only at so many frames from the beginning of each video; 0: at all.
         format: of the labels of a source that is not prepared; None recognises it.
         media: where its videos or frames lie, when the labels do not say so.
@@ -141,7 +144,11 @@ def evaluate(
     progress = progress or SilentProgress()
     _check_numbers(threshold, iou, limit)
     _check_outputs(json_file, report, overwrite=overwrite)
-    network = load_network(model, device=device) if isinstance(model, Path | str) else model
+    network = (
+        load_engine(model, device=device, engine=engine, note=progress.note)
+        if isinstance(model, Path | str)
+        else model
+    )
     source = open_source(
         Path(data), split=split, canvas_hw=network.canvas_hw, format=format, media=media
     )
@@ -184,6 +191,7 @@ class _Once:
     def __init__(self, network: Network) -> None:
         self.classes, self.canvas_hw = network.classes, network.canvas_hw
         self.motion_lag_s, self.nms_iou = network.motion_lag_s, network.nms_iou
+        self.evidence_s = network.evidence_s
         self.max_detections = network.max_detections
         self.engine, self.device = network.engine, network.device
         self._network = network

@@ -1,0 +1,114 @@
+"""What a runtime must know of a network besides its graph; it travels inside every export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from lstmcli.core.errors import ModelError
+from lstmcli.models.detector import Detector
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How an exported network is fed and read.
+
+    Args:
+        classes: names of the classes.
+        canvas_hw: (height, width) of the canvas in pixels.
+        motion_lag_s: how long before the frame the earlier one lies; 0: there is no such input.
+        evidence_s: time constant of the class evidence that follows an object; 0: none.
+        nms_iou: overlap above which the lesser of two boxes is dropped.
+        max_detections: boxes that are kept at the most.
+        threshold: the least score that its maker wants to be shown.
+        licence: what the network may be used for, as its maker tells it; "" where nobody told.
+        precision: `full`, or `int8` where weights and maps were quantised.
+        config: the settings that it was trained with.
+    """
+
+    classes: tuple[str, ...]
+    canvas_hw: tuple[int, int]
+    motion_lag_s: float
+    evidence_s: float
+    nms_iou: float
+    max_detections: int
+    threshold: float = 0.3
+    licence: str = ""
+    precision: str = "full"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: Detector, *, threshold: float = 0.3, licence: str = "") -> Facts:
+        """Return the facts of a network."""
+        return cls(
+            classes=model.classes,
+            canvas_hw=model.canvas_hw,
+            motion_lag_s=model.config.input.motion_lag_s,
+            evidence_s=model.evidence_s,
+            nms_iou=model.config.head.nms_iou,
+            max_detections=model.config.head.max_detections,
+            threshold=threshold,
+            licence=licence,
+            config=model.config.model_dump(mode="json"),
+        )
+
+    def as_texts(self) -> dict[str, str]:
+        """Return names and JSON texts, the form that every file format can carry."""
+        values = {"format": FORMAT, **asdict(self)}
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str], place: str) -> Facts:
+        """Read what `as_texts` made.
+
+        Raises:
+            ModelError: something is missing, or another version wrote it.
+        """
+        if "classes" not in texts or "canvas_hw" not in texts:
+            raise ModelError(
+                f"{place}: not exported by lstmcli, its classes and canvas are not told",
+                hint="make it with `lstmcli export`",
+            )
+        try:
+            values = {name: json.loads(text) for name, text in texts.items()}
+            if values["format"] != FORMAT:
+                raise ModelError(
+                    f"{place}: format {values['format']!r}, this version reads {FORMAT}",
+                    hint="export it again",
+                )
+            known = {part.name: values[part.name] for part in fields(cls)}
+            height, width = known["canvas_hw"]
+            known["canvas_hw"] = (int(height), int(width))
+            known["classes"] = tuple(known["classes"])
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{place}: what it says of itself is damaged ({error})", hint="export it again"
+            ) from None
+
+
+FACT_NAMES = ("format", *(part.name for part in fields(Facts)))
+"""The names of `Facts.as_texts`."""
+
+
+class Described:
+    """The part of every network that comes from its facts.
+
+    Args:
+        facts: of the network.
+        device: what it runs on.
+    """
+
+    def __init__(self, facts: Facts, device: str) -> None:
+        self.facts = facts
+        self.classes = facts.classes
+        self.canvas_hw = facts.canvas_hw
+        self.motion_lag_s = facts.motion_lag_s
+        self.evidence_s = facts.evidence_s
+        self.nms_iou = facts.nms_iou
+        self.max_detections = facts.max_detections
+        self.device = device

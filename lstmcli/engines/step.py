@@ -1,0 +1,126 @@
+"""One step of a detector as a plain function of tensors: what every runtime is given."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lstmcli.models.detector import Detector
+from lstmcli.models.temporal import State
+
+
+class Step(nn.Module):
+    """A frame and a state in, the boxes of all cells and the new state out; batch and canvas fixed.
+
+    Pixels are normalised inside. The state begins inside too: where `starts` is true, whatever is
+    in the state is replaced by the one in which a video begins, NaN included.
+
+    Inputs, in this order:
+        frame: uint8 [1, H, W, 3], RGB.
+        earlier: uint8 [1, H, W, 3], only where the network looks at motion.
+        starts: bool [1], only where it has a memory.
+        state_0, state_1 ...: float32, as many as its core has.
+
+    Outputs: boxes [cells, 4] in pixels of the canvas, scores [cells, classes], the new states.
+
+    Args:
+        model: whose weights are copied, folded and cast to float32.
+    """
+
+    def __init__(self, model: Detector) -> None:
+        super().__init__()
+        self.model = fold_norms(model).float().cpu()
+        with torch.no_grad():
+            self.first = self._first_state()
+        self.begun = len(self.first) > 0
+        states = len(self.first)
+        self.input_names = (
+            "frame",
+            *(["earlier"] if model.shows_motion else []),
+            *(["starts"] if self.begun else []),
+            *(f"state_{i}" for i in range(states)),
+        )
+        self.output_names = ("boxes", "scores", *(f"new_state_{i}" for i in range(states)))
+
+    def _first_state(self) -> State:
+        height, width = (-(-side // self.model.grid) for side in self.model.canvas_hw)
+        channels = self.model.config.neck.channels
+        features = torch.zeros(1, 1, channels, height, width)
+        state = self.model.temporal.initial_state(features)
+        return tuple(value.detach().clone().contiguous() for value in state)
+
+    def examples(self) -> tuple[Tensor, ...]:
+        """Return inputs of the right shapes and types, no two of them the same tensor."""
+        height, width = self.model.canvas_hw
+        frames = [
+            torch.zeros(1, height, width, 3, dtype=torch.uint8)
+            for _ in range(1 + self.model.shows_motion)
+        ]
+        starts = [torch.ones(1, dtype=torch.bool)] if self.begun else []
+        return (*frames, *starts, *(value.clone() for value in self.first))
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return (boxes, scores, new states) for the inputs that `input_names` names."""
+        values = dict(zip(self.input_names, inputs, strict=True))
+        state = tuple(values[name] for name in self.input_names if name.startswith("state_"))
+        earlier = values.get("earlier")
+        raw, state = self.model(
+            as_clip(values["frame"]),
+            None if earlier is None else as_clip(earlier),
+            state if self.begun else None,
+            starts=values.get("starts"),
+        )
+        raw = raw[:, 0]
+        head = self.model.head
+        return head.boxes(raw)[0], head.scores(raw)[0], *state
+
+
+def as_clip(frames: Tensor) -> Tensor:
+    """Return frames [1, H, W, 3] as a clip [1, 1, 3, H, W]."""
+    return frames.permute(0, 3, 1, 2).unsqueeze(1)
+
+
+def capture(step: Step) -> ExportedProgram:
+    """Return the step as torch's own graph, the source of all the others."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of its own habits
+        program = torch.export.export(step.eval(), step.examples(), strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # where in whose files each line stood
+    return program
+
+
+def fold_norms(model: Detector) -> Detector:
+    """Return a copy in evaluation mode whose convolutions have taken in the norms behind them.
+
+    Our blocks and torchvision's register a norm right after the convolution that feeds it.
+    """
+    model = copy.deepcopy(model).eval()
+    for parent in model.modules():
+        children = list(parent.named_children())
+        for (name, layer), (norm_name, norm) in pairwise(children):
+            if (
+                isinstance(layer, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and norm.num_features == layer.out_channels
+            ):
+                setattr(parent, name, fuse_conv_bn_eval(layer, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return model
+
+
+def thread_count() -> int:
+    """Return how many threads a network may use: OMP_NUM_THREADS, or the cores given to us."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,181 @@
+"""The network run by torch: everywhere, and first of all on CUDA."""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lstmcli.core.errors import ModelError
+from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.engines.facts import Described, Facts
+from lstmcli.engines.step import Step, capture
+from lstmcli.models.predictor import has_fast_bf16
+
+SUFFIX = ".pt2"
+_FACTS_FILE = "lstmcli.json"
+
+
+class TorchEngine(Described):
+    """A step run by torch: float16 and a CUDA graph on CUDA, bfloat16 on a CPU made for it.
+
+    Args:
+        step: the network; its `input_names` say what it is fed.
+        facts: of the network.
+        first: the state in which a video begins.
+        input_names: of the step.
+        device: `cpu`, `cuda` or `cuda:N`.
+        mixed: whether convolutions may run in half precision.
+    """
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        step: nn.Module,
+        facts: Facts,
+        *,
+        first: tuple[Tensor, ...],
+        input_names: tuple[str, ...],
+        device: str = "cpu",
+        mixed: bool = True,
+    ) -> None:
+        super().__init__(facts, device)
+        self._device = torch.device(device)
+        self._on_cuda = self._device.type == "cuda"
+        self._half = torch.float16 if self._on_cuda else torch.bfloat16
+        self._mixed = mixed and (self._on_cuda or has_fast_bf16())
+        self._step = step.to(self._device)
+        self._takes_earlier = "earlier" in input_names
+        self._first = tuple(value.to(self._device) for value in first)
+        self._graph = _Graph(self._run, self._first_inputs()) if self._on_cuda else None
+
+    def _first_inputs(self) -> tuple[Tensor, ...]:
+        height, width = self.canvas_hw
+        blank = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=self._device)
+        return self._inputs(blank, blank.clone(), None)
+
+    def _inputs(
+        self, frame: Tensor, earlier: Tensor | None, state: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, ...]:
+        inputs = [frame, earlier] if earlier is not None and self._takes_earlier else [frame]
+        if self._first:
+            inputs.append(torch.tensor([state is None], device=self._device))
+        return (*inputs, *(self._first if state is None else state))
+
+    @torch.inference_mode()
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
+        before = self._picture(earlier) if self._takes_earlier else None
+        inputs = self._inputs(self._picture(frame), before, state)
+        run = self._run if self._graph is None else self._graph
+        boxes, scores, *new = run(inputs)
+        return boxes.float().cpu().numpy(), scores.float().cpu().numpy(), tuple(new)
+
+    def _picture(self, picture: Picture) -> Tensor:
+        shown = np.ascontiguousarray(picture)
+        if not shown.flags.writeable:  # torch warns of memory that it must not write
+            shown = shown.copy()
+        return torch.from_numpy(shown).to(self._device).unsqueeze(0)
+
+    def _run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # A captured graph must not hold weights that were cast before the capture.
+        with torch.autocast(
+            self._device.type, self._half, enabled=self._mixed, cache_enabled=not self._on_cuda
+        ):
+            answers: tuple[Tensor, ...] = self._step(*inputs)
+        return answers
+
+
+class _Graph:
+    """A CUDA graph of one step: inputs are copied into fixed memory, answers out of it.
+
+    Where the network cannot be captured, it is called kernel by kernel as ever.
+    """
+
+    def __init__(self, run: Any, examples: tuple[Tensor, ...]) -> None:
+        self._run, self._lock = run, threading.Lock()
+        self._inputs = tuple(value.clone() for value in examples)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._answers: tuple[Tensor, ...] = ()
+        with torch.inference_mode():
+            self._capture()
+
+    def _capture(self) -> None:
+        device = self._inputs[0].device
+        side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            for _ in range(3):  # kernels are chosen and memory is taken before the capture
+                self._run(self._inputs)
+        torch.cuda.current_stream(device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._answers = tuple(self._run(self._inputs))
+        except RuntimeError:
+            return
+        self._graph = graph
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self._graph is None:
+            return tuple(self._run(inputs))
+        with self._lock:
+            for fixed, value in zip(self._inputs, inputs, strict=True):
+                fixed.copy_(value, non_blocking=True)
+            self._graph.replay()
+            return tuple(value.clone() for value in self._answers)
+
+
+def make(step: Step, facts: Facts, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
+    """Return the step run by torch itself. The number of threads is torch's own."""
+    step = step.to(memory_format=torch.channels_last)
+    return TorchEngine(step, facts, first=step.first, input_names=step.input_names, device=device)
+
+
+def write(step: Step, facts: Facts, path: Path) -> None:
+    """Write torch's graph with its weights (`torch.export`)."""
+    program = capture(step)
+    texts = facts.as_texts() | {"inputs": json.dumps(step.input_names)}
+    with warnings.catch_warnings(), path.open("wb") as file:
+        warnings.simplefilter("ignore")
+        torch.export.save(program, file, extra_files={_FACTS_FILE: json.dumps(texts)})
+
+
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
+    """Return what `write` wrote; its graph is in float32, as it was captured.
+
+    Raises:
+        ModelError: the file is damaged or not ours.
+    """
+    extra = {_FACTS_FILE: ""}
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            program = torch.export.load(file, extra_files=extra)
+        texts = json.loads(extra[_FACTS_FILE] or "{}")
+    except Exception as error:  # torch raises whatever its reader met
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path}: not an exported network, or cut short ({reason})", hint="export it again"
+        ) from None
+    facts = Facts.from_texts(texts, str(path))
+    inputs = program.example_inputs
+    assert inputs is not None
+    names = tuple(json.loads(texts["inputs"]))
+    first = tuple(
+        torch.zeros_like(value)
+        for name, value in zip(names, inputs[0], strict=True)
+        if name.startswith("state_")
+    )
+    return TorchEngine(
+        program.module(), facts, first=first, input_names=names, device=device, mixed=False
+    )

@@ -1,0 +1,293 @@
+"""`benchmark`: where the time goes, stage by stage and engine by engine, and what the limit is."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.errors import ConfigError, MediaError
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.engines import ENGINES, find_export, load_engine
+from lstmcli.engines.choosing import cpu_name, moving_frames
+from lstmcli.engines.step import thread_count
+from lstmcli.models.predictor import Network, Predictor
+from lstmcli.outputs.draw import Look, Painter
+from lstmcli.tracking import Tracker
+from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
+
+STAGES = ("read", "scale", "network", "boxes", "track", "draw", "write")
+WARM_FRAMES = 5
+THRESHOLD = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpeed:
+    """How fast an engine steps.
+
+    Args:
+        engine: a name of `engines.ENGINES`.
+        device: what it ran on.
+        ms: the median of the milliseconds a frame; None where it does not run.
+        slow_ms: nineteen of twenty frames take no longer.
+        load_s: seconds from the file to the first answer.
+        problem: why it does not run, "" where it does.
+    """
+
+    engine: str
+    device: str
+    ms: float | None
+    slow_ms: float | None
+    load_s: float | None
+    problem: str = ""
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """One network step after the other."""
+        return 1000 / self.ms if self.ms else None
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What was measured.
+
+    Args:
+        model: as it was given.
+        video: as it was given; "" without one.
+        size_hw: of the video's frames, None without one.
+        canvas_hw: of the network.
+        frames: looked at in the stages.
+        processor: what the CPU calls itself.
+        threads: that a network may use.
+        engines: the ones that were compared.
+        engine: the one that the stages ran with.
+        stages: milliseconds a frame of each of `STAGES`, one after the other, nothing overlapped.
+        transcode_fps: frames a second of decoding and encoding the same file and nothing else.
+        detect_fps: frames a second of `detect` on the file, where it was run.
+        memory_mb: the most memory that the process held.
+    """
+
+    model: str
+    video: str
+    size_hw: tuple[int, int] | None
+    canvas_hw: tuple[int, int]
+    frames: int
+    processor: str
+    threads: int
+    engines: tuple[EngineSpeed, ...]
+    engine: str
+    stages: dict[str, float] = field(default_factory=dict)
+    transcode_fps: float | None = None
+    detect_fps: float | None = None
+    memory_mb: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        values = asdict(self)
+        for row, speed in zip(values["engines"], self.engines, strict=True):
+            row["frames_per_second"] = speed.frames_per_second
+        return values
+
+
+def benchmark(
+    model: Path | str,
+    video: Path | str | None = None,
+    *,
+    engines: Sequence[str] = (),
+    device: str = "auto",
+    frames: int = 300,
+    progress: Progress | None = None,
+) -> Benchmark:
+    """Measure a model on this computer.
+
+    Args:
+        model: a checkpoint, a run folder, an exported model or the name of a shipped one.
+        video: a file; None measures the network alone, on drawn frames.
+        engines: names to compare; empty: all that are installed and can run the model. The stages
+            run with the quickest.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        frames: looked at, at the most.
+        progress: who looks on.
+
+    Raises:
+        ConfigError: no such engine or device, or none can run the model.
+        MediaError: the video cannot be read.
+        ModelError: the model is missing or damaged.
+    """
+    progress = progress or SilentProgress()
+    if frames <= WARM_FRAMES:
+        raise ConfigError(f"{frames} frames", hint=f"take more than {WARM_FRAMES}")
+    info = probe(video) if video is not None else None
+    speeds, network = _compare(
+        model, engines or _engines_for(model), bool(engines), device, frames, progress
+    )
+    stages: dict[str, float] = {}
+    transcode = None
+    if info is not None:
+        progress.note("measuring the stages, then decoding and encoding alone ...")
+        with tempfile.TemporaryDirectory() as folder:
+            frames, stages = _stages(network, info, frames, Path(folder) / "stages.mp4")
+            transcode = _transcode(info, frames, Path(folder) / "transcode.mp4")
+    return Benchmark(
+        model=str(model),
+        video="" if video is None else str(video),
+        size_hw=info.size_hw if info else None,
+        canvas_hw=network.canvas_hw,
+        frames=frames,
+        processor=cpu_name(),
+        threads=thread_count(),
+        engines=tuple(speeds),
+        engine=network.engine,
+        stages=stages,
+        transcode_fps=transcode,
+        memory_mb=peak_memory_mb(),
+    )
+
+
+def _engines_for(model: Path | str) -> tuple[str, ...]:
+    exported = find_export(model)
+    if exported is None:
+        return tuple(ENGINES)
+    return tuple(name for name, engine in ENGINES.items() if engine.suffix == exported.suffix)
+
+
+def _compare(
+    model: Path | str,
+    names: Sequence[str],
+    asked: bool,
+    device: str,
+    frames: int,
+    progress: Progress,
+) -> tuple[list[EngineSpeed], Network]:
+    """Time every engine; an absent one is only a row where nobody asked for it by name."""
+    speeds: list[EngineSpeed] = []
+    best: tuple[float, Network] | None = None
+    for name in progress.track(names, total=len(names), label="engines"):
+        begin = time.perf_counter()
+        try:
+            network = load_engine(model, device=device, engine=name)
+        except ConfigError as error:
+            if asked:
+                raise
+            speeds.append(EngineSpeed(name, "", None, None, None, error.problem))
+            continue
+        times, first_s = _step_times(network, frames)
+        ms = float(np.median(times))
+        load_s = first_s - begin
+        slow_ms = float(np.quantile(times, 0.95))
+        speeds.append(EngineSpeed(name, network.device, ms, slow_ms, load_s))
+        if best is None or ms < best[0]:
+            best = ms, network
+    if best is None:
+        problems = "; ".join(speed.problem for speed in speeds)
+        raise ConfigError(f"no engine can run {model}: {problems}", hint="install one of them")
+    return speeds, best[1]
+
+
+def _step_times(network: Network, frames: int) -> tuple[list[float], float]:
+    """Return milliseconds of each step, and when the first answer came."""
+    pictures = moving_frames(network.canvas_hw, min(frames, 30))
+    state, earlier, times, first_s = None, pictures[0], [], 0.0
+    for number in range(frames):
+        picture = pictures[number % len(pictures)]
+        begin = time.perf_counter()
+        _, _, state = network.step(picture, earlier, state)
+        end = time.perf_counter()
+        first_s = first_s or end
+        times.append(1000 * (end - begin))
+        earlier = picture
+    return times[WARM_FRAMES:], first_s
+
+
+class _Clock:
+    """Adds up what each stage took."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Count the time inside to a stage."""
+        begin = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - begin
+
+
+class _Timed:
+    """A network whose steps are counted to the stage `network`."""
+
+    def __init__(self, network: Network, clock: _Clock) -> None:
+        self.classes, self.canvas_hw = network.classes, network.canvas_hw
+        self.motion_lag_s, self.evidence_s = network.motion_lag_s, network.evidence_s
+        self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
+        self.engine, self.device = network.engine, network.device
+        self._network, self._clock = network, clock
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return what the network answers."""
+        with self._clock.of("network"):
+            return self._network.step(frame, earlier, state)
+
+
+def _stages(
+    network: Network, info: VideoInfo, limit: int, out: Path
+) -> tuple[int, dict[str, float]]:
+    """Return how many frames were looked at, and milliseconds a frame of each stage."""
+    clock = _Clock()
+    tracker = Tracker(threshold=THRESHOLD)
+    predictor = Predictor(_Timed(network, clock), threshold=tracker.faint)
+    painter = Painter(network.classes, info.size_hw, Look())
+    letterbox = predictor.start(info.size_hw)
+    count = 0
+    frames = iter(islice(read_frames(info.path), limit))
+    with VideoWriter(out, rate=info.rate, begins_s=info.begins_s) as writer:
+        while True:
+            with clock.of("read"):
+                frame = next(frames, None)
+            if frame is None:
+                break
+            with clock.of("scale"):
+                canvas = frame.canvas(letterbox)
+            with clock.of("boxes"):  # of which the network's part is taken off below
+                found = predictor.step(canvas, frame.time_s)
+            with clock.of("track"):
+                found = tracker.step(found, frame.time_s)
+            with clock.of("draw"):
+                planes = frame.planes()
+                painter.paint(planes, found, frame=frame.index, time_s=frame.time_s)
+            with clock.of("write"):
+                writer.write(planes, frame.time_s)
+            count += 1
+    if not count:
+        raise MediaError(f"{info.path}: no frame came", hint="does it play?")
+    clock.seconds["boxes"] -= clock.seconds["network"]
+    return count, {stage: 1000 * seconds / count for stage, seconds in clock.seconds.items()}
+
+
+def _transcode(info: VideoInfo, limit: int, out: Path) -> float:
+    """Return frames a second of reading and writing alone."""
+    begin = time.perf_counter()
+    count = 0
+    with VideoWriter(out, rate=info.rate, begins_s=info.begins_s) as writer:
+        for frame in islice(read_frames(info.path), limit):
+            writer.write(frame.planes(), frame.time_s)
+            count += 1
+    return count / (time.perf_counter() - begin)
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory that this process ever held, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -1,0 +1,156 @@
+"""`export`: a trained network as one file for a runtime, with everything that its user needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from lstmcli.core.errors import ConfigError, DataError, OutputError, choose
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.data.streams import AnnotatedSource, open_source
+from lstmcli.engines import ENGINES, Facts, find_export, write_export
+from lstmcli.engines.onnx_engine import OnnxEngine
+from lstmcli.engines.quantising import Inputs, Recorder, as_arrays
+from lstmcli.models.checkpoint import load_checkpoint
+from lstmcli.models.predictor import Predictor
+
+CALIBRATION_FRAMES = 120
+CALIBRATION_RUN = 12
+"""So many frames in a row of a video, so that the memory is filled as it will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Args:
+        model: the checkpoint that it came from.
+        format: a name of `engines.ENGINES`.
+        paths: the files, the one to name first.
+        size: of all of them in bytes.
+        facts: what they say of themselves.
+    """
+
+    model: Path
+    format: str
+    paths: tuple[Path, ...]
+    size: int
+    facts: Facts
+
+
+def export(
+    model: Path | str,
+    *,
+    format: str = "onnx",
+    out: Path | None = None,
+    int8: bool = False,
+    data: Path | None = None,
+    split: str = "train",
+    threshold: float = 0.3,
+    licence: str = "",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a checkpoint in the format of a runtime.
+
+    Args:
+        model: a checkpoint, a run folder or the name of a shipped model.
+        format: `onnx`, `openvino` or `torch`.
+        out: the file, or a folder for it; None: the model's name in the current folder.
+        int8: 8-bit numbers in the backbone, their ranges measured on `data`.
+        data: a prepared dataset, or any source that `prepare` reads; for `int8`.
+        split: of the prepared dataset.
+        threshold: the least score that should be shown; it is only told.
+        licence: what the network may be used for; it is only told.
+        overwrite: replace files that exist.
+        progress: who looks on.
+
+    Raises:
+        ConfigError: no such format, its tools are missing, or `int8` without data.
+        DataError: the data has no frame.
+        ModelError: the model is missing or damaged, or was exported before.
+        OutputError: the file exists or cannot be written.
+    """
+    progress = progress or SilentProgress()
+    suffix = choose(ENGINES, format, "format").suffix
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"a threshold of {threshold:g}", hint="scores are from 0 to 1")
+    if int8 and data is None:
+        raise ConfigError("--int8 without data", hint="name a prepared dataset with --data")
+    exported = find_export(model)
+    if exported is not None:
+        raise ConfigError(f"{exported} is exported already", hint="name the checkpoint or its run")
+    checkpoint = load_checkpoint(model)
+    path = _place(out, _name(checkpoint.path), suffix, int8=int8)
+    weights = path.with_suffix(".bin")
+    for there in (path, weights) if format == "openvino" else (path,):
+        if there.exists() and not overwrite:
+            raise OutputError(f"{there} exists", hint="use --overwrite, or choose another --out")
+    facts = Facts.of(checkpoint.model, threshold=threshold, licence=licence)
+    feed = None
+    if int8 and data is not None:
+        feed = _Calibration(
+            open_source(data, split=split, canvas_hw=checkpoint.canvas_hw), str(data), progress
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = write_export(checkpoint.model, path, facts=facts, feed=feed)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: {error.strerror or error}", hint="choose another place with --out"
+        ) from None
+    paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
+    size = sum(part.stat().st_size for part in paths)
+    return Exported(checkpoint.path, format, paths, size, facts)
+
+
+def _name(checkpoint: Path) -> str:
+    """Return what people call a model: the run's name, or the file's."""
+    is_of_a_run = checkpoint.name in {"best.pt", "last.pt"}
+    return checkpoint.absolute().parent.name if is_of_a_run else checkpoint.stem
+
+
+def _place(out: Path | None, name: str, suffix: str, *, int8: bool) -> Path:
+    file_name = f"{name}.int8{suffix}" if int8 else f"{name}{suffix}"
+    if out is None:
+        return Path(file_name)
+    if out.suffix == suffix:
+        return out
+    if out.suffix in {engine.suffix for engine in ENGINES.values()}:
+        raise ConfigError(f"--out {out}", hint=f"files of this format end in {suffix}")
+    return out / file_name
+
+
+class _Calibration:
+    """Runs the network along pieces of all videos and yields what it was fed."""
+
+    def __init__(self, source: AnnotatedSource, name: str, progress: Progress) -> None:
+        self._source, self._name, self._progress = source, name, progress
+
+    def __call__(self, network: OnnxEngine) -> Iterator[Inputs]:
+        frames = islice(self._frames(network), CALIBRATION_FRAMES)
+        count = 0
+        for inputs in self._progress.track(
+            frames, total=CALIBRATION_FRAMES, label="measuring ranges"
+        ):
+            count += 1
+            yield inputs
+        if not count:
+            raise DataError(
+                f"{self._name}: no frame to measure on", hint="name another --data or --split"
+            )
+
+    def _frames(self, network: OnnxEngine) -> Iterator[Inputs]:
+        seen: list[Inputs] = []
+        predictor = Predictor(Recorder(network, lambda inputs: seen.append(as_arrays(inputs))))
+        videos = self._source.videos
+        length = max(CALIBRATION_RUN, CALIBRATION_FRAMES // max(1, len(videos)))
+        for video in videos:
+            letterbox = None
+            for _, time_s, frame in islice(video.open(), length):
+                if letterbox is None or letterbox.source_hw != frame.size_hw:
+                    letterbox = predictor.start(frame.size_hw)
+                predictor.step(frame.canvas(letterbox), time_s)
+                yield seen.pop()

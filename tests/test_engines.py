@@ -1,0 +1,463 @@
+"""Engines: the same network in another runtime gives the same answers, frame after frame."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lstmcli import engines
+from lstmcli.core.config import load_config
+from lstmcli.core.errors import ConfigError, ModelError
+from lstmcli.core.structures import Picture
+from lstmcli.engines import ENGINES, Facts, Step, choosing, load_engine, openvino_engine
+from lstmcli.engines.choosing import (
+    agree,
+    box_difference,
+    moving_frames,
+    recall,
+    remember,
+    try_engines,
+)
+from lstmcli.engines.step import fold_norms
+from lstmcli.engines.torch_engine import TorchEngine
+from lstmcli.models.backbones import BACKBONES
+from lstmcli.models.checkpoint import save_checkpoint
+from lstmcli.models.detector import Detector
+from lstmcli.models.predictor import Network, TorchNetwork
+from lstmcli.models.temporal import TEMPORAL_CORES
+
+CANVAS_HW = (64, 96)
+FRAMES = 24
+RUNTIMES = [
+    pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
+    for name, there in ((name, engines._is_there(name)) for name in ENGINES)
+]
+SLOW_TO_CONVERT = [
+    pytest.param(core, marks=[] if core == "conv_lstm" else [pytest.mark.slow])
+    for core in TEMPORAL_CORES
+]
+
+
+def lively(core: str = "conv_lstm", *settings: str) -> Detector:
+    """Return a network whose answers differ from cell to cell and from frame to frame."""
+    torch.manual_seed(0)
+    config = load_config(
+        "small",
+        [
+            "backbone.name=tiny",
+            "backbone.width=0.5",
+            "neck.channels=16",
+            f"temporal.name={core}",
+            *settings,
+        ],
+    )
+    model = Detector(config, ("bird", "drone"), canvas_hw=CANVAS_HW, grid=16)
+    model.train()  # a few frames give the norms something to know
+    frames = torch.from_numpy(np.stack(moving_frames(CANVAS_HW, 8))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        for layer in (model.head.place, model.head.kind):
+            layer.weight.normal_(std=0.5)
+        model.head.place.bias.zero_()
+        if hasattr(model, "join"):
+            model.join.weight.add_(torch.randn_like(model.join.weight) * 0.2)
+        for _ in range(20):
+            model(frames[None], frames.roll(1, 0)[None])
+    return model.eval()
+
+
+def in_full_precision(model: Detector) -> TorchNetwork:
+    network = TorchNetwork(model)
+    network._mixed = False
+    return network
+
+
+def follow(network: Network, frames: list[Picture]) -> list[tuple[Any, Any]]:
+    """Return what a network answers to frames that it is shown one after the other."""
+    state, earlier, answers = None, frames[0], []
+    for frame in frames:
+        boxes, scores, state = network.step(frame, earlier, state)
+        answers.append((boxes, scores))
+        earlier = frame
+    return answers
+
+
+def run_by(name: str, model: Detector, folder: Path) -> Network:
+    """Return a network as `load_engine` would run a checkpoint."""
+    if name == "torch":
+        return engines.torch_engine.make(Step(model), Facts.of(model))
+    return exported_by(name, model, folder)
+
+
+def told(model: Detector) -> Facts:
+    return Facts.of(model, threshold=0.42, licence='CC "BY" <4.0> & ÄÖ')
+
+
+def exported_by(name: str, model: Detector, folder: Path) -> Network:
+    path = folder / f"network{ENGINES[name].suffix}"
+    if not path.exists():
+        engines.write_export(model, path, facts=told(model))
+    return ENGINES[name].read(path, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def conv_lstm() -> Detector:
+    return lively()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a place where the networks of `conv_lstm` are exported once."""
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture
+def checkpoint(conv_lstm: Detector, tmp_path: Path) -> Path:
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, conv_lstm, conv_lstm.state_dict(), metrics={})
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("LSTMCLI_ENGINE", raising=False)
+    return tmp_path / "cache" / "lstmcli"
+
+
+@pytest.mark.parametrize("core", SLOW_TO_CONVERT)
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_whole_video_is_answered_as_by_torch(
+    name: str, core: str, conv_lstm: Detector, folder: Path, tmp_path: Path
+) -> None:
+    """Reference: torch in float32, not folded. Tolerances: bfloat16, where the chip has it."""
+    model, place = (conv_lstm, folder) if core == "conv_lstm" else (lively(core), tmp_path)
+    frames = moving_frames(CANVAS_HW, FRAMES)
+    wanted = follow(in_full_precision(model), frames)
+    found = follow(run_by(name, model, place), frames)
+    scores = np.stack([scores for _, scores in wanted])
+    assert scores.max() > 0.3
+    assert scores.std(axis=0).max() > 0.01
+    for frame, (one, two) in enumerate(zip(found, wanted, strict=True)):
+        assert agree(one, two), f"frame {frame}"
+
+
+def test_torchs_own_export_answers_as_torch(conv_lstm: Detector, folder: Path) -> None:
+    frames = moving_frames(CANVAS_HW, FRAMES)
+    found = follow(exported_by("torch", conv_lstm, folder), frames)
+    wanted = follow(in_full_precision(conv_lstm), frames)
+    assert all(agree(one, two) for one, two in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_the_memory_is_used_and_a_video_begins_anew(
+    name: str, conv_lstm: Detector, folder: Path
+) -> None:
+    network = run_by(name, conv_lstm, folder)
+    frames = moving_frames(CANVAS_HW, 6)
+    first = follow(network, frames)
+    again = follow(network, frames)
+    for (boxes, scores), (more_boxes, more_scores) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(boxes, more_boxes)
+        np.testing.assert_array_equal(scores, more_scores)
+    alone = network.step(frames[-1], frames[-2], None)
+    assert np.abs(alone[1] - first[-1][1]).max() > 0.01
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_streams_at_the_same_time_do_not_meet(name: str, conv_lstm: Detector, folder: Path) -> None:
+    network = run_by(name, conv_lstm, folder)
+    frames = moving_frames(CANVAS_HW, 8)
+    clips = [frames, frames[::-1], frames]
+    alone = [follow(network, clip) for clip in clips]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda clip: follow(network, clip), clips))
+    for one, two in zip(alone, together, strict=True):
+        for (_, scores), (_, more_scores) in zip(one, two, strict=True):
+            np.testing.assert_array_equal(scores, more_scores)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_an_old_state_stays_good(name: str, conv_lstm: Detector, folder: Path) -> None:
+    network = run_by(name, conv_lstm, folder)
+    frames = moving_frames(CANVAS_HW, 5)
+    _, _, state = network.step(frames[0], frames[0], None)
+    wanted = network.step(frames[1], frames[0], state)[1]
+    later = state
+    for frame in frames[2:]:
+        later = network.step(frame, frames[0], later)[2]
+    np.testing.assert_array_equal(network.step(frames[1], frames[0], state)[1], wanted)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_an_export_says_how_it_is_used(name: str, conv_lstm: Detector, folder: Path) -> None:
+    exported_by(name, conv_lstm, folder)
+    network = load_engine(folder / f"network{ENGINES[name].suffix}")
+    assert network.facts == told(conv_lstm)  # type: ignore[attr-defined]
+    assert (network.classes, network.canvas_hw) == (conv_lstm.classes, CANVAS_HW)
+    assert (network.engine, network.device) == (name, "cpu")
+    assert not list(folder.glob("*.part*"))
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_an_export_names_no_path_of_its_maker(name: str, conv_lstm: Detector, folder: Path) -> None:
+    exported_by(name, conv_lstm, folder)
+    package = str(Path(engines.__file__).parents[2]).encode()
+    for path in folder.glob(f"network{ENGINES[name].suffix}"):
+        assert package not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_damaged_export_is_told_in_one_line(
+    name: str, conv_lstm: Detector, folder: Path, tmp_path: Path
+) -> None:
+    exported_by(name, conv_lstm, folder)
+    suffix = ENGINES[name].suffix
+    path = tmp_path / f"cut{suffix}"
+    content = (folder / f"network{suffix}").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    path.with_suffix(".bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=f"cut{suffix}"):
+        load_engine(path)
+
+
+def test_openvino_misses_its_weights(conv_lstm: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "x.xml"
+    path.write_text("<net/>")
+    with pytest.raises(ModelError, match=r"x\.bin are not beside it"):
+        openvino_engine.read(path)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_folding_the_norms_changes_nothing(name: str) -> None:
+    """Reference: the network as it was trained, in evaluation mode."""
+    torch.manual_seed(0)
+    config = load_config("small", [f"backbone.name={name}", "backbone.width=1"])
+    model = Detector(config, ("bird",), canvas_hw=(64, 64), grid=16)
+    frames = torch.randint(0, 256, (1, 1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 2.0)
+                module.weight.uniform_(0.5, 1.5)
+        model.eval()
+        folded = fold_norms(model)
+        left = sum(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+        there = sum(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+        assert left < there / 4
+        wanted, _ = model(frames)
+        found, _ = folded(frames)
+        # The order of float32 sums changes; a raw answer is of the size of 1.
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_network_without_memory_or_motion_has_no_such_inputs() -> None:
+    step = Step(lively("none", "input.motion_lag_s=0"))
+    assert step.input_names == ("frame",)
+    assert step.output_names == ("boxes", "scores")
+    network = TorchEngine(
+        step, Facts.of(lively("none")), first=step.first, input_names=step.input_names
+    )
+    frames = moving_frames(CANVAS_HW, 2)
+    assert network.step(frames[0], frames[1], None)[0].shape == (24, 4)
+
+
+def test_facts_survive_text_and_refuse_others(conv_lstm: Detector) -> None:
+    facts = Facts.of(conv_lstm)
+    assert Facts.from_texts(facts.as_texts(), "x") == facts
+    with pytest.raises(ModelError, match="not exported by lstmcli"):
+        Facts.from_texts({}, "x")
+    with pytest.raises(ModelError, match="format 99"):
+        Facts.from_texts(facts.as_texts() | {"format": "99"}, "x")
+    with pytest.raises(ModelError, match="damaged"):
+        Facts.from_texts(facts.as_texts() | {"canvas_hw": "3"}, "x")
+
+
+# --- the choice -------------------------------------------------------------------------------
+
+
+class Pretended:
+    """A network that takes a given time and gives a given score."""
+
+    def __init__(self, name: str, score: float = 0.5) -> None:
+        self.engine, self.canvas_hw, self.score = name, CANVAS_HW, score
+
+    def step(self, frame: Picture, earlier: Picture, state: Any) -> tuple[Any, Any, Any]:
+        return np.array([[0, 0, 9, 9]], np.float32), np.array([[self.score]], np.float32), None
+
+
+def candidates(**scores: float) -> dict[str, Callable[[], Any]]:
+    return {name: (lambda n=name, s=s: Pretended(n, s)) for name, s in scores.items()}
+
+
+def test_an_engine_that_disagrees_is_left_out() -> None:
+    trial, network = try_engines(candidates(torch=0.5, openvino=0.9))
+    assert trial.best == network.engine == "torch"
+    assert "openvino is left out (its answers differ from those of torch)" in trial.sentence()
+
+
+def test_an_engine_that_fails_is_left_out_in_one_line() -> None:
+    def fail() -> Any:
+        raise RuntimeError("unknown operation\nand a long story")
+
+    trial, network = try_engines({**candidates(torch=0.5), "openvino": fail})
+    assert network.engine == "torch"
+    assert trial.failures == {"openvino": "unknown operation"}
+    assert "\n" not in trial.sentence()
+
+
+def test_the_quickest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {"torch": 0.02, "openvino": 0.01}
+    clock = [0.0]
+    monkeypatch.setattr(choosing.time, "perf_counter", lambda: clock[0])
+
+    class Ticking(Pretended):
+        def step(self, frame: Picture, earlier: Picture, state: Any) -> tuple[Any, Any, Any]:
+            clock[0] += speeds[self.engine]
+            return super().step(frame, earlier, state)
+
+    trial, network = try_engines({name: (lambda n=name: Ticking(n)) for name in speeds})
+    assert network.engine == "openvino"
+    assert trial.ms == pytest.approx({"torch": 20.0, "openvino": 10.0})
+
+
+def test_boxes_are_compared_by_their_size() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 100, 100]], np.float32)
+    moved = boxes + np.float32(1)
+    np.testing.assert_allclose(box_difference(moved, boxes), [0.1, 0.01])
+    sure, unsure = np.full((2, 1), 0.9, np.float32), np.full((2, 1), 0.01, np.float32)
+    assert not agree((moved, sure), (boxes, sure))
+    assert agree((moved, unsure), (boxes, unsure))
+    assert not agree((boxes, sure), (boxes, np.full((2, 1), np.nan, np.float32)))
+
+
+def test_a_choice_is_remembered(cache: Path) -> None:
+    assert recall("x") is None
+    remember("x", "openvino")
+    remember("y", "torch")
+    assert (recall("x"), recall("y")) == ("openvino", "torch")
+    assert json.loads((cache / "engines.json").read_text()) == {"x": "openvino", "y": "torch"}
+    (cache / "engines.json").write_text("{")
+    assert recall("x") is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(cache: Path) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file where the folder should be")
+    remember("x", "torch")
+    assert recall("x") is None
+
+
+def test_auto_tries_once_and_then_knows(
+    checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    said: list[str] = []
+    network = load_engine(checkpoint, device="cpu", note=said.append)
+    assert len(said) == 2
+    assert "trying torch and openvino" in said[0]
+    assert f"using {network.engine}" in said[1]
+    monkeypatch.setattr(engines, "try_engines", None)
+    assert load_engine(checkpoint, device="cpu", note=said.append).engine == network.engine
+    assert len(said) == 2
+    kept = list((cache / "engines").glob("*.xml"))
+    assert len(kept) == 1
+
+
+def test_a_kept_conversion_that_is_damaged_is_made_again(
+    checkpoint: Path,
+    cache: Path,
+    conv_lstm: Detector,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("onnxruntime")
+    exported_by("onnx", conv_lstm, folder)
+    good = (folder / "network.onnx").read_bytes()
+    monkeypatch.setattr(engines, "_publish", lambda path, write: path.write_bytes(good))
+    load_engine(checkpoint, device="cpu", engine="onnx")
+    (kept,) = (cache / "engines").glob("*.onnx")
+    kept.write_bytes(good[:100])
+    assert load_engine(checkpoint, device="cpu", engine="onnx").engine == "onnx"
+    assert kept.read_bytes() == good
+
+
+def test_the_environment_says_what_auto_means(
+    checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSTMCLI_ENGINE", "torch")
+    assert load_engine(checkpoint).engine == "torch"
+    assert not cache.exists()
+
+
+def test_an_unknown_engine_has_a_near_name(checkpoint: Path) -> None:
+    with pytest.raises(ConfigError, match="opnvino") as failure:
+        load_engine(checkpoint, engine="opnvino")
+    assert "openvino" in failure.value.hint
+
+
+def test_an_engine_that_is_not_installed_is_told_with_its_extra(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="openvino is not installed") as failure:
+        load_engine(checkpoint, engine="openvino")
+    assert "lstmcli[openvino]" in failure.value.hint
+    assert load_engine(checkpoint, device="cpu").engine == "torch"
+
+
+def test_an_export_is_run_by_its_own_engine_only(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"x\.onnx cannot be run by torch"):
+        load_engine(tmp_path / "x.onnx", engine="torch", device="cpu")
+
+
+def test_old_conversions_go(tmp_path: Path) -> None:
+    for age in range(choosing.KEPT_FILES + 3):
+        for suffix in (".xml", ".bin"):
+            (tmp_path / f"{age:02}{suffix}").touch()
+        os.utime(tmp_path / f"{age:02}.xml", (age, age))
+    choosing.forget_old(tmp_path, ".xml")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 2 * choosing.KEPT_FILES
+    assert left[0] == "03.bin"
+
+
+def test_read_only_frames_are_taken_without_a_warning(conv_lstm: Detector) -> None:
+    frame = moving_frames(CANVAS_HW, 1)[0]
+    frame.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        engines.torch_engine.make(Step(conv_lstm), Facts.of(conv_lstm)).step(frame, frame, None)
+
+
+def test_int8_is_near_and_says_so(conv_lstm: Detector, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    frames = moving_frames(CANVAS_HW, 10)
+
+    def feed(network: Any) -> Iterator[dict[str, Any]]:
+        for frame in frames:
+            inputs = network.inputs(frame, frame, None)
+            yield engines.quantising.as_arrays(inputs)
+
+    facts = Facts.of(conv_lstm)
+    path = tmp_path / "small.onnx"
+    assert engines.write_export(conv_lstm, path, facts=facts, feed=feed).precision == "int8"
+    network = load_engine(path, device="cpu")
+    assert network.facts == replace(facts, precision="int8")  # type: ignore[attr-defined]
+    found, wanted = follow(network, frames), follow(in_full_precision(conv_lstm), frames)
+    errors = [np.abs(one[1] - two[1]).mean() for one, two in zip(found, wanted, strict=True)]
+    assert max(errors) < 0.05
+    with pytest.raises(ConfigError, match="torch format knows no 8-bit"):
+        engines.write_export(conv_lstm, tmp_path / "x.pt2", facts=facts, feed=feed)
