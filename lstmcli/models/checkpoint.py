@@ -8,6 +8,7 @@ precision weights and the same facts as JSON in its header.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,15 +93,26 @@ def save_checkpoint(
 
 
 def save_shipped(path: Path, model: Detector, *, metrics: Mapping[str, Any]) -> None:
-    """Write half precision weights as safetensors, for shipping."""
+    """Write half precision weights as safetensors, for shipping.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written.
+    """
     weights = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
     header = {"lstmcli": json.dumps(_facts(model) | {"metrics": dict(metrics)})}
     temporary = path.with_name(path.name + ".part")
-    save_file(weights, temporary, metadata=header)
-    temporary.replace(path)
+    try:
+        save_file(weights, temporary, metadata=header)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: the model cannot be written ({error})",
+            hint="free some space or choose another place",
+        ) from None
 
 
 def _facts(model: Detector) -> dict[str, Any]:
@@ -170,6 +182,7 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             grid=int(values["grid"]),
         )
         network.load_state_dict(values["weights"])
+        metrics, training = (dict(values.get(name, {})) for name in ("metrics", "training"))
     except ConfigError as error:
         raise ModelError(
             error.problem, hint="another version wrote it; train again or install that version"
@@ -183,7 +196,7 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             hint="use another checkpoint of the run",
         ) from None
     network.eval()
-    return Checkpoint(path, network, values.get("metrics", {}), values.get("training", {}))
+    return Checkpoint(path, network, metrics, training)
 
 
 def _without_foreign_weights(config: dict[str, Any]) -> dict[str, Any]:
@@ -193,18 +206,22 @@ def _without_foreign_weights(config: dict[str, Any]) -> dict[str, Any]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb"):
+            pass
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}", hint="check the path") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it doubts foreign files before it refuses them
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler met
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        if "GLOBAL" in str(error):
             raise ModelError(
                 f"{path}: holds more than weights; it was not loaded",
                 hint="only load checkpoints that lstmcli wrote",
             ) from None
         raise ModelError(
-            f"{path}: not a checkpoint, or cut short ({first})", hint="use another checkpoint"
+            f"{path}: not a checkpoint, or cut short", hint="use another checkpoint"
         ) from None
 
 
@@ -213,6 +230,6 @@ def _read_safetensors(path: Path) -> Any:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return json.loads(header.get("lstmcli", "{}")) | {"weights": weights}
-    except (SafetensorError, OSError, ValueError) as error:
+        return dict(json.loads(header.get("lstmcli", "{}"))) | {"weights": weights}
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: not a model file ({error})", hint="use another file") from None

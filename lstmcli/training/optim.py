@@ -79,8 +79,9 @@ def build_optimizer(config: TrainConfig, model: Detector) -> torch.optim.Optimiz
     belongs to the frame detector's features (backbone and neck).
 
     Raises:
-        ConfigError: there is no optimizer of that name; the hint holds the nearest one.
+        ConfigError: there is no optimizer or schedule of that name; the hint holds the nearest one.
     """
+    choose(SCHEDULES, config.schedule, "schedule")
     groups: dict[tuple[str, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -110,6 +110,7 @@ class _Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     since_best: int = 0
+    frames_are_done: bool = False
     validation_s: float = 0.0
     part: EpochProgress = field(default_factory=EpochProgress)
     state: State | None = None
@@ -179,8 +180,10 @@ def train(
     try:
         return run_in_processes(fabric, work)
     except LstmcliError:
-        if is_new and not any(out.iterdir()):
-            out.rmdir()  # nothing was begun; the name is free again
+        if is_new and not (out / "last.pt").exists():  # nothing was gained; the name is free again
+            for name in RUN_FILES:
+                (out / name).unlink(missing_ok=True)
+            out.rmdir()
         raise
 
 
@@ -424,7 +427,8 @@ def _agree(run: _Run, *, epoch_s: float = float("inf")) -> _Agreement:
     """
     budget = run.options.time_budget_s
     if budget is not None:  # validating and saving must still fit in
-        reserve = max(run.validation_s * 1.25 + 5, 0.04 * budget)
+        step_s = run.part.seconds / max(1, run.part.steps)
+        reserve = max(run.validation_s * 1.25 + 5, 0.04 * budget) + step_s
         run.clock.budget_s = max(1.0, budget - reserve)
     spent_s = run.clock.spent_s
     votes = [
@@ -449,7 +453,9 @@ def _train_epoch(run: _Run) -> bool:
     config, budget = run.config, run.options.time_budget_s
     _agree(run)
     # as it was decided when the epoch began, also where a resumed run goes on in its middle
-    memory = run.clock.done(run.steps) >= config.train.frame_stage
+    memory = run.network.has_memory and run.clock.done(run.steps) >= config.train.frame_stage
+    if memory and not run.frames_are_done:
+        _close_frame_stage(run)
     steps = steps_per_epoch(run.dataset, config, run.batch)
     label = f"epoch {run.epoch + 1}" + (f"/{run.epochs}" if run.epochs else "")
     for _ in run.progress.track(
@@ -463,11 +469,18 @@ def _train_epoch(run: _Run) -> bool:
         if agreed.budget_is_spent or agreed.epoch_is_over:
             break
         frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.frame_stage
-        if budget and not memory and frames_are_over:
+        if budget and run.network.has_memory and not memory and frames_are_over:
             break
         if agreed.save:
             _save_last(run)
     return run.part.steps > 0
+
+
+def _close_frame_stage(run: _Run) -> None:
+    """Let the memory begin on the averaged frame detector, the one that was validated."""
+    run.frames_are_done = True
+    if run.average is not None and run.epoch > 0:
+        run.network.load_state_dict(run.average.module.state_dict())
 
 
 def _steps(run: _Run, *, memory: bool, steps: int) -> Iterator[None]:
@@ -619,7 +632,7 @@ def _validate(run: _Run) -> dict[str, Any]:
         return dict(names)
     config = run.config
     # judged as it is trained: the frame detector alone until the memory's turn comes
-    memory = run.clock.done(run.steps) >= config.train.frame_stage or not run.network.has_memory
+    memory = run.network.has_memory and run.frames_are_done
     network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
     predictor = Predictor(network, multi_label=True, memory=memory)
     videos = run.dataset.split("val")
@@ -680,6 +693,7 @@ def _save_last(run: _Run) -> None:
         "history": [_plain(row) for row in run.history],
         "best": _plain(run.best),
         "since_best": run.since_best,
+        "frames_are_done": run.frames_are_done,
         "validation_s": run.validation_s,
         "spent_s": run.clock.spent_s,
         "options": {
@@ -723,6 +737,7 @@ def _put_back(run: _Run, saved: Mapping[str, Any]) -> None:
     run.history = [dict(row) for row in saved["history"]]
     run.best = dict(saved["best"])
     run.since_best = int(saved["since_best"])
+    run.frames_are_done = bool(saved["frames_are_done"])
     run.validation_s = float(saved["validation_s"])
 
 

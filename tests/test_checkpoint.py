@@ -1,0 +1,266 @@
+"""Weights on disk: what went in comes out; what is damaged, foreign or hostile does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import ModelError, OutputError
+from lstmcli.models.checkpoint import (
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    save_shipped,
+)
+from lstmcli.models.detector import Detector
+
+SETTINGS: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}, "temporal": "conv_lstm"}
+
+
+@pytest.fixture(scope="module")
+def model() -> Detector:
+    """A small network that knows two classes."""
+    torch.manual_seed(0)
+    config = Config.model_validate(SETTINGS)
+    return Detector(config, ("cat", "dog"), canvas_hw=(32, 64), grid=8).eval()
+
+
+@pytest.fixture
+def saved(model: Detector, tmp_path: Path) -> Path:
+    """Its checkpoint."""
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, model, model.state_dict(), metrics={"map50": 0.5, "epoch": 3})
+    return path
+
+
+def rewrite(path: Path, **changes: Any) -> Path:
+    """Change what a checkpoint holds; None takes a key away."""
+    values = torch.load(path, weights_only=True) | changes
+    torch.save({key: value for key, value in values.items() if value is not None}, path)
+    return path
+
+
+def test_what_was_saved_is_loaded(saved: Path, model: Detector) -> None:
+    loaded = load_checkpoint(saved)
+    assert (loaded.classes, loaded.canvas_hw, loaded.model.grid) == (("cat", "dog"), (32, 64), 8)
+    assert loaded.config == model.config
+    assert loaded.metrics == {"map50": 0.5, "epoch": 3}
+    assert not loaded.training
+    assert not loaded.model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value), name
+    assert [path.name for path in saved.parent.iterdir()] == ["best.pt"]
+
+
+def test_a_shipped_model_answers_as_the_one_it_was_made_from(
+    model: Detector, tmp_path: Path
+) -> None:
+    """Half precision keeps three digits."""
+    path = tmp_path / "birds.safetensors"
+    save_shipped(path, model, metrics={"map50": 0.5})
+    shipped = load_checkpoint(path)
+    assert shipped.classes == model.classes
+    assert shipped.metrics == {"map50": 0.5}
+    frames = torch.randint(0, 256, (1, 2, 3, 32, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected, _ = model(frames)
+        answered, _ = shipped.model(frames)
+    torch.testing.assert_close(answered, expected, rtol=2e-2, atol=2e-2)
+    assert path.stat().st_size < 4 * sum(v.numel() for v in model.state_dict().values())
+
+
+def test_a_run_means_its_best_checkpoint_and_else_its_last(saved: Path) -> None:
+    run = saved.parent
+    assert find_checkpoint(run) == saved
+    saved.rename(run / "last.pt")
+    assert find_checkpoint(run) == run / "last.pt"
+
+
+def test_the_weights_of_the_backbone_are_not_looked_for_again(saved: Path) -> None:
+    config = torch.load(saved, weights_only=True)["config"]
+    config["backbone"]["weights"] = "a-file-of-another-machine.pth"
+    assert load_checkpoint(rewrite(saved, config=config)).config.backbone.weights == "none"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_told(saved: Path, kept: float) -> None:
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(kept * len(data)) if kept < 1 else int(kept)])
+    with pytest.raises(ModelError, match=r"best\.pt: not a checkpoint, or cut short"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 0.5, 0.99])
+def test_a_truncated_shipped_model_is_told(model: Detector, tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "birds.safetensors"
+    save_shipped(path, model, metrics={})
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data)) if kept < 1 else int(kept)])
+    with pytest.raises(ModelError, match=r"birds\.safetensors: not a model file"):
+        load_checkpoint(path)
+
+
+class Payload:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("way", ["torch", "pickle", "inside"])
+def test_a_hostile_checkpoint_runs_nothing(saved: Path, way: str) -> None:
+    harm = saved.parent / "harm"
+    payload = Payload(f"touch {harm}")
+    if way == "torch":
+        torch.save(payload, saved)
+    elif way == "pickle":
+        saved.write_bytes(pickle.dumps(payload))
+    else:
+        rewrite(saved, metrics={"map50": payload})
+    with pytest.raises(ModelError) as told:
+        load_checkpoint(saved)
+    assert not harm.exists()
+    expected = "not a checkpoint" if way == "pickle" else "it was not loaded"
+    assert expected in told.value.problem
+    assert "\n" not in told.value.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"format": 99}, "format 99, this version reads 1"),
+        ({"format": None}, "not a checkpoint of lstmcli"),
+        ({"weights": None}, "damaged"),
+        ({"weights": {}}, "damaged"),
+        ({"weights": {"mean": torch.zeros(1)}}, "damaged"),
+        ({"weights": [1, 2]}, "damaged"),
+        ({"classes": ["cat", "dog", "bird"]}, "damaged"),
+        ({"classes": None}, "damaged"),
+        ({"classes": 3}, "damaged"),
+        ({"canvas_hw": [32]}, "damaged"),
+        ({"canvas_hw": "wide"}, "damaged"),
+        ({"grid": "fine"}, "damaged"),
+        ({"grid": 0}, "damaged"),
+        ({"grid": -8}, "damaged"),
+        ({"config": None}, "damaged"),
+        ({"config": [1]}, "damaged"),
+        ({"config": {"backbone": 3}}, "damaged"),
+        ({"config": {"backbone": {"name": "tiny"}, "colour": 1}}, "no setting 'colour'"),
+        ({"config": {"backbone": {"name": "tinier"}}}, "no backbone named 'tinier'"),
+        ({"config": {"backbone": {"name": "tiny"}, "temporal": "conv_gru"}}, "damaged"),
+        ({"metrics": 3}, "damaged"),
+        ({"training": 3}, "damaged"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_told(
+    saved: Path, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ModelError) as told:
+        load_checkpoint(rewrite(saved, **changes))
+    assert problem in told.value.problem
+    assert "\n" not in told.value.problem
+    assert len(told.value.problem) < 400
+    assert told.value.hint
+
+
+@pytest.mark.parametrize("value", [[1, 2], "text", 3, torch.zeros(2), {"a": 1}])
+def test_a_file_of_torch_that_is_no_checkpoint_is_told(saved: Path, value: Any) -> None:
+    torch.save(value, saved)
+    with pytest.raises(ModelError, match="not a checkpoint of lstmcli"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("header", [None, "[]", "3", "{", '{"format": 1}'])
+def test_a_foreign_model_file_is_told(tmp_path: Path, header: str | None) -> None:
+    path = tmp_path / "other.safetensors"
+    facts = None if header is None else {"lstmcli": header}
+    save_file({"a": torch.zeros(2)}, path, metadata=facts)
+    with pytest.raises(ModelError, match=r"other\.safetensors"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nothing.pt", "there is no such checkpoint, run or shipped model"),
+        ("empty", r"no best\.pt in this folder"),
+        ("text.pt", "not a checkpoint"),
+    ],
+)
+def test_what_is_no_model_is_told(tmp_path: Path, name: str, problem: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
+    with pytest.raises(ModelError, match=problem):
+        load_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), RuntimeError("full")])
+def test_a_full_disk_leaves_the_older_checkpoint(
+    saved: Path, model: Detector, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(values: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise failure
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_checkpoint(saved, model, model.state_dict(), metrics={})
+    assert [path.name for path in saved.parent.iterdir()] == ["best.pt"]
+    monkeypatch.undo()
+    assert load_checkpoint(saved).metrics["epoch"] == 3
+
+
+def test_a_sudden_end_while_saving_leaves_the_older_checkpoint(
+    saved: Path, model: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kill -9 in the middle: nothing is tidied up, and it does not matter."""
+
+    class End(BaseException):
+        pass
+
+    def half(values: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise End
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(End):
+        save_checkpoint(saved, model, model.state_dict(), metrics={})
+    monkeypatch.undo()
+    assert load_checkpoint(saved).metrics["epoch"] == 3
+    save_checkpoint(saved, model, model.state_dict(), metrics={"epoch": 4})
+    assert [path.name for path in saved.parent.iterdir()] == ["best.pt"]
+    assert load_checkpoint(saved).metrics == {"epoch": 4}
+
+
+def test_a_folder_that_cannot_be_written_is_told(model: Detector, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_checkpoint(tmp_path / "no" / "best.pt", model, model.state_dict(), metrics={})
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_shipped(tmp_path / "no" / "best.safetensors", model, metrics={})
+
+
+def test_what_a_checkpoint_holds_is_plain(saved: Path) -> None:
+    values = torch.load(saved, weights_only=True)
+    assert set(values) == {
+        "format",
+        "config",
+        "classes",
+        "canvas_hw",
+        "grid",
+        "metrics",
+        "weights",
+        "training",
+    }
+    facts = {key: value for key, value in values.items() if key != "weights"}
+    assert json.loads(json.dumps(facts)) == facts
