@@ -1,0 +1,149 @@
+"""The network as a whole: what it is shown, what it remembers, what of it may be left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import ConfigError
+from lstmcli.models.backbones import BACKBONES
+from lstmcli.models.detector import MEAN, STD, Detector, Neck
+from lstmcli.models.head import HEADS
+from lstmcli.models.temporal import TEMPORAL_CORES
+
+
+def build(**changes: Any) -> Detector:
+    torch.manual_seed(0)
+    values = {"backbone": "tiny", "neck": {"channels": 8}, "temporal": "conv_lstm"} | changes
+    model = Detector(Config.model_validate(values), ("a", "b"), canvas_hw=(32, 48), grid=8)
+    with torch.no_grad():  # so that everything has a say
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def clip(frames: int = 4, batch: int = 1, size_hw: tuple[int, int] = (32, 48)) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    shape = (batch, frames, 3, *size_hw)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize("skip", ["none", "add", "concat"])
+@pytest.mark.parametrize("core", TEMPORAL_CORES)
+@torch.inference_mode()
+def test_frame_by_frame_equals_the_whole_clip(core: str, skip: str) -> None:
+    model = build(temporal={"name": core, "skip": skip})
+    frames = clip()
+    whole, last = model(frames)
+    state, parts = None, []
+    for frame in frames.split(1, dim=1):
+        raw, state = model(frame, state=state)
+        parts.append(raw)
+    # convolutions over one frame and over four sum in another order
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-3, atol=1e-4)
+    assert state is not None
+    for one, other in zip(state, last, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_row_that_starts_forgets_and_the_others_do_not() -> None:
+    model, frames = build(), clip(batch=2)
+    _, state = model(frames)
+    fresh, _ = model(frames)
+    carried, _ = model(frames, state=state)
+    mixed, _ = model(frames, state=state, starts=torch.tensor([True, False]))
+    torch.testing.assert_close(mixed[0], fresh[0])
+    torch.testing.assert_close(mixed[1], carried[1])
+    assert not torch.allclose(fresh[1], carried[1])
+
+
+@torch.inference_mode()
+def test_memory_can_be_left_out() -> None:
+    model, frames = build(), clip()
+    alone, state = model(frames, memory=False)
+    assert state == ()
+    other, _ = model(frames.flip(1), memory=False)
+    torch.testing.assert_close(other.flip(1), alone)  # frames do not know of each other
+
+
+@torch.inference_mode()
+def test_the_memory_begins_by_changing_nothing() -> None:
+    """With the skip `concat`, so that a trained frame detector is not harmed."""
+    torch.manual_seed(0)
+    values: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}}
+    config = Config.model_validate(values | {"temporal": {"name": "conv_lstm", "skip": "concat"}})
+    model = Detector(config, ("a",), canvas_hw=(32, 48), grid=8).eval()
+    torch.testing.assert_close(model(clip())[0], model(clip(), memory=False)[0])
+
+
+@pytest.mark.parametrize(("core", "remembers"), [("none", False), ("lstm", True)])
+def test_it_knows_whether_it_has_a_memory(core: str, remembers: bool) -> None:
+    assert build(temporal=core).has_memory is remembers
+
+
+def test_pixels_are_normalised_as_for_imagenet() -> None:
+    """By hand: (128 / 255 - mean) / std."""
+    model = build()
+    shown = model.normalise(torch.full((1, 3, 2, 2), 128, dtype=torch.uint8), None)
+    expected = (128 / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+    torch.testing.assert_close(shown[0, :, 0, 0], expected)
+
+
+@torch.inference_mode()
+def test_motion_is_shown_where_it_is_asked_for() -> None:
+    model, frames = build(input={"motion_lag_s": 0.2}), clip()
+    still, _ = model(frames, frames)
+    unknown, _ = model(frames)
+    moving, _ = model(frames, frames.roll(3, dims=-1))
+    torch.testing.assert_close(still, unknown)
+    assert not torch.allclose(still, moving)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("grid", [4, 8, 16])
+@torch.inference_mode()
+def test_the_map_has_the_cells_of_the_grid(backbone: str, grid: int) -> None:
+    values = {"backbone": backbone, "neck": {"channels": 8}, "temporal": "none"}
+    config = Config.model_validate(values)
+    model = Detector(config, ("a",), canvas_hw=(64, 96), grid=grid).eval()
+    raw, _ = model(clip(1, size_hw=(64, 96)))
+    assert raw.shape == (1, 1, 6, 64 // grid, 96 // grid)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@torch.inference_mode()
+def test_crops_of_any_size_are_taken(head: str) -> None:
+    model = build(head=head)
+    raw, _ = model(clip(2, size_hw=(40, 21)))
+    assert raw.shape == (1, 2, 7, 5, 3)
+
+
+def test_a_grid_finer_than_the_backbone_needs_context() -> None:
+    with pytest.raises(ConfigError, match="a grid of 2 pixels") as told:
+        Detector(
+            Config.model_validate({"backbone": "tiny", "neck": {"context": False}}),
+            ("a",),
+            canvas_hw=(32, 32),
+            grid=2,
+        )
+    assert "neck.context" in told.value.hint
+
+
+@torch.inference_mode()
+def test_the_neck_joins_coarser_maps_only_if_context_is_wanted() -> None:
+    for context, maps in ((True, 2), (False, 1)):
+        neck = Neck((4, 4), (8, 16), outputs=8, stride=8, context=context)
+        assert len(neck.used) == maps
+
+
+def test_gradients_reach_every_part() -> None:
+    model = build(temporal={"name": "conv_lstm", "skip": "concat"}).train()
+    raw, _ = model(clip())
+    raw.square().sum().backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not silent

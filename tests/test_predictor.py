@@ -1,0 +1,217 @@
+"""Carrying the state along a stream equals looking at the whole clip at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import ConfigError
+from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.data.clips import earlier_places
+from lstmcli.models.checkpoint import save_checkpoint
+from lstmcli.models.detector import Detector
+from lstmcli.models.head import keep_best
+from lstmcli.models.predictor import Predictor, TorchNetwork, choose_device, load_network
+
+CANVAS_HW = (32, 48)
+
+
+def build(lag_s: float = 0.0, core: str = "conv_lstm") -> Detector:
+    torch.manual_seed(0)
+    config = Config.model_validate(
+        {
+            "backbone": "tiny",
+            "neck": {"channels": 8},
+            "temporal": core,
+            "input": {"motion_lag_s": lag_s},
+        }
+    )
+    model = Detector(config, ("a", "b"), canvas_hw=CANVAS_HW, grid=8)
+    with torch.no_grad():  # so that the memory has a say and something is found
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def full_precision(model: Detector) -> TorchNetwork:
+    network = TorchNetwork(model)
+    network._mixed = False  # some CPUs would compute in bf16
+    return network
+
+
+def canvases(count: int) -> list[Picture]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*CANVAS_HW, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@torch.inference_mode()
+def expected_boxes(
+    model: Detector, shown: list[Picture], earlier: list[Picture] | None
+) -> list[tuple[torch.Tensor, ...]]:
+    """Return what the detector finds in each frame of a clip that it sees at once."""
+
+    def stacked(pictures: list[Picture]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[None]
+
+    raw, _ = model(stacked(shown), None if earlier is None else stacked(earlier))
+    boxes, scores = model.head.boxes(raw[0]), model.head.scores(raw[0])
+    return [
+        keep_best(boxes[place], scores[place], threshold=0.05, iou=0.6, limit=100)
+        for place in range(len(shown))
+    ]
+
+
+@pytest.mark.parametrize("core", ["none", "conv_lstm", "attention"])
+@pytest.mark.parametrize("lag_s", [0.0, 0.08])
+def test_a_stream_is_answered_as_the_detector_answers_the_whole_clip(
+    core: str, lag_s: float
+) -> None:
+    model, shown = build(lag_s, core), canvases(5)
+    times = np.arange(5) / 25
+    earlier = [shown[place] for place in earlier_places(times, lag_s)] if lag_s else None
+    expected = expected_boxes(model, shown, earlier)
+    predictor = Predictor(full_precision(model), threshold=0.05)
+    letterbox = predictor.start(CANVAS_HW)
+    assert letterbox.offset_yx == (0, 0)
+    for canvas, time_s, (boxes, scores, labels) in zip(shown, times, expected, strict=True):
+        found = predictor.step(canvas, float(time_s))
+        assert len(found) == len(scores) > 0
+        limits = np.array([48, 32, 48, 32], np.float32)
+        cut = np.clip(boxes.numpy(), 0, limits)
+        np.testing.assert_allclose(found.boxes, cut, rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(found.scores, scores.numpy(), rtol=1e-3, atol=1e-4)
+        assert found.labels.tolist() == labels.tolist()
+        assert found.track_ids.tolist() == [-1] * len(found)
+
+
+def test_without_memory_every_frame_is_the_first_one() -> None:
+    model, shown = build(), canvases(4)
+    forgetful = Predictor(full_precision(model), threshold=0.05, memory=False)
+    forgetful.start(CANVAS_HW)
+    for number, canvas in enumerate(shown):
+        found = forgetful.step(canvas, number / 25)
+        fresh = Predictor(full_precision(model), threshold=0.05)
+        fresh.start(CANVAS_HW)
+        first = fresh.step(canvas, number / 25)
+        np.testing.assert_array_equal(found.boxes, first.boxes)
+        np.testing.assert_array_equal(found.scores, first.scores)
+
+
+def test_the_memory_matters_in_these_tests() -> None:
+    """Otherwise the one above would show nothing."""
+    shown = canvases(2)
+    with_memory = Predictor(full_precision(build()), threshold=0.05)
+    with_memory.start(CANVAS_HW)
+    with_memory.step(shown[0], 0.0)
+    second = with_memory.step(shown[1], 0.04)
+    with_memory.start(CANVAS_HW)
+    alone = with_memory.step(shown[1], 0.04)
+    assert not np.array_equal(second.scores, alone.scores)
+
+
+def test_a_new_video_begins_without_the_old_one() -> None:
+    shown = canvases(3)
+    predictor = Predictor(full_precision(build(0.08)), threshold=0.05)
+    runs = []
+    for _ in range(2):
+        predictor.start(CANVAS_HW)
+        runs.append([predictor.step(canvas, n / 25) for n, canvas in enumerate(shown)])
+    for first, second in zip(*runs, strict=True):
+        np.testing.assert_array_equal(first.scores, second.scores)
+
+
+def test_boxes_come_in_pixels_of_the_source() -> None:
+    """A source of twice the size on a canvas that it fills: twice the coordinates."""
+    shown = canvases(1)[0]
+    predictor = Predictor(full_precision(build()), threshold=0.05)
+    predictor.start(CANVAS_HW)
+    small = predictor.step(shown, 0.0)
+    predictor.start((64, 96))
+    large = predictor.step(shown, 0.0)
+    np.testing.assert_allclose(large.boxes, 2 * small.boxes, rtol=1e-5)
+    assert large.boxes.dtype == np.float32
+    assert large.boxes.min() >= 0
+    assert (large.boxes <= np.array([96, 64, 96, 64])).all()
+
+
+class Recorder:
+    """A network that finds nothing and remembers what it was shown as earlier."""
+
+    classes = ("a",)
+    canvas_hw = (1, 1)
+    nms_iou, max_detections = 0.6, 10
+    engine, device = "none", "cpu"
+
+    def __init__(self, motion_lag_s: float) -> None:
+        self.motion_lag_s = motion_lag_s
+        self.earlier: list[int] = []
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        self.earlier.append(int(earlier[0, 0, 0]))
+        return np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32), None
+
+
+def earlier_frames(times: list[float], lag_s: float) -> list[int]:
+    """Return which frame a predictor shows as the earlier one of each."""
+    recorder = Recorder(lag_s)
+    predictor = Predictor(recorder)
+    predictor.start((1, 1))
+    for number, time_s in enumerate(times):
+        predictor.step(np.full((1, 1, 3), number, np.uint8), time_s)
+    return recorder.earlier
+
+
+@pytest.mark.parametrize(
+    ("times", "lag_s", "expected"),
+    [
+        ([0.0, 0.1, 0.2, 0.3, 0.4], 0.2, [0, 0, 0, 1, 2]),
+        ([0.0, 0.1, 0.2, 0.3], 0.01, [0, 0, 1, 2]),
+        ([0.0, 0.1, 0.2, 0.3], 9.0, [0, 0, 0, 0]),
+        ([0.0, 1.0, 2.0, 3.0], 0.2, [0, 0, 1, 2]),
+        ([0.0, 0.05, 0.5, 0.52, 0.7], 0.2, [0, 0, 1, 2, 2]),
+        ([5.0, 5.1, 5.2, 5.3], 0.1, [0, 0, 1, 2]),
+        ([0.0], 0.2, [0]),
+        ([1.0, 1.1, 0.0, 0.1], 0.1, [0, 0, 2, 2]),
+    ],
+)
+def test_the_earlier_frame_is_the_one_nearest_to_the_lag(
+    times: list[float], lag_s: float, expected: list[int]
+) -> None:
+    assert earlier_frames(times, lag_s) == expected
+
+
+@pytest.mark.parametrize("rate", [5.0, 12.5, 23.976, 25.0, 29.97, 60.0])
+@pytest.mark.parametrize("lag_s", [0.08, 0.2, 0.33])
+def test_training_and_prediction_show_the_same_earlier_frame(rate: float, lag_s: float) -> None:
+    rng = np.random.default_rng(3)
+    times = np.cumsum(rng.uniform(0.6, 1.4, 40) / rate)
+    assert earlier_frames(times.tolist(), lag_s) == earlier_places(times, lag_s).tolist()
+
+
+def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:
+    predictor = Predictor(Recorder(0.2))
+    predictor.start((1, 1))
+    for number in range(500):
+        predictor.step(np.zeros((1, 1, 3), np.uint8), number / 25)
+    assert len(predictor._recent) <= 7
+
+
+def test_a_checkpoint_runs_by_its_path(tmp_path: Any) -> None:
+    model = build()
+    save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
+    network = load_network(tmp_path, device="cpu")
+    assert (network.classes, network.canvas_hw, network.device) == (("a", "b"), CANVAS_HW, "cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:x", "", "mps", "cuda:99"])
+def test_a_device_that_is_not_there_is_told(device: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        choose_device(device)
+    assert "device" in told.value.problem
+    assert told.value.hint
