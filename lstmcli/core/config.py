@@ -85,6 +85,9 @@ class TemporalConfig(NamedSection):
         "concat", description="how the features go past the memory"
     )
     dropout: float = Field(0.0, ge=0, lt=1)
+    evidence_s: float = Field(
+        0.0, ge=0, description="seconds over which class evidence follows an object; 0: not at all"
+    )
 
 
 class HeadConfig(NamedSection):
@@ -154,7 +157,9 @@ class TrainConfig(Section):
     lr: float = Field(1e-3, gt=0)
     backbone_lr: float = Field(1.0, ge=0, description="multiplies lr for the backbone")
     memory_stage_backbone_lr: float = Field(
-        1.0, ge=0, description="multiplies it once more while the memory is trained"
+        1.0,
+        ge=0,
+        description="multiplies lr of backbone and neck while the memory is trained; 0: frozen",
     )
     weight_decay: float = Field(0.05, ge=0)
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the training")

@@ -128,6 +128,11 @@ class Detector(nn.Module):
         """Whether frames before the present one can change an answer."""
         return self.config.temporal.name != "none"
 
+    @property
+    def evidence_s(self) -> float:
+        """Seconds over which an object's class evidence is averaged; 0: it is not."""
+        return self.config.temporal.evidence_s if self.has_memory else 0.0
+
     def normalise(self, frames: Tensor, earlier: Tensor | None) -> Tensor:
         """Return the network's input [N, 3 or 6, H, W] for uint8 frames [N, 3, H, W].
 

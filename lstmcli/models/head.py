@@ -165,6 +165,22 @@ def keep_best(
     limit: int,
     multi_label: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return boxes [K, 4], scores [K] and labels [K] of the best answers; see `keep_rows`."""
+    rows, labels = keep_rows(
+        boxes, scores, threshold=threshold, iou=iou, limit=limit, multi_label=multi_label
+    )
+    return boxes[rows], scores[rows, labels], labels
+
+
+def keep_rows(
+    boxes: Tensor,
+    scores: Tensor,
+    *,
+    threshold: float,
+    iou: float,
+    limit: int,
+    multi_label: bool = False,
+) -> tuple[Tensor, Tensor]:
     """Keep the answers above the threshold that no better one of their class overlaps.
 
     Args:
@@ -176,7 +192,7 @@ def keep_best(
             only with its best, and classes suppress each other.
 
     Returns:
-        boxes [K, 4], scores [K], labels [K], best first.
+        the rows and the classes [K] of the answers that are kept, best first.
     """
     if multi_label:
         rows, labels = (scores > threshold).nonzero(as_tuple=True)
@@ -191,4 +207,4 @@ def keep_best(
     kept = batched_nms(
         boxes[rows], values, labels if multi_label else torch.zeros_like(labels), iou
     )[:limit]
-    return boxes[rows[kept]], values[kept], labels[kept]
+    return rows[kept], labels[kept]
