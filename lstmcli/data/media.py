@@ -66,6 +66,23 @@ def _key(name: str) -> str:
     return as_path(name).name.casefold()
 
 
+def _bases(near: Path) -> list[Path]:
+    """Return the folder of the labels and, if it is a mere label folder, the one of its data set.
+
+    `Annotations/`, `label_02/`, `labels/train/` lie beside the media. Any other folder is the data
+    set itself: above it other people's `video.mp4` begin.
+    """
+    for folder in reversed((near, *near.parents)[:5]):
+        if _LABEL_FOLDER.search(folder.name):
+            return [near, folder.parent]
+    return [near]
+
+
+_LABEL_FOLDER = re.compile(
+    r"(?i)^(.*[-_])?annotations?([-_].*)?$|^labels?([-_].*)?$|^(ann|gt|xmls?|jsons?)$"
+)
+
+
 class MediaFinder:
     """Looks for media by the path in a label file, by its end, by its name, by its stem.
 
@@ -78,7 +95,7 @@ class MediaFinder:
         if media is not None and not media.exists():
             raise MediaError(f"{media}: there is no such folder", hint="--media names a folder")
         near = source if source.is_dir() else source.parent
-        self.bases = [path.absolute() for path in ((media,) if media else (near, near.parent))]
+        self.bases = [media.absolute()] if media else _bases(near.absolute())
         self._single = media.absolute() if media is not None and media.is_file() else None
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}

@@ -20,7 +20,7 @@ table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 td.bar { background: linear-gradient(to right, var(--bar) var(--share), transparent 0) left bottom
-  / 100% 4px no-repeat; }
+  / calc(100% - 1rem) 4px no-repeat; }
 .wide { overflow-x: auto; }
 .warning { background: var(--warn); border-left: 4px solid #c46a2a; margin: .5rem 0;
   padding: .4rem .8rem; }
