@@ -91,6 +91,8 @@ class FrameStore:
             self._form = str(facts["form"])
             height, width = facts["canvas_hw"]
             size = path.stat().st_size
+            if self._form not in FORMS:
+                raise ValueError(f"a form named {self._form!r}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: the prepared frames cannot be read ({error})", hint="run prepare again"
@@ -100,6 +102,7 @@ class FrameStore:
                 f"{path}: {size} bytes, the index says {self._offsets[-1]}",
                 hint="the file was cut short; run prepare again",
             )
+        self._path = path
         self.canvas_hw = (int(height), int(width))
         self._bytes = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
 
@@ -134,7 +137,13 @@ class FrameStore:
     def _part(self, place: int, top: int, bottom: int, left: int, right: int) -> Picture:
         data = self._bytes[self._offsets[place] : self._offsets[place + 1]]
         if self._form == "jpeg":
-            whole = np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
+            try:
+                whole = np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
+            except OSError as error:
+                raise DataError(
+                    f"{self._path}: the prepared frame {place} is damaged ({error})",
+                    hint="run prepare again",
+                ) from None
             return np.ascontiguousarray(whole[top:bottom, left:right])
         height, width = self.canvas_hw
         # chroma comes in pairs of rows and columns

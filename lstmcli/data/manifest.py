@@ -68,6 +68,11 @@ class Dataset:
     every: int
     videos: tuple[PreparedVideo, ...] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        assert self.grid > 0, f"a grid of {self.grid}"
+        assert self.crop > 0, f"crops of {self.crop}"
+        assert min(self.canvas_hw) > 0, f"a canvas of {self.canvas_hw}"
+
     def split(self, name: str) -> tuple[PreparedVideo, ...]:
         """Return the videos of one split.
 
@@ -84,8 +89,19 @@ class Dataset:
         return found
 
     def open(self, video: PreparedVideo) -> FrameStore:
-        """Return the prepared frames of a video."""
-        return FrameStore(self.folder / video.store)
+        """Return the prepared frames of a video.
+
+        Raises:
+            DataError: they are missing, damaged, or not those of this dataset.
+        """
+        store = FrameStore(self.folder / video.store)
+        if len(store) != len(video.frames) or store.canvas_hw != self.canvas_hw:
+            raise DataError(
+                f"{self.folder / video.store}: {len(store)} frames of {store.canvas_hw} pixels; "
+                f"{FILE_NAME} tells of {len(video.frames)} of {self.canvas_hw}",
+                hint="run prepare again",
+            )
+        return store
 
     def frames(self, video: PreparedVideo) -> Iterator[tuple[int, float, Picture]]:
         """Yield (source frame index, time in seconds, canvas uint8 [H, W, 3]) in order."""
