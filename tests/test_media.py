@@ -186,6 +186,26 @@ def test_frames_whose_images_are_gone_are_taken_from_the_video(tmp_path: Path) -
     np.testing.assert_array_equal(video.looked_at, [0, 1, 2])
 
 
+def test_stills_whose_images_are_gone_become_frames_of_their_film(tmp_path: Path) -> None:
+    touched(tmp_path, "clip.mp4", "other.mp4")
+    stills = [
+        entry(
+            f"clip_{n:04d}",
+            None,
+            images=(f"exports/clip_{n:04d}.jpg",),
+            looked_at=np.zeros(1, np.int64),
+            box_frames=np.zeros(3, np.int64),
+        )
+        for n in (1, 7)
+    ]
+    found = locate_media(labels_of(*stills), tmp_path)
+    (video,) = found.videos
+    assert video.media == str(tmp_path / "clip.mp4")
+    np.testing.assert_array_equal(video.looked_at, [0, 6])
+    np.testing.assert_array_equal(video.box_frames, [0, 0, 0, 6, 6, 6])
+    assert "counted from 1" in found.warnings[0].text
+
+
 def test_sizes_are_asked_of_the_media_only_where_nobody_told_them(
     make_video: MakeVideo, tmp_path: Path
 ) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 
 from lstmcli.core.errors import DataError, MediaError
 from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.columns import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Notes, as_path
+from lstmcli.data.columns import IMAGE_SUFFIXES, MOST_FRAMES, VIDEO_SUFFIXES, Notes, as_path
+from lstmcli.data.sequences import as_one_video, extracted_from
 
 MOST_ENTRIES = 300_000
 """Files looked through in the folder above the labels before the search gives up."""
@@ -291,10 +292,13 @@ def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> L
     finder = MediaFinder(source, media)
     notes = Notes()
     videos = []
+    extracted: dict[Path, list[tuple[int, VideoLabels]]] = {}
     for video in labels.videos:
         found = _locate_frames(video, finder, notes) if video.images else None
         if found is None:
             found = _locate_video(video, finder, alone=len(labels.videos) == 1)
+        if found is None and _is_extracted(video, finder, extracted):
+            continue
         if found is None:
             what = "an image" if video.images else "a video"
             notes.add(f"{what} that is not there; left out", video.media or video.name)
@@ -303,6 +307,8 @@ def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> L
             medium = found.media or next(path for path in found.images if path)
             found = replace(found, size_hw=probe_size(Path(medium)))
         videos.append(found)
+    for path, group in extracted.items():
+        videos.append(_film_of(path, group, notes))
     if labels.videos and not videos:
         first = labels.videos[0]
         written = first.media or next((path for path in first.images if path), first.name)
@@ -321,6 +327,36 @@ def _locate_video(video: VideoLabels, finder: MediaFinder, *, alone: bool) -> Vi
     if path is None and not video.media and not video.images and alone:
         path = finder.only_video()
     return None if path is None else replace(video, media=str(path.absolute()), images=())
+
+
+def _is_extracted(
+    video: VideoLabels, finder: MediaFinder, films: dict[Path, list[tuple[int, VideoLabels]]]
+) -> bool:
+    """Put a still whose image is gone to the film that its name tells, if that is there."""
+    told = extracted_from(video.images[0]) if len(video.images) == 1 else None
+    path = None if told is None else finder.find(told[0], video=True)
+    if told is None or path is None or told[1] >= MOST_FRAMES:
+        return False
+    films.setdefault(path.absolute(), []).append((told[1], video))
+    return True
+
+
+def _film_of(path: Path, group: list[tuple[int, VideoLabels]], notes: Notes) -> VideoLabels:
+    """Return the labels of extracted frames as labels of their film.
+
+    FFmpeg numbers extracted frames from 1, CVAT and most scripts by the frame itself; only
+    a set that begins at 1 is taken to count from there.
+    """
+    first = 1 if min(number for number, _ in group) == 1 else 0
+    notes.add(
+        f"extracted frames that are gone; taken from the film itself, counted from {first}",
+        path.name,
+        len(group),
+    )
+    unique = dict(reversed([(number - first, video) for number, video in group]))
+    video = as_one_video(path.stem, list(unique.items()))
+    size_hw = video.size_hw or probe_size(path)
+    return replace(video, media=str(path), images=(), frame_count=None, size_hw=size_hw)
 
 
 def _locate_frames(video: VideoLabels, finder: MediaFinder, notes: Notes) -> VideoLabels | None:

@@ -187,7 +187,7 @@ def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
             if reader is None:
                 continue
             source = reader.source_of(path)
-            if source == path.parent:
+            if source != path:
                 gathered.add(suffix)
             if (source, id(reader)) not in seen:
                 seen.add((source, id(reader)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.structures import LabelSet, VideoLabels
 from lstmcli.data.columns import Notes, unique_names
-from lstmcli.data.formats.sequences import gather_frames
+from lstmcli.data.sequences import gather_frames
 
 
 def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:

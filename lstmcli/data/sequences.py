@@ -67,27 +67,30 @@ def _is_run(group: Group) -> bool:
 
 
 def _joined(key: tuple[str, str, int], group: Group) -> VideoLabels:
-    group = sorted(group, key=lambda item: item[0])
-    first = 1 if group[0][0] == 1 else 0
-    frames = [number - first for number, _ in group]
-    images = [""] * (frames[-1] + 1)
-    for frame, (_, video) in zip(frames, group, strict=True):
-        images[frame] = video.images[0]
+    first = 1 if min(number for number, _ in group) == 1 else 0
     folder = as_path(key[0])
     before = key[1].rstrip("_-. ")
     parts = [part for part in folder.parts if part not in {"/", "images", "train", "val", "test"}]
     bare = before.lower() in {"", "frame", "img", "image"}
     name = "/".join(parts[-2:] if bare and parts else [*parts[-1:], before or "frames"])
+    return as_one_video(safe_name(name), [(number - first, video) for number, video in group])
+
+
+def as_one_video(name: str, group: Group) -> VideoLabels:
+    """Return stills as the frames of one video; each comes with its frame index."""
+    group = sorted(group, key=lambda item: item[0])
+    frames = [frame for frame, _ in group]
+    images = [""] * (frames[-1] + 1)
+    for frame, video in group:
+        images[frame] = video.images[0]
     videos = [video for _, video in group]
     counts = [len(video.labels) for video in videos]
     return replace(
         videos[0],
-        name=safe_name(name),
+        name=name,
         images=tuple(images),
         frame_count=len(images),
-        looked_at=np.array(
-            [f for f, video in zip(frames, videos, strict=True) if len(video.looked_at)], np.int64
-        ),
+        looked_at=np.array([frame for frame, video in group if len(video.looked_at)], np.int64),
         box_frames=np.repeat(np.array(frames, np.int64), counts),
         boxes=np.concatenate([video.boxes for video in videos]),
         labels=np.concatenate([video.labels for video in videos]),
@@ -95,3 +98,15 @@ def _joined(key: tuple[str, str, int], group: Group) -> VideoLabels:
         ignore=np.concatenate([video.ignore for video in videos]),
         size_hw=next((video.size_hw for video in videos if video.size_hw), None),
     )
+
+
+_EXTRACTED = re.compile(r"(?i)^(?P<film>.+?)[-_. ]*(?:frame|img|f)?[-_. ]*(?P<number>\d{1,8})$")
+
+
+def extracted_from(image: str) -> tuple[str, int] | None:
+    """Return the film and the number that the name of an extracted frame tells, or None.
+
+    `clip_000123.jpg` and `clip-frame-123.png` are of `clip`.
+    """
+    found = _EXTRACTED.match(as_path(image).stem)
+    return None if found is None else (found["film"], int(found["number"]))
