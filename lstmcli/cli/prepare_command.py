@@ -81,7 +81,10 @@ def prepare(
         int,
         typer.Option(metavar="N", min=0, help="Side of square training crops; 0: by the canvas."),
     ] = 0,
-    every: Annotated[int, typer.Option(metavar="N", min=1, help="Take every Nth frame.")] = 1,
+    every: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Take every Nth frame; 0: about ten a second."),
+    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset that is there.")
     ] = False,

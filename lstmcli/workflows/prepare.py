@@ -23,12 +23,15 @@ from lstmcli.data.planning import (
     TimeSplit,
     choose_canvas,
     choose_classes,
+    choose_every,
     frames_to_prepare,
     merge_sets,
     put_right,
     split_by_video,
 )
 from lstmcli.data.preview import write_previews
+from lstmcli.data.review import Review, picture_hash, review
+from lstmcli.data.review_page import PagePicture, write_page
 from lstmcli.models.loss import Targets, assign
 from lstmcli.video import Frame, probe, read_frames, read_images
 
@@ -52,7 +55,8 @@ class PrepareOptions:
         size_wh: (width, height) of the canvas; None: chosen from the videos.
         grid: pixels of the canvas a grid cell is wide and high.
         crop: side of the training crops in pixels of the canvas; 0: chosen from the canvas.
-        every: prepare every how manieth frame.
+        every: prepare every how manieth frame; 0: chosen so that about ten a second are left, where
+            there is plenty.
         previews: pictures a split in `preview/`.
         store: `raw`, `jpeg`, or `auto`: raw while the frames fit easily.
     """
@@ -67,7 +71,7 @@ class PrepareOptions:
     size_wh: tuple[int, int] | None = None
     grid: int = 8
     crop: int = 0
-    every: int = 1
+    every: int = 0
     previews: int = 12
     store: str = "auto"
 
@@ -149,18 +153,19 @@ def prepare(
     sizes = [video.size_hw for video in labels.videos if video.size_hw is not None]
     canvas_hw = choose_canvas(sizes, options.size_wh, options.grid)
     crop = options.crop or min(DEFAULT_CROP, *canvas_hw)
+    every = options.every or choose_every(labels.videos)
     part = out.with_name(out.name + ".part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         (part / "frames").mkdir(parents=True)
-        dataset = Dataset(
-            part.resolve(), labels.classes, canvas_hw, options.grid, crop, options.every, ()
-        )
+        dataset = Dataset(part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ())
         dataset, warnings = _write_frames(dataset, labels, splits, options, progress)
         dataset.save()
         previews = write_previews(
             dataset, part / "preview", count=options.previews, positive_cells=_positive_cells
         )
+        found = _review(dataset, options, [*labels.warnings, *warnings])
+        write_page(part / "preview" / "index.html", found, _page_pictures(previews), title=out.name)
         if out.exists():
             shutil.rmtree(out)
         part.replace(out)
@@ -177,7 +182,7 @@ def prepare(
     return Prepared(
         dataset,
         tuple(_counts(dataset, name) for name in ("train", "val", "test") if _has(dataset, name)),
-        merge_warnings([*labels.warnings, *warnings]),
+        found.warnings,
         tuple(out / path.relative_to(part) for path in previews),
     )
 
@@ -269,7 +274,7 @@ def _write_frames(
     progress: Progress,
 ) -> tuple[Dataset, list[DataWarning]]:
     jobs = _assign_splits(list(zip(labels.videos, splits, strict=True)), options)
-    expected = [frames_to_prepare(v, _known_count(v), options.every) for v, _ in jobs]
+    expected = [frames_to_prepare(v, _known_count(v), dataset.every) for v, _ in jobs]
     total = sum(len(frames) for frames in expected)
     form = _form_of(dataset, total, options.store)
     warnings: list[DataWarning] = []
@@ -294,11 +299,12 @@ def _write_frames(
                 for frame in _frames_of(video):
                     count = frame.index + 1
                     if frame.index in wanted:
-                        if frame.size_hw != size_hw and video.media is not None:
+                        if frame.size_hw != size_hw:
                             raise MediaError(
-                                f"{video.media}: {frame.size_hw[1]}x{frame.size_hw[0]} pixels, the "
+                                f"{video.media or video.images[frame.index]}: "
+                                f"{frame.size_hw[1]}x{frame.size_hw[0]} pixels, the "
                                 f"labels say {size_hw[1]}x{size_hw[0]}",
-                                hint="these labels were made for another copy of the video",
+                                hint="these labels were made for another copy of it",
                             )
                         writer.add(frame.canvas(letterbox))
                         kept.append(frame.index)
@@ -350,7 +356,9 @@ def _form_of(dataset: Dataset, frames: int, wanted: str) -> str:
 def _known_count(video: VideoLabels) -> int:
     if video.media is None:
         return len(video.images)
-    return video.frame_count or int(video.looked_at[-1] + 1 if len(video.looked_at) else 0)
+    # what the labels say of the length may be short of the truth that they hold
+    truth = int(video.looked_at[-1]) + 1 if len(video.looked_at) else 0
+    return max(truth, video.frame_count or 0)
 
 
 def _frames_of(video: VideoLabels) -> Iterator[Frame]:
@@ -392,6 +400,30 @@ def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntAr
     )
     cells = assign(targets, centres, stride=dataset.grid, radius=1.5).box[0] >= 0
     return np.argwhere(cells.numpy().reshape(height, width)).astype(np.int64)
+
+
+def _review(dataset: Dataset, options: PrepareOptions, warnings: Sequence[DataWarning]) -> Review:
+    """Look for what is likely wrong with the data, before an hour of training is spent on it."""
+    hashes, videos = {}, []
+    for video in dataset.videos:
+        store = dataset.open(video)
+        places = {0, len(store) // 2, len(store) - 1} if len(store) else set()
+        hashes[video.name] = [picture_hash(store.picture(place)) for place in sorted(places)]
+        # two parts of one video are no leak where the user asked for them
+        media = "" if options.split_time is not None else video.labels.media
+        videos.append(replace(video.labels, media=media))
+    if options.split_time is not None:
+        hashes = {}
+    found = review(
+        LabelSet(dataset.classes, tuple(videos)),
+        {video.name: video.split for video in dataset.videos},
+        hashes=hashes,
+    )
+    return replace(found, warnings=merge_warnings([*warnings, *found.warnings]))
+
+
+def _page_pictures(previews: Sequence[Path]) -> list[PagePicture]:
+    return [PagePicture(path.stem, path.read_bytes()) for path in previews]
 
 
 def merge_warnings(warnings: Sequence[DataWarning]) -> tuple[DataWarning, ...]:
