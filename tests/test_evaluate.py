@@ -28,7 +28,7 @@ class FakeNetwork:
 
     classes: tuple[str, ...] = ("bird", "drone")
     canvas_hw = CANVAS_HW
-    motion_lag_s = 0.0
+    motion_lag_s, evidence_s = 0.0, 0.0
     nms_iou = 0.6
     max_detections = 100
     engine = "fake"

@@ -143,7 +143,7 @@ class Recorder:
 
     classes = ("a",)
     canvas_hw = (1, 1)
-    nms_iou, max_detections = 0.6, 10
+    nms_iou, max_detections, evidence_s = 0.6, 10, 0.0
     engine, device = "none", "cpu"
 
     def __init__(self, motion_lag_s: float) -> None:

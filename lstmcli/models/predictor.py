@@ -167,7 +167,7 @@ class Predictor:
         self._evidence = self._new_evidence()
 
     def _new_evidence(self) -> Evidence | None:
-        seconds = getattr(self.network, "evidence_s", 0.0)
+        seconds = self.network.evidence_s
         return Evidence(seconds) if seconds and self.memory else None
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
