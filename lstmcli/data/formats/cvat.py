@@ -230,7 +230,8 @@ def _read_image(image: Element, videos: _Videos, reading: Reading) -> None:
     else:
         subset = image.attributes.get("subset", "")
         key = f"image {image.attributes.get('task_id', '')} {subset} {name}"
-        video, frame = videos.columns.still(key, name), 0
+        video, frame = videos.columns.still(key, f"{subset}/{name}" if subset else name), 0
+        video.name = stem_of(name)
     if "width" in image.attributes and "height" in image.attributes:
         video.set_size(image.number("width"), image.number("height"), image.where)
     _count_others(image, reading)
