@@ -147,6 +147,11 @@ def prepare(
             f"{out}: holds other things than a prepared dataset, it is not replaced",
             hint="choose another --out",
         )
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise OutputError(
+            f"{out}: the folder that this was started in cannot be made anew",
+            hint="give --out a folder that is not there yet",
+        )
     labels, splits = _read_all(sources, val, test, options)
     if not any(len(video.box_frames) for video in labels.videos):
         raise DataError("there is no box in these labels", hint="annotate some objects first")

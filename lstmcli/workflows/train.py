@@ -572,6 +572,7 @@ def _close_epoch(run: _Run) -> None:
         _keep_records(run, better=better)
     run.validation_s = time.monotonic() - began
     _save_last(run)
+    run.validation_s = time.monotonic() - began  # saving takes its time too
 
 
 def _keep_records(run: _Run, *, better: bool) -> None:
