@@ -20,11 +20,11 @@ SIZE_HW = (64, 96)
 
 
 def shape(label: int) -> synthetic.Shape:
-    """Return a white shape that stands still in the middle, in focus."""
+    """Return a bright shape that stands still in the middle, in focus."""
     return synthetic.Shape(
         label=label,
         radius=12.0,
-        colours=np.full((2, 3), 255, np.float32),
+        hues=np.full(3, np.pi / 2, np.float32),
         start=np.array((48.0, 32.0), np.float32),
         speed=np.zeros(2, np.float32),
         spin=0.0,

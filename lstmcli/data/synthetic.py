@@ -1,7 +1,7 @@
 """A small annotated video set that draws itself: shapes over a panning background.
 
 The shapes move, turn, hide one another and go out of focus, so that a memory has something to do;
-their colours say nothing of their class. Nothing is downloaded and every pixel is our own.
+colours change and say nothing of the class. Nothing is downloaded and every pixel is our own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Shape:
     Args:
         label: index into `CLASSES`.
         radius: in pixels, of the circle; squares and triangles are about as large.
-        colours: float32 [2, 3], two colours in 0..255 that lie on it as stripes.
+        hues: float32 [3], phases in radians of the changes of red, green and blue.
         start: where its centre begins on its path, float32 (x, y) in pixels.
         speed: pixels a frame, float32 (x, y).
         spin: radians a frame.
@@ -43,7 +43,7 @@ class Shape:
 
     label: int
     radius: float
-    colours: FloatArray
+    hues: FloatArray
     start: FloatArray
     speed: FloatArray
     spin: float
@@ -54,10 +54,15 @@ class Shape:
         path = self.start + self.speed * frame
         return _bounce(float(path[0]), size_hw[1]), _bounce(float(path[1]), size_hw[0])
 
+    def colours(self, frame: int) -> FloatArray:
+        """Return the colours of its stripes, float32 [2, 3] in 0..255; they change with time."""
+        bright = 135 + 105 * np.sin(self.hues + frame * 0.12)
+        return np.stack((bright, 0.9 * bright)).astype(np.float32)
+
     def softness(self, frame: int) -> float:
         """Return over how many pixels its edge fades."""
         wave = max(0.0, float(np.sin(self.phase + frame * 0.2)))
-        return 1.0 + 0.4 * self.radius * wave**4
+        return 1.0 + 0.3 * self.radius * wave**4
 
 
 def _bounce(value: float, side: int) -> float:
@@ -90,12 +95,10 @@ def random_shape(generator: np.random.Generator, size_hw: tuple[int, int]) -> Sh
     side = min(size_hw)
     direction = generator.uniform(0, 2 * np.pi)
     speed = generator.uniform(0.3, 3.0)
-    bright = generator.uniform(60, 255, 3)
-    bright[generator.integers(3)] = generator.choice((20.0, 250.0))
     return Shape(
         label=int(generator.integers(len(CLASSES))),
-        radius=float(generator.uniform(0.1, 0.2) * side),
-        colours=np.stack((bright, bright * generator.uniform(0.75, 0.95))).astype(np.float32),
+        radius=float(generator.uniform(0.11, 0.22) * side),
+        hues=generator.uniform(0, 2 * np.pi, 3).astype(np.float32),
         start=np.array((generator.uniform(0, width), generator.uniform(0, height)), np.float32),
         speed=np.array((np.cos(direction) * speed, np.sin(direction) * speed), np.float32),
         spin=float(generator.uniform(-0.15, 0.15)),
@@ -176,7 +179,7 @@ def _paint(
     outside, x, y = outside[inside], x[inside] - centre_x, y[inside] - centre_y
     cover = np.clip(0.5 - outside / softness, 0, 1)[..., None]
     stripes = (np.sin(x * np.cos(angle) * 0.8 + y * np.sin(angle) * 0.8) > 0).astype(int)
-    picture[place] = picture[place] * (1 - cover) + shape.colours[stripes] * cover
+    picture[place] = picture[place] * (1 - cover) + shape.colours(frame)[stripes] * cover
     owner[place][outside < 0] = number
     return box, len(rows)
 

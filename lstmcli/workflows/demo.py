@@ -28,8 +28,8 @@ class DemoVideos:
 def draw_demo(
     out: Path,
     *,
-    train_videos: int = 40,
-    val_videos: int = 8,
+    train_videos: int = 240,
+    val_videos: int = 24,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress,
@@ -52,9 +52,11 @@ def draw_demo(
             f"{out}: the folder is not empty", hint="use --overwrite, or --out with another folder"
         )
     source = out / "source"
-    # seeds are pairs of numbers, so that no train clip is ever a val clip of another seed
-    train, val = (
-        write_video_set(source / split, videos=videos, seed=2 * seed + place, progress=progress)
-        for place, (split, videos) in enumerate((("train", train_videos), ("val", val_videos)))
+    # Many short clips: few objects would be learned by heart, colours, background and all.
+    train = write_video_set(
+        source / "train", videos=train_videos, frames=8, seed=2 * seed, progress=progress
+    )
+    val = write_video_set(
+        source / "val", videos=val_videos, frames=24, seed=2 * seed + 1, progress=progress
     )
     return DemoVideos(train, val, sorted((source / "val" / "videos").glob("*.mp4"))[0])
