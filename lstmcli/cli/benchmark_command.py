@@ -117,6 +117,7 @@ def show_benchmark(console: Console, measured: Benchmark) -> None:
     console.facts(
         [
             *((name, f"{fps:.1f} frames/s") for name, fps in rates if fps),
+            *((("video", "{1}x{0}".format(*measured.size_hw)),) if measured.size_hw else ()),
             ("canvas", f"{width}x{height}"),
             ("memory", f"{measured.memory_mb:.0f} MB at the most"),
             ("computer", f"{measured.processor}, {measured.threads} threads"),

@@ -113,12 +113,12 @@ def load_engine(
         ModelError: the model is missing or damaged.
     """
     say = note or (lambda text: None)
-    if engine == "auto":
+    exported = find_export(model)
+    if exported is None and engine == "auto":
         engine = os.environ.get(VARIABLE, "auto")
     if engine != "auto":
         choose(ENGINES, engine, "engine")
     device = _device_for(engine, device)
-    exported = find_export(model)
     if exported is not None:
         return _read_export(exported, device=device, engine=engine, threads=threads)
     path = find_checkpoint(model)

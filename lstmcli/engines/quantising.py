@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,18 +82,19 @@ def write_int8(step: Step, facts: Facts, path: Path, feed: Feed) -> Facts:
         onnx_engine.write(step, facts, full)
         kept = _kept_in_full(onnx.load(full).graph)
         network = onnx_engine.read(full)
-        quantize_static(
-            full,
-            small,
-            _Reader(iter(feed(network))),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=sorted(kept),
-        )
+        with _without_advice():
+            quantize_static(
+                full,
+                small,
+                _Reader(iter(feed(network))),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_exclude=sorted(kept),
+            )
         if path.suffix == openvino_engine.SUFFIX:
             openvino_engine.rewrite(small, facts, path)
             return facts
@@ -99,6 +102,17 @@ def write_int8(step: Step, facts: Facts, path: Path, feed: Feed) -> Facts:
         onnx.helper.set_model_props(model, facts.as_texts())
         path.write_bytes(model.SerializeToString())
     return facts
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep the tool's hints to its own users off the terminal of ours."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _kept_in_full(graph: Any) -> set[str]:

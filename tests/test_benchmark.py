@@ -1,0 +1,114 @@
+"""benchmark: every stage has its time, every engine its row, and the JSON says the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.cli.app import main
+from lstmcli.core.config import load_config
+from lstmcli.core.errors import ConfigError, MediaError
+from lstmcli.core.structures import Picture
+from lstmcli.models.checkpoint import save_checkpoint
+from lstmcli.models.detector import Detector
+from lstmcli.workflows import benchmark as room
+from lstmcli.workflows.benchmark import STAGES, benchmark
+
+
+class Sleeper:
+    """A network that finds nothing and takes its time."""
+
+    classes, canvas_hw, motion_lag_s, evidence_s = ("bird",), (64, 96), 0.0, 0.0
+    nms_iou, max_detections, device = 0.6, 10, "cpu"
+
+    def __init__(self, engine: str, clock: list[float], seconds: float) -> None:
+        self.engine, self._clock, self._seconds = engine, clock, seconds
+
+    def step(self, frame: Picture, earlier: Picture, state: Any) -> tuple[Any, Any, Any]:
+        self._clock[0] += self._seconds
+        return np.zeros((1, 4), np.float32), np.zeros((1, 1), np.float32), None
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give a clock that only networks move: torch takes 20 ms, openvino 5; onnx is absent."""
+    now = [0.0]
+
+    def load(model: Any, *, device: str, engine: str) -> Sleeper:
+        if engine == "onnx":
+            raise ConfigError("onnx: onnxruntime is not installed here", hint="")
+        return Sleeper(engine, now, {"torch": 0.02, "openvino": 0.005}[engine])
+
+    monkeypatch.setattr(room, "load_engine", load)
+    monkeypatch.setattr(room.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_engines_are_compared_and_the_quickest_runs_the_stages(
+    clock: list[float], make_video: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_transcode", lambda *given: 100.0)
+    video = make_video(tmp_path / "a.mp4", frames=8)
+    measured = benchmark("x", video, frames=20)
+    assert [(row.engine, row.ms) for row in measured.engines] == [
+        ("torch", pytest.approx(20.0)),
+        ("openvino", pytest.approx(5.0)),
+        ("onnx", None),
+    ]
+    assert measured.engines[2].problem == "onnx: onnxruntime is not installed here"
+    assert measured.engine == "openvino"
+    assert tuple(measured.stages) == STAGES
+    assert measured.stages["network"] == pytest.approx(5.0)
+    assert measured.stages["boxes"] == pytest.approx(0.0, abs=1e-9)
+    assert (measured.frames, measured.size_hw) == (8, (64, 96))
+    assert measured.memory_mb > 10
+
+
+def test_an_engine_that_was_asked_for_must_be_there(clock: list[float]) -> None:
+    with pytest.raises(ConfigError, match="onnxruntime is not installed"):
+        benchmark("x", engines=["torch", "onnx"], frames=10)
+
+
+def test_too_few_frames_measure_nothing(clock: list[float]) -> None:
+    with pytest.raises(ConfigError, match="5 frames"):
+        benchmark("x", frames=5)
+
+
+def test_what_is_no_video_is_told(clock: list[float], tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    with pytest.raises(MediaError, match=r"a\.mp4"):
+        benchmark("x", tmp_path / "a.mp4")
+
+
+def test_the_command_prints_tables_and_writes_json(
+    make_video: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config("small", ["backbone.name=tiny", "neck.channels=16"])
+    model = Detector(config, ("bird",), canvas_hw=(64, 96), grid=16)
+    save_checkpoint(Path("m.pt"), model, model.state_dict(), metrics={})
+    make_video(tmp_path / "a.mp4", frames=8)
+    arguments = ["benchmark", "m.pt", "a.mp4", "--engine", "torch", "--json", "b.json"]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--frames", "8", "--device", "cpu"])
+    said = capsys.readouterr()
+    assert not stop.value.code, said.err
+    values = json.loads(Path("b.json").read_text())
+    assert values["engines"][0]["engine"] == "torch"
+    assert values["engines"][0]["frames_per_second"] > 0
+    assert set(values["stages"]) == set(STAGES)
+    assert all(ms >= 0 for ms in values["stages"].values())
+    assert values["transcode_fps"] > 0
+    assert values["detect_fps"] > 0
+    for word in (*STAGES, "torch", "decoding and encoding", "memory"):
+        assert word in said.out
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "b.json exists" in capsys.readouterr().err
