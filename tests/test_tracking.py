@@ -65,6 +65,12 @@ def test_a_faint_moment_continues_a_track_but_begins_none() -> None:
     assert all(float(a.scores[0]) >= 0.4 for a in answers)
 
 
+def test_a_second_box_on_a_followed_object_begins_no_track() -> None:
+    alone, doubled = [(50, 50, 20, 0.9, 0)], [(50, 50, 20, 0.9, 0), (53, 52, 20, 0.6, 0)]
+    answers = follow([found(*alone), found(*alone), found(*doubled), found(*doubled)])
+    assert [a.track_ids.tolist() for a in answers] == [[1]] * 4
+
+
 def test_an_object_that_returns_within_a_second_is_the_same() -> None:
     seen, gone = found((50, 50, 20, 0.9, 0)), Detections.none()
     answers = follow([seen] * 10 + [gone] * 20 + [seen] * 5)

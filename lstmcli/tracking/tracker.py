@@ -29,6 +29,7 @@ _REACH, _REACH_NEW, _REACH_A_SECOND = 0.8, 1.5, 0.8
 """Nearness falls to 1/e at this distance, in units of the object's size; further for an object
 whose speed is not known yet, and for every second that it was out of sight."""
 _OTHER_CLASS = 0.6
+_DOUBLE = 0.5
 _ENOUGH, _ENOUGH_FAINT = 0.15, 0.3
 _EVIDENCE_KEPT, _SCORE_KEPT = 0.95, 0.7
 
@@ -104,7 +105,10 @@ class Tracker:
             if rows is certain:
                 taken = set(pairs.values())
                 begun = [row for row in np.flatnonzero(rows).tolist() if row not in taken]
-        seen += [self._begin(detections, row, time_s) for row in begun]
+        for row in begun:
+            # A second box on a followed object is a double, not a newcomer.
+            if not self._is_double(detections.boxes[row : row + 1], seen):
+                seen.append(self._begin(detections, row, time_s))
         self._last_s = time_s
         return _answer([track for track in seen if track.score >= self.threshold])
 
@@ -138,6 +142,11 @@ class Tracker:
             for i, j in zip(first.tolist(), second.tolist(), strict=True)
             if like[i, j] >= enough
         }
+
+    @staticmethod
+    def _is_double(box: FloatArray, seen: list[_Track]) -> bool:
+        followed = [track.place for track in seen if track.hits > 1]
+        return bool(followed) and float(box_iou(box, _boxes(np.stack(followed))).max()) > _DOUBLE
 
     def _begin(self, detections: Detections, row: int, time_s: float) -> _Track:
         score = float(detections.scores[row])
