@@ -2,7 +2,8 @@
 
 Prints how resident memory at the end of a long video relates to that after its first tenth, and
 what share of decoding alone the rest (scaling, drawing, encoding) costs beside a network that
-costs nothing.
+costs nothing. Measured 2026-11-22, Python 3.11, two shared cores: 12 minutes, 3520 frames: memory
+ratio 1.001 (817 MB, most of it torch), 2.9 ms of CPU a frame with five outputs.
 """
 
 from __future__ import annotations
