@@ -14,6 +14,7 @@ from lstmcli.models.backbones import BACKBONES
 from lstmcli.models.detector import MEAN, STD, Detector, Neck
 from lstmcli.models.head import HEADS
 from lstmcli.models.temporal import TEMPORAL_CORES
+from lstmcli.training.loop import choose_learners
 
 
 def build(**changes: Any) -> Detector:
@@ -141,9 +142,27 @@ def test_the_neck_joins_coarser_maps_only_if_context_is_wanted() -> None:
         assert len(neck.used) == maps
 
 
-def test_gradients_reach_every_part() -> None:
-    model = build(temporal={"name": "conv_lstm", "skip": "concat"}).train()
-    raw, _ = model(clip())
-    raw.square().sum().backward()
-    silent = [name for name, p in model.named_parameters() if p.grad is None]
-    assert not silent
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("skip", ["none", "add", "concat"])
+@pytest.mark.parametrize("core", TEMPORAL_CORES)
+def test_gradients_reach_exactly_what_learns_in_a_stage(
+    core: str, skip: str, memory: bool, frozen: bool
+) -> None:
+    """Otherwise two processes would wait for a gradient that never comes."""
+    model = build(temporal={"name": core, "skip": skip}, backbone={"name": "tiny"})
+    train = {"memory_stage_backbone_lr": 0.0 if frozen else 1.0}
+    config = Config.model_validate(model.config.model_dump() | {"train": train})
+    choose_learners(model, config, memory=memory)
+    state = None
+    for _ in range(2):
+        model.zero_grad()
+        raw, state = model(clip(), state=state, memory=memory)
+        raw.square().sum().backward()
+        state = tuple(part.detach() for part in state) if memory else None
+        for name, parameter in model.named_parameters():
+            assert (parameter.grad is not None) == parameter.requires_grad, name
+    learns = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert "head" in learns
+    assert ("neck" in learns) == (not frozen or not memory or core == "none")
+    assert not ({"temporal", "join"} & learns) or memory

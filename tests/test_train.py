@@ -534,6 +534,28 @@ def test_ctrl_c_ends_a_run_cleanly(processes: int, dataset: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_processes_go_through_all_stages_and_go_on_after_a_break(
+    dataset: Path, tmp_path: Path
+) -> None:
+    """One seed, one interruption between the stages; only training's own words on the terminal."""
+    config = settings(train={"epochs": 3, "frame_stage": 0.3})
+    preset = write_preset(tmp_path / "staged.yaml", config)
+    words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
+    runs = (
+        run_command(tmp_path, *words, "--out", "whole"),
+        run_command(tmp_path, *words, "--out", "broken", "--epochs", "1"),
+        run_command(tmp_path, "train", "--resume", "broken", "--epochs", "3", "--devices", "2"),
+    )
+    for done in runs:
+        assert done.returncode == 0, done.stderr
+        assert all(line.startswith("epoch ") for line in done.stderr.splitlines()), done.stderr
+    for run in ("whole", "broken"):
+        rows = load_checkpoint(tmp_path / run / "last.pt").training["history"]
+        assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert trained_weights(tmp_path / "whole").keys() == trained_weights(tmp_path / "broken").keys()
+
+
+@pytest.mark.slow
 def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: Path) -> None:
     config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "clip_gradient": 1e9})
     preset = write_preset(tmp_path / "wild.yaml", config)

@@ -154,8 +154,10 @@ def train_steps(
         TrainingError: the loss is not a number any more.
     """
     network: Detector = model.module if hasattr(model, "module") else model
-    frozen_features = memory and config.train.memory_stage_backbone_lr == 0 and network.has_memory
-    _set_mode(model, network, frozen_features=frozen_features)
+    model.train()
+    if memory and _features_rest(network, config):
+        network.backbone.eval()
+        network.neck.eval()
     frames_factor = config.train.memory_stage_backbone_lr if memory and network.has_memory else 1.0
     asked = time.monotonic()
     for batch in batches:
@@ -208,12 +210,31 @@ def train_steps(
         yield StepDone(progress, state, factor)
 
 
-def _set_mode(model: Any, network: Detector, *, frozen_features: bool) -> None:
-    model.train()
-    for part in (network.backbone, network.neck):
-        part.train(not frozen_features)
-        own = network.config.backbone.freeze and part is network.backbone
-        part.requires_grad_(not (frozen_features or own))
+def choose_learners(network: Detector, config: Config, *, memory: bool) -> None:
+    """Let exactly those parameters learn that take part in a stage of the training.
+
+    Processes wait for the gradient of every parameter that learns, so none may be left out.
+
+    Args:
+        network: whose parameters are switched.
+        config: may freeze the backbone, or the features while the memory is trained.
+        memory: False in the frame stage.
+    """
+    network.requires_grad_(True)
+    if not memory:
+        for parameter in network.temporal.parameters():
+            parameter.requires_grad_(False)
+        if network.skip == "concat":
+            network.join.requires_grad_(False)
+    elif _features_rest(network, config):
+        network.neck.requires_grad_(False)
+        network.backbone.requires_grad_(False)
+    if config.backbone.freeze:
+        network.backbone.requires_grad_(False)
+
+
+def _features_rest(network: Detector, config: Config) -> bool:
+    return config.train.memory_stage_backbone_lr == 0 and network.has_memory
 
 
 def _shared_count(

@@ -40,7 +40,6 @@ def build_fabric(*, device: str, devices: int, nodes: int, half: bool) -> Fabric
         return Fabric(accelerator=kind, devices=index, precision=precision)
     strategy = DDPStrategy(
         start_method="fork" if nodes == 1 else "popen",
-        find_unused_parameters=True,  # the frame stage leaves the memory out
         process_group_backend="nccl" if kind == "cuda" else "gloo",
     )
     return Fabric(
@@ -62,6 +61,8 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
     if fabric.strategy.num_nodes > 1:
         result: T = fabric.launch(work)  # every process is a command of its own
         return result
+    # it tells on stderr whom it ends when one fails
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     failures = multiprocessing.get_context("fork").SimpleQueue()
 
     def guarded(fabric: Fabric) -> _Result:

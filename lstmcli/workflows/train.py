@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ from lstmcli.training.loop import (
     Clock,
     EpochProgress,
     balanced_weights,
+    choose_learners,
     train_steps,
 )
 from lstmcli.training.optim import build_optimizer, running_average
@@ -98,7 +100,6 @@ class _Run:
     fabric: Fabric
     progress: Progress
     network: Detector
-    model: Any
     optimizer: torch.optim.Optimizer
     average: Any
     clock: Clock
@@ -113,6 +114,8 @@ class _Run:
     frames_are_done: bool = False
     validation_s: float = 0.0
     part: EpochProgress = field(default_factory=EpochProgress)
+    model: Any = None
+    trains_memory: bool | None = None
     state: State | None = None
     saved_at: float = 0.0
     interruption: Interruption = field(default_factory=Interruption)
@@ -255,10 +258,9 @@ def _begin(
         network.load_state_dict(last.training["model"])
     elif options.init:
         _start_from(network, options.init, progress)
-    network.to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(config.train, network)
+    network.to(fabric.device).to(memory_format=torch.channels_last)
     average = running_average(network, config.train.ema) if config.train.ema else None
-    model, optimizer = fabric.setup(network, optimizer)
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, network))
     if average is not None:
         average.to(fabric.device)
     epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
@@ -272,7 +274,6 @@ def _begin(
         fabric=fabric,
         progress=progress,
         network=network,
-        model=model,
         optimizer=optimizer,
         average=average,
         clock=Clock(
@@ -456,6 +457,7 @@ def _train_epoch(run: _Run) -> bool:
     memory = run.network.has_memory and run.clock.done(run.steps) >= config.train.frame_stage
     if memory and not run.frames_are_done:
         _close_frame_stage(run)
+    _enter_stage(run, memory=memory)
     steps = steps_per_epoch(run.dataset, config, run.batch)
     label = f"epoch {run.epoch + 1}" + (f"/{run.epochs}" if run.epochs else "")
     for _ in run.progress.track(
@@ -481,6 +483,17 @@ def _close_frame_stage(run: _Run) -> None:
     run.frames_are_done = True
     if run.average is not None and run.epoch > 0:
         run.network.load_state_dict(run.average.module.state_dict())
+
+
+def _enter_stage(run: _Run, *, memory: bool) -> None:
+    """Hand the network to the fabric with the parameters that learn in this stage."""
+    if run.trains_memory == memory:
+        return
+    run.trains_memory = memory
+    run.model = None
+    gc.collect()  # what joined the processes before must let go of the parameters
+    choose_learners(run.network, run.config, memory=memory)
+    run.model = run.fabric.setup_module(run.network)
 
 
 def _steps(run: _Run, *, memory: bool, steps: int) -> Iterator[None]:
