@@ -93,7 +93,9 @@ def measure(command: list[str], folder: Path, pattern: str) -> Run:
 
 def show(name: str, run: Run, frames: int, start_s: float) -> float:
     """Print a row; return frames a second without the start."""
-    steady = frames / max(run.wall_s - start_s, 1e-9)
+    if run.wall_s <= start_s:
+        sys.exit(f"{name}: {frames} frames are too few, the start took longer; take more --frames")
+    steady = frames / (run.wall_s - start_s)
     first = f"{run.first_s:.1f}" if run.first_s is not None else "-"
     print(
         f"{name:12} {frames / run.wall_s:9.1f} {steady:9.1f} {first:>9} {run.cpu_s:7.1f} "
