@@ -140,9 +140,9 @@ def detection_loss(
 
 
 def count_positives(head: DetectionHead, raw: Tensor, targets: Targets, *, radius: float) -> Tensor:
-    """Return how many cells answer for a box, a float scalar of at least 1."""
+    """Return how many cells answer for a box, a float scalar."""
     assignment = assign(targets, cell_centres(raw, head.stride), stride=head.stride, radius=radius)
-    return ((assignment.box >= 0) & assignment.counted).sum().float().clamp_min(1)
+    return ((assignment.box >= 0) & assignment.counted).sum().float()
 
 
 def _classic(

@@ -246,7 +246,8 @@ def _shared_count(
     own = count_positives(network.head, raw, targets, radius=config.loss.positive_radius)
     shared = fabric.all_reduce(own, reduce_op="mean")
     assert isinstance(shared, Tensor)
-    return shared
+    # mended after averaging, so that a process without objects counts as none
+    return shared.clamp_min(1 / fabric.world_size)
 
 
 def _add_losses(sums: dict[str, float], parts: Mapping[str, Tensor], total: Tensor) -> None:

@@ -1,0 +1,31 @@
+"""The model that ships is worth shipping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lstmcli.models.checkpoint import load_checkpoint, shipped_models
+from lstmcli.workflows.evaluate import evaluate
+
+LARGEST = 12 * 1024 * 1024
+
+
+def test_the_shipped_model_is_small_and_knows_its_classes() -> None:
+    assert shipped_models()["sky"].stat().st_size < LARGEST
+    checkpoint = load_checkpoint("sky")
+    assert checkpoint.classes == ("airplane", "bird", "drone", "helicopter")
+    assert checkpoint.model.has_memory
+
+
+@pytest.mark.real
+def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shared: Path) -> None:
+    """The first frames of every validation clip; far below what the whole clips score."""
+    truth = shared / "data" / "sky" / "val" / "annotations.json"
+    scores = evaluate("sky", truth, device="cpu", engine="torch", limit=4).scores
+    assert scores.videos == 35
+    assert scores.map50_any_class is not None
+    assert scores.map50_any_class > 0.35
+    assert scores.map50 is not None
+    assert scores.map50 > 0.15
