@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.config import Config, config_from, dump_yaml
+from lstmcli.core.config import Config, config_from, dump_yaml, load_config
 from lstmcli.core.errors import (
     ConfigError,
     DataError,
@@ -30,7 +30,7 @@ from lstmcli.core.progress import SilentProgress
 from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.workflows.train import TrainOptions, next_run, read_run_config, train
+from lstmcli.workflows.train import TrainOptions, next_run, train
 
 T = TypeVar("T")
 
@@ -142,7 +142,7 @@ def test_a_resumed_run_equals_one_without_interruption(
 def test_a_seed_repeats_a_run_and_another_one_does_not(
     dataset: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    config = read_run_config(unbroken)
+    config = load_config(unbroken / "config.yaml")
     train(dataset, config=config, out=tmp_path / "again", options=TrainOptions(epochs=4))
     assert_same_run(tmp_path / "again", unbroken)
     other = config.model_copy(update={"train": config.train.model_copy(update={"seed": 1})})

@@ -269,6 +269,7 @@ def load_config(preset: str | Path, settings: Sequence[str] = ()) -> Config:
     values = parse_yaml(text, str(path)) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a list or text", hint="write sections with keys and values")
+    values.pop("run", None)  # what a run's config.yaml tells besides: its data, its machine
     values.setdefault("name", path.stem)
     for setting in settings:
         _lay_over(values, setting)

@@ -123,7 +123,7 @@ class Dataset:
         Raises:
             DataError: there is none, it is cut short, or another version wrote it.
         """
-        folder = Path(folder)
+        folder = Path(folder).resolve()
         if folder.name == FILE_NAME:
             folder = folder.parent
         path = folder / FILE_NAME

@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Subset
 
-from lstmcli.core.config import Config, config_from, dump_yaml
+from lstmcli.core.config import Config, dump_yaml
 from lstmcli.core.errors import ConfigError, DataError, LstmcliError, ModelError, OutputError
 from lstmcli.core.memory import keep_freed_memory
 from lstmcli.core.progress import Progress, SilentProgress
@@ -753,20 +753,3 @@ def _put_back(run: _Run, saved: Mapping[str, Any]) -> None:
     run.since_best = int(saved["since_best"])
     run.frames_are_done = bool(saved["frames_are_done"])
     run.validation_s = float(saved["validation_s"])
-
-
-def read_run_config(run: Path) -> Config:
-    """Return the settings of a run from its config.yaml, for repeating it.
-
-    Raises:
-        ConfigError: the file is missing or was changed beyond recognition.
-    """
-    from lstmcli.core.config import parse_yaml
-
-    path = run / "config.yaml"
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="give a run's folder") from None
-    values.pop("run", None)
-    return config_from(values, str(path))
