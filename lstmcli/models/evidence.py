@@ -77,7 +77,7 @@ class Evidence:
             one.weight = one.weight * fade + float(objectness[row])
             one.evidence = one.evidence * fade + objectness[row] * classes[row]
             result[row] = one.evidence / one.weight
-        for row in np.nonzero(free & (objectness >= LEAST_OBJECTNESS))[0]:
+        for row in np.nonzero(free & (objectness >= LEAST_OBJECTNESS))[0].tolist():
             self._objects.append(
                 _Remembered(
                     centre=centres[row],

@@ -33,11 +33,10 @@ class Residual(nn.Module):
     def __init__(self, channels: int, *, activation: str) -> None:
         super().__init__()
         self.first = ConvUnit(channels, channels, activation=activation)
-        self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        )
+        norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(norm.weight)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm)
         self.activation = choose(ACTIVATIONS, activation, "activation")()
-        nn.init.zeros_(self.second[1].weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape."""
