@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmcli.models.checkpoint import load_checkpoint, shipped_models
+from lstmcli.models.checkpoint import find_checkpoint, load_checkpoint, shipped_models
 from lstmcli.workflows.evaluate import evaluate
 
 LARGEST = 12 * 1024 * 1024
@@ -17,6 +17,14 @@ def test_the_shipped_model_is_small_and_knows_its_classes() -> None:
     checkpoint = load_checkpoint("sky")
     assert checkpoint.classes == ("airplane", "bird", "drone", "helicopter")
     assert checkpoint.model.has_memory
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sky").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint("sky") == shipped_models()["sky"]
 
 
 @pytest.mark.real

@@ -141,7 +141,10 @@ def find_checkpoint(model: Path | str) -> Path:
         for name in ("best.pt", "last.pt"):
             if (path / name).is_file():
                 return path / name
-        raise ModelError(f"{path}: no best.pt in this folder", hint="give a run of `lstmcli train`")
+        if str(model) not in shipped_models():  # a folder `sky` of footage does not hide the model
+            raise ModelError(
+                f"{path}: no best.pt in this folder", hint="give a run of `lstmcli train`"
+            )
     if path.is_file():
         return path
     shipped = shipped_models()
