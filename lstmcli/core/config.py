@@ -124,7 +124,7 @@ class AugmentConfig(Section):
     noise: float = Field(0.02, ge=0, le=1)
     blur: float = Field(0.1, ge=0, le=1)
     reverse: float = Field(0.0, ge=0, le=1, description="how often a clip runs backwards")
-    paste: float = Field(0.0, ge=0, le=1, description="how often an object of another video joins")
+    paste: float = Field(0.0, ge=0, le=0, description="pasting objects is not built yet; 0 only")
 
 
 class ClipConfig(Section):
