@@ -136,6 +136,8 @@ def test_a_view_of_the_whole_canvas_without_zoom_is_the_canvas() -> None:
         {"contrast": 1.5},
         {"shift": 40.0},
         {"grey": True},
+        {"tint": (20.0, 0.0, -20.0)},
+        {"colours": ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))},
         {"blur": 1.0},
         {"noise": 10.0},
         {"flip": True},

@@ -119,12 +119,17 @@ class AugmentConfig(Section):
 
     flip: float = Field(0.5, ge=0, le=1)
     scale: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)] = (0.7, 1.5)
-    colour: float = Field(0.3, ge=0, le=1, description="strength of brightness, contrast, hue")
+    colour: float = Field(0.3, ge=0, le=1, description="strength of brightness and contrast")
+    hue: float = Field(
+        0.0, ge=0, le=1, description="how far hues turn and fade; 1: any hue, grey to vivid"
+    )
     grey: float = Field(0.1, ge=0, le=1)
     noise: float = Field(0.02, ge=0, le=1)
     blur: float = Field(0.1, ge=0, le=1)
     reverse: float = Field(0.0, ge=0, le=1, description="how often a clip runs backwards")
-    paste: float = Field(0.0, ge=0, le=0, description="pasting objects is not built yet; 0 only")
+    paste: float = Field(
+        0.0, ge=0, le=1, description="how often an object of another video is laid into a clip"
+    )
 
 
 class ClipConfig(Section):

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig
 from lstmcli.core.structures import FloatArray, Picture
+
+RGB_TO_YIQ = np.array(((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)))
+TINT = 25.0
+"""Grey levels by which a channel may be shifted at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class View:
         gain: [3], the channels are multiplied by it.
         contrast: distance from the clip's mean is multiplied by it.
         shift: added at the end, in grey levels.
+        tint: [3], added to the channels at the end, in grey levels.
+        colours: 3x3, mixes the channels before all else; None leaves them.
         grey: colours are taken away.
         blur: standard deviation in pixels of the network's picture, 0 for none.
         noise: standard deviation in grey levels, 0 for none.
@@ -43,6 +50,8 @@ class View:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     contrast: float = 1.0
     shift: float = 0.0
+    tint: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    colours: tuple[tuple[float, float, float], ...] | None = None
     grey: bool = False
     blur: float = 0.0
     noise: float = 0.0
@@ -71,35 +80,36 @@ class View:
         Args:
             windows: uint8 [height, width, 3] each, what the canvases show there.
         """
+        matrix = self._colour_matrix(windows)
+        if matrix is not None:
+            windows = [np.asarray(Image.fromarray(one).convert("RGB", matrix)) for one in windows]
         pictures = torch.from_numpy(np.stack(windows)).permute(0, 3, 1, 2)
         if pictures.shape[-2:] != self.size_hw:
             # on bytes and channels last: several times faster than on floats
             pictures = F.interpolate(
                 pictures, size=self.size_hw, mode="bilinear", antialias=True, align_corners=False
             )
-        if self.grey:
-            weights = torch.tensor((0.299, 0.587, 0.114))
-            luma = torch.tensordot(pictures.float(), weights, dims=([1], [0]))
-            pictures = luma.round_().to(torch.uint8)[:, None].expand(-1, 3, -1, -1)
-        if self.contrast != 1.0 or self.shift or self.gain != (1.0, 1.0, 1.0):
-            pictures = self._recoloured(pictures)
         if self.blur > 0:
             pictures = _blurred(pictures.float(), self.blur).round_().to(torch.uint8)
         if self.noise > 0:
             pictures = self._noisy(pictures)
         return pictures.flip(-1) if self.flip else pictures
 
-    def _recoloured(self, pictures: Tensor) -> Tensor:
-        """Return pictures under a table of 256 values a channel: cheaper than arithmetic."""
-        middle = float(pictures[:, :, ::8, ::8].float().mean())
-        values = np.arange(256, dtype=np.float32) - middle
-        numbers = np.empty(pictures.shape, np.uint8)
-        source = pictures.numpy()
-        for channel, gain in enumerate(self.gain):
-            table = values * (gain * self.contrast) + (middle + self.shift)
-            table = np.clip(np.round(table), 0, 255).astype(np.uint8)
-            numbers[:, channel] = table[source[:, channel]]
-        return torch.from_numpy(numbers)
+    def _colour_matrix(self, windows: Sequence[Picture]) -> tuple[float, ...] | None:
+        """Return all that happens to colours as one 3x4 matrix, row by row, or None for nothing.
+
+        Pillow multiplies bytes with it several times faster than arrays of floats would.
+        """
+        mixed = np.eye(3) if self.colours is None else np.array(self.colours)
+        if self.grey:
+            mixed = np.tile(RGB_TO_YIQ[0], (3, 1))
+        mixed = mixed * (np.array(self.gain) * self.contrast)[:, None]
+        added = np.array(self.tint) + self.shift
+        if not added.any() and np.array_equal(mixed, np.eye(3)):
+            return None
+        middle = float(np.mean([one[::8, ::8].mean() for one in windows]))
+        added = added + middle - mixed.sum(axis=1) * middle
+        return tuple(np.column_stack((mixed, added)).flatten().tolist())
 
     def _noisy(self, pictures: Tensor) -> Tensor:
         """Return pictures with sensor noise: one grain, laid elsewhere on every frame."""
@@ -147,9 +157,12 @@ def draw_view(
     top = _place(rng, height, canvas_hw[0], None if focus is None else focus[[1, 3]])
     left = _place(rng, width, canvas_hw[1], None if focus is None else focus[[0, 2]])
     strength = config.colour
-    tint = rng.uniform(-0.3, 0.3, 3) * strength + 1
+    gain = rng.uniform(-0.3, 0.3, 3) * strength + 1
     contrast = float(np.exp(rng.uniform(-1, 1) * strength))
     shift = float(rng.uniform(-1, 1) * strength * 80)
+    turn = float(rng.uniform(-np.pi, np.pi)) * config.hue
+    vividness = 1 + config.hue * float(rng.uniform(-1, 0.5))
+    tint = rng.uniform(-1, 1, 3) * config.hue * TINT
     blur = float(rng.uniform(0.3, 1.2)) if rng.random() < config.blur else 0.0
     noise = float(rng.uniform(0, config.noise)) * 255 if rng.random() < 0.5 else 0.0
     return View(
@@ -159,14 +172,27 @@ def draw_view(
         height=height,
         size_hw=size_hw,
         flip=bool(rng.random() < config.flip),
-        gain=(float(tint[0]), float(tint[1]), float(tint[2])) if strength else (1.0, 1.0, 1.0),
+        gain=(float(gain[0]), float(gain[1]), float(gain[2])) if strength else (1.0, 1.0, 1.0),
         contrast=contrast,
         shift=shift,
+        tint=(float(tint[0]), float(tint[1]), float(tint[2])),
+        colours=_turned(turn, vividness) if config.hue else None,
         grey=bool(rng.random() < config.grey),
         blur=blur,
         noise=noise,
         noise_seed=int(rng.integers(1 << 31)),
     )
+
+
+def _turned(turn: float, vividness: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the matrix that turns hues by an angle in radians and multiplies how vivid they are.
+
+    Luma stays (YIQ, as in Haeberli 1993, "Matrix operations for image processing").
+    """
+    cos, sin = vividness * np.cos(turn), vividness * np.sin(turn)
+    inner = np.array(((1.0, 0.0, 0.0), (0.0, cos, -sin), (0.0, sin, cos)))
+    whole = np.linalg.inv(RGB_TO_YIQ) @ inner @ RGB_TO_YIQ
+    return tuple((float(a), float(b), float(c)) for a, b, c in whole)
 
 
 def _place(rng: np.random.Generator, window: int, canvas: int, focus: FloatArray | None) -> int:

@@ -15,13 +15,16 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import FloatArray, IntArray
+from lstmcli.core.structures import FloatArray, IntArray, Picture, no_boxes
 from lstmcli.data.augment import View, draw_view
 from lstmcli.data.frame_store import FrameStore
 from lstmcli.data.manifest import Dataset, PreparedVideo
+from lstmcli.data.paste import paste_into, region_of
 
 VISIBLE_SHARE = 0.4
 """A box of which the window shows less is neither wanted nor punished."""
+PASTE_TRIES = 5
+"""Places that are tried before an object is not pasted, because others are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,26 @@ class _Clip:
     places: IntArray
     view: View
     starts: bool
+    pasted: _Pasted | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pasted:
+    """An object of another video that moves through a run of clips as it moves in its own.
+
+    Args:
+        video: the object's own.
+        label: its class.
+        track: its number there, -1 where objects are not numbered.
+        begins: its place there while the run shows place 0.
+        shift: (x, y) in pixels of the canvas, from where it is there to where it is here.
+    """
+
+    video: int
+    label: int
+    track: int
+    begins: int
+    shift: tuple[int, int]
 
 
 def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
@@ -172,6 +195,7 @@ class ClipSource(TorchDataset[ClipBatch]):
             start = int(rng.integers(earliest, latest + 1))
             backwards = bool(rng.random() < self.augment.reverse)
             view = self._view(rng, video, focus_place, label)
+            pasted = self._draw_pasted(rng, video, focus_place, view)
             if part < clips:
                 break
             part -= clips
@@ -179,7 +203,7 @@ class ClipSource(TorchDataset[ClipBatch]):
         places = start + _bounced(steps, count - start)
         if backwards:
             places = start + span - 1 - (places - start) % span
-        return _Clip(video, places, view, starts=part == 0 or step == 0)
+        return _Clip(video, places, view, part == 0 or step == 0, pasted)
 
     def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> View:
         focus: FloatArray | None = None
@@ -197,17 +221,79 @@ class ClipSource(TorchDataset[ClipBatch]):
             focus=focus,
         )
 
-    def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
-        store = self._stores.get(clip.video)
+    def _draw_pasted(
+        self, rng: np.random.Generator, video: int, place: int, view: View
+    ) -> _Pasted | None:
+        """Draw an object of any class and where it shall be seen when the run is at a place."""
+        if rng.random() >= self.augment.paste:
+            return None
+        other, its_place, label = self._index.draw(rng, self.clips.balance)
+        truth = self.videos[other].labels.at(int(self.videos[other].frames[its_place]))
+        assert truth is not None
+        row = int(rng.choice(np.nonzero((truth.labels == label) & ~truth.ignore)[0]))
+        box = self.dataset.canvas_boxes(self.videos[other], truth.boxes)[row]
+        corner = np.array((view.left, view.top))
+        room = np.array((view.width, view.height)) - (box[2:] - box[:2])
+        if room.min() < 0:
+            return None
+        here = self._boxes(video, place)
+        for _ in range(PASTE_TRIES):
+            shift = np.round(corner + rng.uniform(0, 1, 2) * room - box[:2]).astype(int)
+            moved = box + np.tile(shift, 2)
+            apart = (here[:, :2] >= moved[2:]) | (here[:, 2:] <= moved[:2])
+            if other != video and apart.any(axis=1).all():
+                return _Pasted(
+                    other,
+                    label,
+                    int(truth.tracks[row]),
+                    its_place - place,
+                    (int(shift[0]), int(shift[1])),
+                )
+        return None
+
+    def _boxes(self, video: int, place: int) -> FloatArray:
+        truth = self.videos[video].labels.at(int(self.videos[video].frames[place]))
+        boxes = no_boxes() if truth is None else truth.boxes
+        return self.dataset.canvas_boxes(self.videos[video], boxes)
+
+    def _pasted_box(self, pasted: _Pasted, place: int) -> tuple[int, FloatArray] | None:
+        """Return the object's place in its own video and its box there [4], if it is there."""
+        video = self.videos[pasted.video]
+        source = place + pasted.begins
+        if not 0 <= source < len(video.frames):
+            return None
+        truth = video.labels.at(int(video.frames[source]))
+        if truth is None:
+            return None
+        rows = np.nonzero((truth.labels == pasted.label) & (truth.tracks == pasted.track))[0]
+        if len(rows) != 1:  # gone, or one of several that nobody told apart
+            return None
+        return source, self.dataset.canvas_boxes(video, truth.boxes)[rows[0]]
+
+    def _window(self, clip: _Clip, place: int) -> Picture:
+        """Return what a clip looks at of one prepared frame, uint8 [h, w, 3]."""
+        view, pasted = clip.view, clip.pasted
+        window = self._store(clip.video).window(
+            place, view.top, view.left, (view.height, view.width)
+        )
+        found = None if pasted is None else self._pasted_box(pasted, place)
+        if pasted is None or found is None:
+            return window
+        left, top, right, bottom = region_of(found[1])
+        patch = self._store(pasted.video).window(found[0], top, left, (bottom - top, right - left))
+        dx, dy = pasted.shift
+        return paste_into(window, patch, left=left + dx - view.left, top=top + dy - view.top)
+
+    def _store(self, video: int) -> FrameStore:
+        store = self._stores.get(video)
         if store is None:
-            store = self._stores[clip.video] = self.dataset.open(self.videos[clip.video])
+            store = self._stores[video] = self.dataset.open(self.videos[video])
+        return store
+
+    def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
         before = self._earlier[clip.video][clip.places] if self.motion_lag_s else clip.places[:0]
         needed = np.unique(np.concatenate((clip.places, before)))
-        view = clip.view
-        shown_hw = (view.height, view.width)
-        pictures = view.pictures(
-            [store.window(int(place), view.top, view.left, shown_hw) for place in needed]
-        )
+        pictures = clip.view.pictures([self._window(clip, int(place)) for place in needed])
         return (
             pictures[torch.from_numpy(np.searchsorted(needed, clip.places))],
             pictures[torch.from_numpy(np.searchsorted(needed, before))],
@@ -220,11 +306,19 @@ class ClipSource(TorchDataset[ClipBatch]):
         truth = video.labels.at(int(video.frames[place]))
         if truth is None:
             return None
-        boxes, share = clip.view.boxes(self.dataset.canvas_boxes(video, truth.boxes))
+        on_canvas = self.dataset.canvas_boxes(video, truth.boxes)
+        labels, ignore = truth.labels, truth.ignore
+        found = None if clip.pasted is None else self._pasted_box(clip.pasted, place)
+        if clip.pasted is not None and found is not None:
+            moved = found[1] + np.tile(np.array(clip.pasted.shift, np.float32), 2)
+            on_canvas = np.concatenate((on_canvas, moved[None]))
+            labels = np.append(labels, clip.pasted.label)
+            ignore = np.append(ignore, False)
+        boxes, share = clip.view.boxes(on_canvas)
         sides = boxes[:, 2:] - boxes[:, :2]
         seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
-        hardly = truth.ignore | (share < VISIBLE_SHARE)
-        return boxes[seen], truth.labels[seen], hardly[seen]
+        hardly = ignore | (share < VISIBLE_SHARE)
+        return boxes[seen], labels[seen], hardly[seen]
 
 
 def _bounced(steps: IntArray, count: int) -> IntArray:
