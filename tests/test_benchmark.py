@@ -15,6 +15,7 @@ from lstmcli.core.errors import ConfigError, MediaError
 from lstmcli.core.structures import Picture
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
+from lstmcli.models.objects import Remembering
 from lstmcli.workflows import benchmark as room
 from lstmcli.workflows.benchmark import STAGES, benchmark
 
@@ -22,7 +23,7 @@ from lstmcli.workflows.benchmark import STAGES, benchmark
 class Sleeper:
     """A network that finds nothing and takes its time."""
 
-    classes, canvas_hw, motion_lag_s, evidence_s = ("bird",), (64, 96), 0.0, 0.0
+    classes, canvas_hw, motion_lag_s, remembering = ("bird",), (64, 96), 0.0, Remembering()
     nms_iou, max_detections, device = 0.6, 10, "cpu"
 
     def __init__(self, engine: str, clock: list[float], seconds: float) -> None:

@@ -15,6 +15,7 @@ from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import FloatArray, Picture, VideoLabels
 from lstmcli.data.frame_store import FrameStoreWriter
 from lstmcli.data.manifest import Dataset, PreparedVideo
+from lstmcli.models.objects import Remembering
 from lstmcli.models.predictor import Predictor
 from lstmcli.workflows.evaluate import Evaluation, evaluate
 
@@ -28,7 +29,7 @@ class FakeNetwork:
 
     classes: tuple[str, ...] = ("bird", "drone")
     canvas_hw = CANVAS_HW
-    motion_lag_s, evidence_s = 0.0, 0.0
+    motion_lag_s, remembering = 0.0, Remembering()
     nms_iou = 0.6
     max_detections = 100
     engine = "fake"

@@ -18,10 +18,10 @@ QUIET = {"flip": 0.0, "scale": (1.0, 1.0), "colour": 0.0, "grey": 0.0, "noise": 
 
 def test_a_region_holds_the_object_and_its_surroundings() -> None:
     left, top, right, bottom = region_of(np.array([100.0, 50, 140, 70], np.float32))
-    assert left == int(np.floor(100 - MARGIN * 40 - 2)) and right == int(
-        np.ceil(140 + MARGIN * 40 + 2)
-    )
-    assert top < 50 - MARGIN * 20 and bottom > 70 + MARGIN * 20
+    assert left == int(np.floor(100 - MARGIN * 40 - 2))
+    assert right == int(np.ceil(140 + MARGIN * 40 + 2))
+    assert top < 50 - MARGIN * 20
+    assert bottom > 70 + MARGIN * 20
 
 
 def test_an_object_keeps_its_difference_to_what_is_around_it() -> None:

@@ -15,6 +15,7 @@ from lstmcli.data.clips import earlier_places
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.models.head import keep_best
+from lstmcli.models.objects import Remembering
 from lstmcli.models.predictor import Predictor, TorchNetwork, choose_device, load_network
 
 CANVAS_HW = (32, 48)
@@ -143,7 +144,7 @@ class Recorder:
 
     classes = ("a",)
     canvas_hw = (1, 1)
-    nms_iou, max_detections, evidence_s = 0.6, 10, 0.0
+    nms_iou, max_detections, remembering = 0.6, 10, Remembering()
     engine, device = "none", "cpu"
 
     def __init__(self, motion_lag_s: float) -> None:

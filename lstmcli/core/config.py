@@ -88,6 +88,12 @@ class TemporalConfig(NamedSection):
     evidence_s: float = Field(
         0.0, ge=0, description="seconds over which class evidence follows an object; 0: not at all"
     )
+    steady_s: float = Field(
+        0.0, ge=0, description="seconds over which an object's sides are averaged; 0: not at all"
+    )
+    doubt: float = Field(
+        1.0, ge=0.1, le=10, description="softens classes before they are gathered along an object"
+    )
 
 
 class HeadConfig(NamedSection):

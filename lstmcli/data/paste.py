@@ -55,7 +55,7 @@ def _ramp(size: int) -> npt.NDArray[np.float32]:
     """Return the patch's share along one axis, 0 at its border and 1 over the object, [size]."""
     reach = size * MARGIN / (1 + 2 * MARGIN)
     away = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5)
-    return np.clip(away / reach, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(away / reach, 0, 1), np.float32)
 
 
 def _offset(

@@ -9,8 +9,9 @@ from typing import Any
 
 from lstmcli.core.errors import ModelError
 from lstmcli.models.detector import Detector
+from lstmcli.models.objects import Remembering
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Facts:
         classes: names of the classes.
         canvas_hw: (height, width) of the canvas in pixels.
         motion_lag_s: how long before the frame the earlier one lies; 0: there is no such input.
-        evidence_s: time constant of the class evidence that follows an object; 0: none.
+        remembering: how objects are remembered along the stream.
         nms_iou: overlap above which the lesser of two boxes is dropped.
         max_detections: boxes that are kept at the most.
         threshold: the least score that its maker wants to be shown.
@@ -33,7 +34,7 @@ class Facts:
     classes: tuple[str, ...]
     canvas_hw: tuple[int, int]
     motion_lag_s: float
-    evidence_s: float
+    remembering: Remembering
     nms_iou: float
     max_detections: int
     threshold: float = 0.3
@@ -48,7 +49,7 @@ class Facts:
             classes=model.classes,
             canvas_hw=model.canvas_hw,
             motion_lag_s=model.config.input.motion_lag_s,
-            evidence_s=model.evidence_s,
+            remembering=model.remembering,
             nms_iou=model.config.head.nms_iou,
             max_detections=model.config.head.max_detections,
             threshold=threshold,
@@ -84,6 +85,7 @@ class Facts:
             height, width = known["canvas_hw"]
             known["canvas_hw"] = (int(height), int(width))
             known["classes"] = tuple(known["classes"])
+            known["remembering"] = Remembering(**known["remembering"])
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
@@ -108,7 +110,7 @@ class Described:
         self.classes = facts.classes
         self.canvas_hw = facts.canvas_hw
         self.motion_lag_s = facts.motion_lag_s
-        self.evidence_s = facts.evidence_s
+        self.remembering = facts.remembering
         self.nms_iou = facts.nms_iou
         self.max_detections = facts.max_detections
         self.device = device

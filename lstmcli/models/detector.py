@@ -12,6 +12,7 @@ from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import build_backbone
 from lstmcli.models.head import DetectionHead, build_head
+from lstmcli.models.objects import Remembering
 from lstmcli.models.temporal import State, build_temporal, reset_rows
 
 MEAN = (0.485, 0.456, 0.406)
@@ -129,9 +130,12 @@ class Detector(nn.Module):
         return self.config.temporal.name != "none"
 
     @property
-    def evidence_s(self) -> float:
-        """Seconds over which an object's class evidence is averaged; 0: it is not."""
-        return self.config.temporal.evidence_s if self.has_memory else 0.0
+    def remembering(self) -> Remembering:
+        """How objects are remembered; without a memory, not at all."""
+        temporal = self.config.temporal
+        if not self.has_memory:
+            return Remembering()
+        return Remembering(temporal.evidence_s, temporal.steady_s, temporal.doubt)
 
     def normalise(self, frames: Tensor, earlier: Tensor | None) -> Tensor:
         """Return the network's input [N, 3 or 6, H, W] for uint8 frames [N, 3, H, W].

@@ -15,8 +15,8 @@ from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import Detections, FloatArray, Picture
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.evidence import Evidence
 from lstmcli.models.head import keep_best, keep_rows
+from lstmcli.models.objects import ObjectMemory, Remembering
 
 FLOOR = 1e-3
 """Scores below are nobody's answer (COCO evaluation starts here)."""
@@ -29,7 +29,7 @@ class Network(Protocol):
         classes: names of the classes.
         canvas_hw: (height, width) of the canvas.
         motion_lag_s: how long before the frame the earlier one lies; 0: it is not looked at.
-        evidence_s: time constant of the class evidence that follows an object; 0: none.
+        remembering: how objects are remembered along the stream.
         nms_iou: overlap above which the lesser of two boxes is dropped.
         max_detections: boxes that are kept at the most.
         engine: the runtime's name; device: what it runs on.
@@ -38,7 +38,7 @@ class Network(Protocol):
     classes: tuple[str, ...]
     canvas_hw: tuple[int, int]
     motion_lag_s: float
-    evidence_s: float
+    remembering: Remembering
     nms_iou: float
     max_detections: int
     engine: str
@@ -68,7 +68,7 @@ class TorchNetwork:
         self.classes = model.classes
         self.canvas_hw = model.canvas_hw
         self.motion_lag_s = model.config.input.motion_lag_s
-        self.evidence_s = model.evidence_s if memory else 0.0
+        self.remembering = model.remembering
         self.nms_iou = model.config.head.nms_iou
         self.max_detections = model.config.head.max_detections
         self.device = device
@@ -164,18 +164,18 @@ class Predictor:
         self._letterbox = Letterbox(network.canvas_hw, network.canvas_hw)
         self._state: Any = None
         self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
-        self._evidence = self._new_evidence()
+        self._objects = self._no_objects()
 
-    def _new_evidence(self) -> Evidence | None:
-        seconds = self.network.evidence_s
-        return Evidence(seconds) if seconds and self.memory else None
+    def _no_objects(self) -> ObjectMemory | None:
+        how = self.network.remembering
+        return ObjectMemory(how) if how.is_on and self.memory else None
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
         """Begin a video of the given (height, width); return how its frames are laid out."""
         self._letterbox = Letterbox(size_hw, self.canvas_hw)
         self._state = None
         self._recent.clear()
-        self._evidence = self._new_evidence()
+        self._objects = self._no_objects()
         return self._letterbox
 
     def step(self, canvas: Picture, time_s: float) -> Detections:
@@ -190,8 +190,8 @@ class Predictor:
             canvas, earlier, self._state if self.memory else None
         )
         self._state = state if self.memory else None
-        if self._evidence is not None:
-            boxes, scores = self._with_evidence(boxes, scores, time_s)
+        if self._objects is not None:
+            boxes, scores = self._remembered(self._objects, boxes, scores, time_s)
         kept = keep_best(
             torch.from_numpy(boxes),
             torch.from_numpy(scores),
@@ -208,11 +208,10 @@ class Predictor:
             np.full(len(values), -1, np.int64),
         )
 
-    def _with_evidence(
-        self, boxes: FloatArray, scores: FloatArray, time_s: float
+    def _remembered(
+        self, objects: ObjectMemory, boxes: FloatArray, scores: FloatArray, time_s: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Return one box an object and its scores, the classes weighed with what they were."""
-        assert self._evidence is not None
+        """Return one box an object and its scores, weighed with what is remembered of it."""
         sums = scores.sum(axis=1, keepdims=True)
         rows, _ = keep_rows(
             torch.from_numpy(boxes),
@@ -222,9 +221,9 @@ class Predictor:
             limit=self.network.max_detections,
         )
         kept = rows.numpy()
-        boxes, sums = boxes[kept], sums[kept]
-        classes = scores[kept] / np.maximum(sums, 1e-9)
-        return boxes, self._evidence.step(boxes, sums[:, 0], classes, time_s) * sums
+        classes = scores[kept] / np.maximum(sums[kept], 1e-9)
+        boxes, sureness, classes = objects.step(boxes[kept], sums[kept, 0], classes, time_s)
+        return boxes, classes * sureness[:, None]
 
     def _earlier(self, canvas: Picture, time_s: float) -> Picture:
         """Return the remembered canvas nearest to `motion_lag_s` ago; at the start, this one."""

@@ -228,7 +228,7 @@ class _Timed:
 
     def __init__(self, network: Network, clock: _Clock) -> None:
         self.classes, self.canvas_hw = network.classes, network.canvas_hw
-        self.motion_lag_s, self.evidence_s = network.motion_lag_s, network.evidence_s
+        self.motion_lag_s, self.remembering = network.motion_lag_s, network.remembering
         self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
         self.engine, self.device = network.engine, network.device
         self._network, self._clock = network, clock

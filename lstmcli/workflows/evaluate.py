@@ -191,7 +191,7 @@ class _Once:
     def __init__(self, network: Network) -> None:
         self.classes, self.canvas_hw = network.classes, network.canvas_hw
         self.motion_lag_s, self.nms_iou = network.motion_lag_s, network.nms_iou
-        self.evidence_s = network.evidence_s
+        self.remembering = network.remembering
         self.max_detections = network.max_detections
         self.engine, self.device = network.engine, network.device
         self._network = network

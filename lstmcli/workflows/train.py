@@ -481,6 +481,8 @@ def _train_epoch(run: _Run) -> bool:
 def _close_frame_stage(run: _Run) -> None:
     """Let the memory begin on the averaged frame detector, the one that was validated."""
     run.frames_are_done = True
+    if run.network.skip != "concat":
+        run.best = {}  # with an untrained core in its way, the frame detector is no model to keep
     if run.average is not None and run.epoch > 0:
         run.network.load_state_dict(run.average.module.state_dict())
 
@@ -645,10 +647,10 @@ def _validate(run: _Run) -> dict[str, Any]:
     if "val" not in splits:
         return dict(names)
     config = run.config
-    # judged as it is trained: the frame detector alone until the memory's turn comes
+    # judged as it is trained: without the temporal core until its turn comes
     memory = run.network.has_memory and run.frames_are_done
     network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
-    predictor = Predictor(network, multi_label=True, memory=memory)
+    predictor = Predictor(network, multi_label=True)
     videos = run.dataset.split("val")
     results: list[FrameResult] = []
     share = max(1, config.train.validate_frames // len(videos))
