@@ -106,6 +106,18 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_detect_loads_torch_only_where_torch_runs_the_network() -> None:
+    code = (
+        "import sys, lstmcli.workflows.detect, lstmcli.engines.openvino_engine\n"
+        "from lstmcli.models.devices import choose_device\n"
+        "choose_device('cpu')\n"
+        "print([name for name in ('torch', 'torchvision', 'matplotlib') if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
 def test_nobody_but_the_command_line_ends_the_process() -> None:
     for path in FILES:
         if room_of(path) == "cli":

@@ -19,7 +19,7 @@ from lstmcli import engines
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, ModelError
 from lstmcli.core.structures import Picture
-from lstmcli.engines import ENGINES, Facts, Step, choosing, load_engine, openvino_engine
+from lstmcli.engines import ENGINES, Facts, choosing, load_engine, openvino_engine
 from lstmcli.engines.choosing import (
     agree,
     box_difference,
@@ -28,13 +28,14 @@ from lstmcli.engines.choosing import (
     remember,
     try_engines,
 )
-from lstmcli.engines.step import fold_norms
+from lstmcli.engines.step import Step, fold_norms
 from lstmcli.engines.torch_engine import TorchEngine
 from lstmcli.models.backbones import BACKBONES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.predictor import Network, TorchNetwork
+from lstmcli.models.predictor import Network
 from lstmcli.models.temporal import TEMPORAL_CORES
+from lstmcli.models.torch_network import TorchNetwork
 
 CANVAS_HW = (64, 96)
 FRAMES = 24

@@ -12,11 +12,13 @@ from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.data.clips import earlier_places
-from lstmcli.models.checkpoint import save_checkpoint
+from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.head import keep_best
+from lstmcli.models.devices import choose_device
+from lstmcli.models.nms import keep_best
 from lstmcli.models.objects import Remembering
-from lstmcli.models.predictor import Predictor, TorchNetwork, choose_device, load_network
+from lstmcli.models.predictor import Predictor
+from lstmcli.models.torch_network import TorchNetwork
 
 CANVAS_HW = (32, 48)
 
@@ -52,14 +54,14 @@ def canvases(count: int) -> list[Picture]:
 @torch.inference_mode()
 def expected_boxes(
     model: Detector, shown: list[Picture], earlier: list[Picture] | None
-) -> list[tuple[torch.Tensor, ...]]:
+) -> list[tuple[Any, ...]]:
     """Return what the detector finds in each frame of a clip that it sees at once."""
 
     def stacked(pictures: list[Picture]) -> torch.Tensor:
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[None]
 
     raw, _ = model(stacked(shown), None if earlier is None else stacked(earlier))
-    boxes, scores = model.head.boxes(raw[0]), model.head.scores(raw[0])
+    boxes, scores = model.head.boxes(raw[0]).numpy(), model.head.scores(raw[0]).numpy()
     return [
         keep_best(boxes[place], scores[place], threshold=0.05, iou=0.6, limit=100)
         for place in range(len(shown))
@@ -82,9 +84,9 @@ def test_a_stream_is_answered_as_the_detector_answers_the_whole_clip(
         found = predictor.step(canvas, float(time_s))
         assert len(found) == len(scores) > 0
         limits = np.array([48, 32, 48, 32], np.float32)
-        cut = np.clip(boxes.numpy(), 0, limits)
+        cut = np.clip(boxes, 0, limits)
         np.testing.assert_allclose(found.boxes, cut, rtol=1e-3, atol=1e-2)
-        np.testing.assert_allclose(found.scores, scores.numpy(), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(found.scores, scores, rtol=1e-3, atol=1e-4)
         assert found.labels.tolist() == labels.tolist()
         assert found.track_ids.tolist() == [-1] * len(found)
 
@@ -206,7 +208,7 @@ def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:
 def test_a_checkpoint_runs_by_its_path(tmp_path: Any) -> None:
     model = build()
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
-    network = load_network(tmp_path, device="cpu")
+    network = TorchNetwork(load_checkpoint(tmp_path).model)
     assert (network.classes, network.canvas_hw, network.device) == (("a", "b"), CANVAS_HW, "cpu")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,3 +78,13 @@ def run_jobs(
                 future.cancel()
             raise
         return [future.result() for future in futures]
+
+
+def thread_count() -> int:
+    """Return how many threads this process may use: OMP_NUM_THREADS, or the cores given to us."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,7 +2,8 @@
 
 Every engine is a `models.predictor.Network`; its file writes (`write`) and reads (`read`) a network
 in the runtime's own format. Boxes agree with torch's within `choosing.SCORE_TOLERANCE` and
-`choosing.BOX_TOLERANCE` over a whole video. Only an engine's file imports its runtime.
+`choosing.BOX_TOLERANCE` over a whole video. Only an engine's file imports its runtime, and torch is
+loaded only where it runs the network or writes one: that saves whoever detects two seconds.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lstmcli.core.errors import ConfigError, ModelError, choose
-from lstmcli.engines import onnx_engine, openvino_engine, torch_engine
+from lstmcli.core.parallel import thread_count
+from lstmcli.engines import onnx_engine, openvino_engine
 from lstmcli.engines.choosing import (
     Note,
     cache_folder,
@@ -30,13 +32,16 @@ from lstmcli.engines.choosing import (
     try_engines,
 )
 from lstmcli.engines.facts import Facts
-from lstmcli.engines.quantising import Feed, write_int8
-from lstmcli.engines.step import Step, thread_count
-from lstmcli.models.checkpoint import find_checkpoint, load_checkpoint
-from lstmcli.models.detector import Detector
-from lstmcli.models.predictor import Network, choose_device
+from lstmcli.models.devices import choose_device
+from lstmcli.models.finding import find_checkpoint
+from lstmcli.models.predictor import Network
 
-__all__ = ["ENGINES", "Engine", "Facts", "Step", "find_export", "load_engine", "write_export"]
+if TYPE_CHECKING:
+    from lstmcli.engines.quantising import Feed
+    from lstmcli.engines.step import Step
+    from lstmcli.models.detector import Detector
+
+__all__ = ["ENGINES", "Engine", "Facts", "find_export", "load_engine", "write_export"]
 
 VARIABLE = "LSTMCLI_ENGINE"
 """The environment variable that says what `auto` means, where nothing shall be tried."""
@@ -70,8 +75,20 @@ class Engine:
     on_cuda: bool = False
 
 
+def _write_by_torch(step: Step, facts: Facts, path: Path) -> None:
+    from lstmcli.engines import torch_engine
+
+    torch_engine.write(step, facts, path)
+
+
+def _read_by_torch(path: Path, *, device: str, threads: int) -> Network:
+    from lstmcli.engines import torch_engine
+
+    return torch_engine.read(path, device=device, threads=threads)
+
+
 ENGINES: Mapping[str, Engine] = {
-    "torch": Engine(torch_engine.SUFFIX, torch_engine.write, torch_engine.read, on_cuda=True),
+    "torch": Engine(".pt2", _write_by_torch, _read_by_torch, on_cuda=True),
     "openvino": Engine(
         openvino_engine.SUFFIX,
         openvino_engine.write,
@@ -181,6 +198,9 @@ def write_export(model: Detector, path: Path, *, facts: Facts, feed: Feed | None
     Raises:
         ConfigError: the format's tools are not installed, or it knows no 8-bit networks.
     """
+    from lstmcli.engines.quantising import write_int8
+    from lstmcli.engines.step import Step
+
     (name,) = (name for name, engine in ENGINES.items() if engine.suffix == path.suffix)
     _check_installed(name, ENGINES[name].to_write)
     step = Step(model)
@@ -213,6 +233,10 @@ def _load_checkpoint(path: Path, name: str, *, device: str, threads: int) -> Net
     engine = ENGINES[name]
     _check_installed(name, engine.to_run)
     if name == "torch":
+        from lstmcli.engines import torch_engine
+        from lstmcli.engines.step import Step
+        from lstmcli.models.checkpoint import load_checkpoint
+
         model = load_checkpoint(path).model
         return torch_engine.make(Step(model), Facts.of(model), device=device)
     folder = cache_folder() / "engines"
@@ -224,6 +248,9 @@ def _load_checkpoint(path: Path, name: str, *, device: str, threads: int) -> Net
         except ModelError:
             kept.unlink(missing_ok=True)
     _check_installed(name, engine.to_write)
+    from lstmcli.engines.step import Step
+    from lstmcli.models.checkpoint import load_checkpoint
+
     model = load_checkpoint(path).model
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstmcli.core.errors import ModelError
-from lstmcli.models.detector import Detector
 from lstmcli.models.objects import Remembering
+
+if TYPE_CHECKING:
+    from lstmcli.models.detector import Detector
 
 FORMAT = 2
 

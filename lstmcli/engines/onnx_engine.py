@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lstmcli.core.errors import ModelError
+from lstmcli.core.parallel import thread_count
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines.facts import Described, Facts
-from lstmcli.engines.step import Step, capture, thread_count
+
+if TYPE_CHECKING:
+    from lstmcli.engines.step import Step
 
 SUFFIX = ".onnx"
 
@@ -111,6 +114,8 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OnnxEngine:
 def _to_onnx(step: Step, facts: Facts) -> Any:
     import onnx
     import torch
+
+    from lstmcli.engines.step import capture
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

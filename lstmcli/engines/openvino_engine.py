@@ -5,14 +5,17 @@ from __future__ import annotations
 import queue
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lstmcli.core.errors import ModelError
+from lstmcli.core.parallel import thread_count
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines.facts import FACT_NAMES, Described, Facts
-from lstmcli.engines.step import Step, capture, thread_count
+
+if TYPE_CHECKING:
+    from lstmcli.engines.step import Step
 
 SUFFIX = ".xml"
 _ROOM = "lstmcli"
@@ -87,6 +90,8 @@ class OpenVINOEngine(Described):
 def convert(step: Step, facts: Facts) -> Any:
     """Return the step as an `openvino.Model` that carries its facts."""
     import openvino
+
+    from lstmcli.engines.step import capture
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,9 @@ from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines import onnx_engine, openvino_engine
 from lstmcli.engines.facts import Described, Facts
 from lstmcli.engines.onnx_engine import OnnxEngine
-from lstmcli.engines.step import Step
+
+if TYPE_CHECKING:
+    from lstmcli.engines.step import Step
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 

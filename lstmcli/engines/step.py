@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from itertools import pairwise
 
@@ -114,13 +113,3 @@ def fold_norms(model: Detector) -> Detector:
                 setattr(parent, name, fuse_conv_bn_eval(layer, norm))
                 setattr(parent, norm_name, nn.Identity())
     return model
-
-
-def thread_count() -> int:
-    """Return how many threads a network may use: OMP_NUM_THREADS, or the cores given to us."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

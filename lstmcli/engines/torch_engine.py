@@ -16,9 +16,8 @@ from lstmcli.core.errors import ModelError
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines.facts import Described, Facts
 from lstmcli.engines.step import Step, capture
-from lstmcli.models.predictor import has_fast_bf16
+from lstmcli.models.devices import has_fast_bf16
 
-SUFFIX = ".pt2"
 _FACTS_FILE = "lstmcli.json"
 
 

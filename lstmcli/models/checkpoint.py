@@ -19,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lstmcli.core.config import Config, config_from, preset_folder
-from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError, near_name
+from lstmcli.core.config import Config, config_from
+from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError
 from lstmcli.models.detector import Detector
+from lstmcli.models.finding import find_checkpoint
 
 FORMAT = 1
 
@@ -123,37 +124,6 @@ def _facts(model: Detector) -> dict[str, Any]:
         "canvas_hw": list(model.canvas_hw),
         "grid": model.grid,
     }
-
-
-def shipped_models() -> dict[str, Path]:
-    """Return the models that ship with the package, by name."""
-    return {path.stem: path for path in sorted((preset_folder() / "models").glob("*.safetensors"))}
-
-
-def find_checkpoint(model: Path | str) -> Path:
-    """Return the file meant by a path, a run folder or the name of a shipped model.
-
-    Raises:
-        ModelError: there is no such file, run or model.
-    """
-    path = Path(model)
-    if path.is_dir():
-        for name in ("best.pt", "last.pt"):
-            if (path / name).is_file():
-                return path / name
-        if str(model) not in shipped_models():  # a folder `sky` of footage does not hide the model
-            raise ModelError(
-                f"{path}: no best.pt in this folder", hint="give a run of `lstmcli train`"
-            )
-    if path.is_file():
-        return path
-    shipped = shipped_models()
-    if str(model) in shipped:
-        return shipped[str(model)]
-    raise ModelError(
-        f"{path}: there is no such checkpoint, run or shipped model",
-        hint=near_name(str(model), shipped) if shipped else "train one with `lstmcli train`",
-    )
 
 
 def load_checkpoint(model: Path | str) -> Checkpoint:

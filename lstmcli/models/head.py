@@ -1,4 +1,4 @@
-"""From the map to classes and boxes: one answer a grid cell, and the few that are kept."""
+"""From the map to classes and boxes: one answer a grid cell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from lstmcli.core.config import HeadConfig
 from lstmcli.core.errors import choose
@@ -154,57 +153,3 @@ HEADS: Mapping[str, Callable[..., DetectionHead]] = {
 def build_head(config: HeadConfig, channels: int, classes: int, stride: int) -> DetectionHead:
     """Make the head that a HeadConfig names; ConfigError with a near name if there is none."""
     return choose(HEADS, config.name, "head")(channels, classes, stride=stride, depth=config.depth)
-
-
-def keep_best(
-    boxes: Tensor,
-    scores: Tensor,
-    *,
-    threshold: float,
-    iou: float,
-    limit: int,
-    multi_label: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return boxes [K, 4], scores [K] and labels [K] of the best answers; see `keep_rows`."""
-    rows, labels = keep_rows(
-        boxes, scores, threshold=threshold, iou=iou, limit=limit, multi_label=multi_label
-    )
-    return boxes[rows], scores[rows, labels], labels
-
-
-def keep_rows(
-    boxes: Tensor,
-    scores: Tensor,
-    *,
-    threshold: float,
-    iou: float,
-    limit: int,
-    multi_label: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Keep the answers above the threshold that no better one of their class overlaps.
-
-    Args:
-        boxes: [M, 4]; scores: [M, classes], of all cells of one frame.
-        threshold: smallest score that is kept, 0..1.
-        iou: a box that overlaps a better one by more is dropped.
-        limit: how many are kept at the most.
-        multi_label: a cell may answer with several classes (for average precision); otherwise
-            only with its best, and classes suppress each other.
-
-    Returns:
-        the rows and the classes [K] of the answers that are kept, best first.
-    """
-    if multi_label:
-        rows, labels = (scores > threshold).nonzero(as_tuple=True)
-        values = scores[rows, labels]
-    else:
-        values, labels = scores.max(dim=1)
-        rows = (values > threshold).nonzero(as_tuple=True)[0]
-        values, labels = values[rows], labels[rows]
-    if len(values) > 10 * limit:
-        values, best = values.topk(10 * limit)
-        rows, labels = rows[best], labels[best]
-    kept = batched_nms(
-        boxes[rows], values, labels if multi_label else torch.zeros_like(labels), iou
-    )[:limit]
-    return rows[kept], labels[kept]

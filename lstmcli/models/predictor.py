@@ -1,21 +1,15 @@
-"""Carries the state along one stream: the same for `evaluate` and `detect`."""
+"""Carries the state along one stream: the same for `evaluate` and `detect`. Without torch."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
-from lstmcli.core.errors import ConfigError
 from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import Detections, FloatArray, Picture
-from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.models.detector import Detector
-from lstmcli.models.head import keep_best, keep_rows
+from lstmcli.models.nms import keep_best, keep_rows
 from lstmcli.models.objects import ObjectMemory, Remembering
 
 FLOOR = 1e-3
@@ -48,93 +42,6 @@ class Network(Protocol):
         self, frame: Picture, earlier: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
-
-
-class TorchNetwork:
-    """A detector run by torch, on the CPU in bf16 where it has matrix units for it, or on CUDA.
-
-    Args:
-        model: the network; it is put into evaluation mode on the device.
-        device: `cpu`, `cuda` or `cuda:N`.
-        memory: False leaves the temporal core out, as the frame stage of the training does.
-    """
-
-    engine = "torch"
-
-    def __init__(self, model: Detector, *, device: str = "cpu", memory: bool = True) -> None:
-        self._memory = memory
-        self.model = model.eval().to(device)
-        self.model = self.model.to(memory_format=torch.channels_last)
-        self.classes = model.classes
-        self.canvas_hw = model.canvas_hw
-        self.motion_lag_s = model.config.input.motion_lag_s
-        self.remembering = model.remembering
-        self.nms_iou = model.config.head.nms_iou
-        self.max_detections = model.config.head.max_detections
-        self.device = device
-        kind = torch.device(device).type
-        self._half = torch.float16 if kind == "cuda" else torch.bfloat16
-        self._mixed = kind == "cuda" or has_fast_bf16()
-
-    @torch.inference_mode()
-    def step(
-        self, frame: Picture, earlier: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
-        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
-        device = torch.device(self.device)
-        shown = torch.tensor(frame).to(device).permute(2, 0, 1)[None, None]
-        before = None
-        if self.motion_lag_s:
-            before = torch.tensor(earlier).to(device).permute(2, 0, 1)[None, None]
-        with torch.autocast(device.type, self._half, enabled=self._mixed):
-            raw, state = self.model(shown, before, state, memory=self._memory)
-        raw = raw[:, 0].float()
-        boxes, scores = self.model.head.boxes(raw)[0], self.model.head.scores(raw)[0]
-        return boxes.cpu().numpy(), scores.cpu().numpy(), state
-
-
-def has_fast_bf16() -> bool:
-    """Say whether this CPU multiplies bf16 matrices in hardware."""
-    capability = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(capability())
-
-
-def choose_device(device: str, *, count: int = 1) -> str:
-    """Return the torch device meant by `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Args:
-        device: what was asked for.
-        count: how many of the kind will be used; `auto` takes the CPU where there are fewer.
-
-    Raises:
-        ConfigError: no such device in this machine.
-    """
-    # asks the driver's library; asking CUDA itself would forbid it to processes forked later
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    if device == "auto":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        return "cuda" if found >= max(1, count) else "cpu"
-    try:
-        wanted = torch.device(device)
-    except RuntimeError:
-        raise ConfigError(
-            f"there is no device named {device!r}", hint="use auto, cpu, cuda or cuda:N"
-        ) from None
-    if wanted.type == "cuda":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if max((wanted.index or 0) + 1, count) > found:
-            raise ConfigError(
-                f"--device {device}: torch finds {found} CUDA devices in this machine",
-                hint="use --device cpu, or install a torch that fits the driver",
-            )
-    elif wanted.type != "cpu":
-        raise ConfigError(f"--device {device} is not supported", hint="use auto, cpu or cuda")
-    return device
-
-
-def load_network(model: Path | str, *, device: str = "auto") -> TorchNetwork:
-    """Return a checkpoint, a run's best one or a shipped model, ready to run by torch."""
-    return TorchNetwork(load_checkpoint(model).model, device=choose_device(device))
 
 
 class Predictor:
@@ -192,15 +99,14 @@ class Predictor:
         self._state = state if self.memory else None
         if self._objects is not None:
             boxes, scores = self._remembered(self._objects, boxes, scores, time_s)
-        kept = keep_best(
-            torch.from_numpy(boxes),
-            torch.from_numpy(scores),
+        found, values, labels = keep_best(
+            boxes,
+            scores,
             threshold=self.threshold,
             iou=self.network.nms_iou,
             limit=self.network.max_detections,
             multi_label=self.multi_label,
         )
-        found, values, labels = (part.numpy() for part in kept)
         return Detections(
             self._letterbox.to_source(found),
             values.astype(np.float32),
@@ -213,14 +119,13 @@ class Predictor:
     ) -> tuple[FloatArray, FloatArray]:
         """Return one box an object and its scores, weighed with what is remembered of it."""
         sums = scores.sum(axis=1, keepdims=True)
-        rows, _ = keep_rows(
-            torch.from_numpy(boxes),
-            torch.from_numpy(sums),
+        kept, _ = keep_rows(
+            boxes,
+            sums,
             threshold=FLOOR,
             iou=self.network.nms_iou,
             limit=self.network.max_detections,
         )
-        kept = rows.numpy()
         classes = scores[kept] / np.maximum(sums[kept], 1e-9)
         boxes, sureness, classes = objects.step(boxes[kept], sums[kept, 0], classes, time_s)
         return boxes, classes * sureness[:, None]

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.errors import ConfigError, MediaError
+from lstmcli.core.parallel import thread_count
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines import ENGINES, find_export, load_engine
 from lstmcli.engines.choosing import cpu_name, moving_frames
-from lstmcli.engines.step import thread_count
 from lstmcli.models.predictor import Network, Predictor
 from lstmcli.outputs.draw import Look, Painter
 from lstmcli.tracking import Tracker

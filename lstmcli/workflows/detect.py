@@ -28,7 +28,7 @@ from lstmcli.core.parallel import Track, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.engines import load_engine
-from lstmcli.models.checkpoint import shipped_models
+from lstmcli.models.finding import shipped_models
 from lstmcli.models.predictor import Predictor
 from lstmcli.outputs import Answer, Job
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX

@@ -27,10 +27,13 @@ from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.counting import overall
 from lstmcli.metrics.matching import one_per_place
 from lstmcli.metrics.results import FrameResult
-from lstmcli.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from lstmcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.predictor import Predictor, TorchNetwork, choose_device, has_fast_bf16
+from lstmcli.models.devices import choose_device, has_fast_bf16
+from lstmcli.models.finding import find_checkpoint
+from lstmcli.models.predictor import Predictor
 from lstmcli.models.temporal import State
+from lstmcli.models.torch_network import TorchNetwork
 from lstmcli.training.loop import (
     Clock,
     EpochProgress,

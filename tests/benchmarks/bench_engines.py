@@ -21,7 +21,8 @@ from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines import ENGINES, load_engine
 from lstmcli.engines.choosing import BOX_TOLERANCE, SCORE_TOLERANCE, SEEN, box_difference
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.models.predictor import Network, TorchNetwork
+from lstmcli.models.predictor import Network
+from lstmcli.models.torch_network import TorchNetwork
 from lstmcli.video import read_frames
 
 LAG_FRAMES = 5
