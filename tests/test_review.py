@@ -11,7 +11,7 @@ import pytest
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.review import Review, picture_hash, review
+from lstmcli.data.review import Review, review
 from lstmcli.data.review_page import PagePicture, write_page
 
 
@@ -131,24 +131,6 @@ def test_copies_under_other_names_are_a_leak() -> None:
     moving = [(10.0 + n, 10.0, 30.0 + n, 30.0) for n in range(25)]
     found = looked(video("u", moving), video("v", moving), v="test")
     assert any("one recording is in two splits" in text for text in texts(found))
-
-
-def test_videos_that_look_the_same_are_a_leak() -> None:
-    rng = np.random.default_rng(0)
-    blocks = rng.integers(0, 255, (8, 9, 3)).astype(np.uint8)
-    picture = blocks.repeat(12, axis=0).repeat(12, axis=1)
-    brighter = (picture.astype(np.float32) * 0.8 + 20).astype(np.uint8)[::2, ::2]
-    other = picture[::-1, ::-1]
-    labels = LabelSet(("a",), (video("u", STILL), video("v", STILL), video("w", STILL)))
-    hashes = {
-        "u": [picture_hash(picture)],
-        "v": [picture_hash(brighter)],
-        "w": [picture_hash(other)],
-    }
-    found = review(labels, {"u": "train", "v": "val", "w": "val"}, hashes=hashes)
-    assert [w.where for w in found.warnings if "nearly the same" in w.text] == [
-        "u (train), v (val)"
-    ]
 
 
 def test_the_page_is_one_file_with_everything(tmp_path: Path) -> None:

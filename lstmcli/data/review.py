@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +14,6 @@ from lstmcli.core.structures import (
     DataWarning,
     FloatArray,
     LabelSet,
-    Picture,
     VideoLabels,
 )
 from lstmcli.data.columns import Notes
@@ -26,8 +24,6 @@ MOTION_EDGES = (0, 0.01, 0.03, 0.1, 0.3, 1, 3)
 """How far a box's centre goes from one frame to the next, in its own sizes."""
 IMBALANCE = 20
 """How many times rarer than the most frequent class a class may be before it is said."""
-SAME_PICTURE = 5
-"""Bits of 64 in which the hashes of two frames may differ and still show the same picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +104,14 @@ def review(
     labels: LabelSet,
     splits: Mapping[str, str],
     *,
-    hashes: Mapping[str, Sequence[int]] | None = None,
+    found_in_pictures: Sequence[DataWarning] = (),
 ) -> Review:
     """Count a label set and look for what is likely wrong with it.
 
     Args:
         labels: with sizes.
         splits: the split of every video by its name.
-        hashes: `picture_hash` of a few frames of every video, by its name; finds the same
-            recording in two splits. None: only paths and boxes are compared.
+        found_in_pictures: what `picture_checks` says of the frames.
     """
     notes = Notes()
     _note_counts(labels, splits, notes)
@@ -124,7 +119,7 @@ def review(
         _note_places(video, notes)
         _note_frames(video, notes)
         _note_tracks(video, notes)
-    _note_leaks(labels, splits, hashes or {}, notes)
+    _note_leaks(labels, splits, notes)
     order = {"train": 0, "val": 1, "test": 2}
     names = sorted(set(splits.values()), key=lambda name: (order.get(name, 3), name))
     return Review(
@@ -132,22 +127,8 @@ def review(
         tuple(_count(labels, splits, name) for name in names),
         _sizes(labels),
         _motion(labels),
-        notes.warnings(),
+        (*notes.warnings(), *found_in_pictures),
     )
-
-
-def picture_hash(picture: Picture) -> int:
-    """Return 64 bits that stay nearly the same when a picture is scaled, compressed or brightened.
-
-    Each bit says whether a field of a 9 x 8 grid is brighter than its right neighbour (the
-    "difference hash", N. Krawetz 2013, hackerfactor.com/blog/index.php?/archives/529-).
-    """
-    grey = picture.astype(np.float32).mean(axis=2)
-    rows = np.array_split(grey, 8, axis=0)
-    fields = [[part.mean() for part in np.array_split(row, 9, axis=1)] for row in rows]
-    grid = np.array(fields)
-    bits = (grid[:, :-1] > grid[:, 1:] + 0.5).ravel()
-    return int("".join("1" if bit else "0" for bit in bits), 2)
 
 
 def _count(labels: LabelSet, splits: Mapping[str, str], split: str) -> SplitCount:
@@ -309,10 +290,8 @@ def _note_tracks(video: VideoLabels, notes: Notes) -> None:
     notes.add("two boxes of one track in a frame", video.name, twice)
 
 
-def _note_leaks(
-    labels: LabelSet, splits: Mapping[str, str], hashes: Mapping[str, Sequence[int]], notes: Notes
-) -> None:
-    """Note videos of different splits that are one file, carry the same boxes or look the same."""
+def _note_leaks(labels: LabelSet, splits: Mapping[str, str], notes: Notes) -> None:
+    """Note videos of different splits that are one file or carry the same boxes."""
     first: dict[object, VideoLabels] = {}
     for video in labels.videos:
         for key in _identities(video):
@@ -323,14 +302,6 @@ def _note_leaks(
                     f"{other.name} ({splits[other.name]}), {video.name} ({splits[video.name]})",
                 )
                 break
-    named = [video.name for video in labels.videos if hashes.get(video.name)]
-    for n, name in enumerate(named):
-        for other_name in named[:n]:
-            if splits[name] != splits[other_name] and _alike(hashes[name], hashes[other_name]):
-                notes.add(
-                    "videos of two splits look nearly the same, so the result may look too good",
-                    f"{other_name} ({splits[other_name]}), {name} ({splits[name]})",
-                )
 
 
 def _identities(video: VideoLabels) -> list[object]:
@@ -342,11 +313,3 @@ def _identities(video: VideoLabels) -> list[object]:
     if len(video.boxes) >= 20:
         found.append((video.box_frames.tobytes(), np.round(video.boxes).tobytes()))
     return found
-
-
-def _alike(first: Sequence[int], second: Sequence[int]) -> bool:
-    """Return whether most hashed frames of one video have their like in the other."""
-    if Counter(first).most_common(1)[0][0] == 0:  # a flat picture says nothing
-        return False
-    near = sum(min((a ^ b).bit_count() for b in second) <= SAME_PICTURE for a in first)
-    return 2 * near > len(first)

@@ -19,6 +19,7 @@ from lstmcli.data.formats import read_labels
 from lstmcli.data.frame_store import FORMS, FrameStoreWriter
 from lstmcli.data.manifest import FILE_NAME, Dataset, PreparedVideo
 from lstmcli.data.media import locate_media
+from lstmcli.data.picture_checks import check_pictures
 from lstmcli.data.planning import (
     TimeSplit,
     choose_canvas,
@@ -30,7 +31,7 @@ from lstmcli.data.planning import (
     split_by_video,
 )
 from lstmcli.data.preview import write_previews
-from lstmcli.data.review import Review, picture_hash, review
+from lstmcli.data.review import Review, review
 from lstmcli.data.review_page import PagePicture, write_page
 from lstmcli.models.loss import Targets, assign
 from lstmcli.video import Frame, probe, read_frames, read_images
@@ -409,20 +410,15 @@ def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntAr
 
 def _review(dataset: Dataset, options: PrepareOptions, warnings: Sequence[DataWarning]) -> Review:
     """Look for what is likely wrong with the data, before an hour of training is spent on it."""
-    hashes, videos = {}, []
-    for video in dataset.videos:
-        store = dataset.open(video)
-        places = {0, len(store) // 2, len(store) - 1} if len(store) else set()
-        hashes[video.name] = [picture_hash(store.picture(place)) for place in sorted(places)]
-        # two parts of one video are no leak where the user asked for them
-        media = "" if options.split_time is not None else video.labels.media
-        videos.append(replace(video.labels, media=media))
-    if options.split_time is not None:
-        hashes = {}
+    # two parts of one video are no leak where the user asked for them
+    alone = options.split_time is not None
+    videos = tuple(
+        replace(video.labels, media="") if alone else video.labels for video in dataset.videos
+    )
     found = review(
-        LabelSet(dataset.classes, tuple(videos)),
+        LabelSet(dataset.classes, videos),
         {video.name: video.split for video in dataset.videos},
-        hashes=hashes,
+        found_in_pictures=check_pictures(dataset, look_for_twins=not alone),
     )
     return replace(found, warnings=merge_warnings([*warnings, *found.warnings]))
 
