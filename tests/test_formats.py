@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lstmcli.core.errors import ConfigError, DataError
 from lstmcli.core.structures import LabelSet
 from lstmcli.data.formats import READERS, find_annotations, format_of, read_labels
+from lstmcli.video import read_images
 
 Row = tuple[int, str, tuple[float, float, float, float], int, bool]
 """frame, class, box, track, ignore"""
@@ -460,8 +462,6 @@ def test_a_class_beyond_the_names_is_told_with_the_line(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_label_file_was_not_looked_at(tmp_path: Path) -> None:
-    from PIL import Image
-
     written(tmp_path, "data.yaml", "names: [a]\ntrain: images\n")
     written(tmp_path / "labels", "x.txt", "0 0.5 0.5 0.1 0.1\n")
     written(tmp_path / "labels", "empty.txt", "")
@@ -511,3 +511,44 @@ def test_the_same_frames_in_two_files_count_once(tmp_path: Path) -> None:
     labels = read_labels(tmp_path)
     assert len(rows(labels)) == 1
     assert "same frames in two files" in labels.warnings[0].text
+
+
+def test_darknet_lists_may_name_images_beside_their_folder(tmp_path: Path) -> None:
+    """`obj.data` in `cfg/`, images and labels in `data/`, paths from where darknet is started."""
+    for part in ("cfg", "data/images", "data/labels"):
+        (tmp_path / part).mkdir(parents=True)
+    (tmp_path / "cfg/obj.names").write_text("bird\n")
+    (tmp_path / "cfg/train.txt").write_text("data/images/a.png\ndata/images/b.png\n")
+    (tmp_path / "cfg/obj.data").write_text(
+        "classes = 1\ntrain = cfg/train.txt\nnames = obj.names\n"
+    )
+    for name in "ab":
+        Image.new("RGB", (100, 50)).save(tmp_path / f"data/images/{name}.png")
+        (tmp_path / f"data/labels/{name}.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    found = read_labels(tmp_path / "cfg/obj.data")
+    assert [video.boxes.tolist() for video in found.videos] == [[[40, 15, 60, 35]]] * 2
+    assert found.classes == ("bird",)
+
+
+def test_a_yaml_may_name_lists_of_images(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    Image.new("RGB", (100, 50)).save(tmp_path / "images/a.png")
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    (tmp_path / "set/train.txt").write_text("../images/a.png\n")
+    (tmp_path / "set/data.yaml").write_text("names: [bird]\ntrain: train.txt\n")
+    (video,) = read_labels(tmp_path / "set/data.yaml").videos
+    assert video.boxes.tolist() == [[40, 15, 60, 35]]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photograph_has_the_size_in_which_it_is_shown(tmp_path: Path, orientation: int) -> None:
+    image = Image.new("RGB", (80, 40))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (video,) = read_labels(tmp_path / "a.txt").videos
+    shown = next(read_images([tmp_path / "a.jpg"]))
+    assert video.size_hw == shown.size_hw == ((80, 40) if orientation in {6, 8} else (40, 80))

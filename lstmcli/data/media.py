@@ -205,6 +205,12 @@ def _stem_key(name: str) -> str:
     return (path.stem if known else path.name).casefold()
 
 
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held (EXIF 2.32, 4.6.4)."""
+LYING = (5, 6, 7, 8)
+"""Its values for pictures that are shown turned by a quarter."""
+
+
 def probe_size(path: Path) -> tuple[int, int]:
     """Return (height, width) as shown of a video or an image.
 
@@ -216,7 +222,8 @@ def probe_size(path: Path) -> tuple[int, int]:
 
         try:
             with Image.open(path) as image:
-                return image.height, image.width
+                lies = image.getexif().get(ORIENTATION, 1) in LYING
+                return (image.width, image.height) if lies else (image.height, image.width)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise MediaError(f"{path}: {error}", hint="give an image that opens") from None
     from lstmcli.video import probe

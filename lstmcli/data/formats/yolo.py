@@ -71,6 +71,8 @@ def read(source: Path, reading: Reading) -> LabelSet:
     unlabelled: dict[Path, set[str]] = {}
     for folder, path in _label_files(described.roots):
         image, written = _image_of(path, folder, reading)
+        if image is not None and reading.finder.find(written, video=False) is None:
+            written = str(image.absolute())  # in a folder that only a list names
         key = str(image or written)
         if key in taken:
             reading.notes.add("a second label file of the same image; left out", str(path))
@@ -101,13 +103,41 @@ def _described(source: Path) -> _Described:
             raise DataError(f"{source}: no keys at the top", hint="write names: and train:")
         return _Described(_yaml_names(top, source), _yaml_roots(top, source), "kpt_shape" in top)
     folder = source if source.is_dir() else source.parent
+    text = read_text(source) if source.suffix.lower() == ".data" else ""
     names: list[str] = []
     for name in _names_files(source, folder):
         if name.is_file():
             names = [line.strip() for line in read_text(name).splitlines() if line.strip()]
             break
-    roots = (source,) if source.suffix.lower() == ".txt" else (folder,)
-    return _Described(tuple(names), roots, key_points=False)
+    roots = [source if source.suffix.lower() == ".txt" else folder]
+    if source.suffix.lower() == ".data":
+        for listed in re.findall(r"^\s*(?:train|valid|test)\s*=\s*(.+?)\s*$", text, re.MULTILINE):
+            roots += _listed_roots(listed, folder)
+    return _Described(tuple(names), tuple(dict.fromkeys(roots)), key_points=False)
+
+
+def _listed_roots(written: str, base: Path) -> Iterator[Path]:
+    """Yield the folders outside of `base` whose images a list of Darknet's names.
+
+    Darknet takes paths from where it is started, which is often some folders above the list.
+    """
+    starts = [base, *list(base.resolve().parents)[:_HIGHEST]]
+    found = next((start / written for start in starts if (start / written).is_file()), None)
+    if found is None:
+        return
+    inside = base.resolve()
+    for parent in dict.fromkeys(Path(line.strip()).parent for line in _lines(found)):
+        for start in starts:
+            folder = (start / parent).resolve()
+            if not folder.is_dir():
+                continue
+            if folder != inside and inside not in folder.parents:
+                yield folder.parent if folder.name in _IMAGE_FOLDERS.values() else folder
+            break
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in read_text(path).splitlines() if line.strip()]
 
 
 def _names_files(source: Path, folder: Path) -> Iterator[Path]:
@@ -146,6 +176,9 @@ def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
                 continue
             for start in starts:
                 folder = start / written
+                if folder.is_file() and folder.suffix == ".txt":
+                    roots += _listed_roots(str(folder), base)
+                    break
                 outside = folder.is_dir() and base.resolve() not in folder.resolve().parents
                 if outside and folder.resolve() != base.resolve():
                     near = folder.parent if folder.name in _IMAGE_FOLDERS.values() else folder
