@@ -13,6 +13,7 @@ from lstmcli.core.structures import DataWarning, LabelSet, VideoLabels
 from lstmcli.data.planning import (
     choose_canvas,
     choose_classes,
+    choose_crop,
     choose_every,
     frames_to_prepare,
     merge_sets,
@@ -230,3 +231,25 @@ def test_a_size_that_does_not_divide_is_told(wanted_wh: tuple[int, int], hint: s
     with pytest.raises(DataError, match="multiples of 32") as told:
         choose_canvas([(64, 96)], wanted_wh, 8)
     assert hint in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("side", "crop"), [(4.0, 192), (60.0, 192), (90.0, 320), (500.0, 512)], ids=str
+)
+def test_crops_are_as_large_as_objects_need(side: float, crop: int) -> None:
+    """By hand: the source is twice the canvas; 3 x 90 pixels there are 270, rounded up to 320."""
+    boxes = np.array([(0, 0, 2 * side, 2 * side)], np.float32).repeat(20, axis=0)
+    frames = np.arange(20)
+    many = VideoLabels(
+        name="v",
+        media="v.mp4",
+        looked_at=frames,
+        box_frames=frames,
+        boxes=boxes,
+        labels=np.zeros(20, np.int64),
+        tracks=np.full(20, -1),
+        ignore=np.zeros(20, bool),
+        size_hw=(1024, 1280),
+    )
+    assert choose_crop([many], (512, 640)) == crop
+    assert choose_crop([], (512, 640)) == 192

@@ -79,7 +79,7 @@ def prepare(
     ] = 8,
     crop: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Side of square training crops; 0: by the canvas."),
+        typer.Option(metavar="N", min=0, help="Side of square training crops; 0: by the objects."),
     ] = 0,
     every: Annotated[
         int,

@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstmcli.core.errors import DataError, near_name
-from lstmcli.core.geometry import box_area, clip_boxes
+from lstmcli.core.geometry import Letterbox, box_area, clip_boxes
 from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
 
 DEFAULT_AREA = 640 * 512
 """Pixels of the canvas where nobody chose a size: small objects stay visible."""
 
 
+SMALLEST_CROP = 192
+CROP_STEP = 64
+CROP_SIDES = 3.0
+"""A training crop is this many sides of a large object wide, so that it sees what is around it."""
 FRAMES_A_SECOND = 10.0
 ENOUGH_FRAMES = 4000
 
@@ -130,6 +134,24 @@ def put_right(
             warnings.append(DataWarning(text, where, int(rows.sum())))
     looked_at = video.looked_at[video.looked_at < frame_count]
     return _rows(replace(video, boxes=cut, looked_at=looked_at), left > 0), warnings
+
+
+def choose_crop(videos: Sequence[VideoLabels], canvas_hw: tuple[int, int]) -> int:
+    """Return the side of the training crops in pixels of the canvas: small objects need small ones.
+
+    Args:
+        videos: with sizes.
+        canvas_hw: (height, width) of the canvas.
+    """
+    sides = [
+        np.sqrt(box_area(Letterbox(video.size_hw, canvas_hw).to_canvas(video.boxes[~video.ignore])))
+        for video in videos
+        if video.size_hw is not None
+    ]
+    known = np.concatenate(sides) if sides else np.zeros(0)
+    wanted = CROP_SIDES * float(np.percentile(known, 90)) if len(known) else 0.0
+    rounded = CROP_STEP * math.ceil(wanted / CROP_STEP)
+    return min(max(SMALLEST_CROP, rounded), *canvas_hw)
 
 
 def choose_every(videos: Sequence[VideoLabels]) -> int:

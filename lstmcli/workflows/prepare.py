@@ -24,6 +24,7 @@ from lstmcli.data.planning import (
     TimeSplit,
     choose_canvas,
     choose_classes,
+    choose_crop,
     choose_every,
     frames_to_prepare,
     merge_sets,
@@ -36,7 +37,6 @@ from lstmcli.data.review_page import PagePicture, write_page
 from lstmcli.models.loss import Targets, assign
 from lstmcli.video import Frame, probe, read_frames, read_images
 
-DEFAULT_CROP = 256
 RAW_LIMIT = 12 << 30
 """Bytes of raw frames above which JPEG is chosen: more would not stay in memory."""
 
@@ -55,7 +55,7 @@ class PrepareOptions:
         rename: old name to new name.
         size_wh: (width, height) of the canvas; None: chosen from the videos.
         grid: pixels of the canvas a grid cell is wide and high.
-        crop: side of the training crops in pixels of the canvas; 0: chosen from the canvas.
+        crop: side of the training crops in pixels of the canvas; 0: chosen from the objects.
         every: prepare every how manieth frame; 0: chosen so that about ten a second are left, where
             there is plenty.
         previews: pictures a split in `preview/`.
@@ -158,7 +158,7 @@ def prepare(
         raise DataError("there is no box in these labels", hint="annotate some objects first")
     sizes = [video.size_hw for video in labels.videos if video.size_hw is not None]
     canvas_hw = choose_canvas(sizes, options.size_wh, options.grid)
-    crop = options.crop or min(DEFAULT_CROP, *canvas_hw)
+    crop = options.crop or choose_crop(labels.videos, canvas_hw)
     every = options.every or choose_every(labels.videos)
     part = out.with_name(out.name + ".part")
     try:
