@@ -32,7 +32,8 @@ def detect(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="A checkpoint, run or shipped model; else the newest run's best."
+            metavar="MODEL",
+            help="A checkpoint, run or shipped model, a,b fuses two; else the newest run's best.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the outputs.")] = Path(),

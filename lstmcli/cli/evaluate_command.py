@@ -19,7 +19,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A checkpoint, a run's folder, an exported model or a shipped model's name.",
+            help="A checkpoint, run, exported or shipped model; a,b fuses two.",
             show_default=False,
         ),
     ],

@@ -31,6 +31,7 @@ from lstmcli.engines.choosing import (
     remember,
     try_engines,
 )
+from lstmcli.engines.ensemble import Ensemble
 from lstmcli.engines.facts import Facts
 from lstmcli.models.devices import choose_device
 from lstmcli.models.finding import find_checkpoint
@@ -118,7 +119,8 @@ def load_engine(
     """Return a trained network, ready to run.
 
     Args:
-        model: a checkpoint, a run folder, the name of a shipped model, or an exported network.
+        model: a checkpoint, a run folder, the name of a shipped model, or an exported network;
+            several with commas between them are fused to an `Ensemble`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: a name of `ENGINES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
             trial, which is remembered for this machine and model.
@@ -126,9 +128,14 @@ def load_engine(
         note: is told in a line what was tried and chosen.
 
     Raises:
-        ConfigError: no such engine or device, or it is not installed.
+        ConfigError: no such engine or device, or it is not installed; several models do not fit
+            together.
         ModelError: the model is missing or damaged.
     """
+    names = _several(model)
+    if len(names) > 1:
+        load_one = partial(load_engine, device=device, engine=engine, threads=threads, note=note)
+        return Ensemble([load_one(name) for name in names])
     say = note or (lambda text: None)
     exported = find_export(model)
     if exported is None and engine == "auto":
@@ -160,6 +167,13 @@ def load_engine(
     say(trial.sentence())
     remember(key, trial.best)
     return network
+
+
+def _several(model: Path | str) -> list[str]:
+    """Return the models that are meant: `a,b` are two where no file or folder has that name."""
+    if not isinstance(model, str) or "," not in model or Path(model).exists():
+        return [str(model)]
+    return [name.strip() for name in model.split(",") if name.strip()]
 
 
 def find_export(model: Path | str) -> Path | None:

@@ -158,7 +158,7 @@ def evaluate(
     once = _Once(network)
     run = _Run(
         Predictor(once, memory=memory, multi_label=True),
-        Predictor(_Again(once), threshold=threshold),
+        Predictor(_Again(once), threshold=threshold, memory=memory),
         iou=iou,
         limit=limit,
         gallery=Gallery(classes) if report else None,
