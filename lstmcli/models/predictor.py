@@ -14,6 +14,8 @@ from lstmcli.models.objects import ObjectMemory, Remembering
 
 FLOOR = 1e-3
 """Scores below are nobody's answer (COCO evaluation starts here)."""
+WEAK_SHARE = 0.3
+"""An answer of this share of the threshold still tells where a remembered object is."""
 
 
 class Network(Protocol):
@@ -122,7 +124,7 @@ class Predictor:
         kept, _ = keep_rows(
             boxes,
             sums,
-            threshold=FLOOR,
+            threshold=max(FLOOR, WEAK_SHARE * self.threshold),
             iou=self.network.nms_iou,
             limit=self.network.max_detections,
         )
