@@ -82,7 +82,9 @@ def test_the_memory_begins_by_changing_nothing() -> None:
     torch.testing.assert_close(model(clip())[0], model(clip(), memory=False)[0])
 
 
-@pytest.mark.parametrize(("core", "remembers"), [("none", False), ("lstm", True)])
+@pytest.mark.parametrize(
+    ("core", "remembers"), [("none", False), ("objects", True), ("lstm", True)]
+)
 def test_it_knows_whether_it_has_a_memory(core: str, remembers: bool) -> None:
     assert build(temporal=core).has_memory is remembers
 
@@ -164,5 +166,5 @@ def test_gradients_reach_exactly_what_learns_in_a_stage(
             assert (parameter.grad is not None) == parameter.requires_grad, name
     learns = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert "head" in learns
-    assert ("neck" in learns) == (not frozen or not memory or core == "none")
+    assert ("neck" in learns) == (not frozen or not memory or core in {"none", "objects"})
     assert not ({"temporal", "join"} & learns) or memory

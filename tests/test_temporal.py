@@ -12,7 +12,7 @@ from lstmcli.models.temporal import TEMPORAL_CORES, State, TemporalCore, build_t
 
 CHANNELS = 16
 CORES = sorted(TEMPORAL_CORES)
-WITH_MEMORY = [name for name in CORES if name != "none"]
+WITH_MEMORY = [name for name in CORES if name not in {"none", "objects"}]
 
 
 def make(name: str, **options: object) -> TemporalCore:

@@ -102,7 +102,9 @@ class HeadConfig(NamedSection):
     name: str = "anchor_free"
     depth: int = Field(1, ge=0, le=4, description="3x3 layers before the classes and boxes")
     max_detections: int = Field(100, ge=1, le=1000)
-    nms_iou: float = Field(0.6, gt=0, le=1)
+    nms_iou: float = Field(
+        0.45, gt=0, le=1, description="a box that overlaps a better one by more is dropped"
+    )
 
 
 class LossConfig(Section):

@@ -13,7 +13,7 @@ from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import build_backbone
 from lstmcli.models.head import DetectionHead, build_head
 from lstmcli.models.objects import Remembering
-from lstmcli.models.temporal import State, build_temporal, reset_rows
+from lstmcli.models.temporal import NoMemory, State, build_temporal, reset_rows
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -110,7 +110,7 @@ class Detector(nn.Module):
         )
         temporal = config.temporal
         self.temporal = build_temporal(temporal.name, channels, kernel_size=temporal.kernel_size)
-        self.skip = "none" if temporal.name == "none" else temporal.skip
+        self.skip = temporal.skip if self.has_core else "none"
         self.memory_dropout = nn.Dropout2d(temporal.dropout)
         if self.skip == "concat":
             # Starts as the frame detector: the identity past the memory, nothing from it.
@@ -123,6 +123,11 @@ class Detector(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
+
+    @property
+    def has_core(self) -> bool:
+        """Whether there is a temporal core to be trained."""
+        return not isinstance(self.temporal, NoMemory)
 
     @property
     def has_memory(self) -> bool:

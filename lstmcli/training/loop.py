@@ -158,7 +158,7 @@ def train_steps(
     if memory and _features_rest(network, config):
         network.backbone.eval()
         network.neck.eval()
-    frames_factor = config.train.memory_stage_backbone_lr if memory and network.has_memory else 1.0
+    frames_factor = config.train.memory_stage_backbone_lr if memory and network.has_core else 1.0
     asked = time.monotonic()
     for batch in batches:
         waited = time.monotonic() - asked
@@ -234,7 +234,7 @@ def choose_learners(network: Detector, config: Config, *, memory: bool) -> None:
 
 
 def _features_rest(network: Detector, config: Config) -> bool:
-    return config.train.memory_stage_backbone_lr == 0 and network.has_memory
+    return config.train.memory_stage_backbone_lr == 0 and network.has_core
 
 
 def _shared_count(

@@ -457,7 +457,7 @@ def _train_epoch(run: _Run) -> bool:
     config, budget = run.config, run.options.time_budget_s
     _agree(run)
     # as it was decided when the epoch began, also where a resumed run goes on in its middle
-    memory = run.network.has_memory and run.clock.done(run.steps) >= config.train.frame_stage
+    memory = run.network.has_core and run.clock.done(run.steps) >= config.train.frame_stage
     if memory and not run.frames_are_done:
         _close_frame_stage(run)
     _enter_stage(run, memory=memory)
@@ -474,7 +474,7 @@ def _train_epoch(run: _Run) -> bool:
         if agreed.budget_is_spent or agreed.epoch_is_over:
             break
         frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.frame_stage
-        if budget and run.network.has_memory and not memory and frames_are_over:
+        if budget and run.network.has_core and not memory and frames_are_over:
             break
         if agreed.save:
             _save_last(run)
@@ -651,7 +651,7 @@ def _validate(run: _Run) -> dict[str, Any]:
         return dict(names)
     config = run.config
     # judged as it is trained: without the temporal core until its turn comes
-    memory = run.network.has_memory and run.frames_are_done
+    memory = run.network.has_core and run.frames_are_done
     network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
     predictor = Predictor(network, multi_label=True)
     videos = run.dataset.split("val")

@@ -23,10 +23,11 @@ from lstmcli.models.temporal.peephole_lstm import PeepholeLSTM
 from lstmcli.models.temporal.spatial_lstm import SpatialLSTM
 from lstmcli.models.temporal.state import State, TemporalCore, reset_rows
 
-__all__ = ["TEMPORAL_CORES", "State", "TemporalCore", "build_temporal", "reset_rows"]
+__all__ = ["TEMPORAL_CORES", "NoMemory", "State", "TemporalCore", "build_temporal", "reset_rows"]
 
 TEMPORAL_CORES: Mapping[str, Callable[..., TemporalCore]] = {
     "none": NoMemory,
+    "objects": NoMemory,  # nothing between cells: what is remembered of objects alone
     "lstm": LSTM,
     "conv_lstm": ConvLSTM,
     "gru": GRU,

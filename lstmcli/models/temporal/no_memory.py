@@ -1,4 +1,4 @@
-"""The baseline without memory."""
+"""No memory in the cells: the baseline, and the detector that remembers objects alone."""
 
 from __future__ import annotations
 
