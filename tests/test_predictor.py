@@ -63,7 +63,13 @@ def expected_boxes(
     raw, _ = model(stacked(shown), None if earlier is None else stacked(earlier))
     boxes, scores = model.head.boxes(raw[0]).numpy(), model.head.scores(raw[0]).numpy()
     return [
-        keep_best(boxes[place], scores[place], threshold=0.05, iou=0.6, limit=100)
+        keep_best(
+            boxes[place],
+            scores[place],
+            threshold=0.05,
+            iou=model.config.head.nms_iou,
+            limit=100,
+        )
         for place in range(len(shown))
     ]
 
