@@ -47,6 +47,8 @@ from lstmcli.training.records import draw_curves, write_metrics
 
 BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""
+VALIDATION_SHARE = 0.15
+"""Of a time budget that validations may take together; fewer frames are looked at for that."""
 SAVE_EVERY_S = 300.0
 VALIDATION_THRESHOLD = 0.3
 RUN_FILES = ("best.pt", "last.pt", "config.yaml", "metrics.csv", "curves.png")
@@ -116,6 +118,7 @@ class _Run:
     since_best: int = 0
     frames_are_done: bool = False
     validation_s: float = 0.0
+    validate_frames: int = 0
     part: EpochProgress = field(default_factory=EpochProgress)
     model: Any = None
     trains_memory: bool | None = None
@@ -656,7 +659,9 @@ def _validate(run: _Run) -> dict[str, Any]:
     predictor = Predictor(network, multi_label=True)
     videos = run.dataset.split("val")
     results: list[FrameResult] = []
-    share = max(1, config.train.validate_frames // len(videos))
+    if not run.validate_frames:  # once, so that all epochs are judged on the same frames
+        run.validate_frames = _affordable(run, predictor, videos[0])
+    share = max(1, run.validate_frames // len(videos))
     budget = run.options.time_budget_s or float("inf")
     for video in run.progress.track(videos, total=len(videos), label="validate"):
         for result in _stream(run.dataset, video, predictor, share):
@@ -671,6 +676,22 @@ def _validate(run: _Run) -> dict[str, Any]:
         return dict(names)
     scores = overall(compare(results, run.dataset.classes, threshold=VALIDATION_THRESHOLD, iou=0.5))
     return {name: scores[name] for name in names}
+
+
+def _affordable(run: _Run, predictor: Predictor, video: PreparedVideo) -> int:
+    """Return how many frames each validation may look at."""
+    wanted, budget = run.config.train.validate_frames, run.options.time_budget_s
+    if budget is None:
+        return wanted
+    canvas = run.dataset.open(video).picture(0)
+    times = []
+    for number in range(4):
+        predictor.start(video.size_hw)
+        began = time.monotonic()
+        predictor.step(canvas, float(number))
+        times.append(time.monotonic() - began)
+    affordable = VALIDATION_SHARE * budget / BUDGET_EPOCHS / max(min(times), 1e-4)
+    return max(1, min(wanted, int(affordable)))
 
 
 def _stream(
@@ -714,6 +735,7 @@ def _save_last(run: _Run) -> None:
         "since_best": run.since_best,
         "frames_are_done": run.frames_are_done,
         "validation_s": run.validation_s,
+        "validate_frames": run.validate_frames,
         "spent_s": run.clock.spent_s,
         "options": {
             name: getattr(run.options, name) for name in ("epochs", "time_budget_s", "init")
@@ -758,3 +780,4 @@ def _put_back(run: _Run, saved: Mapping[str, Any]) -> None:
     run.since_best = int(saved["since_best"])
     run.frames_are_done = bool(saved["frames_are_done"])
     run.validation_s = float(saved["validation_s"])
+    run.validate_frames = int(saved.get("validate_frames", 0))
