@@ -182,7 +182,9 @@ class TrainConfig(Section):
     precision: Literal["auto", "32", "bf16"] = "auto"
     workers: int = Field(1, ge=0)
     patience: int = Field(0, ge=0, description="epochs without a better map50; 0: never stop early")
-    validate_frames: int = Field(1500, ge=1, description="frames looked at after an epoch; fewer in a short time budget")
+    validate_frames: int = Field(
+        1500, ge=1, description="frames looked at after an epoch; fewer in a short time budget"
+    )
     seed: int = Field(0, ge=0)
 
 

@@ -1,4 +1,4 @@
-"""How soon `detect` answers, and in how much memory: `python bench_start.py [MODEL]`.
+"""Time and memory until `detect` answers: `python tests/benchmarks/bench_start.py [MODEL]`.
 
 The whole command on the first frame of a 720p video, from the shell to the finished files: an upper
 bound for the time until the first annotated frame is written. Then the peak of resident memory over
