@@ -487,8 +487,9 @@ def _train_epoch(run: _Run) -> bool:
 def _close_frame_stage(run: _Run) -> None:
     """Let the memory begin on the averaged frame detector, the one that was validated."""
     run.frames_are_done = True
-    if run.network.skip != "concat":
-        run.best = {}  # with an untrained core in its way, the frame detector is no model to keep
+    # What is kept is a detector with a trained core: a lucky epoch of the frame stage, judged on
+    # part of the videos, would throw it away.
+    run.best, run.since_best = {}, 0
     if run.average is not None and run.epoch > 0:
         run.network.load_state_dict(run.average.module.state_dict())
 
@@ -652,7 +653,6 @@ def _validate(run: _Run) -> dict[str, Any]:
     names = {"map50": None, "map50_any_class": None, "precision": None, "recall": None}
     if "val" not in splits:
         return dict(names)
-    config = run.config
     # judged as it is trained: without the temporal core until its turn comes
     memory = run.network.has_core and run.frames_are_done
     network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
