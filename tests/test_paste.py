@@ -70,9 +70,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     )
 
 
-def source(dataset: Dataset, paste: float) -> ClipSource:
+def source(dataset: Dataset, paste: float, decoy: float = 0.0) -> ClipSource:
     clips = ClipConfig(length=3, streamed=0.5, stream_clips=4)
-    augment = AugmentConfig.model_validate(QUIET | {"paste": paste})
+    augment = AugmentConfig.model_validate(QUIET | {"paste": paste, "decoy": decoy})
     return ClipSource(
         dataset, "train", clips, augment, batch=4, steps=40, seed=7, motion_lag_s=0.08
     )
@@ -105,11 +105,33 @@ def test_a_streamed_lane_keeps_its_pasted_object(dataset: Dataset) -> None:
         now = clips._clip(0, step)
         if not now.starts:
             assert now.pasted == before.pasted
-            kept += now.pasted is not None
+            kept += len(now.pasted) > 0
         before = now
     assert kept > 5
 
 
 def test_nothing_is_pasted_where_nothing_else_is(tmp_path: Path) -> None:
     alone = write_dataset(tmp_path / "alone", videos=("train",), frames=10)
-    assert source(alone, 1.0)._clip(0, 0).pasted is None
+    assert source(alone, 1.0)._clip(0, 0).pasted == ()
+
+
+def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
+    """A pasted object and a decoy are drawn as often; only the object is in the truth."""
+    clips = source(dataset, 1.0, decoy=1.0)
+    drawn = [clips._clip(lane, step) for lane in range(4) for step in range(20)]
+    decoys = [one for clip in drawn for one in clip.pasted if one.beside is not None]
+    objects = [one for clip in drawn for one in clip.pasted if one.beside is None]
+    assert len(decoys) > 10
+    assert len(objects) > 10
+    for clip in drawn:
+        for place in clip.places.tolist():
+            for one in clip.pasted:
+                found = clips._pasted_box(one, place)
+                if found is None or one.beside is None:
+                    continue
+                left, top, right, bottom = region_of(found[1])
+                x, y = one.beside
+                size_hw = (bottom - top, right - left)
+                if clips._is_empty(one, found[0], (left + x, top + y), size_hw):
+                    shown = clips._store(one.video).window(found[0], top + y, left + x, size_hw)
+                    assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"

@@ -138,6 +138,12 @@ class AugmentConfig(Section):
     paste: float = Field(
         0.0, ge=0, le=1, description="how often an object of another video is laid into a clip"
     )
+    decoy: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how often an empty patch is laid into it as an object would be",
+    )
 
 
 class ClipConfig(Section):

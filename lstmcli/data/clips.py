@@ -60,12 +60,15 @@ class _Clip:
     places: IntArray
     view: View
     starts: bool
-    pasted: _Pasted | None
+    pasted: tuple[_Pasted, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pasted:
     """An object of another video that moves through a run of clips as it moves in its own.
+
+    Or a decoy: what lies beside the object there, moving as it does. Without decoys, a network
+    learns the seams of what was pasted instead of objects (Dwibedi et al. 2017, 1708.01642).
 
     Args:
         video: the object's own.
@@ -73,6 +76,7 @@ class _Pasted:
         track: its number there, -1 where objects are not numbered.
         begins: its place there while the run shows place 0.
         shift: (x, y) in pixels of the canvas, from where it is there to where it is here.
+        beside: of a decoy, (x, y) from the object to the empty place that is taken in its stead.
     """
 
     video: int
@@ -80,6 +84,7 @@ class _Pasted:
     track: int
     begins: int
     shift: tuple[int, int]
+    beside: tuple[int, int] | None = None
 
 
 def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
@@ -195,7 +200,11 @@ class ClipSource(TorchDataset[ClipBatch]):
             start = int(rng.integers(earliest, latest + 1))
             backwards = bool(rng.random() < self.augment.reverse)
             view = self._view(rng, video, focus_place, label)
-            pasted = self._draw_pasted(rng, video, focus_place, view)
+            pasted = tuple(
+                one
+                for decoy in (False, True)
+                if (one := self._draw_pasted(rng, video, focus_place, view, decoy=decoy))
+            )
             if part < clips:
                 break
             part -= clips
@@ -222,10 +231,10 @@ class ClipSource(TorchDataset[ClipBatch]):
         )
 
     def _draw_pasted(
-        self, rng: np.random.Generator, video: int, place: int, view: View
+        self, rng: np.random.Generator, video: int, place: int, view: View, *, decoy: bool
     ) -> _Pasted | None:
-        """Draw an object of any class and where it shall be seen when the run is at a place."""
-        if rng.random() >= self.augment.paste:
+        """Draw an object of any class, or a decoy, and where it is seen at a place of the run."""
+        if rng.random() >= (self.augment.decoy if decoy else self.augment.paste):
             return None
         other, its_place, label = self._index.draw(rng, self.clips.balance)
         truth = self.videos[other].labels.at(int(self.videos[other].frames[its_place]))
@@ -242,12 +251,14 @@ class ClipSource(TorchDataset[ClipBatch]):
             moved = box + np.tile(shift, 2)
             apart = (here[:, :2] >= moved[2:]) | (here[:, 2:] <= moved[:2])
             if other != video and apart.any(axis=1).all():
+                beside = rng.uniform(-1, 1, 2) * self.dataset.canvas_hw[::-1] / 2
                 return _Pasted(
                     other,
                     label,
                     int(truth.tracks[row]),
                     its_place - place,
                     (int(shift[0]), int(shift[1])),
+                    (int(beside[0]), int(beside[1])) if decoy else None,
                 )
         return None
 
@@ -272,17 +283,37 @@ class ClipSource(TorchDataset[ClipBatch]):
 
     def _window(self, clip: _Clip, place: int) -> Picture:
         """Return what a clip looks at of one prepared frame, uint8 [h, w, 3]."""
-        view, pasted = clip.view, clip.pasted
+        view = clip.view
         window = self._store(clip.video).window(
             place, view.top, view.left, (view.height, view.width)
         )
-        found = None if pasted is None else self._pasted_box(pasted, place)
-        if pasted is None or found is None:
-            return window
-        left, top, right, bottom = region_of(found[1])
-        patch = self._store(pasted.video).window(found[0], top, left, (bottom - top, right - left))
-        dx, dy = pasted.shift
-        return paste_into(window, patch, left=left + dx - view.left, top=top + dy - view.top)
+        for pasted in clip.pasted:
+            found = self._pasted_box(pasted, place)
+            if found is None:
+                continue
+            left, top, right, bottom = region_of(found[1])
+            dx, dy = pasted.shift[0] - view.left, pasted.shift[1] - view.top
+            bx, by = pasted.beside or (0, 0)
+            size_hw = (bottom - top, right - left)
+            if pasted.beside and not self._is_empty(
+                pasted, found[0], (left + bx, top + by), size_hw
+            ):
+                continue
+            patch = self._store(pasted.video).window(found[0], top + by, left + bx, size_hw)
+            window = paste_into(window, patch, left=left + dx, top=top + dy)
+        return window
+
+    def _is_empty(
+        self, pasted: _Pasted, place: int, corner: tuple[int, int], size_hw: tuple[int, int]
+    ) -> bool:
+        """Return whether a window of a frame lies on the canvas and shows no known object."""
+        (left, top), (height, width) = corner, size_hw
+        rows, columns = self.dataset.canvas_hw
+        if left < 0 or top < 0 or left + width > columns or top + height > rows:
+            return False
+        x1, y1, x2, y2 = self._boxes(pasted.video, place).T
+        meets = (x1 < left + width) & (x2 > left) & (y1 < top + height) & (y2 > top)
+        return not meets.any()
 
     def _store(self, video: int) -> FrameStore:
         store = self._stores.get(video)
@@ -308,12 +339,13 @@ class ClipSource(TorchDataset[ClipBatch]):
             return None
         on_canvas = self.dataset.canvas_boxes(video, truth.boxes)
         labels, ignore = truth.labels, truth.ignore
-        found = None if clip.pasted is None else self._pasted_box(clip.pasted, place)
-        if clip.pasted is not None and found is not None:
-            moved = found[1] + np.tile(np.array(clip.pasted.shift, np.float32), 2)
-            on_canvas = np.concatenate((on_canvas, moved[None]))
-            labels = np.append(labels, clip.pasted.label)
-            ignore = np.append(ignore, False)
+        for pasted in clip.pasted:
+            found = None if pasted.beside else self._pasted_box(pasted, place)
+            if found is not None:
+                moved = found[1] + np.tile(np.array(pasted.shift, np.float32), 2)
+                on_canvas = np.concatenate((on_canvas, moved[None]))
+                labels = np.append(labels, pasted.label)
+                ignore = np.append(ignore, False)
         boxes, share = clip.view.boxes(on_canvas)
         sides = boxes[:, 2:] - boxes[:, :2]
         seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
