@@ -132,6 +132,6 @@ def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
                 left, top, right, bottom = region_of(found[1])
                 x, y = one.beside
                 size_hw = (bottom - top, right - left)
-                if clips._is_empty(one, found[0], (left + x, top + y), size_hw):
+                if clips._is_empty(one.video, found[0], (left + x, top + y), size_hw):
                     shown = clips._store(one.video).window(found[0], top + y, left + x, size_hw)
                     assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"

@@ -202,7 +202,7 @@ class ClipSource(TorchDataset[ClipBatch]):
             view = self._view(rng, video, focus_place, label)
             pasted = tuple(
                 one
-                for decoy in (False, True)
+                for decoy in (True, False)  # a decoy lies under what is pasted
                 if (one := self._draw_pasted(rng, video, focus_place, view, decoy=decoy))
             )
             if part < clips:
@@ -295,8 +295,10 @@ class ClipSource(TorchDataset[ClipBatch]):
             dx, dy = pasted.shift[0] - view.left, pasted.shift[1] - view.top
             bx, by = pasted.beside or (0, 0)
             size_hw = (bottom - top, right - left)
-            if pasted.beside and not self._is_empty(
-                pasted, found[0], (left + bx, top + by), size_hw
+            x, y = pasted.shift
+            if pasted.beside and not (
+                self._is_empty(pasted.video, found[0], (left + bx, top + by), size_hw)
+                and self._is_empty(clip.video, place, (left + x, top + y), size_hw)
             ):
                 continue
             patch = self._store(pasted.video).window(found[0], top + by, left + bx, size_hw)
@@ -304,22 +306,16 @@ class ClipSource(TorchDataset[ClipBatch]):
         return window
 
     def _is_empty(
-        self, pasted: _Pasted, place: int, corner: tuple[int, int], size_hw: tuple[int, int]
+        self, video: int, place: int, corner: tuple[int, int], size_hw: tuple[int, int]
     ) -> bool:
-        """Return whether a window of a frame lies on the canvas and shows no known object."""
+        """Return whether a part of a frame lies on the canvas and shows no known object."""
         (left, top), (height, width) = corner, size_hw
         rows, columns = self.dataset.canvas_hw
         if left < 0 or top < 0 or left + width > columns or top + height > rows:
             return False
-        x1, y1, x2, y2 = self._boxes(pasted.video, place).T
+        x1, y1, x2, y2 = self._boxes(video, place).T
         meets = (x1 < left + width) & (x2 > left) & (y1 < top + height) & (y2 > top)
         return not meets.any()
-
-    def _store(self, video: int) -> FrameStore:
-        store = self._stores.get(video)
-        if store is None:
-            store = self._stores[video] = self.dataset.open(self.videos[video])
-        return store
 
     def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
         before = self._earlier[clip.video][clip.places] if self.motion_lag_s else clip.places[:0]
