@@ -317,6 +317,12 @@ class ClipSource(TorchDataset[ClipBatch]):
         meets = (x1 < left + width) & (x2 > left) & (y1 < top + height) & (y2 > top)
         return not meets.any()
 
+    def _store(self, video: int) -> FrameStore:
+        store = self._stores.get(video)
+        if store is None:
+            store = self._stores[video] = self.dataset.open(self.videos[video])
+        return store
+
     def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
         before = self._earlier[clip.video][clip.places] if self.motion_lag_s else clip.places[:0]
         needed = np.unique(np.concatenate((clip.places, before)))
