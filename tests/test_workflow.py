@@ -39,8 +39,9 @@ def blocks(language: str) -> list[str]:
 
 
 def readme_commands() -> list[str]:
-    """Return the lines of the README that begin with `lstmcli`, without their comments."""
+    """Return the commands of the README that begin with `lstmcli`, without their comments."""
     lines = [line for block in blocks("bash") for line in block.splitlines()]
+    lines = [line.rpartition("pip install . && ")[2] for line in lines]
     return [line.partition(" #")[0].strip() for line in lines if line.startswith("lstmcli ")]
 
 
