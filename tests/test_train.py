@@ -231,6 +231,8 @@ def test_a_time_budget_is_kept(
 ) -> None:
     """By a clock that runs on by itself: a second whenever somebody looks at it."""
     clock = Clockwork(1.0)
+    for part in ("beginning", "fitting", "judging", "keeping"):
+        monkeypatch.setattr(f"lstmcli.workflows.train.{part}.time", clock)
     monkeypatch.setattr("lstmcli.workflows.train.time", clock)
     monkeypatch.setattr("lstmcli.training.loop.time", clock)
 
@@ -314,7 +316,7 @@ def test_training_ends_early_when_it_gets_no_better(
     scores = iter((0.1, 0.3, 0.2, 0.1, 0.9))
     names = ("map50", "map50_any_class", "precision", "recall")
     monkeypatch.setattr(
-        "lstmcli.workflows.train._validate", lambda run: dict.fromkeys(names, next(scores))
+        "lstmcli.workflows.train.fitting.validate", lambda run: dict.fromkeys(names, next(scores))
     )
     config = settings(train={"epochs": 9, "patience": 2, "clips_per_epoch": 1})
     trained = train(dataset, config=config, out=tmp_path / "run")
@@ -482,7 +484,7 @@ def begin_long_run(dataset: Path, folder: Path, *words: str) -> subprocess.Popen
     """Start a run that saves after every step, and wait until it has saved for the first time."""
     preset = write_preset(folder / "long.yaml", settings(train={"epochs": 500, "workers": 1}))
     code = (
-        "import lstmcli.workflows.train as t; t.SAVE_EVERY_S = 0.0\n"
+        "import lstmcli.workflows.train.fitting as t; t.SAVE_EVERY_S = 0.0\n"
         "from lstmcli.cli.app import main; main()"
     )
     line = [sys.executable, "-c", code, "train", str(dataset), "--preset", str(preset)]

@@ -1,0 +1,88 @@
+"""Dataset + preset -> a run folder with checkpoints."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import LstmcliError
+from lstmcli.core.memory import keep_freed_memory
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.data.manifest import Dataset
+from lstmcli.models.checkpoint import Checkpoint
+from lstmcli.models.devices import choose_device, has_fast_bf16
+from lstmcli.training.processes import build_fabric, run_in_processes
+from lstmcli.workflows.train.beginning import (
+    batch_size,
+    begin,
+    last_of,
+    make_folder,
+    next_run,
+    options_of,
+)
+from lstmcli.workflows.train.fitting import fit, steps_per_epoch
+from lstmcli.workflows.train.state import RUN_FILES, Trained, TrainOptions
+
+__all__ = ["TrainOptions", "Trained", "next_run", "steps_per_epoch", "train"]
+
+
+def train(
+    dataset: Path | str,
+    *,
+    config: Config,
+    out: Path,
+    options: TrainOptions | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Fit a detector and keep its best and last state.
+
+    Args:
+        dataset: what `prepare` wrote.
+        config: all settings; ignored when resuming, where the run's own are taken.
+        out: the run's folder.
+        options: see `TrainOptions`.
+        resume: go on with the run in `out`, to the same result as without the break.
+        overwrite: replace a run that is there.
+        progress: who looks on.
+
+    Raises:
+        ConfigError, DataError, ModelError: what was asked for cannot be had.
+        OutputError: the run exists, or cannot be written.
+        TrainingError: the loss diverged.
+    """
+    began = time.monotonic()
+    options = options or TrainOptions()
+    progress = progress or SilentProgress()
+    prepared = Dataset.load(dataset)
+    last: Checkpoint | None = None
+    if resume:
+        last = last_of(out)
+        config = last.config
+        options = options_of(last, options)
+    device = choose_device(options.device, count=options.devices)
+    keep_freed_memory()
+    batch = batch_size(config, options, device)
+    half = config.train.precision == "bf16" or (
+        config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
+    )
+    fabric = build_fabric(device=device, devices=options.devices, nodes=options.nodes, half=half)
+    is_new = False if resume else make_folder(out, overwrite=overwrite)
+
+    def work(fabric: Fabric) -> Trained:
+        watched = progress if fabric.is_global_zero else SilentProgress()
+        run = begin(fabric, config, options, prepared, out, watched, last, batch, began)
+        return fit(run)
+
+    try:
+        return run_in_processes(fabric, work)
+    except LstmcliError:
+        if is_new and not (out / "last.pt").exists():  # nothing was gained; the name is free again
+            for name in RUN_FILES:
+                (out / name).unlink(missing_ok=True)
+            out.rmdir()
+        raise

@@ -1,0 +1,188 @@
+"""From a dataset and settings to a training that is ready, new or resumed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from lstmcli.core.config import Config
+from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
+from lstmcli.core.progress import Progress
+from lstmcli.data.manifest import Dataset
+from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
+from lstmcli.models.detector import Detector
+from lstmcli.models.finding import find_checkpoint
+from lstmcli.training.loop import (
+    Clock,
+    balanced_weights,
+)
+from lstmcli.training.optim import build_optimizer, running_average
+from lstmcli.workflows.train.fitting import steps_per_epoch
+from lstmcli.workflows.train.keeping import put_back, write_config
+from lstmcli.workflows.train.state import RUN_FILES, Run, TrainOptions
+
+
+def next_run(folder: Path, name: str) -> Path:
+    """Return the first of `name`, `name-2`, `name-3` ... that does not exist in a folder."""
+    candidate = folder / name
+    number = 2
+    while candidate.exists():
+        candidate = folder / f"{name}-{number}"
+        number += 1
+    return candidate
+
+
+def make_folder(out: Path, *, overwrite: bool) -> bool:
+    """Make the run's folder, emptied of an older run; return whether it is new.
+
+    Raises:
+        OutputError: it holds something, or cannot be made.
+    """
+    try:
+        is_new = not out.exists()
+        if not is_new and any(out.iterdir()) and not overwrite:
+            raise OutputError(
+                f"{out}: exists already", hint="choose another --out or add --overwrite"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        for name in RUN_FILES:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
+    return is_new
+
+
+def last_of(out: Path) -> Checkpoint:
+    """Return the `last.pt` of a run that is to go on."""
+    path = out / "last.pt"
+    if not path.is_file():
+        raise ModelError(f"{out}: no last.pt, there is nothing to resume", hint="check the folder")
+    last = load_checkpoint(path)
+    if not last.training:
+        raise ModelError(f"{path}: holds no training state", hint="use --init to start from it")
+    return last
+
+
+def options_of(last: Checkpoint, options: TrainOptions) -> TrainOptions:
+    """Return the options of a resumed run: its own, but for what was asked for anew."""
+    saved = dict(last.training["options"])
+    if options.epochs is not None:
+        saved["epochs"] = options.epochs
+    if options.time_budget_s is not None:
+        saved["time_budget_s"] = options.time_budget_s
+    saved |= {"device": options.device, "devices": options.devices, "nodes": options.nodes}
+    return TrainOptions(**saved)
+
+
+def begin(
+    fabric: Fabric,
+    config: Config,
+    options: TrainOptions,
+    dataset: Dataset,
+    out: Path,
+    progress: Progress,
+    last: Checkpoint | None,
+    batch: int,
+    began: float,
+) -> Run:
+    """Build everything, then put back what a resumed run left."""
+    torch.manual_seed(config.train.seed)
+    network = (
+        last.model
+        if last
+        else Detector(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=dataset.grid)
+    )
+    if network.classes != dataset.classes:
+        raise DataError(
+            f"{dataset.folder}: classes {', '.join(dataset.classes)}; the run has "
+            f"{', '.join(network.classes)}",
+            hint="resume with the dataset that the run was started with",
+        )
+    if last is not None:
+        network.load_state_dict(last.training["model"])
+    elif options.init:
+        _start_from(network, options.init, progress)
+    network.to(fabric.device).to(memory_format=torch.channels_last)
+    average = running_average(network, config.train.ema) if config.train.ema else None
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, network))
+    if average is not None:
+        average.to(fabric.device)
+    epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
+    steps = steps_per_epoch(dataset, config, batch)
+    saved = dict(last.training) if last else {}
+    run = Run(
+        folder=out,
+        config=config,
+        options=options,
+        dataset=dataset,
+        fabric=fabric,
+        progress=progress,
+        network=network,
+        optimizer=optimizer,
+        average=average,
+        clock=Clock(
+            total_steps=epochs * steps if epochs else None,
+            budget_s=options.time_budget_s,
+            spent_s=float(saved.get("spent_s", 0.0)) + time.monotonic() - began,
+        ),
+        class_weights=_class_weights(dataset, config),
+        batch=batch,
+        epochs=epochs,
+    )
+    if last is not None:
+        put_back(run, saved)
+    elif fabric.is_global_zero:
+        write_config(run)
+    return run
+
+
+def _start_from(network: Detector, init: str, progress: Progress) -> None:
+    """Copy the weights that fit by name and shape; say what did not."""
+    source = load_checkpoint(init)
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in source.model.state_dict().items()
+        if name in own and own[name].shape == value.shape
+    }
+    if len(fitting) < len(own) / 3:
+        raise ModelError(
+            f"{find_checkpoint(init)}: {len(fitting)} of {len(own)} tensors fit this preset",
+            hint="use the preset that it was trained with",
+        )
+    network.load_state_dict(fitting, strict=False)
+    progress.note(f"started from {init}: {len(fitting)} of {len(own)} tensors fit")
+
+
+def batch_size(config: Config, options: TrainOptions, device: str) -> int:
+    """Return the lanes of the global batch.
+
+    Raises:
+        ConfigError: the processes cannot share it evenly.
+    """
+    world = options.devices * options.nodes
+    batch = config.train.batch
+    if batch == "auto":
+        return 32 * world if device.startswith("cuda") else 8 * world
+    if batch % world:
+        raise ConfigError(
+            f"train.batch is {batch}, {world} processes cannot share it evenly",
+            hint=f"use a multiple of {world}",
+        )
+    return batch
+
+
+def _class_weights(dataset: Dataset, config: Config) -> torch.Tensor | None:
+    if config.loss.class_balance == 0 or config.clips.balance:
+        return None  # drawn evenly already
+    counts = np.zeros(len(dataset.classes), np.int64)
+    for video in dataset.split("train"):
+        counts += np.bincount(
+            video.labels.labels[~video.labels.ignore], minlength=len(dataset.classes)
+        )
+    return balanced_weights(counts.tolist(), config.loss.class_balance)
