@@ -1,0 +1,83 @@
+"""Detection from Python, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from lstmcli.core.ahead import ahead
+from lstmcli.core.geometry import clip_boxes
+from lstmcli.core.structures import Detections, Picture
+from lstmcli.engines import load_engine
+from lstmcli.models.predictor import Predictor
+from lstmcli.tracking import Tracker
+from lstmcli.video import (
+    ReadReport,
+    find_sources,
+    open_frames,
+)
+from lstmcli.workflows.detect.choosing import choose_model
+from lstmcli.workflows.detect.plan import MakePredictor
+from lstmcli.workflows.detect.running import with_answers, with_canvas
+
+
+class Detector:
+    """A trained detector for Python: `Detector.load("runs/birds").stream("video.mp4")`.
+
+    Args:
+        make_predictor: makes a predictor for one stream.
+        threshold: smallest score that is answered.
+    """
+
+    def __init__(self, make_predictor: MakePredictor, *, threshold: float = 0.3) -> None:
+        self._make_predictor = make_predictor
+        self.threshold = threshold
+        self.classes = make_predictor(threshold).classes
+        """Names of the classes; `detections.labels` are indices into it."""
+
+    @classmethod
+    def load(
+        cls,
+        model: Path | str | None = None,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        threshold: float = 0.3,
+    ) -> Detector:
+        """Load a checkpoint, a run folder or a shipped model; None takes what `detect` takes.
+
+        Raises:
+            ModelError: there is no such model, or it is damaged.
+        """
+        chosen = choose_model(Path())[0] if model is None else model
+        network = load_engine(chosen, device=device, engine=engine)
+        return cls(lambda floor: Predictor(network, threshold=floor), threshold=threshold)
+
+    def stream(
+        self,
+        source: Path | str,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        every: int = 1,
+        track: bool = True,
+    ) -> Iterator[tuple[Picture, Detections]]:
+        """Yield every frame, RGB uint8 [H, W, 3], with what is in it.
+
+        With `track`, ids last and answers are causal: no frame waits for later ones.
+
+        Args:
+            source: a file, `camera:0` or a stream address.
+            start_s: seconds from the beginning at which to start.
+            end_s: seconds from the beginning at which to stop.
+            every: look at every Nth frame only.
+            track: give objects ids that last.
+        """
+        (first, *_) = find_sources([str(source)])
+        tracker = Tracker(threshold=self.threshold) if track else None
+        predictor = self._make_predictor(tracker.faint if tracker else self.threshold)
+        frames = open_frames(first, start_s=start_s, end_s=end_s, every=every, report=ReadReport())
+        canvases = ahead(with_canvas(frames, predictor.canvas_hw))
+        for frame, _, found in with_answers(canvases, predictor, tracker):
+            yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))
