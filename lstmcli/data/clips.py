@@ -17,8 +17,9 @@ from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import FloatArray, IntArray, Picture, no_boxes
 from lstmcli.data.augment import View, draw_view
+from lstmcli.data.class_index import ClassIndex
 from lstmcli.data.frame_store import FrameStore
-from lstmcli.data.manifest import Dataset, PreparedVideo
+from lstmcli.data.manifest import Dataset
 from lstmcli.data.paste import paste_into, region_of
 
 VISIBLE_SHARE = 0.4
@@ -150,7 +151,7 @@ class ClipSource(TorchDataset[ClipBatch]):
         )
         self._stores: dict[int, FrameStore] = {}
         self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
-        self._index = _ClassIndex.of(self.videos, len(dataset.classes))
+        self._index = ClassIndex.of(self.videos, len(dataset.classes))
         if not self._index.classes:
             raise DataError(
                 f"{dataset.folder}: no boxes in split {split!r}", hint="annotate some objects first"
@@ -362,42 +363,6 @@ def _bounced(steps: IntArray, count: int) -> IntArray:
     period = 2 * (count - 1)
     phase = steps % period
     return np.where(phase < count, phase, period - phase)
-
-
-@dataclass(frozen=True, slots=True)
-class _ClassIndex:
-    """Which prepared frames show which class, for drawing classes and videos evenly."""
-
-    classes: tuple[int, ...]
-    videos: dict[int, tuple[int, ...]]
-    places: dict[tuple[int, int], IntArray]
-
-    @classmethod
-    def of(cls, videos: tuple[PreparedVideo, ...], classes: int) -> _ClassIndex:
-        places: dict[tuple[int, int], IntArray] = {}
-        for v, video in enumerate(videos):
-            labels = video.labels
-            for label in range(classes):
-                shown = labels.box_frames[(labels.labels == label) & ~labels.ignore]
-                found = np.nonzero(np.isin(video.frames, shown))[0]
-                if len(found):
-                    places[v, label] = found
-        by_class = {
-            label: tuple(v for v, other in places if other == label) for label in range(classes)
-        }
-        present = tuple(label for label, found in by_class.items() if found)
-        return cls(present, by_class, places)
-
-    def draw(self, rng: np.random.Generator, balance: bool) -> tuple[int, int, int]:
-        """Return (video, place, class): classes and videos evenly, or frames evenly."""
-        if balance:
-            label = int(rng.choice(self.classes))
-            video = int(rng.choice(self.videos[label]))
-        else:
-            keys = list(self.places)
-            sizes = np.array([len(self.places[key]) for key in keys], float)
-            video, label = keys[int(rng.choice(len(keys), p=sizes / sizes.sum()))]
-        return video, int(rng.choice(self.places[video, label])), label
 
 
 def _padded(

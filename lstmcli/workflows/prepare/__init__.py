@@ -1,0 +1,220 @@
+"""Annotated videos or images -> a checked, split dataset with its frames laid on the canvas."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lstmcli.core.errors import DataError, OutputError
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
+from lstmcli.data.formats import read_labels
+from lstmcli.data.manifest import FILE_NAME, Dataset, PreparedVideo
+from lstmcli.data.media import locate_media
+from lstmcli.data.picture_checks import check_pictures
+from lstmcli.data.planning import (
+    TimeSplit,
+    choose_canvas,
+    choose_classes,
+    choose_crop,
+    choose_every,
+    merge_sets,
+)
+from lstmcli.data.preview import write_previews
+from lstmcli.data.review import Review, review
+from lstmcli.data.review_page import PagePicture, write_page
+from lstmcli.models.loss import Targets, assign
+from lstmcli.video import probe, read_images
+from lstmcli.workflows.prepare.options import Prepared, PrepareOptions, SplitCounts
+from lstmcli.workflows.prepare.writing import write_frames
+
+__all__ = ["PrepareOptions", "Prepared", "SplitCounts", "TimeSplit", "merge_warnings", "prepare"]
+
+
+def prepare(
+    sources: Sequence[Path],
+    *,
+    out: Path,
+    val: Sequence[Path] = (),
+    test: Sequence[Path] = (),
+    options: PrepareOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Read annotations, lay their frames on the canvas and write a dataset.
+
+    Args:
+        sources: annotation files or folders for training (or for all splits).
+        out: the dataset's folder.
+        val: sources that are used for validation alone.
+        test: sources that are used for nothing but a last evaluation.
+        options: see `PrepareOptions`.
+        overwrite: replace a dataset that is there.
+        progress: who looks on.
+
+    Raises:
+        DataError: labels that cannot be used; MediaError: videos that cannot be read.
+        OutputError: the folder exists or cannot be written.
+    """
+    options = options or PrepareOptions()
+    progress = progress or SilentProgress()
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
+        raise OutputError(f"{out}: exists already", hint="choose another --out or add --overwrite")
+    if overwrite and out.is_dir() and any(out.iterdir()) and not (out / FILE_NAME).is_file():
+        raise OutputError(
+            f"{out}: holds other things than a prepared dataset, it is not replaced",
+            hint="choose another --out",
+        )
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise OutputError(
+            f"{out}: the folder that this was started in cannot be made anew",
+            hint="give --out a folder that is not there yet",
+        )
+    labels, splits = _read_all(sources, val, test, options)
+    if not any(len(video.box_frames) for video in labels.videos):
+        raise DataError("there is no box in these labels", hint="annotate some objects first")
+    sizes = [video.size_hw for video in labels.videos if video.size_hw is not None]
+    canvas_hw = choose_canvas(sizes, options.size_wh, options.grid)
+    crop = options.crop or choose_crop(labels.videos, canvas_hw)
+    every = options.every or choose_every(labels.videos)
+    part = out.with_name(out.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        (part / "frames").mkdir(parents=True)
+        dataset = Dataset(part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ())
+        dataset, warnings = write_frames(dataset, labels, splits, options, progress)
+        dataset.save()
+        previews = write_previews(
+            dataset, part / "preview", count=options.previews, positive_cells=_positive_cells
+        )
+        found = _review(dataset, options, [*labels.warnings, *warnings])
+        write_page(part / "preview" / "index.html", found, _page_pictures(previews), title=out.name)
+        if out.exists():
+            shutil.rmtree(out)
+        part.replace(out)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise OutputError(
+            f"{error.filename or out}: {error.strerror or error}",
+            hint="free some space or choose another --out",
+        ) from None
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    dataset = replace(dataset, folder=out.resolve())
+    return Prepared(
+        dataset,
+        tuple(_counts(dataset, name) for name in ("train", "val", "test") if _has(dataset, name)),
+        found.warnings,
+        tuple(out / path.relative_to(part) for path in previews),
+    )
+
+
+def _read_all(
+    sources: Sequence[Path], val: Sequence[Path], test: Sequence[Path], options: PrepareOptions
+) -> tuple[LabelSet, list[str | None]]:
+    """Return all labels in one set, and each video's split, None where it is still to be drawn."""
+    sets, splits = [], []
+    undecided = None if not val else "train"
+    for group, split in ((sources, undecided), (val, "val"), (test, "test")):
+        for source in group:
+            read = read_labels(source, format=options.format, media=options.media)
+            sets.append(locate_media(read, source, options.media))
+            splits += [split] * len(sets[-1].videos)
+    labels = choose_classes(merge_sets(sets), options.classes, options.rename or {})
+    videos = tuple(
+        video if video.size_hw is not None else replace(video, size_hw=_size_of(video))
+        for video in labels.videos
+    )
+    return replace(labels, videos=videos), splits
+
+
+def _size_of(video: VideoLabels) -> tuple[int, int]:
+    if video.media is not None:
+        return probe(video.media).size_hw
+    first = next((path for path in video.images if path), None)
+    if first is None:
+        raise DataError(f"{video.name}: no frame of it has an image", hint="give --media")
+    return next(read_images([Path(first)])).size_hw
+
+
+def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntArray:
+    """Return the cells that must find something, int64 [n, 2] (row, column), for the previews."""
+    truth = video.labels.at(frame)
+    if truth is None or len(truth) == 0:
+        return np.zeros((0, 2), np.int64)
+    height, width = (side // dataset.grid for side in dataset.canvas_hw)
+    y, x = np.mgrid[:height, :width]
+    centres = torch.from_numpy((np.stack((x.ravel(), y.ravel()), 1) + 0.5) * dataset.grid).float()
+    n = len(truth)
+    targets = Targets(
+        torch.from_numpy(dataset.canvas_boxes(video, truth.boxes))[None],
+        torch.from_numpy(truth.labels)[None],
+        torch.ones(1, n, dtype=torch.bool),
+        torch.from_numpy(truth.ignore)[None],
+        torch.ones(1, dtype=torch.bool),
+    )
+    cells = assign(targets, centres, stride=dataset.grid, radius=1.5).box[0] >= 0
+    return np.argwhere(cells.numpy().reshape(height, width)).astype(np.int64)
+
+
+def _review(dataset: Dataset, options: PrepareOptions, warnings: Sequence[DataWarning]) -> Review:
+    """Look for what is likely wrong with the data, before an hour of training is spent on it."""
+    # two parts of one video are no leak where the user asked for them
+    alone = options.split_time is not None
+    videos = tuple(
+        replace(video.labels, media="") if alone else video.labels for video in dataset.videos
+    )
+    found = review(
+        LabelSet(dataset.classes, videos),
+        {video.name: video.split for video in dataset.videos},
+        found_in_pictures=check_pictures(dataset, look_for_twins=not alone),
+    )
+    return replace(found, warnings=merge_warnings([*warnings, *found.warnings]))
+
+
+def _page_pictures(previews: Sequence[Path]) -> list[PagePicture]:
+    return [PagePicture(path.stem, path.read_bytes()) for path in previews]
+
+
+def merge_warnings(warnings: Sequence[DataWarning]) -> tuple[DataWarning, ...]:
+    """Return each text once, with the place of its first case and the number of all."""
+    merged: dict[str, DataWarning] = {}
+    for warning in warnings:
+        old = merged.get(warning.text)
+        merged[warning.text] = (
+            warning if old is None else replace(old, count=old.count + warning.count)
+        )
+    return tuple(merged.values())
+
+
+def _has(dataset: Dataset, split: str) -> bool:
+    return any(video.split == split for video in dataset.videos)
+
+
+def _counts(dataset: Dataset, split: str) -> SplitCounts:
+    videos = dataset.split(split)
+    boxes: Counter[str] = Counter(dict.fromkeys(dataset.classes, 0))
+    sides = []
+    for video in videos:
+        labels = video.labels
+        counted = labels.labels[~labels.ignore]
+        boxes.update({dataset.classes[i]: int(n) for i, n in enumerate(np.bincount(counted))})
+        canvas = dataset.canvas_boxes(video, labels.boxes[~labels.ignore])
+        sides.append(np.sqrt(np.prod(canvas[:, 2:] - canvas[:, :2], axis=1)))
+    together = np.concatenate(sides)
+    return SplitCounts(
+        split,
+        videos=len(videos),
+        frames=sum(len(video.frames) for video in videos),
+        labelled=sum(int(np.isin(v.frames, v.labels.looked_at).sum()) for v in videos),
+        boxes=dict(boxes),
+        ignored=sum(int(video.labels.ignore.sum()) for video in videos),
+        median_side=float(np.median(together)) if len(together) else 0.0,
+    )
