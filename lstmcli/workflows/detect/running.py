@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from lstmcli.core.structures import Detections, Picture
 from lstmcli.outputs import Answer, Job
 from lstmcli.outputs.counts import CountsFile
 from lstmcli.outputs.draw import Painter, Shape
-from lstmcli.outputs.group import OutputGroup
+from lstmcli.outputs.group import OutputGroup, output_paths
 from lstmcli.tracking import Counter, Tracker, steady
 from lstmcli.video import (
     Frame,
@@ -140,14 +140,22 @@ class Run:
                 self.synced = time.monotonic()
         if self.group is None:
             self.segment_began_s = frame.time_s
-            stem = self.stem
-            if is_live:
-                stem = stem.with_name(f"{stem.name}-{datetime.now():%Y%m%d-%H%M%S}")
+            stem = self._segment_stem(frame) if is_live else self.stem
             self.group = OutputGroup(self.plan.write, self._job(frame, stem))
         self.group.write(answer)
         self.frames += 1
         self.detections += len(answer.found)
         self.objects.update(track for track in answer.found.track_ids.tolist() if track >= 0)
+
+    def _segment_stem(self, first: Frame) -> Path:
+        """Return a name by the wall clock that no file has: a fast stream fills two in a second."""
+        name = f"{self.stem.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        for number in count(1):
+            stem = self.stem.with_name(name if number == 1 else f"{name}_{number}")
+            paths = output_paths(self.plan.write, self._job(first, stem))
+            if not any(path.exists() for path in paths):
+                return stem
+        raise AssertionError("there is always a next number")
 
     def _job(self, first: Frame, stem: Path) -> Job:
         plan, info = self.plan, self.info

@@ -1,0 +1,131 @@
+"""`detect` on what cannot be read twice: a slow stream, written in segments, and standard input."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import MakeVideo, grey_level
+from test_detect import assert_in_order, levels, one, records, run
+
+from lstmcli.video import live, read_frames
+
+FRAMES = 50
+
+
+class SlowServer:
+    """Streams a file once, a little at a time, and is gone afterwards."""
+
+    def __init__(self, data: bytes) -> None:
+        outer = self
+        self.served = 0
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.served += 1
+                if outer.served > 1:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "video/mp2t")
+                self.end_headers()
+                step = max(188, len(data) // 40)
+                with suppress(ConnectionError):  # whoever reads may have seen enough
+                    for start in range(0, len(data), step):
+                        self.wfile.write(data[start : start + step])
+                        time.sleep(0.02)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_address[1]}/live.ts"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def stream(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlowServer]:
+    monkeypatch.setattr(live, "_FIRST_PAUSE_S", 0.02)
+    server = SlowServer(make_video(tmp_path / "a.ts", FRAMES, options={"g": "5"}).read_bytes())
+    yield server
+    server.close()
+
+
+def test_a_slow_stream_is_written_whole_and_in_segments(stream: SlowServer, tmp_path: Path) -> None:
+    """Every segment is a video of its own; frames that came too fast are counted."""
+    out = tmp_path / "out"
+    done = one(
+        run(stream.address, out=out, write=("video", "jsonl"), segment_s=0.5, patience_s=0.4)
+    )
+    dropped = sum(int(note.split()[0]) for note in done.notes if "left out" in note)
+    assert done.frames + dropped == FRAMES
+    videos = sorted(path for path in done.outputs if path.suffix == ".mp4")
+    lines = sorted(path for path in done.outputs if path.suffix == ".jsonl")
+    assert len(videos) == len(lines) >= 3
+    told = [record for path in lines for record in records(path)]
+    numbers = [int(str(record["frame"])) for record in told]
+    assert len(numbers) == done.frames
+    assert all(a < b for a, b in pairwise(numbers))
+    seen = np.array(levels(told))
+    assert np.abs(seen - [grey_level(number) for number in numbers]).max() <= 5
+    times = [float(str(record["time"])) for record in told]
+    assert times == sorted(times)
+    for video, text in zip(videos, lines, strict=True):
+        assert len(list(read_frames(video))) == len(records(text))
+    assert not [path for path in out.iterdir() if "partial" in path.name]
+
+
+def test_standard_input_is_a_source(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_video(tmp_path / "a.mkv", 20)
+    with source.open("rb") as file:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
+        done = one(run("-", out=tmp_path / "out", write=("video", "jsonl")))
+    assert done.frames == 20
+    assert_in_order(records(done.outputs[1]), 20)
+    assert len(list(read_frames(done.outputs[0]))) == 20
+
+
+def test_an_interrupted_stream_leaves_complete_files(stream: SlowServer, tmp_path: Path) -> None:
+    """Ctrl-C is how a camera is ended: what was seen so far is a finished video."""
+    from test_detect import Eye
+
+    class Tired(Eye):
+        seen = 0
+
+        def step(self, canvas, time_s):  # type: ignore[no-untyped-def]
+            Tired.seen += 1
+            if Tired.seen == 15:
+                raise KeyboardInterrupt
+            return super().step(canvas, time_s)
+
+    out = tmp_path / "out"
+    run(
+        stream.address,
+        out=out,
+        write=("video", "jsonl"),
+        make_predictor=Tired,
+        segment_s=60,
+        patience_s=0.4,
+    )
+    (video,) = out.glob("*.mp4")
+    (text,) = out.glob("*.jsonl")
+    assert 1 <= len(records(text)) <= 15
+    assert len(list(read_frames(video))) == len(records(text))
