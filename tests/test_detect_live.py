@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -129,3 +130,47 @@ def test_an_interrupted_stream_leaves_complete_files(stream: SlowServer, tmp_pat
     (text,) = out.glob("*.jsonl")
     assert 1 <= len(records(text)) <= 15
     assert len(list(read_frames(video))) == len(records(text))
+
+
+def test_a_udp_stream_is_a_source(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transport stream comes in datagrams, as from an encoder on the network; then silence."""
+    monkeypatch.setattr(live, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(live, "_FIRST_PAUSE_S", 0.02)
+    data = make_video(tmp_path / "a.ts", FRAMES, options={"g": "5"}).read_bytes()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for start in range(0, len(data), 7 * 188):
+                if stop.wait(0.01):
+                    return
+                out.sendto(data[start : start + 7 * 188], ("127.0.0.1", port))
+
+    def send_until_told() -> None:  # who listens late must not miss it
+        while not stop.is_set():
+            send()
+
+    sender = threading.Thread(target=send_until_told)
+    sender.start()
+    threading.Timer(4.0, stop.set).start()
+    try:
+        done = one(
+            run(
+                f"udp://127.0.0.1:{port}",
+                out=tmp_path / "out",
+                write=("video", "jsonl"),
+                patience_s=1.0,
+            )
+        )
+    finally:
+        stop.set()
+        sender.join()
+    assert done.frames >= 10
+    numbers = [int(str(record["frame"])) for record in records(done.outputs[1])]
+    assert all(a < b for a, b in pairwise(numbers))
+    assert len(list(read_frames(done.outputs[0]))) == done.frames
