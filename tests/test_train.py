@@ -31,6 +31,7 @@ from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.workflows.train import TrainOptions, next_run, train
+from lstmcli.workflows.train.judging import windows
 
 T = TypeVar("T")
 
@@ -567,3 +568,20 @@ def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: P
     told = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]
     assert [line.split()[0] for line in told] == ["error:", "hint:"], done.stderr
     assert "the loss became" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("frames", "share", "expected"),
+    [
+        (100, 20, [(40, 60)]),
+        (100, 45, [(14, 36), (64, 86)]),
+        (10, 20, [(0, 10)]),
+        (100, 100, [(0, 20), (20, 40), (40, 60), (60, 80), (80, 100)]),
+        (475, 7, [(234, 241)]),
+    ],
+)
+def test_epochs_are_judged_on_frames_in_a_row(
+    frames: int, share: int, expected: list[tuple[int, int]]
+) -> None:
+    """A memory that sees two frames a second is not the one that was trained."""
+    assert [(window.start, window.stop) for window in windows(frames, share)] == expected

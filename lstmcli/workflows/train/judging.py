@@ -19,6 +19,10 @@ from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run
 VALIDATION_SHARE = 0.15
 """Of a time budget that validations may take together; fewer frames are looked at for that."""
 VALIDATION_THRESHOLD = 0.3
+WINDOW = 20
+"""Frames in a row that are looked at together, at least."""
+LEAST_FRAMES = 100
+"""Fewer say too little of an epoch, however short the budget."""
 
 
 def validate(run: Run) -> dict[str, Any]:
@@ -67,18 +71,34 @@ def _affordable(run: Run, predictor: Predictor, video: PreparedVideo) -> int:
         predictor.step(canvas, float(number))
         times.append(time.monotonic() - began)
     affordable = VALIDATION_SHARE * budget / BUDGET_EPOCHS / max(min(times), 1e-4)
-    return max(1, min(wanted, int(affordable)))
+    return min(wanted, max(LEAST_FRAMES, int(affordable)))
 
 
 def _stream(
     dataset: Dataset, video: PreparedVideo, predictor: Predictor, share: int
 ) -> Iterator[FrameResult]:
+    """Stream some windows of a video: a memory, and motion, are judged on frames in a row."""
     store = dataset.open(video)
-    predictor.start(video.size_hw)
-    for place in range(0, len(video.frames), max(1, len(video.frames) // share)):
-        frame, time_s = int(video.frames[place]), float(video.times[place])
-        found = predictor.step(store.picture(place), time_s)
-        truth: Annotations | None = video.labels.at(frame)
-        if truth is not None:
-            shown = one_per_place(found)
-            yield FrameResult(video.name, frame, time_s, video.size_hw, truth, found, shown)
+    for window in windows(len(video.frames), share):
+        predictor.start(video.size_hw)
+        for place in window:
+            frame, time_s = int(video.frames[place]), float(video.times[place])
+            found = predictor.step(store.picture(place), time_s)
+            truth: Annotations | None = video.labels.at(frame)
+            if truth is not None:
+                shown = one_per_place(found)
+                yield FrameResult(video.name, frame, time_s, video.size_hw, truth, found, shown)
+
+
+def windows(frames: int, share: int) -> list[range]:
+    """Return places in a row, spread evenly over a video.
+
+    Args:
+        frames: how many the video has.
+        share: how many may be looked at in all.
+    """
+    share = min(frames, share)
+    count = max(1, share // WINDOW)
+    length, room = share // count, frames // count
+    begins = [which * room + (room - length) // 2 for which in range(count)]
+    return [range(begin, begin + length) for begin in begins]
