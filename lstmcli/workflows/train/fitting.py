@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from lstmcli.core.config import Config
 from lstmcli.data.clips import ClipBatch, ClipSource, single_frames
 from lstmcli.data.manifest import Dataset
+from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.training.loop import (
     EpochProgress,
     choose_learners,
@@ -127,13 +128,22 @@ def _train_epoch(run: Run) -> bool:
 
 
 def _close_frame_stage(run: Run) -> None:
-    """Let the memory begin on the averaged frame detector, the one that was validated."""
+    """Let the memory begin on the best frame detector so far, or on the average where none is.
+
+    A frame detector that is trained on may learn its videos by heart; the memory need not suffer.
+    """
     run.frames_are_done = True
-    # What is kept is a detector with a trained core: a lucky epoch of the frame stage, judged on
-    # part of the videos, would throw it away.
-    run.best, run.since_best = {}, 0
-    if run.average is not None and run.epoch > 0:
+    best = run.folder / "best.pt"
+    if run.best.get("map50") and best.is_file():
+        weights = load_checkpoint(best).model.state_dict()
+        run.network.load_state_dict(weights)
+        if run.average is not None:
+            run.average.module.load_state_dict(weights)
+    elif run.average is not None and run.epoch > 0:
         run.network.load_state_dict(run.average.module.state_dict())
+    if run.network.skip != "concat":
+        # with an untrained core in its way, the frame detector is no model to keep
+        run.best, run.since_best = {}, 0
 
 
 def _enter_stage(run: Run, *, memory: bool) -> None:
