@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -215,3 +219,54 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("the real data is not here: ../shared/data is absent")
     return folder
+
+
+class StreamServer:
+    """Serves the beginning of a transport stream over HTTP, some times; afterwards it is gone.
+
+    Args:
+        data: the stream.
+        connections: how many are answered; every later one gets 404.
+        length: bytes that each is given; None: all.
+        pause_s: between the pieces, for a slow network; 0 sends all at once.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        connections: int = 1,
+        length: int | None = None,
+        pause_s: float = 0.0,
+    ) -> None:
+        self.connections = 0
+        outer, shown = self, data[:length]
+        step = max(188, len(shown) // 40) if pause_s else len(shown)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.connections += 1
+                if outer.connections > connections:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "video/mp2t")
+                self.end_headers()
+                with suppress(ConnectionError):  # whoever reads may have seen enough
+                    for start in range(0, len(shown), step):
+                        self.wfile.write(shown[start : start + step])
+                        time.sleep(pause_s)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_address[1]}/live.ts"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        """End it; nothing listens afterwards."""
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import MakeVideo, grey_level
+from conftest import MakeVideo, StreamServer, grey_level
 from test_detect import assert_in_order, levels, one, records, run
 
 from lstmcli.video import live, read_frames
@@ -22,53 +19,21 @@ from lstmcli.video import live, read_frames
 FRAMES = 50
 
 
-class SlowServer:
-    """Streams a file once, a little at a time, and is gone afterwards."""
-
-    def __init__(self, data: bytes) -> None:
-        outer = self
-        self.served = 0
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.served += 1
-                if outer.served > 1:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Type", "video/mp2t")
-                self.end_headers()
-                step = max(188, len(data) // 40)
-                with suppress(ConnectionError):  # whoever reads may have seen enough
-                    for start in range(0, len(data), step):
-                        self.wfile.write(data[start : start + step])
-                        time.sleep(0.02)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.http.server_address[1]}/live.ts"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
 @pytest.fixture
 def stream(
     tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[SlowServer]:
+) -> Iterator[StreamServer]:
     monkeypatch.setattr(live, "_FIRST_PAUSE_S", 0.02)
-    server = SlowServer(make_video(tmp_path / "a.ts", FRAMES, options={"g": "5"}).read_bytes())
+    server = StreamServer(
+        make_video(tmp_path / "a.ts", FRAMES, options={"g": "5"}).read_bytes(), pause_s=0.02
+    )
     yield server
     server.close()
 
 
-def test_a_slow_stream_is_written_whole_and_in_segments(stream: SlowServer, tmp_path: Path) -> None:
+def test_a_slow_stream_is_written_whole_and_in_segments(
+    stream: StreamServer, tmp_path: Path
+) -> None:
     """Every segment is a video of its own; frames that came too fast are counted."""
     out = tmp_path / "out"
     done = one(
@@ -104,7 +69,7 @@ def test_standard_input_is_a_source(
     assert len(list(read_frames(done.outputs[0]))) == 20
 
 
-def test_an_interrupted_stream_leaves_complete_files(stream: SlowServer, tmp_path: Path) -> None:
+def test_an_interrupted_stream_leaves_complete_files(stream: StreamServer, tmp_path: Path) -> None:
     """Ctrl-C is how a camera is ended: what was seen so far is a finished video."""
     from test_detect import Eye
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeVideo
+from conftest import MakeVideo, StreamServer
 
 from lstmcli.core.errors import MediaError
 from lstmcli.video import (
@@ -26,54 +25,22 @@ from lstmcli.video import (
 from lstmcli.video import live as live_module
 
 
-class Server:
-    """Streams a transport stream again and again, and breaks off in the middle."""
-
-    def __init__(self, data: bytes, *, connections: int, chunk: int) -> None:
-        self.connections = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.connections += 1
-                if outer.connections > connections:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Type", "video/mp2t")
-                self.end_headers()
-                self.wfile.write(data[:chunk])
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.http.server_address[1]}/live.ts"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.02)
 
 
 @pytest.fixture
-def server(tmp_path: Path, make_video: MakeVideo) -> Iterator[Server]:
+def server(tmp_path: Path, make_video: MakeVideo) -> Iterator[StreamServer]:
     data = make_video(tmp_path / "a.ts", 50, options={"g": "5"}).read_bytes()
-    server = Server(data, connections=3, chunk=len(data) * 2 // 3 // 188 * 188)
+    server = StreamServer(data, connections=3, length=len(data) * 2 // 3 // 188 * 188)
     yield server
     server.close()
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_stream_that_breaks_off_is_connected_again_and_ends_after_the_patience(
-    server: Server,
+    server: StreamServer,
 ) -> None:
     source = Source("live", "stream", server.address)
     report = ReadReport()
@@ -105,7 +72,7 @@ def test_a_camera_that_is_not_there_is_an_error() -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_stream_can_be_stopped(server: Server) -> None:
+def test_a_stream_can_be_stopped(server: StreamServer) -> None:
     stop = threading.Event()
     source = Source("live", "stream", server.address)
     taken = 0

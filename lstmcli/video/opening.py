@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from lstmcli.core.errors import MediaError
 from lstmcli.video.frame import Frame
 from lstmcli.video.live import latest, read_live, read_stdin
-from lstmcli.video.reading import ReadReport, VideoInfo, probe, read_frames, read_images
+from lstmcli.video.probing import VideoInfo, probe
+from lstmcli.video.reading import ReadReport, read_frames, read_images
 from lstmcli.video.sources import Source
 
 

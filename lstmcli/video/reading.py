@@ -1,11 +1,10 @@
-"""Reads what FFmpeg decodes: probing, frames in order with their own times, still images."""
+"""Reads what FFmpeg decodes: frames in order with their own times, still images."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,43 +12,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lstmcli.core.errors import MediaError
+from lstmcli.video.container import FFMPEG_ERRORS, open_media, rate_of, reason_of, video_stream
 from lstmcli.video.frame import Frame, Scaler, Turn
 
-FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
-"""PyAV derives some errors from OSError, others from its own class alone."""
-_HIGHEST_RATE = 1000.0
-_ATTACHED_PICTURE = 0x400
 _ONE_PACKET_A_FRAME = {"h264", "hevc", "mjpeg", "mpeg2video", "prores", "ffv1"}
-
-
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """What is known of a video before it is read.
-
-    Args:
-        path: as given.
-        size_hw: (height, width) in pixels as shown, rotation applied.
-        rate: frames per second on average, None where the container does not tell.
-        frame_count: what the container says, else duration times rate: an estimate, good for a
-            progress bar; None where neither is told.
-        duration_s: None where not told (streams, some images).
-        rotation: degrees clockwise that are applied: 0, 90, 180 or 270.
-        has_audio: whether there is a sound track.
-        codec: FFmpeg's name of the decoder.
-        begins_s: what the stream's clock shows at the beginning; most files begin at 0.
-        pixel_aspect: width of a pixel by its height, as shown.
-    """
-
-    path: str
-    size_hw: tuple[int, int]
-    rate: float | None
-    frame_count: int | None
-    duration_s: float | None
-    rotation: int
-    has_audio: bool
-    codec: str
-    begins_s: float = 0.0
-    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(slots=True)
@@ -84,91 +50,6 @@ class ReadReport:
             (self.resized, "frames had another size and were scaled to the first one's"),
         )
         return [f"{count} {text}" for count, text in told if count]
-
-
-def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> InputContainer:
-    """Open a file for reading.
-
-    Raises:
-        MediaError: it is not there or FFmpeg cannot read it.
-    """
-    try:
-        with Path(path).open("rb"):
-            pass
-        # The prefix keeps FFmpeg from taking "a:b.mp4" for a protocol, and "%03d.png" for a series.
-        container = av.open(
-            f"file:{path}",
-            options={"pattern_type": "none"} | (options or {}),
-            metadata_errors="replace",
-        )
-    except FFMPEG_ERRORS as error:
-        raise MediaError(
-            f"{path}: {reason_of(error)}", hint="give a video or an image that FFmpeg can read"
-        ) from None
-    return container
-
-
-def reason_of(error: Exception) -> str:
-    """Return what FFmpeg or the system says is wrong, as a part of a sentence."""
-    if isinstance(error, av.error.InvalidDataError):
-        return "this is not a video or an image, or it is damaged"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text[:1].lower() + text[1:]
-
-
-def video_stream(container: InputContainer, path: str | Path) -> VideoStream:
-    """Return the stream that players show; cover pictures do not count.
-
-    Raises:
-        MediaError: there is none.
-    """
-    streams = [s for s in container.streams.video if not s.disposition & _ATTACHED_PICTURE]
-    best = container.streams.best("video")
-    if not streams:
-        raise MediaError(f"{path}: there is no video in it", hint="is it a sound file?")
-    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _rate(stream: VideoStream) -> float | None:
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and 0 < rate <= _HIGHEST_RATE:
-            return float(rate)
-    return None
-
-
-def probe(path: str | Path) -> VideoInfo:
-    """Look into a video or an image; its first frame is decoded.
-
-    Raises:
-        MediaError: it is not there, not media, or no frame of it can be decoded.
-    """
-    with open_media(path) as container:
-        stream = video_stream(container, path)
-        rate, duration_s = _rate(stream), None
-        if stream.duration and stream.time_base:
-            duration_s = float(stream.duration * stream.time_base)
-        elif container.duration:
-            duration_s = container.duration / av.time_base
-        count = stream.frames or (round(duration_s * rate) if duration_s and rate else None)
-        first = next(_decode(container, stream, ReadReport()), None)
-        if first is None:
-            raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
-        turn = Turn.of(first)
-        aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
-        return VideoInfo(
-            path=str(path),
-            size_hw=turn.size_hw((first.height, first.width)),
-            rate=rate,
-            frame_count=count,
-            duration_s=duration_s,
-            rotation=turn.degrees,
-            has_audio=len(container.streams.audio) > 0,
-            codec=stream.codec_context.name,
-            begins_s=(container.start_time or 0) / av.time_base,
-            pixel_aspect=1 / aspect if turn.transposed else aspect,
-        )
 
 
 def read_frames(
@@ -216,7 +97,7 @@ def frames_of(
     # AVI stores no presentation times, and its packets are not always one a frame.
     is_avi = container.format.name == "avi"
     packets = _PacketsFrom(container, stream, None if is_avi else first_s)
-    timeline = _Timeline(1 / (_rate(stream) or 25.0), trusts_pts=not is_avi)
+    timeline = _Timeline(1 / (rate_of(stream) or 25.0), trusts_pts=not is_avi)
     scaler, shape, turn, index = Scaler(), (0, 0), Turn(), 0
     for picture in _progressive(_decode_packets(packets, stream, report), stream, report):
         time_s = timeline.place(picture)
@@ -288,9 +169,10 @@ class _PacketsFrom:
         )
 
 
-def _decode(
+def decode(
     container: InputContainer, stream: VideoStream, report: ReadReport
 ) -> Iterator[av.VideoFrame]:
+    """Yield the pictures of a stream, deinterlaced; broken packets are counted and left out."""
     yield from _decode_packets(container.demux(stream), stream, report)
 
 
@@ -426,7 +308,7 @@ def _read_image(path: Path) -> av.VideoFrame:
         with av.open(io.BytesIO(data), "r", metadata_errors="replace") as container:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
-            picture = next(_decode(container, stream, ReadReport()), None)
+            picture = next(decode(container, stream, ReadReport()), None)
     except (*FFMPEG_ERRORS, IndexError) as error:
         reason = "there is no picture in it" if isinstance(error, IndexError) else reason_of(error)
         raise MediaError(f"{path}: {reason}", hint="give a JPEG, PNG or other image") from None

@@ -23,8 +23,8 @@ from av.video.stream import VideoStream
 
 from lstmcli.core.errors import LstmcliError, OutputError, choose
 from lstmcli.core.structures import Picture
+from lstmcli.video.container import FFMPEG_ERRORS, open_media, reason_of
 from lstmcli.video.frame import LIMITED, Planes
-from lstmcli.video.reading import FFMPEG_ERRORS, open_media, reason_of
 from lstmcli.video.sound import sound_packets, sound_stream
 
 TICK = Fraction(1, 90000)
