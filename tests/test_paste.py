@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,26 @@ def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
                 if clips._is_empty(one.video, found[0], (left + x, top + y), size_hw):
                     shown = clips._store(one.video).window(found[0], top + y, left + x, size_hw)
                     assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"
+
+
+def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
+    """The neighbour would be in the picture and not in the truth."""
+    clips = source(dataset, 1.0)
+    drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
+    one, place = next(
+        (one, place) for one in drawn for place in range(30) if clips._pasted_box(one, place)
+    )
+    video = clips.videos[one.video]
+    labels = video.labels
+    twice = replace(
+        labels,
+        box_frames=labels.box_frames.repeat(2),
+        boxes=labels.boxes.repeat(2, axis=0) + np.tile([[0.0], [12.0]], (len(labels.boxes), 1)),
+        labels=labels.labels.repeat(2),
+        tracks=np.tile((labels.tracks[0], labels.tracks[0] + 1), len(labels.tracks)),
+        ignore=labels.ignore.repeat(2),
+    )
+    clips.videos = tuple(
+        replace(other, labels=twice) if other is video else other for other in clips.videos
+    )
+    assert clips._pasted_box(one, place) is None

@@ -280,7 +280,12 @@ class ClipSource(TorchDataset[ClipBatch]):
         rows = np.nonzero((truth.labels == pasted.label) & (truth.tracks == pasted.track))[0]
         if len(rows) != 1:  # gone, or one of several that nobody told apart
             return None
-        return source, self.dataset.canvas_boxes(video, truth.boxes)[rows[0]]
+        boxes = self.dataset.canvas_boxes(video, truth.boxes)
+        left, top, right, bottom = region_of(boxes[rows[0]])
+        x1, y1, x2, y2 = np.delete(boxes, rows[0], axis=0).T
+        if ((x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)).any():
+            return None  # its neighbour would come along, and nobody would tell that it is there
+        return source, boxes[rows[0]]
 
     def _window(self, clip: _Clip, place: int) -> Picture:
         """Return what a clip looks at of one prepared frame, uint8 [h, w, 3]."""
