@@ -26,8 +26,8 @@ ALLOWED = {
     "tracking": {"core"},
     "report": {"core"},
 }
-ROOF = {"__init__"}
-"""The package's own `__init__` offers the Python API and may look anywhere."""
+ROOF = {"__init__", "__main__"}
+"""The package's own files, the Python API and the command, may look anywhere."""
 HEAVY = ("torch", "torchvision", "av", "lightning_fabric", "matplotlib", "scipy")
 
 

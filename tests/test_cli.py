@@ -43,6 +43,12 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"lstmcli {__version__}\n"
 
 
+def test_python_can_run_the_package() -> None:
+    asked = [sys.executable, "-m", "lstmcli", "--version"]
+    said = subprocess.run(asked, capture_output=True, text=True).stdout
+    assert said == f"lstmcli {__version__}\n"
+
+
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     run()
     assert "Commands:" in "".join(capsys.readouterr())

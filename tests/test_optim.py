@@ -17,6 +17,7 @@ from lstmcli.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
     build_optimizer,
+    done_of_stage,
     rate_factor,
     running_average,
     set_rates,
@@ -92,6 +93,20 @@ def test_every_schedule_warms_up_to_one_and_never_rises_again(name: str) -> None
 
 def test_no_warmup_begins_at_full_rate() -> None:
     assert rate_factor(TrainConfig(schedule="cosine", warmup=0.0), 0.0) == 1.0
+
+
+def test_frame_detector_and_memory_have_a_schedule_each() -> None:
+    config = TrainConfig(frame_stage=0.6)
+    frames = [done_of_stage(config, done, memory=False) for done in (0.0, 0.3, 0.6, 0.7)]
+    assert frames == pytest.approx([0.0, 0.5, 1.0, 1.0])
+    memory = [done_of_stage(config, done, memory=True) for done in (0.6, 0.8, 1.0)]
+    assert memory == pytest.approx([0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("done", [0.0, 0.3, 1.0])
+def test_one_stage_has_the_whole_training(done: float) -> None:
+    assert done_of_stage(TrainConfig(frame_stage=0.0), done, memory=True) == done
+    assert done_of_stage(TrainConfig(frame_stage=0.0), done, memory=False) == done
 
 
 @pytest.mark.parametrize(

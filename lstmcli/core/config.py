@@ -181,7 +181,7 @@ class TrainConfig(Section):
         description="multiplies lr of backbone and neck while the memory is trained; 0: frozen",
     )
     weight_decay: float = Field(0.05, ge=0)
-    warmup: float = Field(0.03, ge=0, lt=1, description="share of the training")
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of each stage of the training")
     schedule: str = "cosine"
     clip_gradient: float = Field(5.0, gt=0)
     ema: float = Field(0.998, ge=0, lt=1, description="0: none")

@@ -21,7 +21,7 @@ from lstmcli.core.errors import TrainingError
 from lstmcli.models.detector import Detector
 from lstmcli.models.loss import Targets, count_positives, detection_loss
 from lstmcli.models.temporal import State
-from lstmcli.training.optim import rate_factor, set_rates
+from lstmcli.training.optim import done_of_stage, rate_factor, set_rates
 
 
 class Batch(Protocol):
@@ -165,7 +165,10 @@ def train_steps(
         # dropout draws the same in a resumed run, and differently in every process
         step_seed = config.train.seed * 1_000_003 + steps_before + progress.steps
         torch.manual_seed(step_seed * fabric.world_size + fabric.global_rank)
-        factor = rate_factor(config.train, clock.done(steps_before + progress.steps))
+        done = clock.done(steps_before + progress.steps)
+        if network.has_core:
+            done = done_of_stage(config.train, done, memory=memory)
+        factor = rate_factor(config.train, done)
         set_rates(optimizer, factor, frames_factor=frames_factor)
         frames = batch.frames.to(fabric.device, non_blocking=True)
         earlier = batch.earlier.to(fabric.device, non_blocking=True)

@@ -65,11 +65,22 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 
 
 def rate_factor(config: TrainConfig, done: float) -> float:
-    """Return what the learning rate is multiplied by when `done` (0..1) of the training is over."""
+    """Return what the learning rate is multiplied by when `done` (0..1) of a stage is over."""
     schedule = choose(SCHEDULES, config.schedule, "schedule")
     if done < config.warmup:
         return max(done / config.warmup, 1e-3)
     return schedule(min(1.0, (done - config.warmup) / max(1e-9, 1 - config.warmup)))
+
+
+def done_of_stage(config: TrainConfig, done: float, *, memory: bool) -> float:
+    """Return how much of its own stage is over when `done` (0..1) of a training in two is.
+
+    Each stage has a schedule of its own: the memory begins with untrained weights, and would learn
+    little at the end of the frame detector's.
+    """
+    if memory:
+        return max(0.0, done - config.frame_stage) / (1 - config.frame_stage)
+    return min(1.0, done / config.frame_stage) if config.frame_stage else done
 
 
 def build_optimizer(config: TrainConfig, model: Detector) -> torch.optim.Optimizer:
