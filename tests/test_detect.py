@@ -166,6 +166,28 @@ def test_start_end_and_every_choose_frames_that_keep_number_and_time(
     assert length == pytest.approx(2.0, abs=0.1)
 
 
+def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    source = make_video(tmp_path / "a.mp4", 31, sound="aac")
+    options = {"every": 3, "fill": True, "track": True, "write": ("video", "jsonl")}
+    video, lines = one(run(source, out=tmp_path / "out", **options)).outputs
+    written = records(lines)
+    assert [line["frame"] for line in written] == list(range(31))
+    assert [len(line["detections"]) for line in written] == [1] * 31
+    assert {line["detections"][0]["track_id"] for line in written} == {1}
+    looked = [round((line["detections"][0]["score"] - 0.5) * 512) for line in written[::3]]
+    times = [frame.time_s for frame in read_frames(video)]
+    assert times == pytest.approx([frame.time_s for frame in read_frames(source)], abs=1e-3)
+    assert len(set(looked)) > 5  # each look is a look of its own
+    assert probe(video).duration_s == pytest.approx(probe(source).duration_s, abs=0.1)
+
+
+def test_filling_needs_tracks(tmp_path: Path, make_video: MakeVideo) -> None:
+    with pytest.raises(ConfigError, match="--fill needs tracks"):
+        run(make_video(tmp_path / "a.mp4"), every=2, fill=True, track=False)
+
+
 def test_only_the_classes_that_are_asked_for_are_written(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:

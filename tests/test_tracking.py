@@ -128,6 +128,34 @@ def test_a_gap_is_filled_on_the_straight_line() -> None:
     )
 
 
+def looked_at(
+    ids_by_frame: list[list[int]], every: int
+) -> Iterator[tuple[int, float, Detections | None]]:
+    for i, time_s, answer in ran(ids_by_frame):
+        yield i, time_s, answer if i % every == 0 else None
+
+
+@pytest.mark.parametrize("every", [2, 3, 7, 20])
+def test_frames_that_nobody_looks_at_lie_on_the_straight_line(every: int) -> None:
+    frames = 3 * every + 1
+    answers = list(steady(looked_at([[1]] * frames, every)))
+    assert [item for item, _ in answers] == list(range(frames))
+    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * frames
+    assert [float(answer.boxes[0, 0]) for _, answer in answers] == pytest.approx(
+        [100 + 10 * i - 10 for i in range(frames)]
+    )
+
+
+def test_an_object_that_goes_is_not_seen_after_the_last_look() -> None:
+    answers = steady(looked_at([[1]] * 7 + [[]] * 12, 3))
+    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 7 + [[]] * 12
+
+
+def test_a_flash_at_one_look_is_dropped() -> None:
+    answers = steady(looked_at([[1]] * 3 + [[1, 7]] + [[1]] * 15, 3))
+    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 19
+
+
 def test_a_gap_of_more_than_half_a_second_stays_open() -> None:
     answers = [a.track_ids.tolist() for _, a in steady(ran([[1]] * 3 + [[]] * 14 + [[1]] * 3))]
     assert answers == [[1]] * 3 + [[]] * 14 + [[1]] * 3

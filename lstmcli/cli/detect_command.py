@@ -52,6 +52,10 @@ def detect(
     every: Annotated[
         int, typer.Option(metavar="N", min=1, help="Look at every Nth frame only.")
     ] = 1,
+    fill: Annotated[
+        bool,
+        typer.Option("--fill", help="With --every: keep the others, lay boxes between. Faster."),
+    ] = False,
     write: Annotated[
         str,
         typer.Option(metavar="A,B", help="Any of video, jsonl, csv, mot, coco, crops, frames."),
@@ -127,6 +131,7 @@ def detect(
         start_s=start_s,
         end_s=end_s,
         every=every,
+        fill=fill,
         write=written or (),
         codec=codec,
         quality=quality,

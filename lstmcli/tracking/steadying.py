@@ -1,10 +1,15 @@
-"""Takes the flicker out of tracks by looking a moment ahead: fills gaps, drops single flashes."""
+"""Takes the flicker out of tracks by looking a moment ahead: fills gaps, drops single flashes.
+
+Gaps may be made on purpose: frames that the network does not look at get the boxes of their
+neighbours in time, which costs nothing.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -26,42 +31,54 @@ class _Waiting(Generic[T]):
     item: T
     time_s: float
     found: Detections
+    looked_at: bool
 
 
 def steady(
-    answers: Iterable[tuple[T, float, Detections]], *, min_hits: int = 2
+    answers: Iterable[tuple[T, float, Detections | None]], *, min_hits: int = 2
 ) -> Iterator[tuple[T, Detections]]:
     """Yield every item with its detections, in order, half a second later.
 
     Where a track returns within the gap, its boxes in between are laid on the straight line. A
     track that was seen fewer than `min_hits` times by the time its frame leaves is dropped, unless
-    fewer than three later frames were looked at.
+    fewer than three later frames were looked at. No frame leaves before a later one was looked at.
 
     Args:
-        answers: (item, time in seconds, tracked detections) of every frame.
+        answers: (item, time in seconds, tracked detections) of every frame; None where nobody
+            looked.
         min_hits: 1 keeps single flashes.
     """
     waiting: deque[_Waiting[T]] = deque()
     hits: Counter[int] = Counter()
-    for item, time_s, found in answers:
-        waiting.append(_Waiting(item, time_s, found))
+    for item, time_s, answer in answers:
+        found = Detections.none() if answer is None else answer
+        waiting.append(_Waiting(item, time_s, found, answer is not None))
         hits.update(found.track_ids.tolist())
         if len(hits) > _REMEMBERED:  # ids grow: the smallest are long gone
             for track in sorted(hits)[: _REMEMBERED // 2]:
                 del hits[track]
         _fill(waiting)
-        while len(waiting) > GAP_FRAMES + 1 or time_s - waiting[0].time_s > GAP_S:
+        while _may_leave(waiting, time_s):
             yield _leave(waiting, hits, min_hits)
-            if not waiting:
-                break
     while waiting:
         yield _leave(waiting, hits, min_hits)
 
 
+def _may_leave(waiting: deque[_Waiting[T]], time_s: float) -> bool:
+    """Whether the first frame waited long enough, and knows what came after it."""
+    waited = len(waiting) > GAP_FRAMES + 1 or time_s - waiting[0].time_s > GAP_S
+    return waited and _later_looks(waiting) > 0
+
+
+def _later_looks(waiting: deque[_Waiting[T]]) -> int:
+    return sum(one.looked_at for one in islice(waiting, 1, None))
+
+
 def _leave(waiting: deque[_Waiting[T]], hits: Counter[int], min_hits: int) -> tuple[T, Detections]:
+    looks = _later_looks(waiting)
     first = waiting.popleft()
     found = first.found
-    if len(waiting) >= _LATER and len(found):
+    if looks >= _LATER and len(found):
         keep = np.array([t < 0 or hits[t] >= min_hits for t in found.track_ids.tolist()])
         found = found.select(keep)
     return first.item, found

@@ -54,6 +54,7 @@ def detect(
     start_s: float | None = None,
     end_s: float | None = None,
     every: int = 1,
+    fill: bool = False,
     write: Sequence[str] = ("video", "jsonl"),
     codec: str = "auto",
     quality: int = 23,
@@ -84,6 +85,7 @@ def detect(
         start_s: seconds from the beginning at which to start.
         end_s: seconds from the beginning at which to stop.
         every: look at every Nth frame only; the others are in no output.
+        fill: they are, with the boxes of their neighbours in time laid between; needs `track`.
         write: names of `outputs.WRITERS`.
         codec: `auto` (NVENC beside CUDA where there is one, else h264) or one of `video.CODECS`.
         quality: of the video, 0 (best, largest) to 51.
@@ -111,6 +113,8 @@ def detect(
     check_options(threshold, every, quality, jobs, start_s, end_s)
     if count is not None and not track:
         raise ConfigError("--count needs tracks", hint="leave --no-track out")
+    if fill and not track:
+        raise ConfigError("--fill needs tracks", hint="leave --no-track out")
     plan_to_count = load_plan(count) if count is not None else None
     found = find_sources(sources)
     names = output_names(found)
@@ -135,7 +139,8 @@ def detect(
         threshold=threshold,
         start_s=start_s,
         end_s=end_s,
-        every=every,
+        every=1 if fill else every,
+        look_every=every if fill else 1,
         write=write,
         codec=("nvenc" if on_cuda and has_nvenc() else "h264") if codec == "auto" else codec,
         quality=quality,

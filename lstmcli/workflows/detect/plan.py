@@ -108,6 +108,7 @@ class Plan:
     start_s: float | None
     end_s: float | None
     every: int
+    look_every: int
     image_rate: float
     segment_s: float
     patience_s: float

@@ -102,9 +102,13 @@ class Run:
         if plan.count is not None:
             self.counter = Counter(plan.count, size_hw)
         painter = Painter(plan.classes, size_hw, plan.look)
-        canvases = ahead(with_canvas(chain((first,), frames), predictor.canvas_hw))
+        canvases = ahead(
+            with_canvas(chain((first,), frames), predictor.canvas_hw, every=plan.look_every)
+        )
         found = ahead(with_answers(canvases, predictor, tracker))
-        steadied = steady(found) if tracker is not None else ((f, d) for f, _, d in found)
+        steadied = (
+            steady(found) if tracker is not None else ((f, d) for f, _, d in found if d is not None)
+        )
         for frame, detections in steadied:
             detections = self._kept(detections, frame)
             yield Answer(frame, detections, painter, self._count(detections, frame))
@@ -203,21 +207,28 @@ class Run:
 
 
 def with_canvas(
-    frames: Iterable[Frame], canvas_hw: tuple[int, int]
-) -> Iterator[tuple[Frame, Picture]]:
-    """Yield each frame with its canvas, uint8 [canvas height, canvas width, 3]."""
-    for frame in frames:
-        yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw))
+    frames: Iterable[Frame], canvas_hw: tuple[int, int], *, every: int = 1
+) -> Iterator[tuple[Frame, Picture | None]]:
+    """Yield each frame, every Nth with its canvas, uint8 [canvas height, canvas width, 3]."""
+    for number, frame in enumerate(frames):
+        looked_at = number % every == 0
+        yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw)) if looked_at else None
 
 
 def with_answers(
-    canvases: Iterable[tuple[Frame, Picture]],
+    canvases: Iterable[tuple[Frame, Picture | None]],
     predictor: StreamPredictor,
     tracker: Tracker | None,
-) -> Iterator[tuple[Frame, float, Detections]]:
-    """Yield each frame, its time and what was found in it, tracked if there is a tracker."""
+) -> Iterator[tuple[Frame, float, Detections | None]]:
+    """Yield each frame, its time and what was found in it, tracked if there is a tracker.
+
+    Without a canvas nobody looks: None.
+    """
     size_hw: tuple[int, int] | None = None
     for frame, canvas in canvases:
+        if canvas is None:
+            yield frame, frame.time_s, None
+            continue
         if frame.size_hw != size_hw:  # still images may differ; a video never does
             size_hw = frame.size_hw
             predictor.start(size_hw)

@@ -80,4 +80,5 @@ class Detector:
         frames = open_frames(first, start_s=start_s, end_s=end_s, every=every, report=ReadReport())
         canvases = ahead(with_canvas(frames, predictor.canvas_hw))
         for frame, _, found in with_answers(canvases, predictor, tracker):
+            assert found is not None  # every frame has its canvas
             yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))
