@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import MakeVideo, StreamServer, grey_level
+from rtsp import RtspCamera
 from test_detect import assert_in_order, levels, one, records, run
 
 from lstmcli.video import live, read_frames
@@ -139,3 +141,53 @@ def test_a_udp_stream_is_a_source(
     numbers = [int(str(record["frame"])) for record in records(done.outputs[1])]
     assert all(a < b for a, b in pairwise(numbers))
     assert len(list(read_frames(done.outputs[0]))) == done.frames
+
+
+@pytest.fixture
+def footage(tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(live, "_FIRST_PAUSE_S", 0.02)
+    return make_video(tmp_path / "camera.ts", FRAMES, options={"g": "5", "bf": "0"})
+
+
+@pytest.mark.parametrize("over", ["tcp", "udp"])
+def test_a_network_camera_is_a_source_by_either_transport(
+    over: str, footage: Path, tmp_path: Path
+) -> None:
+    camera = RtspCamera(footage, over=over)
+    try:
+        done = one(
+            run(camera.address, out=tmp_path / "out", write=("video", "jsonl"), patience_s=1.0)
+        )
+    finally:
+        camera.close()
+    video, lines = done.outputs
+    told = records(lines)
+    numbers = [int(str(record["frame"])) for record in told]
+    assert FRAMES // 2 <= len(told) <= FRAMES
+    assert np.abs(np.subtract(levels(told), [grey_level(n) for n in numbers])).max() <= 5
+    assert len(list(read_frames(video))) == len(told)
+    steps = np.diff([float(str(record["time"])) for record in told]) / np.diff(numbers)
+    assert np.median(steps) == pytest.approx(1 / 25, abs=0.002)
+
+
+def test_a_network_camera_that_breaks_off_is_asked_again(footage: Path, tmp_path: Path) -> None:
+    camera = RtspCamera(footage, connections=3)
+    try:
+        done = one(run(camera.address, out=tmp_path / "out", write=("jsonl",), patience_s=1.0))
+    finally:
+        camera.close()
+    dropped = sum(int(note.split()[0]) for note in done.notes if "left out" in note)
+    assert camera.connections == 3
+    assert done.frames + dropped == 3 * FRAMES
+    assert any("again" in note or "broke" in note for note in done.notes), done.notes
+
+
+def test_a_camera_that_falls_silent_ends_after_the_patience(footage: Path, tmp_path: Path) -> None:
+    camera = RtspCamera(footage, hangs=True)
+    began = time.monotonic()
+    try:
+        done = one(run(camera.address, out=tmp_path / "out", write=("jsonl",), patience_s=1.0))
+    finally:
+        camera.close()
+    assert done.frames > 0
+    assert time.monotonic() - began < live._TIMEOUT_S

@@ -18,7 +18,8 @@ from lstmcli.video.reading import ReadReport, frames_of
 from lstmcli.video.sources import Source
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-_TIMEOUT_S = 10.0
+_TIMEOUT_S, _SHORTEST_TIMEOUT_S = 10.0, 0.2
+"""A connection that is silent for so long is given up, sooner where the patience ends sooner."""
 _CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
@@ -59,7 +60,8 @@ def read_live(
     last_picture, pause_s, problem = time.monotonic(), _FIRST_PAUSE_S, "no picture came"
     while not stop.is_set():
         try:
-            with _connect(source) as container:
+            waits_s = max(_SHORTEST_TIMEOUT_S, last_picture + patience_s - time.monotonic())
+            with _connect(source, min(_TIMEOUT_S, waits_s)) as container:
                 is_finite = source.kind == "stream" and bool(container.duration)
                 connection = ReadReport()
                 clock.connect()
@@ -91,17 +93,16 @@ def read_live(
         )
 
 
-def _connect(source: Source) -> InputContainer:
+def _connect(source: Source, timeout_s: float) -> InputContainer:
     if source.kind == "camera":
         form = _CAMERA_FORMATS.get(sys.platform, "v4l2")
         place = f"/dev/video{source.place}" if source.place.isdecimal() else source.place
         if form != "v4l2":
             place = source.place if form == "avfoundation" else f"video={source.place}"
-        return av.open(place, "r", format=form, timeout=_TIMEOUT_S)
-    options = {"rtsp_transport": "tcp"} if source.place.startswith("rtsp") else {}
-    return av.open(
-        source.place, "r", options=options, timeout=_TIMEOUT_S, metadata_errors="replace"
-    )
+        return av.open(place, "r", format=form, timeout=timeout_s)
+    # over UDP pictures lose pieces; but some cameras know nothing else
+    options = {"rtsp_flags": "prefer_tcp"} if source.place.startswith("rtsp") else {}
+    return av.open(source.place, "r", options=options, timeout=timeout_s, metadata_errors="replace")
 
 
 class _Clock:
