@@ -30,7 +30,7 @@ from lstmcli.core.progress import SilentProgress
 from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.workflows.train import TrainOptions, next_run, train
+from lstmcli.workflows.train import TrainOptions, beginning, next_run, train
 from lstmcli.workflows.train.judging import windows
 
 T = TypeVar("T")
@@ -138,6 +138,20 @@ def test_a_resumed_run_equals_one_without_interruption(
     assert not resumed.interrupted
     assert resumed.epochs == 4
     assert_same_run(broken, unbroken)
+
+
+def test_a_measured_batch_is_told_and_stays_when_resumed(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    config = settings(train={"batch": "auto", "epochs": 1})
+    train(dataset, config=config, out=run)
+    batch = load_checkpoint(run / "last.pt").training["batch"]
+    assert batch in (4, 8, 16, 32, 64, 128)
+    assert f"batch: {batch}\n" in (run / "config.yaml").read_text(encoding="utf-8")
+    monkeypatch.setattr(beginning, "measured_batch", lambda *_: pytest.fail("measured anew"))
+    train(dataset, config=config, out=run, options=TrainOptions(epochs=2), resume=True)
+    assert load_checkpoint(run / "last.pt").training["batch"] == batch
 
 
 def test_a_seed_repeats_a_run_and_another_one_does_not(

@@ -167,7 +167,9 @@ class TrainConfig(Section):
     """The optimisation."""
 
     epochs: int = Field(20, ge=1)
-    batch: PositiveInt | Literal["auto"] = 8
+    batch: PositiveInt | Literal["auto"] = Field(
+        8, description="clips a step; auto: the fastest here, by trying"
+    )
     clips_per_epoch: int = Field(0, ge=0, description="0: every labelled frame once")
     frame_stage: float = Field(
         0.0, ge=0, lt=1, description="share of the training on single frames, before the memory"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's <malloc.h>
 
@@ -27,3 +29,23 @@ def keep_freed_memory() -> bool:
     return all(
         (mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, -1), mallopt(M_TOP_PAD, 256 << 20))
     )
+
+
+def available_memory() -> float:
+    """Return the bytes that new work may take; infinity where the system does not tell."""
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return float("inf")
+    rows = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    kilobytes = rows.get("MemAvailable", "").split()
+    return 1024.0 * int(kilobytes[0]) if kilobytes else float("inf")
+
+
+def held_memory() -> int:
+    """Return the bytes that this process holds in memory; 0 where the system does not tell."""
+    try:
+        told = Path("/proc/self/statm").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return int(told.split()[1]) * os.sysconf("SC_PAGE_SIZE")

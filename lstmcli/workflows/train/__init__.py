@@ -16,8 +16,8 @@ from lstmcli.models.checkpoint import Checkpoint
 from lstmcli.models.devices import choose_device, has_fast_bf16
 from lstmcli.training.processes import build_fabric, run_in_processes
 from lstmcli.workflows.train.beginning import (
-    batch_size,
     begin,
+    check_batch,
     last_of,
     make_folder,
     next_run,
@@ -66,7 +66,7 @@ def train(
         options = options_of(last, options)
     device = choose_device(options.device, count=options.devices)
     keep_freed_memory()
-    batch = batch_size(config, options, device)
+    check_batch(config.train.batch, options.devices * options.nodes)
     half = config.train.precision == "bf16" or (
         config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
     )
@@ -75,7 +75,7 @@ def train(
 
     def work(fabric: Fabric) -> Trained:
         watched = progress if fabric.is_global_zero else SilentProgress()
-        run = begin(fabric, config, options, prepared, out, watched, last, batch, began)
+        run = begin(fabric, config, options, prepared, out, watched, last, began)
         return fit(run)
 
     try:

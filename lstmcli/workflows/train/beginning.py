@@ -13,10 +13,12 @@ from lightning_fabric import Fabric
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
 from lstmcli.core.progress import Progress
+from lstmcli.data.clips import ClipBatch, ClipSource, single_frames
 from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.models.finding import find_checkpoint
+from lstmcli.training.batching import measured_batch
 from lstmcli.training.loop import (
     Clock,
     balanced_weights,
@@ -87,7 +89,6 @@ def begin(
     out: Path,
     progress: Progress,
     last: Checkpoint | None,
-    batch: int,
     began: float,
 ) -> Run:
     """Build everything, then put back what a resumed run left."""
@@ -109,12 +110,14 @@ def begin(
         _start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)
     average = running_average(network, config.train.ema) if config.train.ema else None
+    saved = dict(last.training) if last else {}
+    batch = int(saved.get("batch") or _batch_size(fabric, network, config, dataset, progress))
+    check_batch(batch, fabric.world_size)
     optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, network))
     if average is not None:
         average.to(fabric.device)
     epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
     steps = steps_per_epoch(dataset, config, batch)
-    saved = dict(last.training) if last else {}
     run = Run(
         folder=out,
         config=config,
@@ -159,22 +162,47 @@ def _start_from(network: Detector, init: str, progress: Progress) -> None:
     progress.note(f"started from {init}: {len(fitting)} of {len(own)} tensors fit")
 
 
-def batch_size(config: Config, options: TrainOptions, device: str) -> int:
-    """Return the lanes of the global batch.
+def check_batch(batch: int | str, world: int) -> None:
+    """Refuse a batch that the processes cannot share evenly.
 
     Raises:
-        ConfigError: the processes cannot share it evenly.
+        ConfigError: it cannot be divided.
     """
-    world = options.devices * options.nodes
-    batch = config.train.batch
-    if batch == "auto":
-        return 32 * world if device.startswith("cuda") else 8 * world
-    if batch % world:
+    if isinstance(batch, int) and batch % world:
         raise ConfigError(
             f"train.batch is {batch}, {world} processes cannot share it evenly",
             hint=f"use a multiple of {world}",
         )
+
+
+def _batch_size(
+    fabric: Fabric, network: Detector, config: Config, dataset: Dataset, progress: Progress
+) -> int:
+    """Return the clips of the global batch; `auto` is measured here, where one process works."""
+    if config.train.batch != "auto":
+        return config.train.batch
+    if fabric.world_size > 1:  # all would have to measure alike
+        return (32 if fabric.device.type == "cuda" else 8) * fabric.world_size
+    batch = measured_batch(
+        fabric, network, config, lambda clips, memory: _drawn(dataset, config, clips, memory)
+    )
+    progress.note(f"train.batch: {batch} clips, the fastest here")
     return batch
+
+
+def _drawn(dataset: Dataset, config: Config, batch: int, memory: bool) -> ClipBatch:
+    """Return a batch of the dataset: of clips, or of as many single frames."""
+    clips = config.clips if memory else single_frames(config.clips)
+    return ClipSource(
+        dataset,
+        "train",
+        clips,
+        config.augment,
+        batch=batch if memory else batch * config.clips.length,
+        steps=1,
+        seed=config.train.seed,
+        motion_lag_s=config.input.motion_lag_s,
+    )[0]
 
 
 def _class_weights(dataset: Dataset, config: Config) -> torch.Tensor | None:

@@ -118,6 +118,7 @@ def save_last(run: Run) -> None:
         "frames_are_done": run.frames_are_done,
         "validation_s": run.validation_s,
         "validate_frames": run.validate_frames,
+        "batch": run.batch,
         "spent_s": run.clock.spent_s,
         "options": {
             name: getattr(run.options, name) for name in ("epochs", "time_budget_s", "init")

@@ -1,0 +1,85 @@
+"""What `detect --every N --fill` costs: `python tests/benchmarks/bench_fill.py MODEL DATA`.
+
+Every frame of annotated video goes the way of `detect` (network, memory, tracker, half a second of
+hindsight), with a network that looks at every frame, at every second one and so on. Printed for
+each: precision, recall and F1 at the threshold, average precision over what is shown, and found or
+lost a minute of object time. DATA is anything that `prepare` reads, so that no frame is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from lstmcli.core.geometry import Letterbox
+from lstmcli.core.structures import Detections, Picture
+from lstmcli.data.streams import AnnotatedVideo, open_source
+from lstmcli.engines import load_engine
+from lstmcli.metrics.results import FrameResult
+from lstmcli.metrics.scoring import score
+from lstmcli.models.predictor import Network, Predictor
+from lstmcli.tracking import Tracker, steady
+from lstmcli.workflows.detect.running import with_answers
+
+
+class Frame:
+    """What the stages of `detect` ask of a frame."""
+
+    def __init__(self, number: int, time_s: float, size_hw: tuple[int, int]) -> None:
+        self.index, self.time_s, self.size_hw = number, time_s, size_hw
+
+
+def answers(
+    network: Network, video: AnnotatedVideo, every: int, threshold: float, limit: int
+) -> Iterator[tuple[Frame, Detections]]:
+    tracker = Tracker(threshold=threshold)
+    predictor = Predictor(network, threshold=tracker.faint)
+
+    def canvases() -> Iterator[tuple[Frame, Picture | None]]:
+        for count, (number, time_s, frame) in enumerate(islice(video.open(), limit or None)):
+            looked_at = count % every == 0
+            canvas = frame.canvas(Letterbox(frame.size_hw, network.canvas_hw))
+            yield Frame(number, time_s, frame.size_hw), canvas if looked_at else None
+
+    yield from steady(with_answers(canvases(), predictor, tracker))  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--every", type=int, nargs="+", default=[1, 2, 3, 5])
+    parser.add_argument("--threshold", type=float, default=0.3)
+    parser.add_argument("--limit", type=int, default=0, help="frames a video; 0: all")
+    parser.add_argument("--videos", type=int, default=0, help="take so many; 0: all")
+    asked = parser.parse_args()
+    network = load_engine(asked.model)
+    source = open_source(asked.data, split="val", canvas_hw=network.canvas_hw)
+    step = max(1, len(source.videos) // asked.videos) if asked.videos else 1
+    videos = source.videos[::step]
+    print("every  P     R     F1    AP50 shown  flicker  seconds", flush=True)
+    for every in asked.every:
+        begin, results = time.perf_counter(), []
+        for video in videos:
+            for frame, found in answers(network, video, every, asked.threshold, asked.limit):
+                truth = video.labels.at(frame.index)
+                if truth is not None:
+                    results.append(
+                        FrameResult(
+                            video.name, frame.index, frame.time_s, frame.size_hw, truth, found
+                        )
+                    )
+        told = score(results, network.classes, threshold=asked.threshold).as_json()
+        flicker = told["stability"]["flicker_per_minute"]
+        print(
+            f"{every:5d}  {told['precision']:.3f} {told['recall']:.3f} {told['f1']:.3f} "
+            f"{told['map50']:.3f}       {flicker:7.1f}  {time.perf_counter() - begin:.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The batch that a machine trains fastest with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from lstmcli.core.config import Config
+from lstmcli.core.memory import available_memory, held_memory
+from lstmcli.data.clips import ClipBatch
+from lstmcli.models.detector import Detector
+from lstmcli.training import batching
+from lstmcli.training.batching import best_batch, measured_batch
+
+SIDE, LENGTH = 32, 2
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config.model_validate(
+        {
+            "backbone": "tiny",
+            "neck": {"channels": 8},
+            "temporal": "lstm",
+            "clips": {"length": LENGTH},
+        }
+    )
+
+
+def draw(batch: int, memory: bool) -> ClipBatch:
+    lanes, steps = (batch, LENGTH) if memory else (batch * LENGTH, 1)
+    count = lanes * steps
+    return ClipBatch(
+        frames=torch.randint(0, 256, (lanes, steps, 3, SIDE, SIDE), dtype=torch.uint8),
+        earlier=torch.zeros(0),
+        starts=torch.ones(lanes, dtype=torch.bool),
+        boxes=torch.tensor([[4.0, 4, 20, 20]]).expand(count, 1, 4).clone(),
+        labels=torch.zeros(count, 1, dtype=torch.int64),
+        valid=torch.ones(count, 1, dtype=torch.bool),
+        ignore=torch.zeros(count, 1, dtype=torch.bool),
+        looked_at=torch.ones(count, dtype=torch.bool),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rates", "best"),
+    [
+        ({}, 4),
+        ({4: 10.0}, 4),
+        ({4: 10.0, 8: 15.0, 16: 15.2}, 8),
+        ({4: 10.0, 8: 10.3}, 4),
+        ({4: 10.0, 8: 18.0, 16: 30.0}, 16),
+    ],
+)
+def test_a_larger_batch_must_pay(rates: dict[int, float], best: int) -> None:
+    assert best_batch(rates) == best
+
+
+@pytest.mark.parametrize("frame_stage", [0.0, 0.5])
+def test_measuring_leaves_network_and_chance_as_they_were(
+    frame_stage: float, config: Config
+) -> None:
+    config = config.model_copy(
+        update={"train": config.train.model_copy(update={"frame_stage": frame_stage})}
+    )
+    network = Detector(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    stages: list[bool] = []
+
+    def watched(batch: int, memory: bool) -> ClipBatch:
+        stages.append(memory)
+        return draw(batch, memory)
+
+    chance = torch.get_rng_state()
+    found = measured_batch(Fabric(accelerator="cpu"), network, config, watched)
+    assert found in (4, 8, 16, 32, 64, 128)
+    assert torch.equal(torch.get_rng_state(), chance)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert set(stages) == {frame_stage == 0}  # the stage that takes the most memory
+
+
+Steps = Callable[..., float]
+
+
+def faked(monkeypatch: pytest.MonkeyPatch, step_s: Callable[[int], float]) -> list[int]:
+    tried: list[int] = []
+
+    def fake(fabric: Any, network: Any, config: Any, draw: Any, batch: int) -> float:
+        tried.append(batch)
+        return step_s(batch)
+
+    monkeypatch.setattr(batching, "_step_s", fake)
+    return tried
+
+
+def test_a_batch_that_does_not_fit_ends_the_search(
+    monkeypatch: pytest.MonkeyPatch, config: Config
+) -> None:
+    def step_s(batch: int) -> float:
+        if batch >= 16:
+            raise torch.OutOfMemoryError("no room")
+        return 0.1
+
+    tried = faked(monkeypatch, step_s)
+    network = Detector(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
+    assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 8
+    assert tried == [4, 8, 16]
+
+
+def test_slow_steps_and_little_memory_end_the_search(
+    monkeypatch: pytest.MonkeyPatch, config: Config
+) -> None:
+    network = Detector(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
+    tried = faked(monkeypatch, lambda batch: 10.0)
+    assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 4
+    assert tried == [4]
+    tried = faked(monkeypatch, lambda batch: 0.1)
+    held = iter([0, 10, 30, 70])
+    monkeypatch.setattr(batching, "held_memory", lambda: next(held))
+    monkeypatch.setattr(batching, "available_memory", lambda: 50.0)
+    assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 8
+    assert tried == [4, 8]  # sixteen would take 60 of the 30 that a step may have
+
+
+def test_the_system_tells_of_its_memory() -> None:
+    assert available_memory() > 1e6
+    assert held_memory() > 1e6
