@@ -113,3 +113,27 @@ def test_the_command_prints_tables_and_writes_json(
     with pytest.raises(SystemExit):
         main(arguments)
     assert "b.json exists" in capsys.readouterr().err
+
+
+def test_training_is_measured_by_stage(
+    make_dataset: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_dataset(tmp_path / "dataset").folder
+    preset = tmp_path / "little.yaml"
+    preset.write_text(
+        "backbone: {name: tiny}\nneck: {channels: 8}\ntemporal: {name: lstm}\n"
+        "clips: {length: 2, whole: true}\n"
+        "train: {batch: 2, workers: 0, clips_per_epoch: 8, frame_stage: 0.5}\n"
+    )
+    out = tmp_path / "speed.json"
+    command = ["benchmark", str(preset), "--train", str(dataset), "--train-time", "8s"]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--device", "cpu", "--json", str(out)])
+    assert not stop.value.code
+    rows = json.loads(out.read_text())["epochs"]
+    assert {row["stage"] for row in rows} == {"frames", "clips"}
+    assert all(row["frames_per_second"] > 0 and 0 <= row["waited"] <= 1 for row in rows)
+    said = capsys.readouterr().out
+    assert "frames/s" in said
+    assert "waited for data" in said
+    assert not list(tmp_path.glob("*.part"))

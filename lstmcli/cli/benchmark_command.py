@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,15 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, number
+from lstmcli.cli.train_command import quiet_fabric
+from lstmcli.core.config import load_config
 from lstmcli.core.errors import OutputError
 
 if TYPE_CHECKING:
     from lstmcli.workflows.benchmark import Benchmark
+
+VALIDATE_FRAMES = 20
+"""Looked at after each epoch where only the speed of training is asked for."""
 
 
 def benchmark(
@@ -23,7 +29,7 @@ def benchmark(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A checkpoint, a run's folder, an exported model or a shipped model's name.",
+            help="A checkpoint, run, exported or shipped model; with --train a preset.",
             show_default=False,
         ),
     ],
@@ -41,6 +47,13 @@ def benchmark(
     frames: Annotated[
         int, typer.Option(metavar="N", min=6, help="So many frames at the most.")
     ] = 300,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="DATASET", help="Measure training on it instead; MODEL is a preset."),
+    ] = None,
+    train_time: Annotated[
+        str, typer.Option(metavar="TIME", help="So long does --train train.")
+    ] = "60s",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers as JSON.")
     ] = None,
@@ -50,9 +63,16 @@ def benchmark(
     if json_file is not None and json_file.exists() and not overwrite:
         raise OutputError(f"{json_file} exists", hint="use --overwrite, or choose another name")
 
+    console: Console = context.obj
+    if train is not None:
+        rows = _training_rows(console, model, train, train_time, device)
+        show_training(console, rows)
+        if json_file is not None:
+            _write_json(console, json_file, {"preset": model, "epochs": rows})
+        return
+
     from lstmcli.workflows.benchmark import benchmark as work
 
-    console: Console = context.obj
     names = parsing.names(engine) or ()
     measured = work(
         model, video, engines=names, device=device, frames=frames, progress=console.progress
@@ -61,10 +81,57 @@ def benchmark(
         measured = replace(measured, detect_fps=_detect_fps(console, model, video, measured))
     show_benchmark(console, measured)
     if json_file is not None:
-        temporary = json_file.with_name(json_file.name + ".part")
-        temporary.write_text(json.dumps(measured.as_json(), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(json_file)
-        console.result(f"wrote {json_file}")
+        _write_json(console, json_file, measured.as_json())
+
+
+def _write_json(console: Console, path: Path, values: Mapping[str, object]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    console.result(f"wrote {path}")
+
+
+def _training_rows(
+    console: Console, preset: str, dataset: Path, duration: str, device: str
+) -> list[dict[str, float | str]]:
+    """Train into a folder that goes away; return rate and waiting of every epoch."""
+    import tempfile
+
+    config = load_config(preset, [f"train.validate_frames={VALIDATE_FRAMES}"])
+    budget_s = parsing.duration_s(duration)
+
+    from lstmcli.workflows.train import TrainOptions
+    from lstmcli.workflows.train import train as work
+
+    quiet_fabric()
+    with tempfile.TemporaryDirectory() as folder:
+        trained = work(
+            dataset,
+            config=config,
+            out=Path(folder) / "run",
+            options=TrainOptions(time_budget_s=budget_s, device=device),
+            progress=console.progress,
+        )
+    if trained.interrupted:
+        raise typer.Exit(130)
+    names = ("epoch", "stage", "frames_per_second", "waited")
+    return [{name: row[name] for name in names} for row in trained.history]
+
+
+def show_training(console: Console, rows: Sequence[Mapping[str, float | str]]) -> None:
+    """Print how many frames a second each part of the training took."""
+    console.table(
+        ("epoch", "on", "frames/s", "waited for data"),
+        [
+            (
+                str(row["epoch"]),
+                str(row["stage"]),
+                f"{row['frames_per_second']:.1f}",
+                f"{row['waited']:.0%}",
+            )
+            for row in rows
+        ],
+    )
 
 
 def _detect_fps(console: Console, model: str, video: Path, measured: Benchmark) -> float:

@@ -45,7 +45,8 @@ def fit(run: Run) -> Trained:
     except KeyboardInterrupt:
         interrupted = True
         save_last(run)
-    return Trained(run.folder, run.best, run.epoch, interrupted, run.clock.spent_s)
+    history = tuple(run.history)
+    return Trained(run.folder, run.best, run.epoch, interrupted, run.clock.spent_s, history)
 
 
 def _is_over(run: Run) -> bool:
@@ -241,6 +242,7 @@ def _close_epoch(run: Run) -> None:
     run.part, run.state = EpochProgress(), None
     row = {
         "epoch": run.epoch,
+        "stage": "clips" if run.trains_memory else "frames",
         "step": run.steps,
         **{f"loss/{k}" if k != "loss" else k: v for k, v in part.means().items()},
         "lr": run.optimizer.param_groups[-1]["lr"],

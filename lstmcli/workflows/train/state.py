@@ -57,6 +57,7 @@ class Trained:
         epochs: finished in all.
         interrupted: ended by Ctrl-C; `--resume` goes on.
         seconds: spent on training and validation.
+        history: the numbers of every epoch, as in `metrics.csv`.
     """
 
     run: Path
@@ -64,6 +65,7 @@ class Trained:
     epochs: int
     interrupted: bool
     seconds: float
+    history: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(slots=True)
