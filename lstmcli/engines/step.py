@@ -67,6 +67,11 @@ class Step(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return (boxes, scores, new states) for the inputs that `input_names` names."""
+        boxes, scores, *state = self.of_many(*inputs)
+        return boxes[0], scores[0], *state
+
+    def of_many(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the same for several streams: every tensor has a row for each."""
         values = dict(zip(self.input_names, inputs, strict=True))
         state = tuple(values[name] for name in self.input_names if name.startswith("state_"))
         earlier = values.get("earlier")
@@ -78,11 +83,11 @@ class Step(nn.Module):
         )
         raw = raw[:, 0]
         head = self.model.head
-        return head.boxes(raw)[0], head.scores(raw)[0], *state
+        return head.boxes(raw), head.scores(raw), *state
 
 
 def as_clip(frames: Tensor) -> Tensor:
-    """Return frames [1, H, W, 3] as a clip [1, 1, 3, H, W]."""
+    """Return frames [N, H, W, 3] as clips of one frame [N, 1, 3, H, W]."""
     return frames.permute(0, 3, 1, 2).unsqueeze(1)
 
 

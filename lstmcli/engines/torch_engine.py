@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,28 @@ class TorchEngine(Described):
         run = self._run if self._graph is None else self._graph
         boxes, scores, *new = run(inputs)
         return boxes.float().cpu().numpy(), scores.float().cpu().numpy(), tuple(new)
+
+    @torch.inference_mode()
+    def step_many(
+        self, frames: Sequence[Picture], earlier: Sequence[Picture], states: Sequence[Any]
+    ) -> list[tuple[FloatArray, FloatArray, Any]]:
+        """Return for each stream what `step` would; an exported graph takes one at a time."""
+        if not isinstance(self._step, Step):
+            return [self.step(*one) for one in zip(frames, earlier, states, strict=True)]
+        inputs = [torch.cat([self._picture(frame) for frame in frames])]
+        if self._takes_earlier:
+            inputs.append(torch.cat([self._picture(frame) for frame in earlier]))
+        if self._first:
+            inputs.append(torch.tensor([state is None for state in states], device=self._device))
+        parts = [self._first if state is None else state for state in states]
+        inputs += [torch.cat(rows) for rows in zip(*parts, strict=True)]
+        with torch.autocast(self._device.type, self._half, enabled=self._mixed):
+            boxes, scores, *new = self._step.of_many(*inputs)
+        ours, theirs = boxes.float().cpu().numpy(), scores.float().cpu().numpy()
+        return [
+            (ours[row], theirs[row], tuple(part[row : row + 1] for part in new))
+            for row in range(len(frames))
+        ]
 
     def _picture(self, picture: Picture) -> Tensor:
         shown = np.ascontiguousarray(picture)

@@ -13,6 +13,7 @@ from lstmcli.core.errors import (
 from lstmcli.core.parallel import Track, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.engines import load_engine
+from lstmcli.engines.joining import join_streams
 from lstmcli.models.predictor import Predictor
 from lstmcli.outputs.draw import Look
 from lstmcli.outputs.labels import can_draw
@@ -127,6 +128,7 @@ def detect(
             progress.note(sentence)
         network = load_engine(model, device=device, engine=engine, note=progress.note)
         on_cuda = network.device.startswith("cuda")
+        network = join_streams(network, min(jobs, len(found)))
 
         def make_predictor(floor: float) -> StreamPredictor:
             return Predictor(network, threshold=floor, memory=memory)

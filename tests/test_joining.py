@@ -1,0 +1,132 @@
+"""Steps of several streams taken together: each gets its own answers, and nobody waits for long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_engines import CANVAS_HW, in_full_precision, lively
+
+from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.engines import Facts, torch_engine
+from lstmcli.engines.choosing import moving_frames
+from lstmcli.engines.joining import JoinedStreams, join_streams
+from lstmcli.engines.step import Step
+from lstmcli.models.objects import Remembering
+from lstmcli.models.predictor import Network
+from lstmcli.models.temporal import TEMPORAL_CORES
+
+STREAMS, FRAMES = 3, 12
+
+
+def follow(network: Network, frames: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:
+    state, answers = None, []
+    for frame, earlier in zip(frames[1:], frames, strict=False):
+        boxes, scores, state = network.step(frame, earlier, state)
+        answers.append((boxes, scores))
+    return answers
+
+
+@pytest.mark.parametrize("core", TEMPORAL_CORES)
+def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) -> None:
+    model = lively(core)
+    engine = torch_engine.make(Step(model), Facts.of(model))
+    engine._mixed = False
+    pictures = moving_frames(CANVAS_HW, FRAMES + STREAMS)
+    videos = [pictures[stream : stream + FRAMES] for stream in range(STREAMS)]
+    joined = JoinedStreams(engine, STREAMS)
+    with ThreadPoolExecutor(STREAMS) as pool:
+        together = list(pool.map(lambda video: follow(joined, video), videos))
+    alone = in_full_precision(model)
+    for video, answers in zip(videos, together, strict=True):
+        for (boxes, scores), (own_boxes, own_scores) in zip(
+            answers, follow(alone, video), strict=True
+        ):
+            np.testing.assert_allclose(scores, own_scores, atol=2e-4)
+            np.testing.assert_allclose(boxes, own_boxes, atol=2e-2)
+
+
+class Counting:
+    """Answers with the number in the frame's corner, and remembers how many were asked at once."""
+
+    classes, canvas_hw, motion_lag_s, remembering = ("bird",), (8, 8), 0.0, Remembering()
+    nms_iou, max_detections, engine, device = 0.5, 10, "torch", "cuda"
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.is_busy = threading.Lock()
+
+    def step(self, frame: Picture, earlier: Picture, state: Any) -> Any:
+        raise AssertionError("one at a time")
+
+    def step_many(self, frames: Any, earlier: Any, states: Any) -> list[Any]:
+        assert self.is_busy.acquire(blocking=False), "two batches at once"
+        self.sizes.append(len(frames))
+        time.sleep(0.001)
+        self.is_busy.release()
+        none = np.zeros((0, 4), np.float32)
+        return [
+            (none, np.full((0, 1), frame[0, 0, 0], np.float32), (state or 0) + int(frame[0, 0, 0]))
+            for frame, state in zip(frames, states, strict=True)
+        ]
+
+
+def picture(value: int) -> Picture:
+    return np.full((8, 8, 3), value, np.uint8)
+
+
+def test_many_threads_are_served_in_full_batches_and_no_state_goes_astray() -> None:
+    network = Counting()
+    joined = JoinedStreams(network, 4)
+
+    def stream(value: int) -> int:
+        state = None
+        for _ in range(50):
+            _, _, state = joined.step(picture(value), picture(value), state)
+        assert state is not None
+        return int(state)
+
+    with ThreadPoolExecutor(6) as pool:  # more threads than a batch has room
+        assert list(pool.map(stream, range(1, 7))) == [50 * value for value in range(1, 7)]
+    assert max(network.sizes) <= 4
+    assert np.mean(network.sizes) > 2
+
+
+def test_a_lonely_stream_does_not_wait_for_others_that_never_ask() -> None:
+    joined = JoinedStreams(Counting(), 8)
+    began = time.monotonic()
+    for _ in range(20):
+        joined.step(picture(1), picture(1), None)
+    assert time.monotonic() - began < 5
+
+
+def test_a_failure_reaches_everybody_who_waits_and_nobody_hangs() -> None:
+    class Failing(Counting):
+        def step_many(self, frames: Any, earlier: Any, states: Any) -> list[Any]:
+            raise RuntimeError("the device is gone")
+
+    joined = JoinedStreams(Failing(), 3)
+
+    def ask(value: int) -> str:
+        with pytest.raises(RuntimeError, match="gone") as caught:
+            joined.step(picture(value), picture(value), None)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(list(pool.map(ask, range(6)))) == 6
+
+
+def test_steps_are_joined_only_where_it_pays() -> None:
+    network: Any = Counting()
+    assert isinstance(join_streams(network, 4), JoinedStreams)
+    assert join_streams(network, 1) is network
+    on_cpu: Any = SimpleNamespace(step_many=network.step_many, device="cpu")
+    assert join_streams(on_cpu, 4) is on_cpu
+    no_batches: Any = SimpleNamespace(device="cuda")
+    assert join_streams(no_batches, 4) is no_batches
