@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -168,6 +169,41 @@ def test_a_network_camera_is_a_source_by_either_transport(
     assert len(list(read_frames(video))) == len(told)
     steps = np.diff([float(str(record["time"])) for record in told]) / np.diff(numbers)
     assert np.median(steps) == pytest.approx(1 / 25, abs=0.002)
+
+
+def test_a_camera_is_watched_until_somebody_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg's own test pattern, as a device that gives a frame each 40 ms, is the camera."""
+    from test_detect import Eye
+
+    class Tired(Eye):
+        seen = 0
+
+        def step(self, canvas, time_s):  # type: ignore[no-untyped-def]
+            Tired.seen += 1
+            if Tired.seen == 40:
+                raise KeyboardInterrupt
+            return super().step(canvas, time_s)
+
+    monkeypatch.setattr(live, "_CAMERAS", {sys.platform: ("lavfi", "", "")})
+    out = tmp_path / "out"
+    run(
+        "camera:testsrc=size=96x64:rate=25,realtime",
+        out=out,
+        write=("video", "jsonl"),
+        make_predictor=Tired,
+        segment_s=0.5,
+    )
+    videos, lines = sorted(out.glob("*.mp4")), sorted(out.glob("*.jsonl"))
+    assert len(videos) == len(lines) >= 3
+    told = [record for path in lines for record in records(path)]
+    assert 30 <= len(told) <= 40
+    steps = np.diff([float(str(record["time"])) for record in told])
+    assert np.median(steps) == pytest.approx(0.04, abs=0.005)
+    for video, text in zip(videos, lines, strict=True):
+        assert len(list(read_frames(video))) == len(records(text))
+    assert not [path for path in out.iterdir() if "partial" in path.name]
 
 
 def test_a_network_camera_that_breaks_off_is_asked_again(footage: Path, tmp_path: Path) -> None:

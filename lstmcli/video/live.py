@@ -20,7 +20,13 @@ from lstmcli.video.sources import Source
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _TIMEOUT_S, _SHORTEST_TIMEOUT_S = 10.0, 0.2
 """A connection that is silent for so long is given up, sooner where the patience ends sooner."""
-_CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+_LINUX_CAMERA = ("v4l2", "/dev/video", "")
+_CAMERAS = {
+    "linux": _LINUX_CAMERA,
+    "darwin": ("avfoundation", "", ""),
+    "win32": ("dshow", "video=", "video="),
+}
+"""FFmpeg's device by system, and what stands there before a camera's number and before its name."""
 
 
 def read_stdin(report: ReadReport, *, stream: BinaryIO | None = None) -> Iterator[Frame]:
@@ -95,11 +101,9 @@ def read_live(
 
 def _connect(source: Source, timeout_s: float) -> InputContainer:
     if source.kind == "camera":
-        form = _CAMERA_FORMATS.get(sys.platform, "v4l2")
-        place = f"/dev/video{source.place}" if source.place.isdecimal() else source.place
-        if form != "v4l2":
-            place = source.place if form == "avfoundation" else f"video={source.place}"
-        return av.open(place, "r", format=form, timeout=timeout_s)
+        device, of_number, of_name = _CAMERAS.get(sys.platform, _LINUX_CAMERA)
+        place = (of_number if source.place.isdecimal() else of_name) + source.place
+        return av.open(place, "r", format=device, timeout=timeout_s)
     # over UDP pictures lose pieces; but some cameras know nothing else
     options = {"rtsp_flags": "prefer_tcp"} if source.place.startswith("rtsp") else {}
     return av.open(source.place, "r", options=options, timeout=timeout_s, metadata_errors="replace")
