@@ -255,12 +255,17 @@ class _Timeline:
         self._last_s, self._shift_s = float("-inf"), 0.0
         self._stamps: dict[str, float] = {}
         self._faults = {"pts": 0, "dts": 0}
+        self._is_told = False
         self.mended = 0
 
     def place(self, picture: av.VideoFrame) -> float:
         """Return the time of the next frame in seconds."""
         raw_s = self._own_time(picture)
         follows_s = self._last_s + self._step_s if self._last_s > float("-inf") else 0.0
+        if raw_s is not None and not self._is_told:
+            # network cameras give their first frames no stamp, and begin to count after these
+            self._shift_s = max(0.0, follows_s - raw_s) if self.mended else 0.0
+            self._is_told = True
         time_s = follows_s if raw_s is None else raw_s + self._shift_s
         if time_s <= self._last_s:
             # A jump back is a clock that began anew; a small step is only one odd stamp.
