@@ -98,6 +98,21 @@ def test_every_box_of_a_clip_with_pasted_objects_is_on_its_colour(dataset: Datas
     assert more > 30, "most clips got one more object"
 
 
+def test_several_objects_are_laid_in_apart_from_each_other(dataset: Dataset) -> None:
+    clips = source(dataset, 2.5)
+    counts = []
+    for step in range(20):
+        for lane in range(4):
+            clip = clips._clip(lane, step)
+            counts.append(len(clip.pasted))
+            keys = {(one.video, one.track, one.shift) for one in clip.pasted}
+            assert len(keys) == len(clip.pasted)
+    assert max(counts) == 3
+    assert 1 < np.mean(counts) <= 3  # some find no place among the others
+    batch = clips[0]
+    assert int(batch.valid.sum(dim=1).max()) >= 3
+
+
 def test_a_streamed_lane_keeps_its_pasted_object(dataset: Dataset) -> None:
     clips = source(dataset, 1.0)
     kept = 0
@@ -127,13 +142,13 @@ def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
     for clip in drawn:
         for place in clip.places.tolist():
             for one in clip.pasted:
-                found = clips._pasted_box(one, place)
+                found = clips._paster._its_box(one, place)
                 if found is None or one.beside is None:
                     continue
                 left, top, right, bottom = region_of(found[1])
                 x, y = one.beside
                 size_hw = (bottom - top, right - left)
-                if clips._is_empty(one.video, found[0], (left + x, top + y), size_hw):
+                if clips._paster._is_empty(one.video, found[0], (left + x, top + y), size_hw):
                     shown = clips._store(one.video).window(found[0], top + y, left + x, size_hw)
                     assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"
 
@@ -143,7 +158,7 @@ def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
     clips = source(dataset, 1.0)
     drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
     one, place = next(
-        (one, place) for one in drawn for place in range(30) if clips._pasted_box(one, place)
+        (one, place) for one in drawn for place in range(30) if clips._paster._its_box(one, place)
     )
     video = clips.videos[one.video]
     labels = video.labels
@@ -155,7 +170,7 @@ def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
         tracks=np.tile((labels.tracks[0], labels.tracks[0] + 1), len(labels.tracks)),
         ignore=labels.ignore.repeat(2),
     )
-    clips.videos = tuple(
+    clips._paster.videos = tuple(
         replace(other, labels=twice) if other is video else other for other in clips.videos
     )
-    assert clips._pasted_box(one, place) is None
+    assert clips._paster._its_box(one, place) is None

@@ -136,13 +136,10 @@ class AugmentConfig(Section):
     blur: float = Field(0.1, ge=0, le=1)
     reverse: float = Field(0.0, ge=0, le=1, description="how often a clip runs backwards")
     paste: float = Field(
-        0.0, ge=0, le=1, description="how often an object of another video is laid into a clip"
+        0.0, ge=0, le=8, description="objects of other videos that are laid into a clip, on average"
     )
     decoy: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="how often an empty patch is laid into it as an object would be",
+        0.0, ge=0, le=8, description="empty patches laid into it as objects would be, on average"
     )
 
 

@@ -15,17 +15,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import FloatArray, IntArray, Picture, no_boxes
+from lstmcli.core.structures import FloatArray, IntArray, Picture
 from lstmcli.data.augment import View, draw_view
 from lstmcli.data.class_index import ClassIndex
 from lstmcli.data.frame_store import FrameStore
 from lstmcli.data.manifest import Dataset
-from lstmcli.data.paste import paste_into, region_of
+from lstmcli.data.pasting import Pasted, Paster
 
 VISIBLE_SHARE = 0.4
 """A box of which the window shows less is neither wanted nor punished."""
-PASTE_TRIES = 5
-"""Places that are tried before an object is not pasted, because others are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +59,7 @@ class _Clip:
     places: IntArray
     view: View
     starts: bool
-    pasted: tuple[_Pasted, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pasted:
-    """An object of another video that moves through a run of clips as it moves in its own.
-
-    Or a decoy: what lies beside the object there, moving as it does. Without decoys, a network
-    learns the seams of what was pasted instead of objects (Dwibedi et al. 2017, 1708.01642).
-
-    Args:
-        video: the object's own.
-        label: its class.
-        track: its number there, -1 where objects are not numbered.
-        begins: its place there while the run shows place 0.
-        shift: (x, y) in pixels of the canvas, from where it is there to where it is here.
-        beside: of a decoy, (x, y) from the object to the empty place that is taken in its stead.
-    """
-
-    video: int
-    label: int
-    track: int
-    begins: int
-    shift: tuple[int, int]
-    beside: tuple[int, int] | None = None
+    pasted: tuple[Pasted, ...]
 
 
 def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
@@ -152,6 +126,14 @@ class ClipSource(TorchDataset[ClipBatch]):
         self._stores: dict[int, FrameStore] = {}
         self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
         self._index = ClassIndex.of(self.videos, len(dataset.classes))
+        self._paster = Paster(
+            dataset,
+            self.videos,
+            self._index,
+            augment,
+            balance=clips.balance,
+            store=self._store,
+        )
         if not self._index.classes:
             raise DataError(
                 f"{dataset.folder}: no boxes in split {split!r}", hint="annotate some objects first"
@@ -201,11 +183,7 @@ class ClipSource(TorchDataset[ClipBatch]):
             start = int(rng.integers(earliest, latest + 1))
             backwards = bool(rng.random() < self.augment.reverse)
             view = self._view(rng, video, focus_place, label)
-            pasted = tuple(
-                one
-                for decoy in (True, False)  # a decoy lies under what is pasted
-                if (one := self._draw_pasted(rng, video, focus_place, view, decoy=decoy))
-            )
+            pasted = self._paster.draw(rng, video, focus_place, view)
             if part < clips:
                 break
             part -= clips
@@ -231,97 +209,13 @@ class ClipSource(TorchDataset[ClipBatch]):
             focus=focus,
         )
 
-    def _draw_pasted(
-        self, rng: np.random.Generator, video: int, place: int, view: View, *, decoy: bool
-    ) -> _Pasted | None:
-        """Draw an object of any class, or a decoy, and where it is seen at a place of the run."""
-        if rng.random() >= (self.augment.decoy if decoy else self.augment.paste):
-            return None
-        other, its_place, label = self._index.draw(rng, self.clips.balance)
-        truth = self.videos[other].labels.at(int(self.videos[other].frames[its_place]))
-        assert truth is not None
-        row = int(rng.choice(np.nonzero((truth.labels == label) & ~truth.ignore)[0]))
-        box = self.dataset.canvas_boxes(self.videos[other], truth.boxes)[row]
-        corner = np.array((view.left, view.top))
-        room = np.array((view.width, view.height)) - (box[2:] - box[:2])
-        if room.min() < 0:
-            return None
-        here = self._boxes(video, place)
-        for _ in range(PASTE_TRIES):
-            shift = np.round(corner + rng.uniform(0, 1, 2) * room - box[:2]).astype(int)
-            moved = box + np.tile(shift, 2)
-            apart = (here[:, :2] >= moved[2:]) | (here[:, 2:] <= moved[:2])
-            if other != video and apart.any(axis=1).all():
-                beside = rng.uniform(-1, 1, 2) * self.dataset.canvas_hw[::-1] / 2
-                return _Pasted(
-                    other,
-                    label,
-                    int(truth.tracks[row]),
-                    its_place - place,
-                    (int(shift[0]), int(shift[1])),
-                    (int(beside[0]), int(beside[1])) if decoy else None,
-                )
-        return None
-
-    def _boxes(self, video: int, place: int) -> FloatArray:
-        truth = self.videos[video].labels.at(int(self.videos[video].frames[place]))
-        boxes = no_boxes() if truth is None else truth.boxes
-        return self.dataset.canvas_boxes(self.videos[video], boxes)
-
-    def _pasted_box(self, pasted: _Pasted, place: int) -> tuple[int, FloatArray] | None:
-        """Return the object's place in its own video and its box there [4], if it is there."""
-        video = self.videos[pasted.video]
-        source = place + pasted.begins
-        if not 0 <= source < len(video.frames):
-            return None
-        truth = video.labels.at(int(video.frames[source]))
-        if truth is None:
-            return None
-        rows = np.nonzero((truth.labels == pasted.label) & (truth.tracks == pasted.track))[0]
-        if len(rows) != 1:  # gone, or one of several that nobody told apart
-            return None
-        boxes = self.dataset.canvas_boxes(video, truth.boxes)
-        left, top, right, bottom = region_of(boxes[rows[0]])
-        x1, y1, x2, y2 = np.delete(boxes, rows[0], axis=0).T
-        if ((x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)).any():
-            return None  # its neighbour would come along, and nobody would tell that it is there
-        return source, boxes[rows[0]]
-
     def _window(self, clip: _Clip, place: int) -> Picture:
         """Return what a clip looks at of one prepared frame, uint8 [h, w, 3]."""
         view = clip.view
         window = self._store(clip.video).window(
             place, view.top, view.left, (view.height, view.width)
         )
-        for pasted in clip.pasted:
-            found = self._pasted_box(pasted, place)
-            if found is None:
-                continue
-            left, top, right, bottom = region_of(found[1])
-            dx, dy = pasted.shift[0] - view.left, pasted.shift[1] - view.top
-            bx, by = pasted.beside or (0, 0)
-            size_hw = (bottom - top, right - left)
-            x, y = pasted.shift
-            if pasted.beside and not (
-                self._is_empty(pasted.video, found[0], (left + bx, top + by), size_hw)
-                and self._is_empty(clip.video, place, (left + x, top + y), size_hw)
-            ):
-                continue
-            patch = self._store(pasted.video).window(found[0], top + by, left + bx, size_hw)
-            window = paste_into(window, patch, left=left + dx, top=top + dy)
-        return window
-
-    def _is_empty(
-        self, video: int, place: int, corner: tuple[int, int], size_hw: tuple[int, int]
-    ) -> bool:
-        """Return whether a part of a frame lies on the canvas and shows no known object."""
-        (left, top), (height, width) = corner, size_hw
-        rows, columns = self.dataset.canvas_hw
-        if left < 0 or top < 0 or left + width > columns or top + height > rows:
-            return False
-        x1, y1, x2, y2 = self._boxes(video, place).T
-        meets = (x1 < left + width) & (x2 > left) & (y1 < top + height) & (y2 > top)
-        return not meets.any()
+        return self._paster.lay_into(window, clip.pasted, clip.video, place, view)
 
     def _store(self, video: int) -> FrameStore:
         store = self._stores.get(video)
@@ -346,14 +240,10 @@ class ClipSource(TorchDataset[ClipBatch]):
         if truth is None:
             return None
         on_canvas = self.dataset.canvas_boxes(video, truth.boxes)
-        labels, ignore = truth.labels, truth.ignore
-        for pasted in clip.pasted:
-            found = None if pasted.beside else self._pasted_box(pasted, place)
-            if found is not None:
-                moved = found[1] + np.tile(np.array(pasted.shift, np.float32), 2)
-                on_canvas = np.concatenate((on_canvas, moved[None]))
-                labels = np.append(labels, pasted.label)
-                ignore = np.append(ignore, False)
+        more, kinds = self._paster.truth(clip.pasted, place)
+        on_canvas = np.concatenate((on_canvas, more))
+        labels = np.concatenate((truth.labels, kinds))
+        ignore = np.concatenate((truth.ignore, np.zeros(len(kinds), bool)))
         boxes, share = clip.view.boxes(on_canvas)
         sides = boxes[:, 2:] - boxes[:, :2]
         seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
