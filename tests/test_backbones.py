@@ -104,6 +104,20 @@ def test_width_multiplies_the_channels(name: str) -> None:
     assert [found.shape[1] for found in wide(images())] == list(wide.channels)
 
 
+@pytest.mark.parametrize("levels", [1, 2])
+@torch.inference_mode()
+def test_coarser_maps_can_be_left_out(name: str, levels: int) -> None:
+    whole, kept = make(name).eval(), make(name).eval()
+    kept.load_state_dict(whole.state_dict())
+    kept.keep(levels)
+    for one, other in zip(kept(images()), whole(images())[:levels], strict=True):
+        torch.testing.assert_close(one, other)
+    assert len(kept.channels) == len(kept.strides) == levels
+    if len(whole.strides) > levels:
+        weights = [sum(p.numel() for p in body.parameters()) for body in (kept, whole)]
+        assert weights[0] < weights[1]
+
+
 def test_shufflenet_has_four_widths() -> None:
     assert make("shufflenet_v2", width=0.5).channels == (24, 48, 96, 192)
     assert make("shufflenet_v2", width=2).channels == (24, 244, 488, 976)

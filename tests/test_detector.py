@@ -51,6 +51,28 @@ def test_frame_by_frame_equals_the_whole_clip(core: str, skip: str) -> None:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("core", TEMPORAL_CORES)
+@torch.inference_mode()
+def test_a_memory_may_be_narrower_than_the_features(core: str) -> None:
+    model = build(temporal={"name": core, "channels": 4}, neck={"channels": 16})
+    wide = build(temporal={"name": core}, neck={"channels": 16})
+    assert sum(p.numel() for p in model.parameters()) <= sum(p.numel() for p in wide.parameters())
+    frames = clip()
+    whole, last = model(frames)
+    first, state = model(frames[:, :2])
+    second, state = model(frames[:, 2:], state=state)
+    torch.testing.assert_close(torch.cat((first, second), dim=1), whole, rtol=1e-3, atol=1e-4)
+    for one, other in zip(state, last, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("skip", ["none", "add"])
+def test_a_narrow_memory_needs_the_features_beside_it(skip: str) -> None:
+    with pytest.raises(ConfigError, match=r"temporal\.channels=4") as caught:
+        build(temporal={"name": "conv_lstm", "channels": 4, "skip": skip})
+    assert "concat" in caught.value.hint
+
+
 @torch.inference_mode()
 def test_a_row_that_starts_forgets_and_the_others_do_not() -> None:
     model, frames = build(), clip(batch=2)

@@ -31,6 +31,7 @@ from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.workflows.train import TrainOptions, beginning, next_run, train
+from lstmcli.workflows.train.beginning import fit_to_dataset
 from lstmcli.workflows.train.judging import windows
 
 T = TypeVar("T")
@@ -138,6 +139,22 @@ def test_a_resumed_run_equals_one_without_interruption(
     assert not resumed.interrupted
     assert resumed.epochs == 4
     assert_same_run(broken, unbroken)
+
+
+@pytest.mark.parametrize(("grid", "context"), [(8, "false"), (1, "true")])
+def test_coarser_maps_take_part_where_objects_are_large(
+    grid: int, context: str, dataset: Path, tmp_path: Path
+) -> None:
+    """The squares are some twenty pixels wide: three cells, or twenty."""
+    prepared = replace(Dataset.load(dataset), grid=grid)
+    fitted = fit_to_dataset(settings(neck={"context": "auto"}), prepared)
+    assert fitted.neck.context is (context == "true")
+    told = settings(neck={"context": True})
+    assert fit_to_dataset(told, prepared) is told
+    if grid == 8:
+        config = settings(neck={"context": "auto"}, train={"epochs": 1})
+        train(dataset, config=config, out=tmp_path / "run")
+        assert load_config(tmp_path / "run" / "config.yaml").neck.context is False
 
 
 def test_a_measured_batch_is_told_and_stays_when_resumed(

@@ -72,7 +72,10 @@ class NeckConfig(Section):
     """The fusion of the feature maps into one map of the grid's stride."""
 
     channels: int = Field(96, ge=8, le=1024)
-    context: bool = Field(True, description="let coarser maps than the grid take part")
+    context: bool | Literal["auto"] = Field(
+        True,
+        description="let coarser maps than the grid take part; auto: where objects are large",
+    )
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -81,6 +84,9 @@ class TemporalConfig(NamedSection):
 
     name: str = "conv_lstm"
     kernel_size: int = Field(3, ge=1, le=9)
+    channels: int = Field(
+        0, ge=0, le=1024, description="of the memory; 0: as many as the neck gives"
+    )
     skip: Literal["none", "add", "concat"] = Field(
         "concat", description="how the features go past the memory"
     )
@@ -174,6 +180,9 @@ class TrainConfig(Section):
     optimizer: str = "adamw"
     lr: float = Field(1e-3, gt=0)
     backbone_lr: float = Field(1.0, ge=0, description="multiplies lr for the backbone")
+    memory_stage_lr: float = Field(
+        1.0, gt=0, description="multiplies lr while the memory is trained, after a frame stage"
+    )
     memory_stage_backbone_lr: float = Field(
         1.0,
         ge=0,

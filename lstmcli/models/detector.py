@@ -77,7 +77,8 @@ class Detector(nn.Module):
     """A frame detector with a memory.
 
     Args:
-        config: the settings of a run.
+        config: the settings of a run; `neck.context: auto`, which only a dataset could decide, is
+            taken for true.
         classes: names of the classes.
         canvas_hw: (height, width) of the canvas in pixels, multiples of the grid.
         grid: pixels a cell is wide and high; the stride of the fused map.
@@ -93,7 +94,8 @@ class Detector(nn.Module):
         self.grid = grid
         self.shows_motion = config.input.motion_lag_s > 0
         self.backbone = build_backbone(config.backbone, in_channels=6 if self.shows_motion else 3)
-        if min(self.backbone.strides) > grid and not config.neck.context:
+        context = config.neck.context is not False
+        if min(self.backbone.strides) > grid and not context:
             raise ConfigError(
                 f"a grid of {grid} pixels, a backbone whose finest map has stride "
                 f"{min(self.backbone.strides)}",
@@ -105,16 +107,27 @@ class Detector(nn.Module):
             self.backbone.strides,
             outputs=channels,
             stride=grid,
-            context=config.neck.context,
+            context=context,
             dropout=config.neck.dropout,
         )
+        self.backbone.keep(max(self.neck.used) + 1)
         temporal = config.temporal
-        self.temporal = build_temporal(temporal.name, channels, kernel_size=temporal.kernel_size)
+        kept = temporal.channels or channels
+        self.temporal = build_temporal(temporal.name, kept, kernel_size=temporal.kernel_size)
         self.skip = temporal.skip if self.has_core else "none"
         self.memory_dropout = nn.Dropout2d(temporal.dropout)
+        self.narrow: nn.Module = nn.Identity()
+        if self.has_core and kept != channels:
+            if self.skip != "concat":
+                raise ConfigError(
+                    f"temporal.channels={kept} beside neck.channels={channels} and "
+                    f"temporal.skip={self.skip}",
+                    hint="set temporal.skip=concat, or leave temporal.channels at 0",
+                )
+            self.narrow = nn.Conv2d(channels, kept, 1)
         if self.skip == "concat":
             # Starts as the frame detector: the identity past the memory, nothing from it.
-            self.join = nn.Conv2d(2 * channels, channels, 1, bias=False)
+            self.join = nn.Conv2d(channels + kept, channels, 1, bias=False)
             with torch.no_grad():
                 self.join.weight.zero_()
                 self.join.weight[:, :channels, 0, 0] = torch.eye(channels)
@@ -167,7 +180,9 @@ class Detector(nn.Module):
 
     def remember(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return features [B, T, C, h, w] joined with what was remembered, and the new state."""
-        memory, state = self.temporal(features, state)
+        batch, time = features.shape[:2]
+        narrowed = self.narrow(features.flatten(0, 1))
+        memory, state = self.temporal(narrowed.view(batch, time, *narrowed.shape[1:]), state)
         if self.skip == "none":
             return memory, state
         memory = self.memory_dropout(memory.flatten(0, 1)).view_as(memory)

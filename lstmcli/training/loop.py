@@ -159,6 +159,8 @@ def train_steps(
         network.backbone.eval()
         network.neck.eval()
     frames_factor = config.train.memory_stage_backbone_lr if memory and network.has_core else 1.0
+    second_stage = memory and network.has_core and config.train.frame_stage > 0
+    stage_factor = config.train.memory_stage_lr if second_stage else 1.0
     asked = time.monotonic()
     for batch in batches:
         waited = time.monotonic() - asked
@@ -168,7 +170,7 @@ def train_steps(
         done = clock.done(steps_before + progress.steps)
         if network.has_core:
             done = done_of_stage(config.train, done, memory=memory)
-        factor = rate_factor(config.train, done)
+        factor = rate_factor(config.train, done) * stage_factor
         set_rates(optimizer, factor, frames_factor=frames_factor)
         frames = batch.frames.to(fabric.device, non_blocking=True)
         earlier = batch.earlier.to(fabric.device, non_blocking=True)
@@ -225,8 +227,9 @@ def choose_learners(network: Detector, config: Config, *, memory: bool) -> None:
     """
     network.requires_grad_(True)
     if not memory:
-        for parameter in network.temporal.parameters():
-            parameter.requires_grad_(False)
+        for part in (network.temporal, network.narrow):
+            for parameter in part.parameters():
+                parameter.requires_grad_(False)
         if network.skip == "concat":
             network.join.requires_grad_(False)
     elif _features_rest(network, config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,16 +19,22 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, body: nn.Module, *, channels: Sequence[int], strides: Sequence[int], frozen: bool
+        self, body: Any, *, channels: Sequence[int], strides: Sequence[int], frozen: bool
     ) -> None:
         super().__init__()
-        self.body = body
+        self.body: Any = body
         self.channels = tuple(channels)
         self.strides = tuple(strides)
         self.frozen = frozen
         if frozen:
             self.requires_grad_(False)
             self.eval()
+
+    def keep(self, levels: int) -> None:
+        """Drop what only makes coarser maps than the first so many; it costs time for nothing."""
+        if levels < len(self.strides):
+            self.body.keep(levels)
+            self.channels, self.strides = self.channels[:levels], self.strides[:levels]
 
     def train(self, mode: bool = True) -> Backbone:
         """Set training mode, but for a frozen backbone, which stays in evaluation mode."""

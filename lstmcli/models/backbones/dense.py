@@ -91,6 +91,10 @@ class Dense(nn.Module):
             inputs = outputs
         self.stages = nn.ModuleList(layers)
 
+    def keep(self, levels: int) -> None:
+        """Drop the stages after the first so many maps."""
+        self.stages = self.stages[:levels]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return one map a stride for images [N, in_channels, H, W]."""
         maps = []

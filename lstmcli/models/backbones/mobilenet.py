@@ -29,9 +29,14 @@ class MobileNet(nn.Module):
         super().__init__()
         blocks: Any = features[: ends[-1] + 1]
         blocks[0][0] = take_channels(blocks[0][0], in_channels)
-        self.features = blocks
+        self.features: Any = blocks
         self.ends = tuple(ends)
         self.channels: tuple[int, ...] = tuple(blocks[end].out_channels for end in ends)
+
+    def keep(self, levels: int) -> None:
+        """Drop the blocks after the first so many maps."""
+        self.ends = self.ends[:levels]
+        self.features = self.features[: self.ends[-1] + 1]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return one map a stride for images [N, in_channels, H, W]."""

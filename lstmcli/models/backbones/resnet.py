@@ -42,10 +42,19 @@ class ResNet18(nn.Module):
         self.bn1, self.relu, self.maxpool = network.bn1, network.relu, network.maxpool
         self.layer1, self.layer2 = network.layer1, network.layer2
         self.layer3, self.layer4 = network.layer3, network.layer4
+        self._stages: tuple[str, ...] = ("layer1", "layer2", "layer3", "layer4")
+
+    def keep(self, levels: int) -> None:
+        """Drop the layers after the first so many maps."""
+        for name in self._stages[levels:]:
+            delattr(self, name)
+        self._stages = self._stages[:levels]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return one map a stride for images [N, in_channels, H, W]."""
-        first = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))
-        second = self.layer2(first)
-        third = self.layer3(second)
-        return [first, second, third, self.layer4(third)]
+        maps = []
+        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for name in self._stages:
+            features = getattr(self, name)(features)
+            maps.append(features)
+        return maps

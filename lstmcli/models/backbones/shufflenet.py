@@ -54,9 +54,17 @@ class ShuffleNetV2(nn.Module):
             *(2 * s[-1].branch2[-3].out_channels for s in (self.stage2, self.stage3, self.stage4)),
         )
 
+        self._stages: tuple[str, ...] = ("stage2", "stage3", "stage4")
+
+    def keep(self, levels: int) -> None:
+        """Drop the stages after the first so many maps."""
+        for name in self._stages[levels - 1 :]:
+            delattr(self, name)
+        self._stages = self._stages[: levels - 1]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return one map a stride for images [N, in_channels, H, W]."""
-        first = self.maxpool(self.conv1(images))
-        second = self.stage2(first)
-        third = self.stage3(second)
-        return [first, second, third, self.stage4(third)]
+        maps = [self.maxpool(self.conv1(images))]
+        for name in self._stages:
+            maps.append(getattr(self, name)(maps[-1]))
+        return maps

@@ -38,6 +38,10 @@ class Tiny(nn.Module):
             for inputs, outputs in zip((stem, *stages[:-1]), stages, strict=True)
         )
 
+    def keep(self, levels: int) -> None:
+        """Drop the stages after the first so many maps."""
+        self.stages = self.stages[:levels]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return one map a stride for images [N, in_channels, H, W]."""
         maps = []

@@ -18,6 +18,7 @@ from lstmcli.training.processes import build_fabric, run_in_processes
 from lstmcli.workflows.train.beginning import (
     begin,
     check_batch,
+    fit_to_dataset,
     last_of,
     make_folder,
     next_run,
@@ -64,6 +65,7 @@ def train(
         last = last_of(out)
         config = last.config
         options = options_of(last, options)
+    config = fit_to_dataset(config, prepared)
     device = choose_device(options.device, count=options.devices)
     keep_freed_memory()
     check_batch(config.train.batch, options.devices * options.nodes)

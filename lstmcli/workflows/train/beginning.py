@@ -12,7 +12,9 @@ from lightning_fabric import Fabric
 
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
+from lstmcli.core.geometry import box_area
 from lstmcli.core.progress import Progress
+from lstmcli.core.structures import no_boxes
 from lstmcli.data.clips import ClipBatch, ClipSource, single_frames
 from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
@@ -27,6 +29,9 @@ from lstmcli.training.optim import build_optimizer, running_average
 from lstmcli.workflows.train.fitting import steps_per_epoch
 from lstmcli.workflows.train.keeping import put_back, write_config
 from lstmcli.workflows.train.state import RUN_FILES, Run, TrainOptions
+
+NEAR_CELLS = 8
+"""Objects up to so many cells wide lie well within what the finest maps see around a cell."""
 
 
 def next_run(folder: Path, name: str) -> Path:
@@ -160,6 +165,24 @@ def _start_from(network: Detector, init: str, progress: Progress) -> None:
         )
     network.load_state_dict(fitting, strict=False)
     progress.note(f"started from {init}: {len(fitting)} of {len(own)} tensors fit")
+
+
+def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
+    """Decide what the settings leave to the dataset.
+
+    `neck.context: auto`: small objects are recognised by what is around their cell. Coarser maps
+    would add what is far away, by which a network tells the place, and the class by the place.
+    """
+    if config.neck.context != "auto":
+        return config
+    boxes = [
+        dataset.canvas_boxes(video, video.labels.boxes[~video.labels.ignore])
+        for video in dataset.split("train")
+    ]
+    sides = np.sqrt(box_area(np.concatenate([no_boxes(), *boxes])))
+    is_large = len(sides) > 0 and float(np.percentile(sides, 90)) > NEAR_CELLS * dataset.grid
+    neck = config.neck.model_copy(update={"context": is_large})
+    return config.model_copy(update={"neck": neck})
 
 
 def check_batch(batch: int | str, world: int) -> None:
