@@ -115,7 +115,14 @@ def test_the_command_prints_tables_and_writes_json(
     assert "b.json exists" in capsys.readouterr().err
 
 
-def test_training_is_measured_by_stage(
+def test_a_video_beside_train_is_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["benchmark", "small", str(tmp_path / "a.mp4"), "--train", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "leave VIDEO away" in capsys.readouterr().err
+
+
+def test_training_is_measured_epoch_by_epoch(
     make_dataset: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = make_dataset(tmp_path / "dataset").folder
@@ -131,7 +138,10 @@ def test_training_is_measured_by_stage(
         main([*command, "--device", "cpu", "--json", str(out)])
     assert not stop.value.code
     rows = json.loads(out.read_text())["epochs"]
-    assert {row["stage"] for row in rows} == {"frames", "clips"}
+    # how many epochs fit depends on the machine; test_train has the order of the stages
+    assert rows
+    assert rows[0]["stage"] == "frames"
+    assert {row["stage"] for row in rows} <= {"frames", "clips"}
     assert all(row["frames_per_second"] > 0 and 0 <= row["waited"] <= 1 for row in rows)
     said = capsys.readouterr().out
     assert "frames/s" in said

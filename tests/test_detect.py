@@ -188,6 +188,12 @@ def test_filling_needs_tracks(tmp_path: Path, make_video: MakeVideo) -> None:
         run(make_video(tmp_path / "a.mp4"), every=2, fill=True, track=False)
 
 
+def test_filling_holds_a_few_frames_only(tmp_path: Path, make_video: MakeVideo) -> None:
+    with pytest.raises(ConfigError, match="--every 500") as caught:
+        run(make_video(tmp_path / "a.mp4"), every=500, fill=True, track=True)
+    assert "15th" in caught.value.hint
+
+
 def test_only_the_classes_that_are_asked_for_are_written(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:

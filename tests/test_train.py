@@ -118,6 +118,13 @@ def unbroken(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def test_every_epoch_says_on_what_it_was_trained(unbroken: Path) -> None:
+    rows = load_checkpoint(unbroken / "last.pt").training["history"]
+    assert [row["stage"] for row in rows] == ["frames", "clips", "clips", "clips"]
+    with (unbroken / "metrics.csv").open(encoding="utf-8") as file:
+        assert [row["stage"] for row in csv.DictReader(file)] == [row["stage"] for row in rows]
+
+
 @pytest.mark.parametrize(
     ("label", "after"),
     [
@@ -141,7 +148,7 @@ def test_a_resumed_run_equals_one_without_interruption(
     assert_same_run(broken, unbroken)
 
 
-@pytest.mark.parametrize(("grid", "context"), [(8, "false"), (1, "true")])
+@pytest.mark.parametrize(("grid", "context"), [(8, "false"), (2, "true"), (1, "true")])
 def test_coarser_maps_take_part_where_objects_are_large(
     grid: int, context: str, dataset: Path, tmp_path: Path
 ) -> None:

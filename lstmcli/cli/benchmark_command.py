@@ -65,6 +65,8 @@ def benchmark(
 
     console: Console = context.obj
     if train is not None:
+        if video is not None:
+            raise typer.BadParameter("--train measures training: leave VIDEO away")
         rows = _training_rows(console, model, train, train_time, device)
         show_training(console, rows)
         if json_file is not None:

@@ -17,7 +17,7 @@ from lstmcli.engines.joining import join_streams
 from lstmcli.models.predictor import Predictor
 from lstmcli.outputs.draw import Look
 from lstmcli.outputs.labels import can_draw
-from lstmcli.tracking import load_plan
+from lstmcli.tracking import GAP_FRAMES, load_plan
 from lstmcli.video import (
     Source,
     find_sources,
@@ -116,6 +116,10 @@ def detect(
         raise ConfigError("--count needs tracks", hint="leave --no-track out")
     if fill and not track:
         raise ConfigError("--fill needs tracks", hint="leave --no-track out")
+    if fill and every > GAP_FRAMES:  # the frames between two looks wait in memory
+        raise ConfigError(
+            f"--fill with --every {every}", hint=f"look at every {GAP_FRAMES}th frame at least"
+        )
     plan_to_count = load_plan(count) if count is not None else None
     found = find_sources(sources)
     names = output_names(found)

@@ -30,6 +30,8 @@ from lstmcli.workflows.train.fitting import steps_per_epoch
 from lstmcli.workflows.train.keeping import put_back, write_config
 from lstmcli.workflows.train.state import RUN_FILES, Run, TrainOptions
 
+FINEST_STRIDE = 4
+"""Pixels a cell of the finest map of every backbone."""
 NEAR_CELLS = 8
 """Objects up to so many cells wide lie well within what the finest maps see around a cell."""
 
@@ -181,7 +183,8 @@ def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
     ]
     sides = np.sqrt(box_area(np.concatenate([no_boxes(), *boxes])))
     is_large = len(sides) > 0 and float(np.percentile(sides, 90)) > NEAR_CELLS * dataset.grid
-    neck = config.neck.model_copy(update={"context": is_large})
+    # no backbone has a map as fine as such a grid: it takes what there is
+    neck = config.neck.model_copy(update={"context": is_large or dataset.grid < FINEST_STRIDE})
     return config.model_copy(update={"neck": neck})
 
 
@@ -206,6 +209,7 @@ def _batch_size(
         return config.train.batch
     if fabric.world_size > 1:  # all would have to measure alike
         return (32 if fabric.device.type == "cuda" else 8) * fabric.world_size
+    progress.note("train.batch: trying which is the fastest here ...")
     batch = measured_batch(
         fabric, network, config, lambda clips, memory: _drawn(dataset, config, clips, memory)
     )
