@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Give a clock that only networks move: torch takes 20 ms, openvino 5; onnx is absent."""
     now = [0.0]
 
-    def load(model: Any, *, device: str, engine: str) -> Sleeper:
+    def load(model: Any, *, device: str, engine: str, picture_hw: Any) -> Sleeper:
         if engine == "onnx":
             raise ConfigError("onnx: onnxruntime is not installed here", hint="")
         return Sleeper(engine, now, {"torch": 0.02, "openvino": 0.005}[engine])

@@ -69,6 +69,16 @@ class Letterbox:
         inner = self.inner_hw
         return (self.canvas_hw[0] - inner[0]) // 2, (self.canvas_hw[1] - inner[1]) // 2
 
+    def snug(self, multiple: int) -> Letterbox:
+        """Return the letterbox with the smallest canvas that shows the picture as large as here.
+
+        Args:
+            multiple: of which the new canvas's sides are, where the old ones are not less.
+        """
+        sides = zip(self.inner_hw, self.canvas_hw, strict=True)
+        height, width = (min(-(-inner // multiple) * multiple, side) for inner, side in sides)
+        return Letterbox(self.source_hw, (height, width))
+
     def _scale_and_shift(self) -> tuple[FloatArray, FloatArray]:
         (inner_h, inner_w), (top, left) = self.inner_hw, self.offset_yx
         x, y = inner_w / self.source_hw[1], inner_h / self.source_hw[0]

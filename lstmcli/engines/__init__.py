@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lstmcli.core.errors import ConfigError, ModelError, choose
+from lstmcli.core.geometry import Letterbox
 from lstmcli.core.parallel import thread_count
 from lstmcli.engines import onnx_engine, openvino_engine
 from lstmcli.engines.choosing import (
@@ -114,6 +116,7 @@ def load_engine(
     device: str = "auto",
     engine: str = "auto",
     threads: int = 0,
+    picture_hw: tuple[int, int] | None = None,
     note: Note | None = None,
 ) -> Network:
     """Return a trained network, ready to run.
@@ -125,6 +128,8 @@ def load_engine(
         engine: a name of `ENGINES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
             trial, which is remembered for this machine and model.
         threads: of the engine at the most; 0: as many as the machine gives.
+        picture_hw: (height, width) of the pictures that it will be shown, as they are: a checkpoint
+            gets a canvas without bars for them. Exported networks and ensembles keep theirs.
         note: is told in a line what was tried and chosen.
 
     Raises:
@@ -146,7 +151,7 @@ def load_engine(
     if exported is not None:
         return _read_export(exported, device=device, engine=engine, threads=threads)
     path = find_checkpoint(model)
-    load = partial(_load_checkpoint, path, device=device, threads=threads)
+    load = partial(_load_checkpoint, path, device=device, threads=threads, picture_hw=picture_hw)
     if engine != "auto":
         return load(engine)
     if device != "cpu":
@@ -242,7 +247,9 @@ def _publish(path: Path, write: Callable[[Path], object]) -> None:
         weights.unlink(missing_ok=True)
 
 
-def _load_checkpoint(path: Path, name: str, *, device: str, threads: int) -> Network:
+def _load_checkpoint(
+    path: Path, name: str, *, device: str, threads: int, picture_hw: tuple[int, int] | None
+) -> Network:
     """Return a checkpoint run by an engine; what was converted once is kept."""
     engine = ENGINES[name]
     _check_installed(name, engine.to_run)
@@ -251,10 +258,11 @@ def _load_checkpoint(path: Path, name: str, *, device: str, threads: int) -> Net
         from lstmcli.engines.step import Step
         from lstmcli.models.checkpoint import load_checkpoint
 
-        model = load_checkpoint(path).model
+        model = _fitted(load_checkpoint(path).model, picture_hw)
         return torch_engine.make(Step(model), Facts.of(model), device=device)
     folder = cache_folder() / "engines"
-    kept = folder / f"{fingerprint(path)}-{name}-{_version(name)}-{_version('lstmcli')}"
+    shape = _shape(picture_hw)
+    kept = folder / f"{fingerprint(path)}-{name}-{_version(name)}-{_version('lstmcli')}{shape}"
     kept = kept.with_name(kept.name.replace(".", "_") + engine.suffix)
     if kept.is_file():
         try:
@@ -265,7 +273,7 @@ def _load_checkpoint(path: Path, name: str, *, device: str, threads: int) -> Net
     from lstmcli.engines.step import Step
     from lstmcli.models.checkpoint import load_checkpoint
 
-    model = load_checkpoint(path).model
+    model = _fitted(load_checkpoint(path).model, picture_hw)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _publish(kept, lambda place: engine.write(Step(model), Facts.of(model), place))
@@ -276,6 +284,22 @@ def _load_checkpoint(path: Path, name: str, *, device: str, threads: int) -> Net
             return engine.read(passing, device=device, threads=threads)
     forget_old(folder, engine.suffix)
     return engine.read(kept, device=device, threads=threads)
+
+
+def _shape(picture_hw: tuple[int, int] | None) -> str:
+    """Return what tells apart the networks for pictures of different shapes, for a file's name."""
+    if picture_hw is None:
+        return ""
+    shape = Fraction(*picture_hw)
+    return f"-{shape.numerator}by{shape.denominator}"
+
+
+def _fitted(model: Detector, picture_hw: tuple[int, int] | None) -> Detector:
+    """Return the network with the smallest canvas that shows pictures as large as its own does."""
+    if picture_hw is not None:
+        snug = Letterbox(picture_hw, model.canvas_hw).snug(model.canvas_multiple)
+        model.canvas_hw = snug.canvas_hw
+    return model
 
 
 def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Network:

@@ -27,7 +27,7 @@ BOX_TOLERANCE = 0.06
 """Sides of boxes may differ by this share of the box's size, where there is a box at all."""
 SEEN = 0.1
 """The score from which there is a box at all."""
-KEPT_FILES = 8
+KEPT_FILES = 16
 
 Note = Callable[[str], None]
 

@@ -138,6 +138,11 @@ class Detector(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
 
     @property
+    def canvas_multiple(self) -> int:
+        """Pixels of which the sides of any canvas must be multiples, so that all maps line up."""
+        return max(self.grid, *(self.backbone.strides[i] for i in self.neck.used))
+
+    @property
     def has_core(self) -> bool:
         """Whether there is a temporal core to be trained."""
         return not isinstance(self.temporal, NoMemory)

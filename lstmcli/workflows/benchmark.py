@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,10 @@ def benchmark(
     if frames <= WARM_FRAMES:
         raise ConfigError(f"{frames} frames", hint=f"take more than {WARM_FRAMES}")
     info = probe(video) if video is not None else None
+    shape = info.size_hw if info is not None else None
+    load = partial(load_engine, model, device=device, picture_hw=shape)
     speeds, network = _compare(
-        model, engines or _engines_for(model), bool(engines), device, frames, progress
+        load, engines or _engines_for(model), bool(engines), frames, progress
     )
     stages: dict[str, float] = {}
     transcode = None
@@ -162,10 +165,9 @@ def _engines_for(model: Path | str) -> tuple[str, ...]:
 
 
 def _compare(
-    model: Path | str,
+    load: partial[Network],
     names: Sequence[str],
     asked: bool,
-    device: str,
     frames: int,
     progress: Progress,
 ) -> tuple[list[EngineSpeed], Network]:
@@ -175,7 +177,7 @@ def _compare(
     for name in progress.track(names, total=len(names), label="engines"):
         begin = time.perf_counter()
         try:
-            network = load_engine(model, device=device, engine=name)
+            network = load(engine=name)
         except ConfigError as error:
             if asked:
                 raise
@@ -190,7 +192,9 @@ def _compare(
             best = ms, network
     if best is None:
         problems = "; ".join(speed.problem for speed in speeds)
-        raise ConfigError(f"no engine can run {model}: {problems}", hint="install one of them")
+        raise ConfigError(
+            f"no engine can run {load.args[0]}: {problems}", hint="install one of them"
+        )
     return speeds, best[1]
 
 

@@ -14,6 +14,7 @@ from lstmcli.core.parallel import Track, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.engines import load_engine
 from lstmcli.engines.joining import join_streams
+from lstmcli.engines.shapes import NetworkByShape
 from lstmcli.models.predictor import Predictor
 from lstmcli.outputs.draw import Look
 from lstmcli.outputs.labels import can_draw
@@ -29,6 +30,7 @@ from lstmcli.workflows.detect.choosing import (
     choose_model,
     frames_in_all,
     kept_classes,
+    size_of,
     to_do,
 )
 from lstmcli.workflows.detect.plan import (
@@ -130,16 +132,25 @@ def detect(
         if model is None:
             model, sentence = choose_model(Path())
             progress.note(sentence)
-        network = load_engine(model, device=device, engine=engine, note=progress.note)
-        on_cuda = network.device.startswith("cuda")
-        network = join_streams(network, min(jobs, len(found)))
+        load = partial(load_engine, model, device=device, engine=engine, note=progress.note)
+        networks = NetworkByShape(
+            lambda size_hw: join_streams(load(picture_hw=size_hw), min(jobs, len(found)))
+        )
+        # made for the first video where its size is known: most runs need no other
+        on_cuda = networks.of(size_of(found[0])).device.startswith("cuda")
 
-        def make_predictor(floor: float) -> StreamPredictor:
-            return Predictor(network, threshold=floor, memory=memory)
+        def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
+            return Predictor(networks.of(size_hw), threshold=floor, memory=memory)
 
-    known = make_predictor(threshold).classes
+    else:
+        own = make_predictor
+
+        def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
+            return own(floor)
+
+    known = predictor_for(threshold, size_of(found[0])).classes
     plan = Plan(
-        make_predictor=make_predictor,
+        predictor_for=predictor_for,
         classes=known,
         kept=kept_classes(classes, known),
         threshold=threshold,

@@ -16,9 +16,7 @@ from lstmcli.models.finding import shipped_models
 from lstmcli.outputs import Job
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.group import output_paths
-from lstmcli.video import (
-    Source,
-)
+from lstmcli.video import Source, describe
 from lstmcli.workflows.detect.plan import Plan
 
 
@@ -64,6 +62,15 @@ def check_options(
     for holds, problem, hint in rules:
         if not holds:
             raise ConfigError(problem, hint=hint)
+
+
+def size_of(source: Source) -> tuple[int, int] | None:
+    """Return (height, width) of a source's frames, None where only its frames can tell."""
+    try:
+        info = describe(source)
+    except LstmcliError:  # told when it is this video's turn
+        return None
+    return info.size_hw if info is not None else None
 
 
 def kept_classes(wanted: Sequence[str], known: tuple[str, ...]) -> frozenset[int]:

@@ -37,6 +37,8 @@ class StreamPredictor(Protocol):
 
 MakePredictor = Callable[[float], StreamPredictor]
 """Makes a predictor for one video that answers down to the given score."""
+PredictorFor = Callable[[float, tuple[int, int] | None], StreamPredictor]
+"""The same, for pictures of (height, width), or of any size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class DetectReport:
 class Plan:
     """What is the same for every video of a run; the arguments of `detect`, checked."""
 
-    make_predictor: MakePredictor
+    predictor_for: PredictorFor
     classes: tuple[str, ...]
     threshold: float
     kept: frozenset[int]

@@ -98,7 +98,7 @@ class Run:
         size_hw = first.size_hw
         tracker = Tracker(threshold=plan.threshold) if plan.track else None
         floor = tracker.faint if tracker is not None else plan.threshold
-        predictor = plan.make_predictor(floor)
+        predictor = plan.predictor_for(floor, shape_of(self.source, first))
         if plan.count is not None:
             self.counter = Counter(plan.count, size_hw)
         painter = Painter(plan.classes, size_hw, plan.look)
@@ -204,6 +204,11 @@ class Run:
             self.group.abandon()
         if self.counts is not None:
             self.counts.abandon()
+
+
+def shape_of(source: Source, first: Frame) -> tuple[int, int] | None:
+    """Return (height, width) of all frames to come; None for still images, which may differ."""
+    return None if source.kind == "images" else first.size_hw
 
 
 def with_canvas(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from lstmcli.core.ahead import ahead
 from lstmcli.core.geometry import clip_boxes
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.engines import load_engine
+from lstmcli.engines.shapes import NetworkByShape
 from lstmcli.models.predictor import Predictor
 from lstmcli.tracking import Tracker
 from lstmcli.video import (
@@ -18,8 +21,8 @@ from lstmcli.video import (
     open_frames,
 )
 from lstmcli.workflows.detect.choosing import choose_model
-from lstmcli.workflows.detect.plan import MakePredictor
-from lstmcli.workflows.detect.running import with_answers, with_canvas
+from lstmcli.workflows.detect.plan import MakePredictor, PredictorFor
+from lstmcli.workflows.detect.running import shape_of, with_answers, with_canvas
 
 
 class Detector:
@@ -28,10 +31,19 @@ class Detector:
     Args:
         make_predictor: makes a predictor for one stream.
         threshold: smallest score that is answered.
+        predictor_for: makes one for a stream of pictures of a known size; None: the same one.
     """
 
-    def __init__(self, make_predictor: MakePredictor, *, threshold: float = 0.3) -> None:
-        self._make_predictor = make_predictor
+    def __init__(
+        self,
+        make_predictor: MakePredictor,
+        *,
+        threshold: float = 0.3,
+        predictor_for: PredictorFor | None = None,
+    ) -> None:
+        self._predictor_for: PredictorFor = predictor_for or (
+            lambda floor, size_hw: make_predictor(floor)
+        )
         self.threshold = threshold
         self.classes = make_predictor(threshold).classes
         """Names of the classes; `detections.labels` are indices into it."""
@@ -51,8 +63,13 @@ class Detector:
             ModelError: there is no such model, or it is damaged.
         """
         chosen = choose_model(Path())[0] if model is None else model
-        network = load_engine(chosen, device=device, engine=engine)
-        return cls(lambda floor: Predictor(network, threshold=floor), threshold=threshold)
+        load = partial(load_engine, chosen, device=device, engine=engine)
+        networks = NetworkByShape(lambda size_hw: load(picture_hw=size_hw))
+        return cls(
+            lambda floor: Predictor(networks.of(None), threshold=floor),
+            predictor_for=lambda floor, size_hw: Predictor(networks.of(size_hw), threshold=floor),
+            threshold=threshold,
+        )
 
     def stream(
         self,
@@ -76,9 +93,14 @@ class Detector:
         """
         (first, *_) = find_sources([str(source)])
         tracker = Tracker(threshold=self.threshold) if track else None
-        predictor = self._make_predictor(tracker.faint if tracker else self.threshold)
         frames = open_frames(first, start_s=start_s, end_s=end_s, every=every, report=ReadReport())
-        canvases = ahead(with_canvas(frames, predictor.canvas_hw))
+        frame = next(frames, None)
+        if frame is None:
+            return
+        predictor = self._predictor_for(
+            tracker.faint if tracker else self.threshold, shape_of(first, frame)
+        )
+        canvases = ahead(with_canvas(chain((frame,), frames), predictor.canvas_hw))
         for frame, _, found in with_answers(canvases, predictor, tracker):
             assert found is not None  # every frame has its canvas
             yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))

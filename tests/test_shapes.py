@@ -1,0 +1,139 @@
+"""A network for each shape of pictures: the same answers without the bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import engines
+from lstmcli.core.config import load_config
+from lstmcli.core.geometry import Letterbox
+from lstmcli.engines import ENGINES, Facts, load_engine, write_export
+from lstmcli.engines.choosing import moving_frames
+from lstmcli.engines.shapes import MOST_SHAPES, NetworkByShape
+from lstmcli.models.checkpoint import save_checkpoint
+from lstmcli.models.detector import Detector
+from lstmcli.models.predictor import Predictor
+
+RUNTIMES = [
+    pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
+    for name, there in ((name, engines._is_there(name)) for name in ENGINES)
+]
+WIDE_HW = (32, 96)  # on a canvas of 64x96: half of it would be bars
+
+
+def small(*settings: str) -> Detector:
+    config = load_config(
+        "small", ["backbone.name=tiny", "backbone.width=0.5", "neck.channels=16", *settings]
+    )
+    return Detector(config, ("bird", "drone"), canvas_hw=(64, 96), grid=16).eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = small()
+    path = tmp_path_factory.mktemp("shapes") / "best.pt"
+    save_checkpoint(path, model, model.state_dict(), metrics={})
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "lstmcli"
+
+
+@pytest.mark.parametrize(
+    ("source_hw", "canvas_hw", "multiple", "snug_hw"),
+    [
+        ((720, 1280), (512, 640), 8, (360, 640)),
+        ((720, 1280), (512, 640), 32, (384, 640)),
+        ((1280, 720), (512, 640), 8, (512, 288)),
+        ((512, 640), (512, 640), 8, (512, 640)),
+        ((1, 5000), (512, 640), 8, (8, 640)),
+        ((100, 100), (60, 90), 32, (60, 64)),  # never larger than the canvas was
+    ],
+)
+def test_a_snug_canvas_shows_the_picture_as_large(
+    source_hw: tuple[int, int],
+    canvas_hw: tuple[int, int],
+    multiple: int,
+    snug_hw: tuple[int, int],
+) -> None:
+    wide = Letterbox(source_hw, canvas_hw)
+    snug = wide.snug(multiple)
+    assert snug.canvas_hw == snug_hw
+    assert snug.inner_hw == wide.inner_hw
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_checkpoint_is_given_a_canvas_for_its_pictures(name: str, checkpoint: Path) -> None:
+    assert load_engine(checkpoint, device="cpu", engine=name).canvas_hw == (64, 96)
+    network = load_engine(checkpoint, device="cpu", engine=name, picture_hw=(720, 2160))
+    assert network.canvas_hw == WIDE_HW
+    state = None
+    for frame in moving_frames(WIDE_HW, 3):
+        boxes, scores, state = network.step(frame, frame, state)
+    assert boxes.shape == (2 * 6, 4)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: Path) -> None:
+    shapes = [(64, 96), WIDE_HW, (64, 32), None, WIDE_HW]
+    loaded = [load_engine(checkpoint, device="cpu", engine=name, picture_hw=s) for s in shapes]
+    assert [one.canvas_hw for one in loaded] == [(64, 96), WIDE_HW, (64, 32), (64, 96), WIDE_HW]
+
+
+def test_the_sides_of_a_canvas_suit_the_coarsest_map_that_is_used() -> None:
+    assert small("backbone.name=dense").canvas_multiple == 32
+    assert small("backbone.name=dense", "neck.context=false").canvas_multiple == 16
+
+
+def test_an_exported_network_keeps_its_canvas(checkpoint: Path, tmp_path: Path) -> None:
+    model = small()
+    path = tmp_path / f"network{ENGINES['torch'].suffix}"
+    write_export(model, path, facts=Facts.of(model))
+    assert load_engine(path, device="cpu", picture_hw=WIDE_HW).canvas_hw == (64, 96)
+
+
+def test_one_network_is_loaded_for_each_shape() -> None:
+    asked: list[Any] = []
+
+    def load(size_hw: tuple[int, int] | None) -> Any:
+        asked.append(size_hw)
+        return object()
+
+    networks = NetworkByShape(load)
+    wide = networks.of((720, 1280))
+    assert networks.of((1080, 1920)) is wide
+    assert networks.of((1280, 720)) is not wide
+    assert networks.of(None) is networks.of(None)
+    assert asked == [(720, 1280), (1280, 720), None]
+
+
+def test_many_shapes_share_the_canvas_of_the_training() -> None:
+    asked: list[Any] = []
+
+    def load(size_hw: tuple[int, int] | None) -> Any:
+        asked.append(size_hw)
+        return size_hw
+
+    networks = NetworkByShape(load)
+    for side in range(1, 10):
+        networks.of((side, 7))
+    assert asked == [*((side, 7) for side in range(1, MOST_SHAPES + 1)), None]
+
+
+def test_a_predictor_answers_in_pixels_of_the_picture(checkpoint: Path) -> None:
+    network = load_engine(checkpoint, device="cpu", engine="torch", picture_hw=(320, 960))
+    predictor = Predictor(network, threshold=0.001)
+    letterbox = predictor.start((320, 960))
+    assert letterbox.inner_hw == WIDE_HW
+    found = predictor.step(moving_frames(WIDE_HW, 1)[0], 0.0)
+    assert len(found)
+    assert found.boxes[:, 0::2].max() > 96
+    assert found.boxes[:, 1::2].max() <= 320
