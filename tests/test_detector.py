@@ -74,6 +74,49 @@ def test_a_narrow_memory_needs_the_features_beside_it(skip: str) -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("core", TEMPORAL_CORES)
+@pytest.mark.parametrize("skip", ["none", "add", "concat"])
+@torch.inference_mode()
+def test_a_memory_may_be_coarser_than_the_grid(core: str, skip: str) -> None:
+    model = build(temporal={"name": core, "pool": 2, "skip": skip})
+    frames = clip(size_hw=(40, 56))  # 5 x 7 cells, 3 x 4 remembered ones
+    whole, last = model(frames)
+    assert whole.shape[-2:] == (5, 7)
+    features = torch.zeros(1, 1, 8, 5, 7)
+    assert [part.shape for part in last] == [p.shape for p in model.initial_state(features)]
+    state, parts = None, []
+    for frame in frames.split(1, dim=1):
+        raw, state = model(frame, state=state)
+        parts.append(raw)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-3, atol=1e-4)
+    if core == "conv_lstm":
+        assert [tuple(part.shape[-2:]) for part in last] == [(3, 4), (3, 4)]
+
+
+@torch.inference_mode()
+def test_every_cell_hears_the_coarse_cell_that_it_lies_in() -> None:
+    model = build(temporal={"name": "conv_lstm", "pool": 2})
+    memory = torch.arange(12.0).view(1, 1, 3, 4)
+    larger = model._of_the_grid(memory, torch.zeros(1, 8, 5, 7))
+    for y in range(5):
+        for x in range(7):
+            assert larger[0, 0, y, x] == memory[0, 0, y // 2, x // 2]
+
+
+def test_what_goes_past_the_memory_may_be_dropped_while_it_is_trained() -> None:
+    model = build(temporal={"name": "conv_lstm", "skip_dropout": 0.9})
+    frames = clip()
+    with torch.no_grad():
+        still = [model(frames)[0] for _ in range(2)]
+        model.skip_dropout.train()
+        torch.manual_seed(0)
+        moving = [model(frames)[0] for _ in range(2)]
+        alone = [model(frames, memory=False)[0] for _ in range(2)]
+    assert torch.equal(*still)
+    assert not torch.equal(*moving)
+    assert torch.equal(*alone)  # the frame detector keeps all of its features
+
+
 def test_a_row_that_starts_forgets_and_the_others_do_not() -> None:
     model, frames = build(), clip(batch=2)
     _, state = model(frames)

@@ -87,10 +87,19 @@ class TemporalConfig(NamedSection):
     channels: int = Field(
         0, ge=0, le=1024, description="of the memory; 0: as many as the neck gives"
     )
+    pool: int = Field(
+        1, ge=1, le=4, description="cells that the memory takes as one, along each side"
+    )
     skip: Literal["none", "add", "concat"] = Field(
         "concat", description="how the features go past the memory"
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the memory's channels")
+    skip_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of the channels that go past the memory, so that the memory is asked",
+    )
     evidence_s: float = Field(
         0.0, ge=0, description="seconds over which class evidence follows an object; 0: not at all"
     )

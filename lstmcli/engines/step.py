@@ -50,9 +50,8 @@ class Step(nn.Module):
 
     def _first_state(self) -> State:
         height, width = (-(-side // self.model.grid) for side in self.model.canvas_hw)
-        channels = self.model.config.temporal.channels or self.model.config.neck.channels
-        features = torch.zeros(1, 1, channels, height, width)
-        state = self.model.temporal.initial_state(features)
+        features = torch.zeros(1, 1, self.model.config.neck.channels, height, width)
+        state = self.model.initial_state(features)
         return tuple(value.detach().clone().contiguous() for value in state)
 
     def examples(self) -> tuple[Tensor, ...]:

@@ -116,6 +116,8 @@ class Detector(nn.Module):
         self.temporal = build_temporal(temporal.name, kept, kernel_size=temporal.kernel_size)
         self.skip = temporal.skip if self.has_core else "none"
         self.memory_dropout = nn.Dropout2d(temporal.dropout)
+        self.skip_dropout = nn.Dropout2d(temporal.skip_dropout)
+        self.pool = temporal.pool if self.has_core else 1
         self.narrow: nn.Module = nn.Identity()
         if self.has_core and kept != channels:
             if self.skip != "concat":
@@ -140,7 +142,7 @@ class Detector(nn.Module):
     @property
     def canvas_multiple(self) -> int:
         """Pixels of which the sides of any canvas must be multiples, so that all maps line up."""
-        return max(self.grid, *(self.backbone.strides[i] for i in self.neck.used))
+        return max(self.grid * self.pool, *(self.backbone.strides[i] for i in self.neck.used))
 
     @property
     def has_core(self) -> bool:
@@ -186,15 +188,31 @@ class Detector(nn.Module):
     def remember(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return features [B, T, C, h, w] joined with what was remembered, and the new state."""
         batch, time = features.shape[:2]
-        narrowed = self.narrow(features.flatten(0, 1))
+        seen = features.flatten(0, 1)
+        pooled = F.avg_pool2d(seen, self.pool, ceil_mode=True) if self.pool > 1 else seen
+        narrowed = self.narrow(pooled)
         memory, state = self.temporal(narrowed.view(batch, time, *narrowed.shape[1:]), state)
-        if self.skip == "none":
-            return memory, state
-        memory = self.memory_dropout(memory.flatten(0, 1)).view_as(memory)
+        kept = self._of_the_grid(memory.flatten(0, 1), seen)
+        if self.skip != "none":
+            kept, seen = self.memory_dropout(kept), self.skip_dropout(seen)
         if self.skip == "add":
-            return features + memory, state
-        joined = self.join(torch.cat((features, memory), dim=2).flatten(0, 1))
-        return joined.view(*features.shape), state
+            kept = seen + kept
+        elif self.skip == "concat":
+            kept = self.join(torch.cat((seen, kept), dim=1))
+        return kept.view(batch, time, *kept.shape[1:]), state
+
+    def _of_the_grid(self, memory: Tensor, features: Tensor) -> Tensor:
+        """Return a pooled map as large as the features."""
+        if self.pool == 1:
+            return memory
+        height, width = features.shape[-2:]
+        larger = F.interpolate(memory, scale_factor=float(self.pool), mode="nearest")
+        return larger[..., :height, :width]
+
+    def initial_state(self, features: Tensor) -> State:
+        """Return the state in which a video begins, for features [B, T, C, h, w] of the grid."""
+        height, width = (-(-side // self.pool) for side in features.shape[-2:])
+        return self.temporal.initial_state(features[..., :height, :width])
 
     def forward(
         self,
@@ -223,7 +241,7 @@ class Detector(nn.Module):
         if memory:
             clips = features.view(batch, time, *features.shape[1:])
             if state is not None and starts is not None:
-                state = reset_rows(state, starts, self.temporal.initial_state(clips))
+                state = reset_rows(state, starts, self.initial_state(clips))
             joined, state = self.remember(clips, state)
             features = joined.flatten(0, 1)
         else:
