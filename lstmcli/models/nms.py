@@ -5,12 +5,19 @@ Without torch, so that an exported network can run where torch is not even loade
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli.core.structures import FloatArray, IntArray
 
 CANDIDATES = 10
 """This many times the number of answers take part; weaker ones are not looked at."""
+
+AT_ONCE = 128
+"""Up to so many boxes are compared with each other in one go."""
 
 
 def keep_best(
@@ -67,24 +74,53 @@ def keep_rows(
 
 def _survivors(boxes: FloatArray, labels: IntArray | None, iou: float, limit: int) -> list[int]:
     """Return the places of the boxes that stay, at most `limit`; the best come first."""
-    left, top, right, bottom = boxes.T
-    areas = (right - left) * (bottom - top)
-    free = np.ones(len(boxes), bool)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    left, top, right, bottom = np.ascontiguousarray(boxes.T)
+    columns = _Columns(left, top, right, bottom, sides[:, 0] * sides[:, 1], labels)
+    count = len(boxes)
+    # a few boxes all at once, many one by one: as many calls as boxes stay
+    table = columns.overlaps(columns.at(np.s_[:, None]), iou) if count <= AT_ONCE else None
+    free = np.ones(count, bool)
     kept: list[int] = []
     place = 0
     while len(kept) < limit:
-        while place < len(free) and not free[place]:
+        while place < count and not free[place]:
             place += 1
-        if place == len(free):
+        if place == count:
             break
         kept.append(place)
-        rest = slice(place + 1, None)
-        width = np.minimum(right[place], right[rest]) - np.maximum(left[place], left[rest])
-        height = np.minimum(bottom[place], bottom[rest]) - np.maximum(top[place], top[rest])
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        overlaps = shared > iou * (areas[place] + areas[rest] - shared)
-        if labels is not None:
-            overlaps &= labels[rest] == labels[place]
-        free[rest] &= ~overlaps
+        one = table[place] if table is not None else columns.overlaps(columns.at(place), iou)
+        free &= ~one
         place += 1
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Boxes by column, [N] each; labels are None where classes do not matter."""
+
+    left: FloatArray
+    top: FloatArray
+    right: FloatArray
+    bottom: FloatArray
+    area: FloatArray
+    labels: IntArray | None
+
+    def at(self, place: Any) -> _Columns:
+        labels = None if self.labels is None else self.labels[place]
+        return _Columns(
+            self.left[place],
+            self.top[place],
+            self.right[place],
+            self.bottom[place],
+            self.area[place],
+            labels,
+        )
+
+    def overlaps(self, other: _Columns, iou: float) -> npt.NDArray[np.bool_]:
+        """Return whether others overlap each of these too much, [N] for one, [M, N] for [M, 1]."""
+        width = np.minimum(other.right, self.right) - np.maximum(other.left, self.left)
+        height = np.minimum(other.bottom, self.bottom) - np.maximum(other.top, self.top)
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        found: npt.NDArray[np.bool_] = shared > iou * (other.area + self.area - shared)
+        return found if self.labels is None else found & (other.labels == self.labels)

@@ -9,12 +9,16 @@ sides, because a size that jumps from frame to frame is the detector's noise and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.structures import FloatArray
+from lstmcli.core.structures import FloatArray, IntArray
+
+Numbers = npt.NDArray[np.float64]
 
 LOST_AFTER_S = 1.5
 """An object that was not seen for so long is forgotten."""
@@ -52,33 +56,71 @@ class Remembering:
 
 
 @dataclass(slots=True)
-class _Mean:
-    """A weighted mean that forgets."""
+class _Means:
+    """A weighted mean that forgets for each of N objects; sums [N, K], weights [N, 1]."""
 
-    sum: npt.NDArray[np.float64]
-    weight: float
+    sums: Numbers
+    weights: Numbers
 
-    def add(self, value: npt.NDArray[np.floating], weight: float, keep: float) -> None:
-        self.sum = self.sum * keep + value * weight
-        self.weight = self.weight * keep + weight
+    @classmethod
+    def of(cls, values: Numbers, weights: Numbers) -> _Means:
+        return cls(values * weights, weights.copy())
 
-    @property
-    def value(self) -> npt.NDArray[np.float64]:
-        return self.sum / self.weight
+    def add(self, which: IntArray, values: Numbers, weights: Numbers, keep: Numbers) -> Numbers:
+        """Count new values of some objects, let the old ones fade; return their means."""
+        self.sums[which] = self.sums[which] * keep + values * weights
+        self.weights[which] = self.weights[which] * keep + weights
+        return np.asarray(self.sums[which] / self.weights[which])
+
+    def select(self, kept: npt.NDArray[np.bool_]) -> _Means:
+        return _Means(self.sums[kept], self.weights[kept])
+
+    def with_more(self, more: _Means) -> _Means:
+        return _Means(
+            np.concatenate((self.sums, more.sums)), np.concatenate((self.weights, more.weights))
+        )
 
 
 @dataclass(slots=True)
-class _Remembered:
-    """Centre and velocity in pixels (a second), side in pixels, and the means."""
+class _Objects:
+    """N remembered objects: a row for each.
 
-    centre: npt.NDArray[np.float64]
-    velocity: npt.NDArray[np.float64]
-    side: float
-    seen_s: float
-    times: int
-    classes: _Mean
-    sureness: _Mean
-    sides: _Mean
+    Centres [N, 2] and velocities [N, 2] in pixels (a second), side [N] in pixels, when each was
+    seen last [N], whether it was seen once only [N], and the means of what it was taken for.
+    """
+
+    centres: Numbers
+    velocities: Numbers
+    side: Numbers
+    seen_s: Numbers
+    is_new: npt.NDArray[np.bool_]
+    classes: _Means
+    sureness: _Means
+    sides: _Means
+
+    def __len__(self) -> int:
+        return len(self.side)
+
+    def select(self, kept: npt.NDArray[np.bool_]) -> _Objects:
+        """Return some of them."""
+        return self._of_columns(
+            lambda one: one.select(kept) if isinstance(one, _Means) else one[kept]
+        )
+
+    def with_more(self, more: _Objects) -> _Objects:
+        """Return these, and others behind them."""
+        others = (getattr(more, column.name) for column in fields(more))
+        return self._of_columns(
+            lambda one: (
+                one.with_more(next(others))
+                if isinstance(one, _Means)
+                else np.concatenate((one, next(others)))
+            )
+        )
+
+    def _of_columns(self, change: Callable[[Any], Any]) -> _Objects:
+        columns = {one.name: change(getattr(self, one.name)) for one in fields(self)}
+        return _Objects(**columns)
 
 
 class ObjectMemory:
@@ -90,7 +132,7 @@ class ObjectMemory:
 
     def __init__(self, how: Remembering) -> None:
         self.how = how
-        self._objects: list[_Remembered] = []
+        self._objects: _Objects | None = None
 
     def step(
         self, boxes: FloatArray, objectness: FloatArray, classes: FloatArray, time_s: float
@@ -103,98 +145,100 @@ class ObjectMemory:
             classes: [N, classes], rows sum to 1.
             time_s: the frame's own time.
         """
-        self._objects = [one for one in self._objects if 0 <= time_s - one.seen_s <= LOST_AFTER_S]
         if self.how.doubt != 1:
             softer = np.maximum(classes, 1e-9) ** (1 / self.how.doubt)
             classes = np.asarray(softer / softer.sum(axis=1, keepdims=True), np.float32)
-        centres = (boxes[:, :2].astype(float) + boxes[:, 2:]) / 2
         sides = np.maximum(boxes[:, 2:].astype(float) - boxes[:, :2], 1e-3)
-        side = np.sqrt(sides.prod(axis=1))
+        seen = _Objects(
+            centres=(boxes[:, :2].astype(float) + boxes[:, 2:]) / 2,
+            velocities=np.zeros((len(boxes), 2)),
+            side=np.sqrt(sides.prod(axis=1)),
+            seen_s=np.full(len(boxes), float(time_s)),
+            is_new=np.ones(len(boxes), bool),
+            classes=_Means.of(classes.astype(float), objectness.astype(float)[:, None]),
+            sureness=_Means.of(objectness.astype(float)[:, None], np.ones((len(boxes), 1))),
+            sides=_Means.of(np.log(sides), np.ones((len(boxes), 1))),
+        )
         found = boxes.copy(), objectness.copy(), classes.copy()
-        free = np.ones(len(boxes), bool)
-        for which, row in self._pairs(centres, side, objectness, time_s):
-            free[row] = False
-            one = self._objects[which]
-            gap_s = max(time_s - one.seen_s, 1e-3)
-            velocity = (centres[row] - one.centre) / gap_s
-            one.velocity = velocity if one.times == 1 else 0.6 * one.velocity + 0.4 * velocity
-            one.centre, one.side, one.seen_s = centres[row], float(side[row]), time_s
-            one.times += 1
-            self._gather(one, objectness[row], classes[row], np.log(sides[row]), gap_s)
-            self._answer(one, row, found)
-        for row in np.nonzero(free & (objectness >= LEAST_OBJECTNESS))[0].tolist():
-            weight = float(objectness[row])
-            self._objects.append(
-                _Remembered(
-                    centre=centres[row],
-                    velocity=np.zeros(2),
-                    side=float(side[row]),
-                    seen_s=time_s,
-                    times=1,
-                    classes=_Mean(classes[row].astype(float) * weight, weight),
-                    sureness=_Mean(np.array([weight]), 1.0),
-                    sides=_Mean(np.log(sides[row]), 1.0),
-                )
-            )
+        begins = objectness >= LEAST_OBJECTNESS
+        if self._objects is not None and len(self._objects) and len(seen):
+            which, rows = _pairs(self._objects, seen, objectness, time_s)
+            self._meet(self._objects, which, seen, rows, objectness, classes, found)
+            begins[rows] = False
+        new = seen.select(begins)
+        if self._objects is not None:
+            gone_s = time_s - self._objects.seen_s
+            kept = self._objects.select((gone_s >= 0) & (gone_s <= LOST_AFTER_S))
+            new = kept.with_more(new)
+        self._objects = new
         return found
 
-    def _gather(
+    def _meet(
         self,
-        one: _Remembered,
-        objectness: np.floating,
-        classes: FloatArray,
-        sides: npt.NDArray[np.float64],
-        gap_s: float,
-    ) -> None:
-        if self.how.evidence_s:
-            keep = float(np.exp(-gap_s / self.how.evidence_s))
-            one.classes.add(classes.astype(float), float(objectness), keep)
-        if self.how.steady_s:
-            keep = float(np.exp(-gap_s / self.how.steady_s))
-            one.sides.add(sides, 1.0, keep)
-            one.sureness.add(np.array([float(objectness)]), 1.0, keep**0.5)
-
-    def _answer(
-        self, one: _Remembered, row: int, found: tuple[FloatArray, FloatArray, FloatArray]
-    ) -> None:
-        """Put what is remembered of an object into a row of the answers."""
-        boxes, objectness, classes = found
-        if self.how.evidence_s:
-            classes[row] = one.classes.value
-        if self.how.steady_s:
-            half = np.exp(one.sides.value) / 2
-            boxes[row] = np.concatenate((one.centre - half, one.centre + half))
-            past = float(one.sureness.value[0])
-            objectness[row] += SURENESS_SHARE * (past - objectness[row])
-
-    def _pairs(
-        self,
-        centres: npt.NDArray[np.float64],
-        sides: npt.NDArray[np.floating],
+        known: _Objects,
+        which: IntArray,
+        seen: _Objects,
+        rows: IntArray,
         objectness: FloatArray,
-        time_s: float,
-    ) -> list[tuple[int, int]]:
-        """Return (object, row) pairs, the nearest first, each object and row once."""
-        if not self._objects or len(centres) == 0:
-            return []
-        gaps = np.array([time_s - one.seen_s for one in self._objects])
-        expected = np.array([one.centre for one in self._objects])
-        expected = expected + np.array([one.velocity for one in self._objects]) * gaps[:, None]
-        known = np.array([one.side for one in self._objects])[:, None]
-        away = np.linalg.norm(centres[None] - expected[:, None], axis=2)
-        away = away / np.maximum(sides[None], known)
-        ratio = np.abs(np.log(sides[None] / known))
-        near = (away < GATE * (1 + 2 * gaps[:, None])) & (ratio < SCALE_GATE)
-        cost = away + 0.5 * ratio - 0.3 * objectness[None]
-        which, rows = np.nonzero(near)
-        order = np.argsort(cost[which, rows], kind="stable")
-        pairs: list[tuple[int, int]] = []
-        taken_objects: set[int] = set()
-        taken_rows: set[int] = set()
-        for i in order.tolist():
-            one, row = int(which[i]), int(rows[i])
-            if one not in taken_objects and row not in taken_rows:
-                taken_objects.add(one)
-                taken_rows.add(row)
-                pairs.append((one, row))
-        return pairs
+        classes: FloatArray,
+        found: tuple[FloatArray, FloatArray, FloatArray],
+    ) -> None:
+        """Let objects take in how they are seen now, and put what they remember into the answers.
+
+        Args:
+            known: the objects; changed.
+            which: rows of `known` that are seen again.
+            seen: the present frame.
+            rows: theirs in `seen`.
+            objectness: of the present frame.
+            classes: likewise.
+            found: boxes, objectness and classes as they are answered; changed.
+        """
+        gap_s = np.maximum(seen.seen_s[rows] - known.seen_s[which], 1e-3)[:, None]
+        velocity = (seen.centres[rows] - known.centres[which]) / gap_s
+        steadier = 0.6 * known.velocities[which] + 0.4 * velocity
+        known.velocities[which] = np.where(known.is_new[which][:, None], velocity, steadier)
+        for mine, now in (
+            (known.centres, seen.centres),
+            (known.side, seen.side),
+            (known.seen_s, seen.seen_s),
+        ):
+            mine[which] = now[rows]
+        known.is_new[which] = False
+        sure = objectness[rows].astype(float)[:, None]
+        if self.how.evidence_s:
+            keep = np.exp(-gap_s / self.how.evidence_s)
+            found[2][rows] = known.classes.add(which, classes[rows].astype(float), sure, keep)
+        if self.how.steady_s:
+            keep = np.exp(-gap_s / self.how.steady_s)
+            once = np.ones_like(sure)
+            half = np.exp(known.sides.add(which, seen.sides.sums[rows], once, keep)) / 2
+            centres = seen.centres[rows]
+            found[0][rows] = np.concatenate((centres - half, centres + half), axis=1)
+            past = known.sureness.add(which, sure, once, np.sqrt(keep))
+            found[1][rows] = (sure + SURENESS_SHARE * (past - sure))[:, 0]
+
+
+def _pairs(
+    known: _Objects, seen: _Objects, objectness: FloatArray, time_s: float
+) -> tuple[IntArray, IntArray]:
+    """Return rows of objects and of what is seen that belong together, the nearest first."""
+    gaps = (time_s - known.seen_s)[:, None]
+    expected = known.centres + known.velocities * gaps
+    away = np.hypot(*(seen.centres[None] - expected[:, None]).transpose(2, 0, 1))
+    away /= np.maximum(seen.side[None], known.side[:, None])
+    ratio = np.abs(np.log(seen.side)[None] - np.log(known.side)[:, None])
+    # what was not seen for too long is on its way out, and a clock that went back begins anew
+    alive = (gaps >= 0) & (gaps <= LOST_AFTER_S)
+    near = (away < GATE * (1 + 2 * gaps)) & (ratio < SCALE_GATE) & alive
+    which, rows = np.nonzero(near)
+    cost = away[which, rows] + 0.5 * ratio[which, rows] - 0.3 * objectness[rows]
+    order = np.argsort(cost, kind="stable")
+    pairs: list[tuple[int, int]] = []
+    free = [True] * len(known), [True] * len(seen)
+    for one, row in zip(which[order].tolist(), rows[order].tolist(), strict=True):
+        if free[0][one] and free[1][row]:
+            free[0][one] = free[1][row] = False
+            pairs.append((one, row))
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
