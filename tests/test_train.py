@@ -30,7 +30,7 @@ from lstmcli.core.progress import SilentProgress
 from lstmcli.data.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.workflows.train import TrainOptions, beginning, next_run, train
+from lstmcli.workflows.train import TrainOptions, beginning, next_run, steps_per_epoch, train
 from lstmcli.workflows.train.beginning import fit_to_dataset
 from lstmcli.workflows.train.judging import windows
 
@@ -361,6 +361,23 @@ def test_training_ends_early_when_it_gets_no_better(
     trained = train(dataset, config=config, out=tmp_path / "run")
     assert (trained.epochs, trained.best["epoch"]) == (4, 2)
     assert load_checkpoint(tmp_path / "run" / "best.pt").metrics["map50"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("settings_of_train", "steps"),
+    [
+        ({"clips_per_epoch": 0, "least_clips": 0}, "all"),
+        ({"clips_per_epoch": 0, "least_clips": 400}, 100),
+        ({"clips_per_epoch": 12, "least_clips": 400}, 3),
+    ],
+)
+def test_an_epoch_of_few_frames_may_be_lengthened(
+    dataset: Path, settings_of_train: dict[str, int], steps: int | str
+) -> None:
+    made = Dataset.load(dataset)
+    labelled = sum(len(video.labels.looked_at) for video in made.split("train"))
+    expected = -(-labelled // (2 * 4)) if steps == "all" else steps
+    assert steps_per_epoch(made, settings(train=settings_of_train), batch=4) == expected
 
 
 def test_runs_are_numbered(tmp_path: Path) -> None:

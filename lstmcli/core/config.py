@@ -183,6 +183,9 @@ class TrainConfig(Section):
         8, description="clips a step; auto: the fastest here, by trying"
     )
     clips_per_epoch: int = Field(0, ge=0, description="0: every labelled frame once")
+    least_clips: int = Field(
+        0, ge=0, description="clips of an epoch at the least, where few frames are labelled"
+    )
     frame_stage: float = Field(
         0.0, ge=0, lt=1, description="share of the training on single frames, before the memory"
     )

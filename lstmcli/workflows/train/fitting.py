@@ -188,7 +188,7 @@ def steps_per_epoch(dataset: Dataset, config: Config, batch: int) -> int:
             int(np.isin(video.frames, video.labels.looked_at).sum())
             for video in dataset.split("train")
         )
-        clips = -(-labelled // config.clips.length)
+        clips = max(-(-labelled // config.clips.length), config.train.least_clips)
     return max(1, -(-clips // batch))
 
 
