@@ -349,6 +349,18 @@ def test_a_dataset_without_validation_keeps_its_latest_epoch(tmp_path: Path) -> 
     assert trained.best["map50"] is None
 
 
+def test_an_interruption_before_the_first_step_leaves_nothing(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(beginning, "measured_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, config=settings(train={"batch": "auto"}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_ends_early_when_it_gets_no_better(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.models.nms import keep_rows
-from lstmcli.models.predictor import Network
+from lstmcli.models.predictor import AroundNetwork, Network
 
 SAME_OBJECT = 0.55
 """Overlap from which boxes of different networks are one object."""
@@ -20,7 +20,7 @@ FLOOR = 1e-3
 """A weaker answer has no say."""
 
 
-class Ensemble:
+class Ensemble(AroundNetwork):
     """A network made of several, by weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
 
     Boxes of one object are averaged, weighted by how surely each network saw it; the scores are
@@ -43,11 +43,9 @@ class Ensemble:
                         f"models that differ in {what}: {one} and {two}",
                         hint="fuse models that were trained on one prepared dataset",
                     )
+        super().__init__(first)
         self._members = tuple(members)
-        self.classes, self.canvas_hw = first.classes, first.canvas_hw
-        self.motion_lag_s, self.remembering = first.motion_lag_s, first.remembering
-        self.nms_iou, self.max_detections = first.nms_iou, first.max_detections
-        self.engine, self.device = f"{len(members)} x {first.engine}", first.device
+        self.engine = f"{len(members)} x {first.engine}"
 
     def step(
         self, frame: Picture, earlier: Picture, state: Any

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lstmcli.core.structures import FloatArray, Picture
-from lstmcli.models.predictor import Network
+from lstmcli.models.predictor import AroundNetwork, Network
 
 WAIT_S = 0.004
 """So long the first one waits for the others: less than a frame of a camera, by far."""
@@ -42,7 +42,7 @@ class _Asked:
         return self.answer is not None or self.error is not None
 
 
-class JoinedStreams:
+class JoinedStreams(AroundNetwork):
     """One network for several threads, each of which follows streams of its own.
 
     It is a `Network`: `step` may be called by many threads at once.
@@ -53,10 +53,7 @@ class JoinedStreams:
     """
 
     def __init__(self, network: JoiningNetwork, streams: int) -> None:
-        self.classes, self.canvas_hw = network.classes, network.canvas_hw
-        self.motion_lag_s, self.remembering = network.motion_lag_s, network.remembering
-        self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
-        self.engine, self.device = network.engine, network.device
+        super().__init__(network)
         self._network, self._streams = network, streams
         self._ready = threading.Condition()
         self._waiting: list[_Asked] = []

@@ -46,6 +46,20 @@ class Network(Protocol):
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
 
 
+class AroundNetwork:
+    """The base of a network that asks another one: the same facts, a `step` of its own.
+
+    Args:
+        network: that is asked.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.classes, self.canvas_hw = network.classes, network.canvas_hw
+        self.motion_lag_s, self.remembering = network.motion_lag_s, network.remembering
+        self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
+        self.engine, self.device = network.engine, network.device
+
+
 class Predictor:
     """Carries the state along one stream and answers in pixels of the source.
 

@@ -22,7 +22,7 @@ from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines import ENGINES, find_export, load_engine
 from lstmcli.engines.choosing import cpu_name, moving_frames
-from lstmcli.models.predictor import Network, Predictor
+from lstmcli.models.predictor import AroundNetwork, Network, Predictor
 from lstmcli.outputs.draw import Look, Painter
 from lstmcli.tracking import Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
@@ -227,14 +227,11 @@ class _Clock:
         self.seconds[stage] += time.perf_counter() - begin
 
 
-class _Timed:
+class _Timed(AroundNetwork):
     """A network whose steps are counted to the stage `network`."""
 
     def __init__(self, network: Network, clock: _Clock) -> None:
-        self.classes, self.canvas_hw = network.classes, network.canvas_hw
-        self.motion_lag_s, self.remembering = network.motion_lag_s, network.remembering
-        self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
-        self.engine, self.device = network.engine, network.device
+        super().__init__(network)
         self._network, self._clock = network, clock
 
     def step(

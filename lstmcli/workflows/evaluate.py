@@ -28,7 +28,7 @@ from lstmcli.engines import load_engine
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
-from lstmcli.models.predictor import Network, Predictor
+from lstmcli.models.predictor import AroundNetwork, Network, Predictor
 from lstmcli.report.gallery import Gallery, Mark
 from lstmcli.report.page import PAGE_NAME, write_report
 
@@ -185,15 +185,11 @@ def evaluate(
     return evaluation
 
 
-class _Once:
+class _Once(AroundNetwork):
     """A network that keeps its last answer, so that it can be read in a second way."""
 
     def __init__(self, network: Network) -> None:
-        self.classes, self.canvas_hw = network.classes, network.canvas_hw
-        self.motion_lag_s, self.nms_iou = network.motion_lag_s, network.nms_iou
-        self.remembering = network.remembering
-        self.max_detections = network.max_detections
-        self.engine, self.device = network.engine, network.device
+        super().__init__(network)
         self._network = network
         self.last: tuple[FloatArray, FloatArray]
 

@@ -82,7 +82,7 @@ def train(
 
     try:
         return run_in_processes(fabric, work)
-    except LstmcliError:
+    except (LstmcliError, KeyboardInterrupt):  # the latter only before the first step
         if is_new and not (out / "last.pt").exists():  # nothing was gained; the name is free again
             for name in RUN_FILES:
                 (out / name).unlink(missing_ok=True)
