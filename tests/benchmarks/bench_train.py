@@ -23,7 +23,7 @@ from lstmcli.data.manifest import Dataset
 
 
 def ours(dataset: Path, preset: str, seconds: int, settings: list[str], folder: Path) -> None:
-    """Train for a while and print the rates of the last epoch."""
+    """Train for a while and print the median rate of the epochs of either stage."""
     out = folder / "run"
     command = [
         str(Path(sys.executable).with_name("lstmcli")), "-q", "train", str(dataset.resolve()),
@@ -33,9 +33,15 @@ def ours(dataset: Path, preset: str, seconds: int, settings: list[str], folder: 
         command += ["--set", setting]
     subprocess.run(command, check=True)
     with (out / "metrics.csv").open(encoding="utf-8") as file:
-        row = list(csv.DictReader(file))[-1]
-    print(f"lstmcli {preset}: {float(row['frames_per_second']):.1f} frames/s")
-    print(f"bar: {100 * float(row['waited']):.1f} % of the time waited for data (at most 10)")
+        rows = list(csv.DictReader(file))
+    for stage in dict.fromkeys(row["stage"] for row in rows):
+        # the median: an epoch that the budget cut short is mostly the start of its workers
+        rates, waits = (
+            float(np.median([float(row[name]) for row in rows if row["stage"] == stage]))
+            for name in ("frames_per_second", "waited")
+        )
+        print(f"lstmcli {preset}, {stage}: {rates:.1f} frames/s")
+        print(f"bar: {100 * waits:.1f} % of the time waited for data (at most 10)")
 
 
 def make_pictures(folder: Path, count: int, side: int) -> Path:
