@@ -23,13 +23,13 @@ from lstmcli.models.torch_network import TorchNetwork
 CANVAS_HW = (32, 48)
 
 
-def build(lag_s: float = 0.0, core: str = "conv_lstm") -> Detector:
+def build(lag_s: float = 0.0, core: str = "conv_lstm", evidence_s: float = 0.0) -> Detector:
     torch.manual_seed(0)
     config = Config.model_validate(
         {
             "backbone": "tiny",
             "neck": {"channels": 8},
-            "temporal": core,
+            "temporal": {"name": core, "evidence_s": evidence_s},
             "input": {"motion_lag_s": lag_s},
         }
     )
@@ -131,6 +131,25 @@ def test_a_new_video_begins_without_the_old_one() -> None:
         runs.append([predictor.step(canvas, n / 25) for n, canvas in enumerate(shown)])
     for first, second in zip(*runs, strict=True):
         np.testing.assert_array_equal(first.scores, second.scores)
+
+
+def test_who_looks_may_be_ahead_of_who_reads() -> None:
+    """Two videos are looked at before the first is read: each is read with what is its own."""
+    shown = canvases(4)
+    predictor = Predictor(full_precision(build(0.08, evidence_s=1.0)), threshold=0.05)
+    sizes = (CANVAS_HW, (64, 96))
+    expected = []
+    for size_hw in sizes:
+        predictor.start(size_hw)
+        expected += [predictor.step(canvas, n / 25) for n, canvas in enumerate(shown)]
+    seen = []
+    for size_hw in sizes:
+        predictor.start(size_hw)
+        seen += [predictor.look(canvas, n / 25) for n, canvas in enumerate(shown)]
+    for one, found in zip(seen, expected, strict=True):
+        read = predictor.read(one)
+        np.testing.assert_array_equal(read.boxes, found.boxes)
+        np.testing.assert_array_equal(read.scores, found.scores)
 
 
 def test_boxes_come_in_pixels_of_the_source() -> None:

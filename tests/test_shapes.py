@@ -90,7 +90,9 @@ def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: P
 
 def test_the_sides_of_a_canvas_suit_the_coarsest_map_that_is_used() -> None:
     assert small("backbone.name=dense").canvas_multiple == 32
-    assert small("backbone.name=dense", "neck.context=false").canvas_multiple == 16
+    fine = ("backbone.name=dense", "neck.context=false")
+    assert small(*fine, "temporal.pool=1").canvas_multiple == 16
+    assert small(*fine, "temporal.pool=2").canvas_multiple == 32
 
 
 def test_an_exported_network_keeps_its_canvas(checkpoint: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from lstmcli.engines.choosing import (
     forget_old,
     recall,
     remember,
+    threads_beside,
     try_engines,
 )
 from lstmcli.engines.ensemble import Ensemble
@@ -117,6 +118,7 @@ def load_engine(
     engine: str = "auto",
     threads: int = 0,
     picture_hw: tuple[int, int] | None = None,
+    beside: bool = False,
     note: Note | None = None,
 ) -> Network:
     """Return a trained network, ready to run.
@@ -130,6 +132,7 @@ def load_engine(
         threads: of the engine at the most; 0: as many as the machine gives.
         picture_hw: (height, width) of the pictures that it will be shown, as they are: a checkpoint
             gets a canvas without bars for them. Exported networks and ensembles keep theirs.
+        beside: others work beside the network; a quick one leaves them a core.
         note: is told in a line what was tried and chosen.
 
     Raises:
@@ -139,7 +142,9 @@ def load_engine(
     """
     names = _several(model)
     if len(names) > 1:
-        load_one = partial(load_engine, device=device, engine=engine, threads=threads, note=note)
+        load_one = partial(
+            load_engine, device=device, engine=engine, threads=threads, beside=beside, note=note
+        )
         return Ensemble([load_one(name) for name in names])
     say = note or (lambda text: None)
     exported = find_export(model)
@@ -148,10 +153,24 @@ def load_engine(
     if engine != "auto":
         choose(ENGINES, engine, "engine")
     device = _device_for(engine, device)
+    path = exported or find_checkpoint(model)
+
+    def load_with(threads: int, name: str) -> Network:
+        if exported is not None:
+            return _read_export(exported, device=device, engine=engine, threads=threads)
+        return _load_checkpoint(path, name, device=device, threads=threads, picture_hw=picture_hw)
+
+    def load(name: str) -> Network:
+        if not beside or threads or name == "torch" or device != "cpu":  # torch has its own
+            return load_with(threads, name)
+        cores = thread_count()
+        parts = (fingerprint(path), cpu_name(), name, _version(name), f"{cores} threads")
+        key = ", ".join(parts) + _shape(picture_hw)
+        return load_with(threads_beside(key, cores, partial(load_with, name=name)), name)
+
     if exported is not None:
-        return _read_export(exported, device=device, engine=engine, threads=threads)
-    path = find_checkpoint(model)
-    load = partial(_load_checkpoint, path, device=device, threads=threads, picture_hw=picture_hw)
+        (runs,) = (name for name, row in ENGINES.items() if row.suffix == exported.suffix)
+        return load(runs)
     if engine != "auto":
         return load(engine)
     if device != "cpu":
@@ -168,10 +187,10 @@ def load_engine(
     if known in candidates:
         return load(known)
     say(f"trying {' and '.join(candidates)} on this computer, once for this model ...")
-    trial, network = try_engines({name: partial(load, name) for name in candidates})
+    trial, network = try_engines({name: partial(load_with, threads, name) for name in candidates})
     say(trial.sentence())
     remember(key, trial.best)
-    return network
+    return load(trial.best) if beside else network
 
 
 def _several(model: Path | str) -> list[str]:

@@ -27,6 +27,8 @@ BOX_TOLERANCE = 0.06
 """Sides of boxes may differ by this share of the box's size, where there is a box at all."""
 SEEN = 0.1
 """The score from which there is a box at all."""
+QUICK_MS = 6.0
+"""A step of less is done by all cores but one: the rest of `detect` costs about 9 ms of a core."""
 KEPT_FILES = 16
 
 Note = Callable[[str], None]
@@ -102,6 +104,29 @@ def _time(
         if len(times) > WARM_FRAMES and sum(times[WARM_FRAMES:]) > TRIAL_S:
             break
     return 1000 * float(np.median(times[WARM_FRAMES:])), answers
+
+
+def threads_beside(key: str, threads: int, load: Callable[[int], Network]) -> int:
+    """Return how many threads a network takes while others decode, draw and encode beside it.
+
+    A quick network leaves them a core: its threads would rather wait for each other than work, and
+    the others for them. A slow one is what all wait for, and takes all. Measured once.
+
+    Args:
+        key: of the network on this machine, for `recall`.
+        threads: that there are.
+        load: returns the network with so many threads.
+    """
+    if threads < 2:
+        return threads
+    known = recall(f"{key}, threads beside others")
+    if known is not None and known.isdigit():
+        return min(int(known), threads)
+    network = load(threads)
+    ms, _ = _time(network, moving_frames(network.canvas_hw, WARM_FRAMES + TRIAL_FRAMES))
+    chosen = threads - 1 if ms < QUICK_MS else threads
+    remember(f"{key}, threads beside others", str(chosen))
+    return chosen
 
 
 def agree(one: tuple[FloatArray, FloatArray], two: tuple[FloatArray, FloatArray]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +61,25 @@ class AroundNetwork:
         self.engine, self.device = network.engine, network.device
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the network answered to a frame, and what belongs to it.
+
+    Args:
+        boxes: [cells, 4] in pixels of the canvas.
+        scores: [cells, classes].
+        time_s: the frame's own timestamp.
+        letterbox: of the frame.
+        objects: what is remembered of objects in its video; None where nothing is.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    time_s: float
+    letterbox: Letterbox
+    objects: ObjectMemory | None
+
+
 class Predictor:
     """Carries the state along one stream and answers in pixels of the source.
 
@@ -108,13 +128,26 @@ class Predictor:
             canvas: uint8 [canvas_h, canvas_w, 3] RGB, laid out by the letterbox of `start`.
             time_s: the frame's own timestamp.
         """
+        return self.read(self.look(canvas, time_s))
+
+    def look(self, canvas: Picture, time_s: float) -> Seen:
+        """Return what the network answers to the next frame; see `step`.
+
+        Frames are looked at in order, and what was seen is read in order; one thread may look
+        ahead while another reads.
+        """
         earlier = self._earlier(canvas, time_s)
         boxes, scores, state = self.network.step(
             canvas, earlier, self._state if self.memory else None
         )
         self._state = state if self.memory else None
-        if self._objects is not None:
-            boxes, scores = self._remembered(self._objects, boxes, scores, time_s)
+        return Seen(boxes, scores, time_s, self._letterbox, self._objects)
+
+    def read(self, seen: Seen) -> Detections:
+        """Return what is found in a frame that was looked at."""
+        boxes, scores = seen.boxes, seen.scores
+        if seen.objects is not None:
+            boxes, scores = self._remembered(seen.objects, boxes, scores, seen.time_s)
         found, values, labels = keep_best(
             boxes,
             scores,
@@ -124,7 +157,7 @@ class Predictor:
             multi_label=self.multi_label,
         )
         return Detections(
-            self._letterbox.to_source(found),
+            seen.letterbox.to_source(found),
             values.astype(np.float32),
             labels.astype(np.int64),
             np.full(len(values), -1, np.int64),

@@ -132,7 +132,9 @@ def detect(
         if model is None:
             model, sentence = choose_model(Path())
             progress.note(sentence)
-        load = partial(load_engine, model, device=device, engine=engine, note=progress.note)
+        load = partial(
+            load_engine, model, device=device, engine=engine, beside=True, note=progress.note
+        )
         networks = NetworkByShape(
             lambda size_hw: join_streams(load(picture_hw=size_hw), min(jobs, len(found)))
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lstmcli.core.errors import (
 from lstmcli.core.geometry import Letterbox, clip_boxes
 from lstmcli.core.parallel import Track
 from lstmcli.core.structures import Detections, Picture
+from lstmcli.models.predictor import Predictor
 from lstmcli.outputs import Answer, Job
 from lstmcli.outputs.counts import CountsFile
 from lstmcli.outputs.draw import Painter, Shape
@@ -224,20 +226,39 @@ def with_answers(
     canvases: Iterable[tuple[Frame, Picture | None]],
     predictor: StreamPredictor,
     tracker: Tracker | None,
+    *,
+    depth: int = 4,
 ) -> Iterator[tuple[Frame, float, Detections | None]]:
     """Yield each frame, its time and what was found in it, tracked if there is a tracker.
 
-    Without a canvas nobody looks: None.
+    Without a canvas nobody looks: None. The network works ahead of who reads its answers, by
+    `depth` frames.
     """
+    for frame, answer in ahead(_with_looks(canvases, predictor), depth=depth):
+        found = answer() if answer is not None else None
+        if tracker is not None and found is not None:
+            found = tracker.step(found, frame.time_s)
+        yield frame, frame.time_s, found
+
+
+def _with_looks(
+    canvases: Iterable[tuple[Frame, Picture | None]], predictor: StreamPredictor
+) -> Iterator[tuple[Frame, Callable[[], Detections] | None]]:
+    """Yield each frame, and what returns what is found in it; None where nobody looked."""
     size_hw: tuple[int, int] | None = None
     for frame, canvas in canvases:
         if canvas is None:
-            yield frame, frame.time_s, None
+            yield frame, None
             continue
         if frame.size_hw != size_hw:  # still images may differ; a video never does
             size_hw = frame.size_hw
             predictor.start(size_hw)
-        found = predictor.step(canvas, frame.time_s)
-        if tracker is not None:
-            found = tracker.step(found, frame.time_s)
-        yield frame, frame.time_s, found
+        if isinstance(predictor, Predictor):
+            yield frame, partial(predictor.read, predictor.look(canvas, frame.time_s))
+        else:
+            found = predictor.step(canvas, frame.time_s)
+            yield frame, partial(_same, found)
+
+
+def _same(found: Detections) -> Detections:
+    return found

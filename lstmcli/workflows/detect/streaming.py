@@ -63,7 +63,7 @@ class Detector:
             ModelError: there is no such model, or it is damaged.
         """
         chosen = choose_model(Path())[0] if model is None else model
-        load = partial(load_engine, chosen, device=device, engine=engine)
+        load = partial(load_engine, chosen, device=device, engine=engine, beside=True)
         networks = NetworkByShape(lambda size_hw: load(picture_hw=size_hw))
         return cls(
             lambda floor: Predictor(networks.of(None), threshold=floor),
@@ -101,6 +101,6 @@ class Detector:
             tracker.faint if tracker else self.threshold, shape_of(first, frame)
         )
         canvases = ahead(with_canvas(chain((frame,), frames), predictor.canvas_hw))
-        for frame, _, found in with_answers(canvases, predictor, tracker):
+        for frame, _, found in with_answers(canvases, predictor, tracker, depth=1):
             assert found is not None  # every frame has its canvas
             yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))
