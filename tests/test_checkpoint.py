@@ -60,6 +60,21 @@ def test_what_was_saved_is_loaded(saved: Path, model: Detector) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["best.pt"]
 
 
+@pytest.mark.parametrize(
+    ("best", "told"), [(0.2, 0.3), (0.3, 0.3), (0.5, 0.3), (None, 0.2), (0.0, 0.2), (1.0, 0.2)]
+)
+def test_the_best_threshold_becomes_the_usual_one(
+    best: float | None, told: float, model: Detector, tmp_path: Path
+) -> None:
+    metrics = {} if best is None else {"best_threshold": best}
+    save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics=metrics)
+    save_shipped(tmp_path / "shipped.safetensors", model, metrics=metrics)
+    for name in ("best.pt", "shipped.safetensors"):
+        power = load_checkpoint(tmp_path / name).model.remembering.power
+        score = best if best in (0.2, 0.3, 0.5) else 0.2
+        assert score**power == pytest.approx(told)
+
+
 def test_a_shipped_model_answers_as_the_one_it_was_made_from(
     model: Detector, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from lstmcli.core.structures import Annotations, Detections
 from lstmcli.metrics import METRICS
 from lstmcli.metrics.average_precision import average_precision
 from lstmcli.metrics.comparison import compare
-from lstmcli.metrics.counting import precision_recall_f1
+from lstmcli.metrics.counting import LEAST_RIGHT, best_threshold, precision_recall_f1
 from lstmcli.metrics.matching import match_frame, one_per_place
 from lstmcli.metrics.motion import motion_iou
 from lstmcli.metrics.scoring import FrameResult, Scores, score
@@ -489,3 +489,25 @@ def test_the_scores_have_the_names_of_the_contract() -> None:
     assert {
         *("flicker_per_minute", "fragment_error", "centre_error", "scale_error", "delay_frames")
     } <= set(values["stability"])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "best"),
+    [
+        ([0.5] * 30, [0.2] * 30, 0.2),  # the lowest threshold that leaves the wrong ones out
+        ([0.9] * 10 + [0.21] * 20, [0.2] * 30, 0.2),
+        ([0.9] * 30, [], 0.05),
+        ([0.12] * 30, [0.5] * 5, 0.05),  # not all of the wrong ones can be left out
+        ([0.9] * (LEAST_RIGHT - 1), [0.2] * 30, None),
+    ],
+)
+def test_the_best_threshold_is_where_f1_is_highest(
+    right: list[float], wrong: list[float], best: float | None
+) -> None:
+    far = (500.0, 500.0, 520.0, 520.0)
+    hits = [result_of(n, truth_of([A]), found_of([A], [score])) for n, score in enumerate(right)]
+    misses = [
+        result_of(len(hits) + n, truth_of([]), found_of([far], [score]))
+        for n, score in enumerate(wrong)
+    ]
+    assert best_threshold(hits + misses) == best

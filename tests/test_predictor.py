@@ -152,6 +152,22 @@ def test_who_looks_may_be_ahead_of_who_reads() -> None:
         np.testing.assert_array_equal(read.scores, found.scores)
 
 
+@pytest.mark.parametrize("evidence_s", [0.0, 1.0])
+def test_scores_are_told_on_the_scale_of_the_validation(evidence_s: float) -> None:
+    model, shown = build(evidence_s=evidence_s), canvases(4)
+    plain = Predictor(full_precision(model), threshold=0.04)
+    model.score_power = 0.5
+    raised = Predictor(full_precision(model), threshold=0.2)
+    for predictor in (plain, raised):
+        predictor.start(CANVAS_HW)
+    for number, canvas in enumerate(shown):
+        one, two = (predictor.step(canvas, number / 25) for predictor in (plain, raised))
+        assert len(one) > 0
+        np.testing.assert_array_equal(one.boxes, two.boxes)
+        np.testing.assert_array_equal(one.labels, two.labels)
+        np.testing.assert_allclose(np.sqrt(one.scores), two.scores, rtol=1e-5)
+
+
 def test_boxes_come_in_pixels_of_the_source() -> None:
     """A source of twice the size on a canvas that it fills: twice the coordinates."""
     shown = canvases(1)[0]

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from lstmcli.core.structures import BoolArray
 from lstmcli.metrics.average_precision import average_precision, mean_of_known
 from lstmcli.metrics.comparison import Comparison, Json
+from lstmcli.metrics.matching import match_all
+from lstmcli.metrics.results import FrameResult
+
+THRESHOLDS = np.round(np.arange(0.05, 0.61, 0.01), 2).astype(np.float32)
+"""Among which the best one is looked for."""
+LEAST_RIGHT = 20
 
 
 def overall(comparison: Comparison) -> dict[str, float | None]:
@@ -23,6 +33,23 @@ def overall(comparison: Comparison) -> dict[str, float | None]:
         "recall": recall,
         "f1": f1,
     }
+
+
+def best_threshold(results: Sequence[FrameResult]) -> float | None:
+    """Return the threshold of the best F1 of all boxes pooled, overlap 0.5; see `THRESHOLDS`.
+
+    None where fewer than `LEAST_RIGHT` answers were right: chance would choose.
+    """
+    matching = match_all(results, lambda result: result.answers, iou=0.5)
+    boxes = sum(int((~result.truth.ignore).sum()) for result in results)
+    scores = matching.scores[~matching.ignored]
+    right = matching.truth[~matching.ignored] >= 0
+    if int(right.sum()) < LEAST_RIGHT:
+        return None
+    found = np.array([(scores > threshold).sum() for threshold in THRESHOLDS])
+    hits = np.array([(right & (scores > threshold)).sum() for threshold in THRESHOLDS])
+    best = THRESHOLDS[int(np.argmax(2 * hits / np.maximum(found + boxes, 1)))]
+    return round(float(best), 2)
 
 
 def by_class(comparison: Comparison) -> dict[str, Json]:

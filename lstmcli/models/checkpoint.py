@@ -8,6 +8,7 @@ precision weights and the same facts as JSON in its header.
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from lstmcli.models.detector import Detector
 from lstmcli.models.finding import find_checkpoint
 
 FORMAT = 1
+USUAL_THRESHOLD = 0.3
+"""What `detect` and `evaluate` show without being told another threshold."""
+BEST_THRESHOLD = "best_threshold"
+"""The metric that tells the score at which the validation's F1 was the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,15 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             hint="use another checkpoint of the run",
         ) from None
     network.eval()
+    network.score_power = _power_for(metrics.get(BEST_THRESHOLD))
     return Checkpoint(path, network, metrics, training)
+
+
+def _power_for(best_threshold: float | None) -> float:
+    """Return the power that brings a score to `USUAL_THRESHOLD`; 1 where none is known."""
+    if best_threshold is None or not 0 < best_threshold < 1:
+        return 1.0
+    return math.log(USUAL_THRESHOLD) / math.log(best_threshold)
 
 
 def _without_foreign_weights(config: dict[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,8 @@ class Detector(nn.Module):
         self.classes = tuple(classes)
         self.canvas_hw = canvas_hw
         self.grid = grid
+        self.score_power = 1.0
+        """See `Remembering.power`; known when the network was validated."""
         self.shows_motion = config.input.motion_lag_s > 0
         self.backbone = build_backbone(config.backbone, in_channels=6 if self.shows_motion else 3)
         context = config.neck.context is not False
@@ -159,8 +161,8 @@ class Detector(nn.Module):
         """How objects are remembered; without a memory, not at all."""
         temporal = self.config.temporal
         if not self.has_memory:
-            return Remembering()
-        return Remembering(temporal.evidence_s, temporal.steady_s, temporal.doubt)
+            return Remembering(power=self.score_power)
+        return Remembering(temporal.evidence_s, temporal.steady_s, temporal.doubt, self.score_power)
 
     def normalise(self, frames: Tensor, earlier: Tensor | None) -> Tensor:
         """Return the network's input [N, 3 or 6, H, W] for uint8 frames [N, 3, H, W].

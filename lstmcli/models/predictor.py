@@ -104,6 +104,7 @@ class Predictor:
         self.threshold = max(threshold, FLOOR)
         self.memory = memory
         self.multi_label = multi_label
+        self._power = network.remembering.power
         self._letterbox = Letterbox(network.canvas_hw, network.canvas_hw)
         self._state: Any = None
         self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
@@ -148,6 +149,8 @@ class Predictor:
         boxes, scores = seen.boxes, seen.scores
         if seen.objects is not None:
             boxes, scores = self._remembered(seen.objects, boxes, scores, seen.time_s)
+        if self._power != 1:
+            scores = scores**self._power
         found, values, labels = keep_best(
             boxes,
             scores,
@@ -171,7 +174,7 @@ class Predictor:
         kept, _ = keep_rows(
             boxes,
             sums,
-            threshold=max(FLOOR, WEAK_SHARE * self.threshold),
+            threshold=max(FLOOR, WEAK_SHARE * self.threshold ** (1 / self._power)),
             iou=self.network.nms_iou,
             limit=self.network.max_detections,
         )

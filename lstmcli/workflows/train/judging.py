@@ -9,9 +9,10 @@ from typing import Any
 from lstmcli.core.structures import Annotations
 from lstmcli.data.manifest import Dataset, PreparedVideo
 from lstmcli.metrics.comparison import compare
-from lstmcli.metrics.counting import overall
+from lstmcli.metrics.counting import best_threshold, overall
 from lstmcli.metrics.matching import one_per_place
 from lstmcli.metrics.results import FrameResult
+from lstmcli.models.checkpoint import BEST_THRESHOLD
 from lstmcli.models.predictor import Predictor
 from lstmcli.models.torch_network import TorchNetwork
 from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run
@@ -19,6 +20,7 @@ from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run
 VALIDATION_SHARE = 0.15
 """Of a time budget that validations may take together; fewer frames are looked at for that."""
 VALIDATION_THRESHOLD = 0.3
+"""Where the validation is too small to find a better one."""
 WINDOW = 20
 """Frames in a row that are looked at together, at least."""
 LEAST_FRAMES = 100
@@ -30,7 +32,7 @@ def validate(run: Run) -> dict[str, Any]:
     source = run.network if run.average is None else run.average.module
     was_training = source.training
     splits = {video.split for video in run.dataset.videos}
-    names = {"map50": None, "map50_any_class": None, "precision": None, "recall": None}
+    names = dict.fromkeys(("map50", "map50_any_class", "precision", "recall"))
     if "val" not in splits:
         return dict(names)
     # judged as it is trained: without the temporal core until its turn comes
@@ -54,8 +56,10 @@ def validate(run: Run) -> dict[str, Any]:
     source.train(was_training)
     if not results:
         return dict(names)
-    scores = overall(compare(results, run.dataset.classes, threshold=VALIDATION_THRESHOLD, iou=0.5))
-    return {name: scores[name] for name in names}
+    best = best_threshold(results)
+    shown = VALIDATION_THRESHOLD if best is None else best
+    scores = overall(compare(results, run.dataset.classes, threshold=shown, iou=0.5))
+    return {name: scores[name] for name in names} | {BEST_THRESHOLD: best}
 
 
 def _affordable(run: Run, predictor: Predictor, video: PreparedVideo) -> int:
