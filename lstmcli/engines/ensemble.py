@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Ensemble(AroundNetwork):
         super().__init__(first)
         self._members = tuple(members)
         self.engine = f"{len(members)} x {first.engine}"
+        powers = [member.remembering.power for member in members]
+        self.remembering = replace(first.remembering, power=sum(powers) / len(powers))
 
     def step(
         self, frame: Picture, earlier: Picture, state: Any
