@@ -128,6 +128,7 @@ def detect(
     write = tuple(dict.fromkeys(write))
     sentence = ""
     on_cuda = False
+    size_hw = size_of(found[0])  # the network is made for it: most runs need no other
     if make_predictor is None:
         if model is None:
             model, sentence = choose_model(Path())
@@ -136,10 +137,9 @@ def detect(
             load_engine, model, device=device, engine=engine, beside=True, note=progress.note
         )
         networks = NetworkByShape(
-            lambda size_hw: join_streams(load(picture_hw=size_hw), min(jobs, len(found)))
+            lambda shape: join_streams(load(picture_hw=shape), min(jobs, len(found)))
         )
-        # made for the first video where its size is known: most runs need no other
-        on_cuda = networks.of(size_of(found[0])).device.startswith("cuda")
+        on_cuda = networks.of(size_hw).device.startswith("cuda")
 
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return Predictor(networks.of(size_hw), threshold=floor, memory=memory)
@@ -150,7 +150,7 @@ def detect(
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return own(floor)
 
-    known = predictor_for(threshold, size_of(found[0])).classes
+    known = predictor_for(threshold, size_hw).classes
     plan = Plan(
         predictor_for=predictor_for,
         classes=known,
