@@ -18,7 +18,7 @@ import torch
 from lstmcli import engines
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, ModelError
-from lstmcli.core.structures import Picture
+from lstmcli.core.structures import Picture, pixels_of, planes_of
 from lstmcli.engines import ENGINES, Facts, choosing, load_engine, openvino_engine
 from lstmcli.engines.choosing import (
     agree,
@@ -186,6 +186,18 @@ def test_streams_at_the_same_time_do_not_meet(name: str, conv_lstm: Detector, fo
     for one, two in zip(alone, together, strict=True):
         for (_, scores), (_, more_scores) in zip(one, two, strict=True):
             np.testing.assert_array_equal(scores, more_scores)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_picture_may_lie_in_memory_as_planes(
+    name: str, conv_lstm: Detector, folder: Path
+) -> None:
+    network = run_by(name, conv_lstm, folder)
+    frames = [pixels_of(frame) for frame in moving_frames(CANVAS_HW, 3)]
+    planes = [planes_of(frame).transpose(1, 2, 0) for frame in frames]
+    assert planes[0].strides != frames[0].strides
+    for one, two in zip(follow(network, frames), follow(network, planes), strict=True):
+        np.testing.assert_array_equal(one[1], two[1])
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

@@ -16,7 +16,7 @@ from test_engines import CANVAS_HW, in_full_precision, lively
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines import Facts, torch_engine
 from lstmcli.engines.choosing import moving_frames
-from lstmcli.engines.joining import JoinedStreams, join_streams
+from lstmcli.engines.joining import JoinedStreams, _Asked, join_streams
 from lstmcli.engines.step import Step
 from lstmcli.models.objects import Remembering
 from lstmcli.models.predictor import Network
@@ -96,6 +96,16 @@ def test_many_threads_are_served_in_full_batches_and_no_state_goes_astray() -> N
         assert list(pool.map(stream, range(1, 7))) == [50 * value for value in range(1, 7)]
     assert max(network.sizes) <= 4
     assert np.mean(network.sizes) > 2
+
+
+def test_who_leads_a_batch_without_being_in_it_is_answered_too() -> None:
+    network = Counting()
+    joined = JoinedStreams(network, 2)
+    older = [_Asked(picture(value), picture(value), None) for value in (1, 2, 3)]
+    joined._waiting += older
+    _, _, state = joined.step(picture(9), picture(9), None)
+    assert state == 9
+    assert all(one.is_done for one in older)
 
 
 def test_a_lonely_stream_does_not_wait_for_others_that_never_ask() -> None:

@@ -14,6 +14,7 @@ from conftest import MakeVideo, grey_level
 
 from lstmcli.core.errors import MediaError, OutputError
 from lstmcli.core.geometry import Letterbox
+from lstmcli.core.structures import pixels_of, planes_of
 from lstmcli.video import (
     Frame,
     Planes,
@@ -141,6 +142,17 @@ def test_a_canvas_is_the_scaled_picture_on_grey_bars(tmp_path: Path, make_video:
     assert (canvas[:16] == 114).all()
     assert (canvas[48:] == 114).all()
     assert np.abs(canvas[16:48].astype(int) - grey_level(0)).max() <= 5
+
+
+def test_a_canvas_lies_as_planes_and_has_the_pixels_of_the_picture(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    frame = next(read_frames(make_video(tmp_path / "a.mp4", [CORNERS])))
+    canvas = frame.canvas(Letterbox(frame.size_hw, frame.size_hw))
+    np.testing.assert_array_equal(canvas, frame.rgb())
+    assert planes_of(canvas).base is canvas.base  # nothing was copied
+    np.testing.assert_array_equal(pixels_of(canvas), canvas)
+    assert pixels_of(canvas).flags.c_contiguous
 
 
 def test_shrinking_averages_so_that_small_things_do_not_vanish(tmp_path: Path) -> None:

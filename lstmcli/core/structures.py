@@ -15,7 +15,28 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]
-"""RGB, uint8 [H, W, 3]."""
+"""RGB, uint8 [H, W, 3]; in memory pixel by pixel or as three planes, whichever it came as."""
+
+
+def planes_of(picture: Picture) -> Picture:
+    """Return a picture [H, W, 3] as planes [3, H, W] in a row; what lies so is not copied."""
+    planes = picture.transpose(2, 0, 1)
+    if planes.flags.c_contiguous:
+        return planes
+    copied = np.empty(planes.shape, picture.dtype)
+    for target, plane in zip(copied, planes, strict=True):  # quicker than all three at once
+        target[...] = plane
+    return copied
+
+
+def pixels_of(picture: Picture) -> Picture:
+    """Return a picture [H, W, 3] whose pixels lie in a row; what lies so is not copied."""
+    if picture.flags.c_contiguous:
+        return picture
+    copied = np.empty(picture.shape, picture.dtype)
+    for channel in range(picture.shape[2]):
+        copied[..., channel] = picture[..., channel]
+    return copied
 
 
 def no_boxes() -> FloatArray:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import IntArray, Picture
+from lstmcli.core.structures import IntArray, Picture, pixels_of
 
 GREY = 114
 """The letterbox's bars and whatever lies outside the canvas."""
@@ -42,7 +42,7 @@ class FrameStoreWriter:
     def add(self, canvas: Picture) -> None:
         """Append one canvas, uint8 [H, W, 3] RGB."""
         assert canvas.shape == (*self.canvas_hw, 3), canvas.shape
-        image = Image.fromarray(canvas)
+        image = Image.fromarray(pixels_of(canvas))
         if self.form == "raw":
             luma, *chroma = image.convert("YCbCr").split()
             data = luma.tobytes() + b"".join(plane.reduce(2).tobytes() for plane in chroma)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.core.structures import FloatArray, Picture, planes_of
 from lstmcli.models.predictor import Network
 
 TRIAL_FRAMES = 10
@@ -163,7 +163,8 @@ def moving_frames(size_hw: tuple[int, int], count: int) -> list[Picture]:
             left = (block * width // 6 + 3 * time_step * (block + 1)) % max(1, width - 12)
             top = (block * height // 7 + 2 * time_step) % max(1, height - 12)
             picture[top : top + 10 + block, left : left + 10 + block] = (20, 30 * block, 60)
-        frames.append(picture.astype(np.uint8))
+        # in memory as the scaler gives them
+        frames.append(planes_of(picture.astype(np.uint8)).transpose(1, 2, 0))
     return frames
 
 

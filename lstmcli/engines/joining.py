@@ -65,19 +65,27 @@ class JoinedStreams(AroundNetwork):
         with self._ready:
             self._waiting.append(asked)
             self._ready.notify_all()
-            self._ready.wait_for(lambda: asked.is_done or not self._is_led)
-            if not asked.is_done:
-                self._is_led = True
-                self._ready.wait_for(lambda: len(self._waiting) >= self._streams, timeout=WAIT_S)
-                # the oldest first, this one among them: it asked before it could lead
-                batch = self._waiting[: self._streams]
-                del self._waiting[: self._streams]
-        if not asked.is_done:
-            self._run(batch)
+        # Where more wait than a batch has room, who leads may not be of the first batch.
+        while not asked.is_done:
+            batch = self._lead(asked)
+            if batch:
+                self._run(batch)
         if asked.error is not None:
             raise asked.error
         assert asked.answer is not None
         return asked.answer
+
+    def _lead(self, asked: _Asked) -> list[_Asked]:
+        """Wait until somebody has answered, or until this thread may; return whom it answers."""
+        with self._ready:
+            self._ready.wait_for(lambda: asked.is_done or not self._is_led)
+            if asked.is_done:
+                return []
+            self._is_led = True
+            self._ready.wait_for(lambda: len(self._waiting) >= self._streams, timeout=WAIT_S)
+            batch = self._waiting[: self._streams]  # the oldest first
+            del self._waiting[: self._streams]
+            return batch
 
     def _run(self, batch: Sequence[_Asked]) -> None:
         try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.errors import ModelError
 from lstmcli.core.parallel import thread_count
-from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.core.structures import FloatArray, Picture, pixels_of
 from lstmcli.engines.facts import Described, Facts
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class OnnxEngine(Described):
         """Return what a step is fed, by name; states are the runtime's own values."""
         old = self._first if state is None else state
         values = {
-            "frame": np.ascontiguousarray(frame)[None],
-            "earlier": np.ascontiguousarray(earlier)[None],
+            "frame": pixels_of(frame)[None],
+            "earlier": pixels_of(earlier)[None],
             "starts": np.array([state is None]),
             **{f"state_{i}": value for i, value in enumerate(old)},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from lstmcli.core.errors import ModelError
 from lstmcli.core.parallel import thread_count
-from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.core.structures import FloatArray, Picture, planes_of
 from lstmcli.engines.facts import FACT_NAMES, Described, Facts
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class OpenVINOEngine(Described):
 
         super().__init__(facts, "cpu")
         self._ov = openvino
+        self._pictures = {"frame", "earlier"} & {port.get_any_name() for port in model.inputs}
         self._compiled = openvino.Core().compile_model(
-            model,
+            _with_planes(model, self._pictures),
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
@@ -67,8 +69,8 @@ class OpenVINOEngine(Described):
         tensor = self._ov.Tensor
         old = [tensor(value) for value in self._first] if state is None else state
         values = {
-            "frame": tensor(np.ascontiguousarray(frame)[None]),
-            "earlier": tensor(np.ascontiguousarray(earlier)[None]),
+            "frame": tensor(planes_of(frame)[None]),
+            "earlier": tensor(planes_of(earlier)[None]),
             "starts": tensor(np.array([state is None])),
             **{f"state_{i}": value for i, value in enumerate(old)},
         }
@@ -85,6 +87,21 @@ class OpenVINOEngine(Described):
         boxes, scores = (request.get_output_tensor(i).data.copy() for i in range(2))
         self._idle.put(request)
         return boxes, scores, new
+
+
+def _with_planes(model: Any, pictures: Iterable[str]) -> Any:
+    """Return a copy that takes pictures as planes, as they come from the scaler.
+
+    The network turns its pictures into planes itself; OpenVINO drops both turns.
+    """
+    from openvino import Layout
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model.clone())
+    for name in pictures:
+        steps.input(name).tensor().set_layout(Layout("NCHW"))
+        steps.input(name).model().set_layout(Layout("NHWC"))
+    return steps.build()
 
 
 def convert(step: Step, facts: Facts) -> Any:

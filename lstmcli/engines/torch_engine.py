@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lstmcli.core.errors import ModelError
-from lstmcli.core.structures import FloatArray, Picture
+from lstmcli.core.structures import FloatArray, Picture, pixels_of
 from lstmcli.engines.facts import Described, Facts
 from lstmcli.engines.step import Step, capture
 from lstmcli.models.devices import has_fast_bf16
@@ -103,7 +102,7 @@ class TorchEngine(Described):
         ]
 
     def _picture(self, picture: Picture) -> Tensor:
-        shown = np.ascontiguousarray(picture)
+        shown = pixels_of(picture)
         if not shown.flags.writeable:  # torch warns of memory that it must not write
             shown = shown.copy()
         return torch.from_numpy(shown).to(self._device).unsqueeze(0)

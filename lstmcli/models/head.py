@@ -108,8 +108,8 @@ class AnchorFreeHead(DetectionHead):
 
     def scores(self, raw: Tensor) -> Tensor:
         """Return objectness times class probability, [N, h*w, classes]."""
-        cells = raw.flatten(2).transpose(1, 2).float()
-        return cells[..., :1].sigmoid() * cells[..., 5:].softmax(dim=-1)
+        maps = raw.flatten(2).float()  # a class a row: several times quicker than a cell a row
+        return (maps[:, :1].sigmoid() * maps[:, 5:].softmax(dim=1)).transpose(1, 2)
 
 
 class ClassicHead(DetectionHead):

@@ -226,16 +226,22 @@ def _pairs(
     known: _Objects, seen: _Objects, objectness: FloatArray, time_s: float
 ) -> tuple[IntArray, IntArray]:
     """Return rows of objects and of what is seen that belong together, the nearest first."""
-    gaps = (time_s - known.seen_s)[:, None]
-    expected = known.centres + known.velocities * gaps
-    away = np.hypot(*(seen.centres[None] - expected[:, None]).transpose(2, 0, 1))
-    away /= np.maximum(seen.side[None], known.side[:, None])
-    ratio = np.abs(np.log(seen.side)[None] - np.log(known.side)[:, None])
+    gaps = time_s - known.seen_s
+    expected = known.centres + known.velocities * gaps[:, None]
     # what was not seen for too long is on its way out, and a clock that went back begins anew
     alive = (gaps >= 0) & (gaps <= LOST_AFTER_S)
-    near = (away < GATE * (1 + 2 * gaps)) & (ratio < SCALE_GATE) & alive
+    reach = np.where(alive, GATE * (1 + 2 * gaps), 0.0)
+    across = seen.centres[:, 0] - expected[:, :1]
+    down = seen.centres[:, 1] - expected[:, 1:]
+    larger = np.maximum(seen.side, known.side[:, None])
+    logs, known_logs = np.log(seen.side), np.log(known.side)
+    near = across * across + down * down < (reach[:, None] * larger) ** 2
     which, rows = np.nonzero(near)
-    cost = away[which, rows] + 0.5 * ratio[which, rows] - 0.3 * objectness[rows]
+    ratio = np.abs(logs[rows] - known_logs[which])
+    like = ratio < SCALE_GATE
+    which, rows, ratio = which[like], rows[like], ratio[like]
+    away = np.hypot(across[which, rows], down[which, rows]) / larger[which, rows]
+    cost = away + 0.5 * ratio - 0.3 * objectness[rows]
     order = np.argsort(cost, kind="stable")
     pairs: list[tuple[int, int]] = []
     free = [True] * len(known), [True] * len(seen)
