@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 from conftest import MakeVideo, grey_level
 
@@ -20,6 +21,7 @@ from lstmcli.core.structures import Detections, Picture
 from lstmcli.outputs import WRITERS
 from lstmcli.video import probe, read_frames
 from lstmcli.workflows.detect import Detector, DetectReport, VideoDone, choose_model, detect
+from lstmcli.workflows.detect.looking import Looks
 
 
 class Eye:
@@ -181,6 +183,46 @@ def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
     assert times == pytest.approx([frame.time_s for frame in read_frames(source)], abs=1e-3)
     assert len(set(looked)) > 5  # each look is a look of its own
     assert probe(video).duration_s == pytest.approx(probe(source).duration_s, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("times", "looked"),
+    [
+        (np.arange(60) / 60, 15),
+        (np.arange(50) / 50, 17),
+        (np.arange(30) / 30, 15),
+        (np.arange(30) * 1001 / 30000, 15),
+        (np.arange(25) / 25, 25),
+        (np.arange(10) / 10, 10),
+        (np.arange(100) / 1000, 7),  # never more than 15 frames from one look to the next
+        (np.concatenate((np.arange(30) / 30, 1 + np.arange(10) / 10)), 25),  # slower at the end
+        (np.concatenate((np.arange(30) / 30, np.arange(30) / 30)), 30),  # the clock begins anew
+    ],
+)
+def test_undecided_the_network_looks_fifteen_times_a_second(
+    times: npt.NDArray[np.float64], looked: int
+) -> None:
+    looks = Looks(None)
+    due = [looks.due(float(time_s)) for time_s in times]
+    assert due[0]
+    assert sum(due) == looks.looked == looked
+    assert looks.seen == len(times)
+
+
+@pytest.mark.parametrize(
+    ("options", "looked"),
+    [({}, 16), ({"every": 1}, 31), ({"track": False}, 31), ({"every": 5, "fill": True}, 7)],
+)
+def test_a_file_of_thirty_frames_a_second_is_answered_at_every_frame(
+    options: dict[str, object], looked: int, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    source = make_video(tmp_path / "a.mp4", 31, rate=30)
+    done = one(run(source, out=tmp_path / "out", **{"track": True, "write": ("jsonl",), **options}))
+    assert (done.frames, done.looked) == (31, looked)
+    (lines,) = done.outputs
+    written = records(lines)
+    assert [line["frame"] for line in written] == list(range(31))
+    assert [len(line["detections"]) for line in written] == [1] * 31
 
 
 def test_filling_needs_tracks(tmp_path: Path, make_video: MakeVideo) -> None:

@@ -80,7 +80,11 @@ def benchmark(
         model, video, engines=names, device=device, frames=frames, progress=console.progress
     )
     if video is not None:
-        measured = replace(measured, detect_fps=_detect_fps(console, model, video, measured))
+        measured = replace(
+            measured,
+            detect_fps=_detect_fps(console, model, video, measured),
+            detect_all_fps=_detect_fps(console, model, video, measured, every=1),
+        )
     show_benchmark(console, measured)
     if json_file is not None:
         _write_json(console, json_file, measured.as_json())
@@ -136,7 +140,9 @@ def show_training(console: Console, rows: Sequence[Mapping[str, float | str]]) -
     )
 
 
-def _detect_fps(console: Console, model: str, video: Path, measured: Benchmark) -> float:
+def _detect_fps(
+    console: Console, model: str, video: Path, measured: Benchmark, *, every: int | None = None
+) -> float:
     """Return the rate of the whole command, in which the stages overlap."""
     import tempfile
 
@@ -148,6 +154,7 @@ def _detect_fps(console: Console, model: str, video: Path, measured: Benchmark) 
             model=model,
             engine=measured.engine,
             out=Path(folder),
+            every=every,
             write=("video",),
             sound=False,
             progress=console.progress,
@@ -182,7 +189,11 @@ def show_benchmark(console: Console, measured: Benchmark) -> None:
             ],
         )
     height, width = measured.canvas_hw
-    rates = (("detect", measured.detect_fps), ("decoding and encoding", measured.transcode_fps))
+    rates = (
+        ("detect", measured.detect_fps),
+        ("detect --every 1", measured.detect_all_fps),
+        ("decoding and encoding", measured.transcode_fps),
+    )
     console.facts(
         [
             *((name, f"{fps:.1f} frames/s") for name, fps in rates if fps),

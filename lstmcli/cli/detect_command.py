@@ -50,8 +50,9 @@ def detect(
         str | None, typer.Option(metavar="TIME", help="Stop there: seconds or h:mm:ss.")
     ] = None,
     every: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Look at every Nth frame only.")
-    ] = 1,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Look at every Nth frame only; else 15 a second do."),
+    ] = None,
     fill: Annotated[
         bool,
         typer.Option("--fill", help="With --every: keep the others, lay boxes between. Faster."),
@@ -172,7 +173,8 @@ def show_detected(console: Console, report: DetectReport) -> None:
 
 
 def _summary(done: VideoDone) -> str:
-    parts = [f"{done.frames} frames", f"{done.detections} detections"]
+    looked = f" ({done.looked} looked at)" if done.looked < done.frames else ""
+    parts = [f"{done.frames} frames{looked}", f"{done.detections} detections"]
     if done.objects:
         parts.append(f"{done.objects} objects")
     rate = rate_text(done.frames / max(done.seconds, 1e-9)).replace("/s", " frames/s")

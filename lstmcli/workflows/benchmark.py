@@ -75,6 +75,7 @@ class Benchmark:
         stages: milliseconds a frame of each of `STAGES`, one after the other, nothing overlapped.
         transcode_fps: frames a second of decoding and encoding the same file and nothing else.
         detect_fps: frames a second of `detect` on the file, where it was run.
+        detect_all_fps: the same, with a network that looks at every frame.
         memory_mb: the most memory that the process held.
     """
 
@@ -90,6 +91,7 @@ class Benchmark:
     stages: dict[str, float] = field(default_factory=dict)
     transcode_fps: float | None = None
     detect_fps: float | None = None
+    detect_all_fps: float | None = None
     memory_mb: float = 0.0
 
     def as_json(self) -> dict[str, Any]:

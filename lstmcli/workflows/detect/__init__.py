@@ -56,7 +56,7 @@ def detect(
     classes: Sequence[str] = (),
     start_s: float | None = None,
     end_s: float | None = None,
-    every: int = 1,
+    every: int | None = None,
     fill: bool = False,
     write: Sequence[str] = ("video", "jsonl"),
     codec: str = "auto",
@@ -87,8 +87,11 @@ def detect(
         classes: names of the classes that are kept; empty for all.
         start_s: seconds from the beginning at which to start.
         end_s: seconds from the beginning at which to stop.
-        every: look at every Nth frame only; the others are in no output.
-        fill: they are, with the boxes of their neighbours in time laid between; needs `track`.
+        every: look at every Nth frame only; the others are in no output. None: all frames are, and
+            where the network is what takes the time (on a CPU, with `track`), it looks at a file
+            15 times a second at the least, and boxes are laid between.
+        fill: the others are in the outputs, with the boxes of their neighbours in time laid
+            between; needs `track`.
         write: names of `outputs.WRITERS`.
         codec: `auto` (NVENC beside CUDA where there is one, else h264) or one of `video.CODECS`.
         quality: of the video, 0 (best, largest) to 51.
@@ -118,7 +121,9 @@ def detect(
         raise ConfigError("--count needs tracks", hint="leave --no-track out")
     if fill and not track:
         raise ConfigError("--fill needs tracks", hint="leave --no-track out")
-    if fill and every > GAP_FRAMES:  # the frames between two looks wait in memory
+    if (
+        fill and every is not None and every > GAP_FRAMES
+    ):  # the frames between two looks wait in memory
         raise ConfigError(
             f"--fill with --every {every}", hint=f"look at every {GAP_FRAMES}th frame at least"
         )
@@ -150,6 +155,9 @@ def detect(
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return own(floor)
 
+    look_every = every if fill else 1
+    if every is None and track and not on_cuda:
+        look_every = None
     known = predictor_for(threshold, size_hw).classes
     plan = Plan(
         predictor_for=predictor_for,
@@ -158,8 +166,8 @@ def detect(
         threshold=threshold,
         start_s=start_s,
         end_s=end_s,
-        every=1 if fill else every,
-        look_every=every if fill else 1,
+        every=1 if fill or every is None else every,
+        look_every=look_every,
         write=write,
         codec=("nvenc" if on_cuda and has_nvenc() else "h264") if codec == "auto" else codec,
         quality=quality,

@@ -44,7 +44,7 @@ def choose_model(folder: Path) -> tuple[Path, str]:
 
 def check_options(
     threshold: float,
-    every: int,
+    every: int | None,
     quality: int,
     jobs: int,
     start_s: float | None,
@@ -53,7 +53,7 @@ def check_options(
     """Refuse options out of their range before anything is opened."""
     rules = (
         (0 < threshold <= 1, f"--threshold {threshold:g}", "it lies above 0 and up to 1"),
-        (every >= 1, f"--every {every}", "1 takes all frames, 2 every second one"),
+        (every is None or every >= 1, f"--every {every}", "1 takes all frames, 2 every second one"),
         (0 <= quality <= 51, f"--quality {quality}", "it lies in 0 (best) to 51 (smallest)"),
         (jobs >= 1, f"--jobs {jobs}", "it is 1 or more"),
         (not start_s or start_s >= 0, f"--start {start_s}", "it counts from the beginning"),

@@ -20,6 +20,7 @@ from lstmcli.video import (
     expected_frames,
     open_frames,
 )
+from lstmcli.workflows.detect.looking import Looks
 
 
 class StreamPredictor(Protocol):
@@ -48,7 +49,8 @@ class VideoDone:
     Args:
         name: of the source.
         outputs: files and folders that are complete.
-        frames: that were looked at.
+        frames: that were answered.
+        looked: so many of them were looked at; the others were filled.
         detections: that were written.
         objects: different tracks among them; 0 without tracks.
         seconds: from the first frame to the last file.
@@ -59,6 +61,7 @@ class VideoDone:
     name: str
     outputs: tuple[Path, ...]
     frames: int
+    looked: int
     detections: int
     objects: int
     seconds: float
@@ -94,7 +97,11 @@ class DetectReport:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is the same for every video of a run; the arguments of `detect`, checked."""
+    """What is the same for every video of a run; the arguments of `detect`, checked.
+
+    `every` are the frames that are answered, `look_every` those among them at which the network
+    looks, see `Looks`.
+    """
 
     predictor_for: PredictorFor
     classes: tuple[str, ...]
@@ -110,7 +117,7 @@ class Plan:
     start_s: float | None
     end_s: float | None
     every: int
-    look_every: int
+    look_every: int | None
     image_rate: float
     segment_s: float
     patience_s: float
@@ -128,6 +135,15 @@ class Plan:
             report=report,
             stop=self.stop,
         )
+
+    def looks_at(self, source: Source) -> Looks:
+        """Return at which frames of a source the network looks.
+
+        Still images and live sources, which nothing hurries, are looked at frame by frame.
+        """
+        if self.look_every is None and source.kind not in {"file", "stdin"}:
+            return Looks()
+        return Looks(self.look_every)
 
     def expected(self, source: Source) -> int | None:
         """Return about how many frames that will be."""

@@ -31,6 +31,7 @@ from lstmcli.video import (
     Source,
     describe,
 )
+from lstmcli.workflows.detect.looking import Looks
 from lstmcli.workflows.detect.plan import Plan, Stopped, StreamPredictor, VideoDone
 
 SYNC_S = 2.0
@@ -44,6 +45,7 @@ class Run:
         self.source, self.stem, self.plan = source, stem, plan
         self.info = describe(source)
         self.report = ReadReport()
+        self.looks = plan.looks_at(source)
         self.frames = self.detections = 0
         self.objects: set[int] = set()
         self.paths: list[Path] = []
@@ -83,6 +85,7 @@ class Run:
             name=self.source.name,
             outputs=tuple(self.paths),
             frames=self.frames,
+            looked=self.looks.looked,
             detections=self.detections,
             objects=len(self.objects),
             seconds=time.monotonic() - began,
@@ -105,7 +108,7 @@ class Run:
             self.counter = Counter(plan.count, size_hw)
         painter = Painter(plan.classes, size_hw, plan.look)
         canvases = ahead(
-            with_canvas(chain((first,), frames), predictor.canvas_hw, every=plan.look_every)
+            with_canvas(chain((first,), frames), predictor.canvas_hw, looks=self.looks)
         )
         found = ahead(with_answers(canvases, predictor, tracker))
         steadied = (
@@ -214,12 +217,12 @@ def shape_of(source: Source, first: Frame) -> tuple[int, int] | None:
 
 
 def with_canvas(
-    frames: Iterable[Frame], canvas_hw: tuple[int, int], *, every: int = 1
+    frames: Iterable[Frame], canvas_hw: tuple[int, int], looks: Looks
 ) -> Iterator[tuple[Frame, Picture | None]]:
-    """Yield each frame, every Nth with its canvas, uint8 [canvas height, canvas width, 3]."""
-    for number, frame in enumerate(frames):
-        looked_at = number % every == 0
-        yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw)) if looked_at else None
+    """Yield each frame; those to look at with a canvas, uint8 [canvas height, canvas width, 3]."""
+    for frame in frames:
+        is_due = looks.due(frame.time_s)
+        yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw)) if is_due else None
 
 
 def with_answers(

@@ -21,6 +21,7 @@ from lstmcli.video import (
     open_frames,
 )
 from lstmcli.workflows.detect.choosing import choose_model
+from lstmcli.workflows.detect.looking import Looks
 from lstmcli.workflows.detect.plan import MakePredictor, PredictorFor
 from lstmcli.workflows.detect.running import shape_of, with_answers, with_canvas
 
@@ -100,7 +101,7 @@ class Detector:
         predictor = self._predictor_for(
             tracker.faint if tracker else self.threshold, shape_of(first, frame)
         )
-        canvases = ahead(with_canvas(chain((frame,), frames), predictor.canvas_hw))
+        canvases = ahead(with_canvas(chain((frame,), frames), predictor.canvas_hw, Looks()))
         for frame, _, found in with_answers(canvases, predictor, tracker, depth=1):
             assert found is not None  # every frame has its canvas
             yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))
