@@ -435,7 +435,7 @@ class Interrupting:
             yield item
 
     def note(self, text: str) -> None:
-        pass
+        self.said = text
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -446,8 +446,10 @@ def test_an_interruption_leaves_playable_videos_and_whole_lines(
     folder.mkdir()
     for name in "ab"[:jobs]:
         make_video(folder / f"{name}.mp4", 300)
+    view = Interrupting()
     with pytest.raises(KeyboardInterrupt):
-        run(folder, out=out, jobs=jobs, progress=Interrupting(), write=("video", "jsonl"))
+        run(folder, out=out, jobs=jobs, progress=view, write=("video", "jsonl"))
+    assert ".partial" in view.said
     assert all(".partial." in path.name for path in out.iterdir())
     lines = records(out / "a.detections.partial.jsonl")
     assert_in_order(lines, len(lines))

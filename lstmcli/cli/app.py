@@ -72,6 +72,10 @@ def options(
     console.verbosity = 1 if verbose else -1 if quiet else 0
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process: 0 done, 1 failed, 2 misused, 130 interrupted."""
     console = Console()
@@ -90,13 +94,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _close_pipe()
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _tell_interrupted(console)
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has met the interruption first
+            _tell_interrupted(console)
+        raise
     except Exception as error:
         console.traceback(traceback.format_exc())
         console.error(*_explain(error))
         sys.exit(1)
     finally:
         console.progress.stop()
+
+
+def _tell_interrupted(console: Console) -> None:
+    console.progress.stop()
+    console.say("interrupted")
 
 
 def _without_worker(problem: str) -> str:

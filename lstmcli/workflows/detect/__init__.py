@@ -183,7 +183,13 @@ def detect(
         if "video" in write and not can_draw(name):
             progress.note(f"no font here has the letters of {name!r}; install Noto fonts")
     todo, skipped = to_do(found, names, out, plan, skip_existing, overwrite)
-    results = _run_all(todo, plan, jobs, progress)
+    try:
+        results = _run_all(todo, plan, jobs, progress)
+    except KeyboardInterrupt:
+        progress.note(
+            "what is not finished has `.partial` in its name; --skip-existing does the rest"
+        )
+        raise
     done = tuple(result for result in results if isinstance(result, VideoDone))
     failures = [result for result in results if isinstance(result, tuple)]
     if len(found) == 1 and failures:
