@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lstmcli.core.errors import ModelError
-from lstmcli.core.structures import FloatArray, Picture, pixels_of
+from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines.facts import Described, Facts
 from lstmcli.engines.step import Step, capture
 from lstmcli.models.devices import has_fast_bf16
@@ -102,10 +102,9 @@ class TorchEngine(Described):
         ]
 
     def _picture(self, picture: Picture) -> Tensor:
-        shown = pixels_of(picture)
-        if not shown.flags.writeable:  # torch warns of memory that it must not write
-            shown = shown.copy()
-        return torch.from_numpy(shown).to(self._device).unsqueeze(0)
+        if not picture.flags.writeable:  # torch warns of memory that it must not write
+            picture = picture.copy()
+        return torch.from_numpy(picture).to(self._device).unsqueeze(0)
 
     def _run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         # A captured graph must not hold weights that were cast before the capture.

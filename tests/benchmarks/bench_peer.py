@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("video", type=Path, help="any video; it is brought to 720p")
     parser.add_argument("--frames", type=int, default=1500)
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--every", type=int, default=1, help="look at every Nth frame, and --fill")
+    parser.add_argument("--every", type=int, help="look at every Nth frame; above 1 with --fill")
     parser.add_argument("--peer", type=Path, help="the yolo command of its own environment")
     parser.add_argument("--peer-model", default="yolo11n.yaml", help="weights make no difference")
     asked = parser.parse_args()
@@ -124,8 +124,8 @@ def main() -> None:
         make_720p(asked.video, short, 10)
         limit = transcode(source, folder / "transcode.mp4")
         ours = [*lstmcli, "detect", "--model", model, "--engine", asked.engine, "--no-sound"]
-        if asked.every > 1:
-            ours += ["--every", str(asked.every), "--fill"]
+        if asked.every is not None:
+            ours += ["--every", str(asked.every), *(["--fill"] if asked.every > 1 else [])]
 
         def detect(video: Path, out: str) -> Run:
             command = [*ours, "--out", out, "--write", "video", str(video)]
