@@ -88,8 +88,8 @@ def detect(
         start_s: seconds from the beginning at which to start.
         end_s: seconds from the beginning at which to stop.
         every: look at every Nth frame only; the others are in no output. None: all frames are, and
-            where the network is what takes the time (on a CPU, with `track`), it looks at a file
-            15 times a second at the least, and boxes are laid between.
+            where the network is what takes the time (on a CPU, with `track`), it looks 15 times a
+            second at the least, and boxes are laid between.
         fill: the others are in the outputs, with the boxes of their neighbours in time laid
             between; needs `track`.
         write: names of `outputs.WRITERS`.

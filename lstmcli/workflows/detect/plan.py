@@ -137,13 +137,9 @@ class Plan:
         )
 
     def looks_at(self, source: Source) -> Looks:
-        """Return at which frames of a source the network looks.
-
-        Still images and live sources, which nothing hurries, are looked at frame by frame.
-        """
-        if self.look_every is None and source.kind not in {"file", "stdin"}:
-            return Looks()
-        return Looks(self.look_every)
+        """Return at which frames of a source the network looks; at every one of still images."""
+        undecided = self.look_every is None and source.kind == "images"
+        return Looks() if undecided else Looks(self.look_every)
 
     def expected(self, source: Source) -> int | None:
         """Return about how many frames that will be."""
