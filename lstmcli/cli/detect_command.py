@@ -51,7 +51,9 @@ def detect(
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Look at every Nth frame only; else 15 a second do."),
+        typer.Option(
+            metavar="N", min=1, help="Every Nth frame only; else all, 15 a second looked at."
+        ),
     ] = None,
     fill: Annotated[
         bool,
