@@ -5,7 +5,7 @@ from __future__ import annotations
 from lstmcli.tracking import GAP_FRAMES
 
 LOOKS_A_SECOND = 15
-"""Undecided, the network looks so often at the least: more tells no more, as measured."""
+"""Undecided, the network looks so often at the least: more tells hardly more, as measured."""
 _LATE_S = 0.1 / LOOKS_A_SECOND
 """Times are rounded, and 29.97 frames a second are taken for 30."""
 
