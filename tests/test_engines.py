@@ -133,6 +133,7 @@ def checkpoint(conv_lstm: Detector, tmp_path: Path) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("LSTMCLI_ENGINE", raising=False)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
     return tmp_path / "cache" / "lstmcli"
 
 
@@ -363,6 +364,20 @@ def test_a_choice_is_remembered(cache: Path) -> None:
     assert json.loads((cache / "engines.json").read_text()) == {"x": "openvino", "y": "torch"}
     (cache / "engines.json").write_text("{")
     assert recall("x") is None
+
+
+def test_what_a_busy_machine_told_is_asked_again_when_it_is_idle(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = [100.0]
+    monkeypatch.setattr("os.getloadavg", lambda: (load[0], 0.0, 0.0), raising=False)
+    choosing.remember("model", "torch")
+    assert choosing.recall("model") == "torch"
+    load[0] = 0.0
+    assert choosing.recall("model") is None
+    choosing.remember("model", "openvino")
+    load[0] = 100.0
+    assert choosing.recall("model") == "openvino"
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(cache: Path) -> None:

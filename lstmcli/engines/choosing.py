@@ -30,6 +30,9 @@ SEEN = 0.1
 QUICK_MS = 6.0
 """A step of less is done by all cores but one: the rest of `detect` costs about 9 ms of a core."""
 KEPT_FILES = 16
+BUSY = 0.6
+"""A machine whose processors had more than this share of work over the last minute is busy."""
+_IN_HASTE = " (on a busy machine)"
 
 Note = Callable[[str], None]
 
@@ -190,20 +193,35 @@ def cpu_name() -> str:
 
 
 def recall(key: str) -> str | None:
-    """Return the engine that won the trial of this key, or None where there was none."""
+    """Return the engine that won the trial of this key, or None where there was none.
+
+    What a busy machine told is asked again as soon as it is idle.
+    """
     name = _remembered().get(key)
-    return name if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return None
+    if name.endswith(_IN_HASTE):
+        return name.removesuffix(_IN_HASTE) if is_busy() else None
+    return name
 
 
 def remember(key: str, engine: str) -> None:
     """Keep the winner of a trial; where nothing can be written, it is tried again next time."""
-    values = {**dict(list(_remembered().items())[-200:]), key: engine}
+    told = engine + _IN_HASTE if is_busy() else engine
+    values = {**dict(list(_remembered().items())[-200:]), key: told}
     path = cache_folder() / "engines.json"
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         temporary.replace(path)
+
+
+def is_busy() -> bool:
+    """Return whether others work on this machine, so that what is timed now is not what it can."""
+    if not hasattr(os, "getloadavg"):  # Windows does not tell
+        return False
+    return os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
 
 
 def _remembered() -> dict[str, object]:
