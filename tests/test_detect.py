@@ -211,18 +211,18 @@ def test_undecided_the_network_looks_fifteen_times_a_second(
 
 @pytest.mark.parametrize(
     ("options", "looked"),
-    [({}, 16), ({"every": 1}, 31), ({"track": False}, 31), ({"every": 5, "fill": True}, 7)],
+    [({}, 16), ({"every": 1}, 32), ({"track": False}, 32), ({"every": 5, "fill": True}, 7)],
 )
 def test_a_file_of_thirty_frames_a_second_is_answered_at_every_frame(
     options: dict[str, object], looked: int, tmp_path: Path, make_video: MakeVideo
 ) -> None:
-    source = make_video(tmp_path / "a.mp4", 31, rate=30)
+    source = make_video(tmp_path / "a.mp4", 32, rate=30)  # the last frame is not looked at
     done = one(run(source, out=tmp_path / "out", **{"track": True, "write": ("jsonl",), **options}))
-    assert (done.frames, done.looked) == (31, looked)
+    assert (done.frames, done.looked) == (32, looked)
     (lines,) = done.outputs
     written = records(lines)
-    assert [line["frame"] for line in written] == list(range(31))
-    assert [len(line["detections"]) for line in written] == [1] * 31
+    assert [line["frame"] for line in written] == list(range(32))
+    assert [len(line["detections"]) for line in written] == [1] * 32
 
 
 def test_filling_needs_tracks(tmp_path: Path, make_video: MakeVideo) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +41,8 @@ class OpenVINOEngine(Described):
 
         super().__init__(facts, "cpu")
         self._ov = openvino
-        self._pictures = {"frame", "earlier"} & {port.get_any_name() for port in model.inputs}
         self._compiled = openvino.Core().compile_model(
-            _with_planes(model, self._pictures),
+            _with_planes(model),
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
@@ -89,7 +87,7 @@ class OpenVINOEngine(Described):
         return boxes, scores, new
 
 
-def _with_planes(model: Any, pictures: Iterable[str]) -> Any:
+def _with_planes(model: Any) -> Any:
     """Return a copy that takes pictures as planes, as they come from the scaler.
 
     The network turns its pictures into planes itself; OpenVINO drops both turns.
@@ -98,7 +96,7 @@ def _with_planes(model: Any, pictures: Iterable[str]) -> Any:
     from openvino.preprocess import PrePostProcessor
 
     steps = PrePostProcessor(model.clone())
-    for name in pictures:
+    for name in {"frame", "earlier"} & {port.get_any_name() for port in model.inputs}:
         steps.input(name).tensor().set_layout(Layout("NCHW"))
         steps.input(name).model().set_layout(Layout("NHWC"))
     return steps.build()

@@ -41,7 +41,8 @@ def steady(
 
     Where a track returns within the gap, its boxes in between are laid on the straight line. A
     track that was seen fewer than `min_hits` times by the time its frame leaves is dropped, unless
-    fewer than three later frames were looked at. No frame leaves before a later one was looked at.
+    fewer than three later frames were looked at. No frame leaves before a later one was looked at;
+    behind the last look, its boxes stay where they were.
 
     Args:
         answers: (item, time in seconds, tracked detections) of every frame; None where nobody
@@ -60,6 +61,7 @@ def steady(
         _fill(waiting)
         while _may_leave(waiting, time_s):
             yield _leave(waiting, hits, min_hits)
+    _hold(waiting)
     while waiting:
         yield _leave(waiting, hits, min_hits)
 
@@ -82,6 +84,18 @@ def _leave(waiting: deque[_Waiting[T]], hits: Counter[int], min_hits: int) -> tu
         keep = np.array([t < 0 or hits[t] >= min_hits for t in found.track_ids.tolist()])
         found = found.select(keep)
     return first.item, found
+
+
+def _hold(waiting: deque[_Waiting[T]]) -> None:
+    """Lay the boxes of the last look into the frames behind it, where nothing follows."""
+    last = Detections.none()
+    for one in waiting:
+        if one.looked_at:
+            last = one.found
+    for one in reversed(waiting):
+        if one.looked_at:
+            break
+        one.found = last
 
 
 def _fill(waiting: deque[_Waiting[T]]) -> None:

@@ -121,9 +121,7 @@ def detect(
         raise ConfigError("--count needs tracks", hint="leave --no-track out")
     if fill and not track:
         raise ConfigError("--fill needs tracks", hint="leave --no-track out")
-    if (
-        fill and every is not None and every > GAP_FRAMES
-    ):  # the frames between two looks wait in memory
+    if fill and (every or 1) > GAP_FRAMES:  # the frames between two looks wait in memory
         raise ConfigError(
             f"--fill with --every {every}", hint=f"look at every {GAP_FRAMES}th frame at least"
         )
