@@ -192,6 +192,8 @@ def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
         (np.arange(50) / 50, 17),
         (np.arange(30) / 30, 15),
         (np.arange(30) * 1001 / 30000, 15),
+        (np.round(np.arange(90) / 30, 3), 45),
+        (np.arange(28) / 28, 28),
         (np.arange(25) / 25, 25),
         (np.arange(10) / 10, 10),
         (np.arange(100) / 1000, 7),  # never more than 15 frames from one look to the next

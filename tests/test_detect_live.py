@@ -164,10 +164,10 @@ def test_a_network_camera_is_a_source_by_either_transport(
     video, lines = done.outputs
     told = records(lines)
     numbers = [int(str(record["frame"])) for record in told]
-    # a busy machine leaves frames out, and says so
-    assert 2 <= len(told) <= FRAMES
-    if numbers != list(range(numbers[0], numbers[-1] + 1)):
-        assert any("left out" in note for note in done.notes)
+    # a busy machine leaves frames out, and says how many
+    out = sum(int(note.split()[0]) for note in done.notes if "left out" in note)
+    assert FRAMES // 2 <= len(told) + out <= FRAMES
+    assert len(told) >= 2
     assert np.abs(np.subtract(levels(told), [grey_level(n) for n in numbers])).max() <= 5
     assert len(list(read_frames(video))) == len(told)
     steps = np.diff([float(str(record["time"])) for record in told]) / np.diff(numbers)

@@ -155,29 +155,11 @@ class Scaler(threading.local):
 
     def rgb(self, picture: av.VideoFrame, size_hw: tuple[int, int]) -> Picture:
         """Return a stored picture in RGB, scaled to (height, width) in one step."""
-        small = self._small.reformat(
-            _known_matrix(picture),
-            width=size_hw[1],
-            height=size_hw[0],
-            format="rgb24",
-            interpolation=SCALING,
-            dst_color_range=FULL,
-            threads=1,
-        )
-        return np.asarray(small.to_ndarray())
+        return np.asarray(_in_rgb(self._small, picture, size_hw, "rgb24").to_ndarray())
 
     def planar_rgb(self, picture: av.VideoFrame, size_hw: tuple[int, int]) -> Picture:
         """Return the same pixels as `rgb`, in memory as three planes: in half of the time."""
-        small = self._planar.reformat(
-            _known_matrix(picture),
-            width=size_hw[1],
-            height=size_hw[0],
-            format="gbrp",
-            interpolation=SCALING,
-            dst_color_range=FULL,
-            threads=1,
-        )
-        green, blue, red = small.planes
+        green, blue, red = _in_rgb(self._planar, picture, size_hw, "gbrp").planes
         planes = np.empty((3, *size_hw), np.uint8)
         for target, plane in zip(planes, (red, green, blue), strict=True):
             target[...] = _view(plane)
@@ -201,6 +183,20 @@ class Scaler(threading.local):
             dst_color_range=LIMITED,
             threads=1,
         )
+
+
+def _in_rgb(
+    scaler: VideoReformatter, picture: av.VideoFrame, size_hw: tuple[int, int], layout: str
+) -> av.VideoFrame:
+    return scaler.reformat(
+        _known_matrix(picture),
+        width=size_hw[1],
+        height=size_hw[0],
+        format=layout,
+        interpolation=SCALING,
+        dst_color_range=FULL,
+        threads=1,
+    )
 
 
 def _known_matrix(picture: av.VideoFrame) -> av.VideoFrame:

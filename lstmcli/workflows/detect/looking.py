@@ -6,8 +6,8 @@ from lstmcli.tracking import GAP_FRAMES
 
 LOOKS_A_SECOND = 15
 """Undecided, the network looks so often at the least: more tells hardly more, as measured."""
-_LATE_S = 0.1 / LOOKS_A_SECOND
-"""Times are rounded, and 29.97 frames a second are taken for 30."""
+_LATE_S = 0.003
+"""Times are rounded to a millisecond, and 29.97 frames a second are taken for 30."""
 
 
 class Looks:
