@@ -6,7 +6,7 @@ may share a batch, and a resumed run sees what an unbroken one would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -49,6 +49,10 @@ class ClipBatch:
     valid: Tensor
     ignore: Tensor
     looked_at: Tensor
+
+    def pin_memory(self) -> ClipBatch:
+        """Return the same batch in memory that a GPU fetches by itself; a loader asks for it."""
+        return ClipBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

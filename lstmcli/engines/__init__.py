@@ -157,8 +157,15 @@ def load_engine(
 
     def load_with(threads: int, name: str) -> Network:
         if exported is not None:
-            return _read_export(exported, device=device, engine=engine, threads=threads)
-        return _load_checkpoint(path, name, device=device, threads=threads, picture_hw=picture_hw)
+            network = _read_export(exported, device=device, engine=engine, threads=threads)
+        else:
+            network = _load_checkpoint(
+                path, name, device=device, threads=threads, picture_hw=picture_hw
+            )
+        problem = getattr(network, "problem", "")
+        if problem:
+            say(f"no CUDA graph of this network, a frame takes longer ({problem})")
+        return network
 
     def load(name: str) -> Network:
         if not beside or threads or name == "torch" or device != "cpu":  # torch has its own

@@ -55,6 +55,11 @@ class TorchEngine(Described):
         self._first = tuple(value.to(self._device) for value in first)
         self._graph = _Graph(self._run, self._first_inputs()) if self._on_cuda else None
 
+    @property
+    def problem(self) -> str:
+        """Why the step could not be captured as a CUDA graph, "" where it was or none is wanted."""
+        return "" if self._graph is None else self._graph.problem
+
     def _first_inputs(self) -> tuple[Tensor, ...]:
         height, width = self.canvas_hw
         blank = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=self._device)
@@ -83,8 +88,11 @@ class TorchEngine(Described):
     def step_many(
         self, frames: Sequence[Picture], earlier: Sequence[Picture], states: Sequence[Any]
     ) -> list[tuple[FloatArray, FloatArray, Any]]:
-        """Return for each stream what `step` would; an exported graph takes one at a time."""
-        if not isinstance(self._step, Step):
+        """Return for each stream what `step` would; an exported graph takes one at a time.
+
+        So does a CUDA graph, which is quicker than a batch of one kernel by kernel.
+        """
+        if len(frames) == 1 or not isinstance(self._step, Step):
             return [self.step(*one) for one in zip(frames, earlier, states, strict=True)]
         inputs = [torch.cat([self._picture(frame) for frame in frames])]
         if self._takes_earlier:
@@ -118,7 +126,8 @@ class TorchEngine(Described):
 class _Graph:
     """A CUDA graph of one step: inputs are copied into fixed memory, answers out of it.
 
-    Where the network cannot be captured, it is called kernel by kernel as ever.
+    Where the network cannot be captured, it is called kernel by kernel as ever, and `problem` says
+    why.
     """
 
     def __init__(self, run: Any, examples: tuple[Tensor, ...]) -> None:
@@ -126,6 +135,7 @@ class _Graph:
         self._inputs = tuple(value.clone() for value in examples)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._answers: tuple[Tensor, ...] = ()
+        self.problem = ""
         with torch.inference_mode():
             self._capture()
 
@@ -139,9 +149,11 @@ class _Graph:
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            # other streams' threads may take memory meanwhile; only this one's calls are judged
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._answers = tuple(self._run(self._inputs))
-        except RuntimeError:
+        except RuntimeError as error:
+            self.problem = (str(error).splitlines() or ["for no reason that torch gives"])[0]
             return
         self._graph = graph
 

@@ -178,7 +178,7 @@ def train_steps(
             frames,
             earlier if earlier.numel() else None,
             state if memory else None,
-            starts=batch.starts.to(fabric.device),
+            starts=batch.starts.to(fabric.device, non_blocking=True),
             memory=memory,
         )
         state = detached(state) if memory else None
