@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcli.cli.app import main
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, MediaError
 from lstmcli.core.structures import Picture
@@ -24,6 +25,7 @@ class Sleeper:
     """A network that finds nothing and takes its time."""
 
     classes, canvas_hw, motion_lag_s, remembering = ("bird",), (64, 96), 0.0, Remembering()
+    confidence = Confidence()
     nms_iou, max_detections, device = 0.6, 10, "cpu"
 
     def __init__(self, engine: str, clock: list[float], seconds: float) -> None:

@@ -75,6 +75,13 @@ def test_the_best_threshold_becomes_the_usual_one(
         assert score**power == pytest.approx(told)
 
 
+def test_how_sure_scores_are_is_kept(model: Detector, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={"score_slope": 2.5})
+    assert load_checkpoint(tmp_path / "best.pt").model.confidence.slope == 2.5
+    save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
+    assert load_checkpoint(tmp_path / "best.pt").model.confidence.slope == 1
+
+
 def test_a_shipped_model_answers_as_the_one_it_was_made_from(
     model: Detector, tmp_path: Path
 ) -> None:

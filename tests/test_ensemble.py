@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import write_dataset
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError
 from lstmcli.engines import load_engine
@@ -63,6 +64,7 @@ class Fixed:
 
     classes, canvas_hw, motion_lag_s = ("a", "b"), (64, 96), 0.0
     remembering, nms_iou, max_detections = Remembering(), 0.6, 10
+    confidence = Confidence()
     engine, device = "fixed", "cpu"
 
     def __init__(self, left: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import FloatArray, Picture, VideoLabels
@@ -29,7 +30,7 @@ class FakeNetwork:
 
     classes: tuple[str, ...] = ("bird", "drone")
     canvas_hw = CANVAS_HW
-    motion_lag_s, remembering = 0.0, Remembering()
+    motion_lag_s, remembering, confidence = 0.0, Remembering(), Confidence()
     nms_iou = 0.6
     max_detections = 100
     engine = "fake"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from test_engines import CANVAS_HW, in_full_precision, lively
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.engines import Facts, torch_engine
 from lstmcli.engines.choosing import moving_frames
@@ -56,6 +57,7 @@ class Counting:
     """Answers with the number in the frame's corner, and remembers how many were asked at once."""
 
     classes, canvas_hw, motion_lag_s, remembering = ("bird",), (8, 8), 0.0, Remembering()
+    confidence = Confidence()
     nms_iou, max_detections, engine, device = 0.5, 10, "torch", "cuda"
 
     def __init__(self) -> None:

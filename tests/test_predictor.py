@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.structures import FloatArray, Picture
@@ -188,6 +189,7 @@ class Recorder:
     classes = ("a",)
     canvas_hw = (1, 1)
     nms_iou, max_detections, remembering = 0.6, 10, Remembering()
+    confidence = Confidence()
     engine, device = "none", "cpu"
 
     def __init__(self, motion_lag_s: float) -> None:

@@ -22,6 +22,7 @@ NAME = "<bird & drone>"
 
 def some_scores(value: float | None = 0.5) -> dict[str, Any]:
     row = {"boxes": 3, "map50": value, "recall": value}
+    bins = [] if value is None else [{"told": 0.35, "right": value, "found": 7}]
     counts = {"ap": value, "ap50": value, "precision": value, "recall": value, "f1": value}
     return {
         "model": "runs/birds",
@@ -45,6 +46,7 @@ def some_scores(value: float | None = 0.5) -> dict[str, Any]:
         "stability": {"flicker_per_minute": value, "tracks": 0, "tracks_never_found": 0}
         | dict.fromkeys(("flicker_per_minute_any_class", "fragment_error"), value)
         | dict.fromkeys(("centre_error", "scale_error", "delay_frames"), value),
+        "calibration": {"error": value, "bins": bins},
         "confusion": {
             "truth": [NAME, "nothing"],
             "called": [NAME, "missed"],

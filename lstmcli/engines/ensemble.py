@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.structures import FloatArray, Picture
 from lstmcli.models.nms import keep_rows
@@ -48,6 +49,8 @@ class Ensemble(AroundNetwork):
         self.engine = f"{len(members)} x {first.engine}"
         powers = [member.remembering.power for member in members]
         self.remembering = replace(first.remembering, power=sum(powers) / len(powers))
+        slopes = [member.confidence.slope for member in members]
+        self.confidence = Confidence(sum(slopes) / len(slopes))
 
     def step(
         self, frame: Picture, earlier: Picture, state: Any

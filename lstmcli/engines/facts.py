@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.errors import ModelError
 from lstmcli.models.objects import Remembering
 
 if TYPE_CHECKING:
     from lstmcli.models.detector import Detector
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Facts:
         canvas_hw: (height, width) of the canvas in pixels.
         motion_lag_s: how long before the frame the earlier one lies; 0: there is no such input.
         remembering: how objects are remembered along the stream.
+        confidence: how scores are told to people.
         nms_iou: overlap above which the lesser of two boxes is dropped.
         max_detections: boxes that are kept at the most.
         threshold: the least score that its maker wants to be shown.
@@ -37,6 +39,7 @@ class Facts:
     canvas_hw: tuple[int, int]
     motion_lag_s: float
     remembering: Remembering
+    confidence: Confidence
     nms_iou: float
     max_detections: int
     threshold: float = 0.3
@@ -52,6 +55,7 @@ class Facts:
             canvas_hw=model.canvas_hw,
             motion_lag_s=model.config.input.motion_lag_s,
             remembering=model.remembering,
+            confidence=model.confidence,
             nms_iou=model.config.head.nms_iou,
             max_detections=model.config.head.max_detections,
             threshold=threshold,
@@ -88,6 +92,7 @@ class Facts:
             known["canvas_hw"] = (int(height), int(width))
             known["classes"] = tuple(known["classes"])
             known["remembering"] = Remembering(**known["remembering"])
+            known["confidence"] = Confidence(**known["confidence"])
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
@@ -113,6 +118,7 @@ class Described:
         self.canvas_hw = facts.canvas_hw
         self.motion_lag_s = facts.motion_lag_s
         self.remembering = facts.remembering
+        self.confidence = facts.confidence
         self.nms_iou = facts.nms_iou
         self.max_detections = facts.max_detections
         self.device = device

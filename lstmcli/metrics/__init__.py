@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lstmcli.metrics.breakdown import by_motion, by_size, by_step
+from lstmcli.metrics.calibration import calibration
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.confusion import confusion
 from lstmcli.metrics.counting import by_class, by_video
@@ -24,5 +25,6 @@ METRICS: Mapping[str, Metric] = {
     "by_step": by_step,
     "by_video": by_video,
     "stability": stability,
+    "calibration": calibration,
     "confusion": confusion,
 }

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.structures import BoolArray, IntArray
 from lstmcli.metrics.average_precision import CocoAverages, average_precision, coco_averages
 from lstmcli.metrics.matching import (
@@ -32,7 +33,8 @@ class Comparison:
     Args:
         results: by video (in the order of their coming) and frame.
         classes: class names.
-        threshold: the least score of a shown detection.
+        threshold: the least score, as it is told, of a shown detection.
+        confidence: how scores are told.
         iou: the least overlap of a shown detection with its truth.
         truth: one row per box that counts.
         videos: int64 [F], the number of each result's video.
@@ -47,6 +49,7 @@ class Comparison:
     results: tuple[FrameResult, ...]
     classes: tuple[str, ...]
     threshold: float
+    confidence: Confidence
     iou: float
     truth: TruthTable
     videos: IntArray
@@ -90,16 +93,24 @@ class Comparison:
 
 
 def compare(
-    results: Sequence[FrameResult], classes: Sequence[str], *, threshold: float, iou: float
+    results: Sequence[FrameResult],
+    classes: Sequence[str],
+    *,
+    threshold: float,
+    iou: float,
+    confidence: Confidence | None = None,
 ) -> Comparison:
     """Match all detections with the truth.
 
     Args:
         results: in any order; no frame twice.
         classes: class names; labels are indices into them.
-        threshold: the least score of a shown detection.
+        threshold: the least score, as it is told, of a shown detection.
         iou: the least overlap of a shown detection with its truth.
+        confidence: how scores are told; None: as they are.
     """
+    confidence = confidence or Confidence()
+    least = confidence.score_of(threshold)
     numbers: dict[str, int] = {}
     for result in results:
         numbers.setdefault(result.video, len(numbers))
@@ -111,13 +122,14 @@ def compare(
         results=tuple(rows),
         classes=tuple(classes),
         threshold=threshold,
+        confidence=confidence,
         iou=iou,
         truth=truth_table(rows),
         videos=np.array([numbers[result.video] for result in rows], np.int64),
         video_names=tuple(numbers),
         scored=match_all(rows, lambda r: r.found, iou=AP50_IOU),
         scored_any=match_all(rows, lambda r: one_per_place(r.found), iou=AP50_IOU, by_class=False),
-        shown=match_all(rows, lambda r: above(r.answers, threshold), iou=iou),
-        shown_any=match_all(rows, lambda r: above(r.answers, threshold), iou=iou, by_class=False),
+        shown=match_all(rows, lambda r: above(r.answers, least), iou=iou),
+        shown_any=match_all(rows, lambda r: above(r.answers, least), iou=iou, by_class=False),
         coco=coco_averages(rows, len(classes)),
     )

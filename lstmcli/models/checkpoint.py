@@ -20,16 +20,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lstmcli.core.confidence import USUAL_THRESHOLD, Confidence
 from lstmcli.core.config import Config, config_from
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError
 from lstmcli.models.detector import Detector
 from lstmcli.models.finding import find_checkpoint
 
 FORMAT = 1
-USUAL_THRESHOLD = 0.3
-"""What `detect` and `evaluate` show without being told another threshold."""
 BEST_THRESHOLD = "best_threshold"
 """The metric that tells the score at which the validation's F1 was the best."""
+SCORE_SLOPE = "score_slope"
+"""The metric that tells how sure a score was, see `Confidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +175,12 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             hint="use another checkpoint of the run",
         ) from None
     network.eval()
-    network.score_power = _power_for(metrics.get(BEST_THRESHOLD))
+    network.score_power = power_for(metrics.get(BEST_THRESHOLD))
+    network.confidence = Confidence(float(metrics.get(SCORE_SLOPE) or 1.0))
     return Checkpoint(path, network, metrics, training)
 
 
-def _power_for(best_threshold: float | None) -> float:
+def power_for(best_threshold: float | None) -> float:
     """Return the power that brings a score to `USUAL_THRESHOLD`; 1 where none is known."""
     if best_threshold is None or not 0 < best_threshold < 1:
         return 1.0

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import build_backbone
@@ -94,6 +95,8 @@ class Detector(nn.Module):
         self.grid = grid
         self.score_power = 1.0
         """See `Remembering.power`; known when the network was validated."""
+        self.confidence = Confidence()
+        """Known when the network was validated, too."""
         self.shows_motion = config.input.motion_lag_s > 0
         self.backbone = build_backbone(config.backbone, in_channels=6 if self.shows_motion else 3)
         context = config.neck.context is not False

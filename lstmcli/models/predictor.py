@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import Detections, FloatArray, Picture
 from lstmcli.models.nms import keep_best, keep_rows
@@ -27,6 +28,7 @@ class Network(Protocol):
         canvas_hw: (height, width) of the canvas.
         motion_lag_s: how long before the frame the earlier one lies; 0: it is not looked at.
         remembering: how objects are remembered along the stream.
+        confidence: how its scores are told to people.
         nms_iou: overlap above which the lesser of two boxes is dropped.
         max_detections: boxes that are kept at the most.
         engine: the runtime's name; device: what it runs on.
@@ -36,6 +38,7 @@ class Network(Protocol):
     canvas_hw: tuple[int, int]
     motion_lag_s: float
     remembering: Remembering
+    confidence: Confidence
     nms_iou: float
     max_detections: int
     engine: str
@@ -57,6 +60,7 @@ class AroundNetwork:
     def __init__(self, network: Network) -> None:
         self.classes, self.canvas_hw = network.classes, network.canvas_hw
         self.motion_lag_s, self.remembering = network.motion_lag_s, network.remembering
+        self.confidence = network.confidence
         self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
         self.engine, self.device = network.engine, network.device
 
@@ -82,6 +86,8 @@ class Seen:
 
 class Predictor:
     """Carries the state along one stream and answers in pixels of the source.
+
+    Scores are the network's own, by which objects are followed; `Network.confidence` tells them.
 
     Args:
         network: one step of the trained network.

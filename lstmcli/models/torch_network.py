@@ -30,6 +30,7 @@ class TorchNetwork:
         self.canvas_hw = model.canvas_hw
         self.motion_lag_s = model.config.input.motion_lag_s
         self.remembering = model.remembering
+        self.confidence = model.confidence
         self.nms_iou = model.config.head.nms_iou
         self.max_detections = model.config.head.max_detections
         self.device = device

@@ -34,6 +34,30 @@ def precision_recall_chart(curves: Mapping[str, Sequence[float]]) -> str:
     return _svg(parts, "Precision over recall")
 
 
+def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
+    """Return the share that is right over what is told, beside the line on which they are equal.
+
+    Args:
+        bins: with `told` and `right` in 0..1 and `found`, how many: the larger, the larger its dot.
+    """
+    parts = [
+        _axes("told score", "share that is right"),
+        f'<path d="M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} {_y(1):.1f}" class="rule" '
+        'stroke-dasharray="4 4"/>',
+    ]
+    points = [(_x(row["told"]), _y(row["right"])) for row in bins]
+    if len(points) > 1:
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{LINES[0]}" stroke-width="2"/>'
+        )
+    most = max((row["found"] for row in bins), default=1)
+    for (x, y), row in zip(points, bins, strict=True):
+        radius = 3 + 6 * (row["found"] / most) ** 0.5
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{LINES[0]}"/>')
+    return _svg(parts, "The share that is right over the told score")
+
+
 def line_colour(number: int) -> str:
     """Return the colour of a chart's line, for its legend."""
     return LINES[number % len(LINES)]

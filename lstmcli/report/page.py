@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.structures import FloatArray
-from lstmcli.report.charts import line_colour, precision_recall_chart
+from lstmcli.report.charts import calibration_chart, line_colour, precision_recall_chart
 from lstmcli.report.gallery import COLOURS, GalleryPicture
 
 PAGE_NAME = "index.html"
@@ -64,6 +64,7 @@ def render(
         scores=scores,
         chart=Markup(precision_recall_chart({k: v.tolist() for k, v in curves.items()})),
         legend=[(name, line_colour(place)) for place, name in enumerate(curves)],
+        sureness=Markup(calibration_chart(scores["calibration"]["bins"])),
         confusion=_shaded(scores["confusion"]["counts"]),
         pictures=pictures,
         colours=COLOURS,

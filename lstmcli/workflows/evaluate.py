@@ -158,7 +158,7 @@ def evaluate(
     once = _Once(network)
     run = _Run(
         Predictor(once, memory=memory, multi_label=True),
-        Predictor(_Again(once), threshold=threshold, memory=memory),
+        Predictor(_Again(once), threshold=network.confidence.score_of(threshold), memory=memory),
         iou=iou,
         limit=limit,
         gallery=Gallery(classes) if report else None,
@@ -177,7 +177,9 @@ def evaluate(
         split=source.split,
         memory=memory,
         classes=classes,
-        scores=score(run.results, classes, threshold=threshold, iou=iou),
+        scores=score(
+            run.results, classes, threshold=threshold, iou=iou, confidence=network.confidence
+        ),
         speed=Speed(run.timed, run.seconds, network.device, network.engine),
         report=report / PAGE_NAME if report else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.errors import (
     ConfigError,
     LstmcliError,
@@ -130,7 +131,7 @@ def detect(
     names = output_names(found)
     write = tuple(dict.fromkeys(write))
     sentence = ""
-    on_cuda = False
+    on_cuda, confidence = False, Confidence()
     size_hw = size_of(found[0])  # the network is made for it: most runs need no other
     if make_predictor is None:
         if model is None:
@@ -142,7 +143,8 @@ def detect(
         networks = NetworkByShape(
             lambda shape: join_streams(load(picture_hw=shape), min(jobs, len(found)))
         )
-        on_cuda = networks.of(size_hw).device.startswith("cuda")
+        first = networks.of(size_hw)
+        on_cuda, confidence = first.device.startswith("cuda"), first.confidence
 
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return Predictor(networks.of(size_hw), threshold=floor, memory=memory)
@@ -161,7 +163,8 @@ def detect(
         predictor_for=predictor_for,
         classes=known,
         kept=kept_classes(classes, known),
-        threshold=threshold,
+        threshold=confidence.score_of(threshold),
+        confidence=confidence,
         start_s=start_s,
         end_s=end_s,
         every=1 if fill or every is None else every,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.outputs.draw import Look
@@ -100,12 +101,13 @@ class Plan:
     """What is the same for every video of a run; the arguments of `detect`, checked.
 
     `every` are the frames that are answered, `look_every` those among them at which the network
-    looks, see `Looks`.
+    looks, see `Looks`. `threshold` is the network's own score; people are told `confidence`'s.
     """
 
     predictor_for: PredictorFor
     classes: tuple[str, ...]
     threshold: float
+    confidence: Confidence
     kept: frozenset[int]
     write: tuple[str, ...]
     codec: str

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.ahead import ahead
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.errors import (
     MediaError,
 )
@@ -110,7 +111,7 @@ class Run:
         canvases = ahead(
             with_canvas(chain((first,), frames), predictor.canvas_hw, looks=self.looks)
         )
-        found = ahead(with_answers(canvases, predictor, tracker))
+        found = ahead(with_answers(canvases, predictor, tracker, plan.confidence))
         steadied = (
             steady(found) if tracker is not None else ((f, d) for f, _, d in found if d is not None)
         )
@@ -229,10 +230,13 @@ def with_answers(
     canvases: Iterable[tuple[Frame, Picture | None]],
     predictor: StreamPredictor,
     tracker: Tracker | None,
+    confidence: Confidence,
     *,
     depth: int = 4,
 ) -> Iterator[tuple[Frame, float, Detections | None]]:
     """Yield each frame, its time and what was found in it, tracked if there is a tracker.
+
+    Predictor and tracker go by the network's own scores; people are told `confidence`'s.
 
     Without a canvas nobody looks: None. The network works ahead of who reads its answers, by
     `depth` frames.
@@ -241,7 +245,7 @@ def with_answers(
         found = answer() if answer is not None else None
         if tracker is not None and found is not None:
             found = tracker.step(found, frame.time_s)
-        yield frame, frame.time_s, found
+        yield frame, frame.time_s, None if found is None else confidence.tell(found)
 
 
 def _with_looks(

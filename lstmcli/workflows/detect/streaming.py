@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from lstmcli.core.ahead import ahead
+from lstmcli.core.confidence import Confidence
 from lstmcli.core.geometry import clip_boxes
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.engines import load_engine
@@ -33,6 +34,7 @@ class Detector:
         make_predictor: makes a predictor for one stream.
         threshold: smallest score that is answered.
         predictor_for: makes one for a stream of pictures of a known size; None: the same one.
+        confidence: how scores are told; None: as they are.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Detector:
         *,
         threshold: float = 0.3,
         predictor_for: PredictorFor | None = None,
+        confidence: Confidence | None = None,
     ) -> None:
         self._predictor_for: PredictorFor = predictor_for or (
             lambda floor, size_hw: make_predictor(floor)
         )
         self.threshold = threshold
+        self._confidence = confidence or Confidence()
         self.classes = make_predictor(threshold).classes
         """Names of the classes; `detections.labels` are indices into it."""
 
@@ -70,6 +74,7 @@ class Detector:
             lambda floor: Predictor(networks.of(None), threshold=floor),
             predictor_for=lambda floor, size_hw: Predictor(networks.of(size_hw), threshold=floor),
             threshold=threshold,
+            confidence=networks.of(None).confidence,
         )
 
     def stream(
@@ -93,15 +98,17 @@ class Detector:
             track: give objects ids that last.
         """
         (first, *_) = find_sources([str(source)])
-        tracker = Tracker(threshold=self.threshold) if track else None
+        threshold = self._confidence.score_of(self.threshold)
+        tracker = Tracker(threshold=threshold) if track else None
         frames = open_frames(first, start_s=start_s, end_s=end_s, every=every, report=ReadReport())
         frame = next(frames, None)
         if frame is None:
             return
         predictor = self._predictor_for(
-            tracker.faint if tracker else self.threshold, shape_of(first, frame)
+            tracker.faint if tracker else threshold, shape_of(first, frame)
         )
         canvases = ahead(with_canvas(chain((frame,), frames), predictor.canvas_hw, Looks()))
-        for frame, _, found in with_answers(canvases, predictor, tracker, depth=1):
+        answers = with_answers(canvases, predictor, tracker, self._confidence, depth=1)
+        for frame, _, found in answers:
             assert found is not None  # every frame has its canvas
             yield frame.rgb(), replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))

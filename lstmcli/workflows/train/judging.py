@@ -8,11 +8,12 @@ from typing import Any
 
 from lstmcli.core.structures import Annotations
 from lstmcli.data.manifest import Dataset, PreparedVideo
+from lstmcli.metrics.calibration import best_slope
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.counting import best_threshold, overall
 from lstmcli.metrics.matching import one_per_place
 from lstmcli.metrics.results import FrameResult
-from lstmcli.models.checkpoint import BEST_THRESHOLD
+from lstmcli.models.checkpoint import BEST_THRESHOLD, SCORE_SLOPE, power_for
 from lstmcli.models.predictor import Predictor
 from lstmcli.models.torch_network import TorchNetwork
 from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run
@@ -59,7 +60,8 @@ def validate(run: Run) -> dict[str, Any]:
     best = best_threshold(results)
     shown = VALIDATION_THRESHOLD if best is None else best
     scores = overall(compare(results, run.dataset.classes, threshold=shown, iou=0.5))
-    return {name: scores[name] for name in names} | {BEST_THRESHOLD: best}
+    slope = best_slope(results, power=power_for(best))
+    return {name: scores[name] for name in names} | {BEST_THRESHOLD: best, SCORE_SLOPE: slope}
 
 
 def _affordable(run: Run, predictor: Predictor, video: PreparedVideo) -> int:
