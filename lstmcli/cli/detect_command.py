@@ -91,7 +91,10 @@ def detect(
         Path | None, typer.Option(metavar="FILE", help="A YAML file with lines and zones to count.")
     ] = None,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Without: forget everything at each frame.")
+        bool,
+        typer.Option(
+            "--memory/--no-memory", help="Without: forget all but the motion at each frame."
+        ),
     ] = True,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")

@@ -39,7 +39,9 @@ def evaluate(
     ] = 0.5,
     memory: Annotated[
         bool,
-        typer.Option("--memory/--no-memory", help="Without: forget everything at each frame."),
+        typer.Option(
+            "--memory/--no-memory", help="Without: forget all but the motion at each frame."
+        ),
     ] = True,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
