@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -309,6 +311,57 @@ def test_a_failed_file_does_not_stop_the_others(tmp_path: Path, make_video: Make
             assert_in_order(records(done.outputs[0]), 8)
 
 
+class Stumbling(Eye):
+    """A network that fails in a way that nobody foresaw, in the largest of the videos."""
+
+    error: Exception
+
+    def start(self, size_hw: tuple[int, int]) -> Letterbox:
+        if size_hw == (128, 192):
+            raise self.error
+        return super().start(size_hw)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "b.mp4: no space left"),
+        (MemoryError(), "b.mp4: out of memory"),
+        (ValueError("odd"), "b.mp4: a mistake in lstmcli: ValueError: odd (test_detect.py, line"),
+    ],
+)
+def test_a_failure_that_nobody_foresaw_does_not_stop_the_others(
+    error: Exception, words: str, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    for name, size_hw in (("a", (64, 96)), ("b", (128, 192)), ("c", (64, 96))):
+        make_video(tmp_path / f"{name}.mp4", size_hw=size_hw)
+    network = type("Network", (Stumbling,), {"error": error})
+    report = run(tmp_path / "?.mp4", out=tmp_path / "out", make_predictor=network)
+    assert [done.name for done in report.done] == ["a.mp4", "c.mp4"]
+    (failed,) = report.failed
+    assert failed.name == "b.mp4"
+    assert failed.problem.startswith(words)
+    assert failed.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are Unicode")
+def test_a_name_that_is_no_utf8_is_written_with_a_replacement(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    source = make_video(tmp_path / "plain.mp4").rename(tmp_path / "caf\udce9.mp4")
+    done = one(run(source, out=tmp_path / "out", write=("video", "jsonl", "csv")))
+    assert done.name == "caf\ufffd.mp4"
+    assert records(done.outputs[1])[0]["video"] == done.name
+
+
+def test_a_source_is_never_overwritten_by_an_output(tmp_path: Path, make_video: MakeVideo) -> None:
+    sources = [make_video(tmp_path / name) for name in ("a.mp4", "a.annotated.mp4")]
+    before = sources[1].read_bytes()
+    with pytest.raises(OutputError, match="has the name of a source"):
+        run(*sources, out=tmp_path, write=("video",), overwrite=True)
+    assert sources[1].read_bytes() == before
+
+
 def test_a_stopped_batch_goes_on_where_it_stopped(tmp_path: Path, make_video: MakeVideo) -> None:
     folder, out = tmp_path / "footage", tmp_path / "out"
     folder.mkdir()
@@ -356,6 +409,16 @@ def test_rows_of_images_are_videos(tmp_path: Path) -> None:
         assert_in_order(records(done.outputs[1]), 12)
         info = probe(done.outputs[0])
         assert (info.frame_count, info.rate) == (12, pytest.approx(10))
+
+
+def test_images_of_several_sizes_are_one_video_and_a_note(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i, size in enumerate([(96, 64), (64, 96), (200, 100)]):
+        Image.new("RGB", size, (grey_level(i),) * 3).save(tmp_path / f"shot{i}.png")
+    done = one(run(tmp_path, out=tmp_path / "out", write=("video", "jsonl")))
+    assert [frame.size_hw for frame in read_frames(done.outputs[0])] == [(64, 96)] * 3
+    assert any("another size" in note for note in done.notes)
 
 
 class SlowEye(Eye):
@@ -506,6 +569,16 @@ def test_the_python_api_streams_pictures_and_detections(
     assert [found.track_ids.tolist() for _, found in pairs] == [[1]] * 10
     greys = [float(picture.mean()) for picture, _ in pairs]
     assert greys == pytest.approx([grey_level(i) for i in range(10)], abs=5)
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"every": -1}, {"start_s": -1.0}])
+def test_the_python_api_refuses_what_the_command_line_refuses(
+    options: dict[str, Any], tmp_path: Path, make_video: MakeVideo
+) -> None:
+    with pytest.raises(ConfigError):
+        next(Detector(Eye).stream(make_video(tmp_path / "a.mp4"), **options))
+    with pytest.raises(ConfigError, match="threshold"):
+        Detector(Eye, threshold=2)
 
 
 def test_leaving_a_stream_early_closes_it(tmp_path: Path, make_video: MakeVideo) -> None:

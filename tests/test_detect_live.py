@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import threading
@@ -58,6 +59,17 @@ def test_a_slow_stream_is_written_whole_and_in_segments(
     for video, text in zip(videos, lines, strict=True):
         assert len(list(read_frames(video))) == len(records(text))
     assert not [path for path in out.iterdir() if "partial" in path.name]
+
+
+def test_the_counts_of_a_stream_have_a_name_of_their_own(
+    stream: StreamServer, tmp_path: Path
+) -> None:
+    plan, out = tmp_path / "count.yaml", tmp_path / "out"
+    plan.write_text("lines: [{name: gate, from: [0, 0.5], to: [1, 0.5]}]", encoding="utf-8")
+    done = one(run(stream.address, out=out, track=True, count=plan, patience_s=0.4))
+    table = done.outputs[-1]
+    assert re.search(r"-\d{8}-\d{6}\.counts\.csv$", table.name)
+    assert table.is_file()
 
 
 def test_standard_input_is_a_source(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import csv
 import json
 from pathlib import Path
@@ -384,3 +385,37 @@ def test_a_group_completes_or_abandons_all(tmp_path: Path, make_video: MakeVideo
         "a.detections.jsonl",
         "a.detections.partial.jsonl",
     ]
+
+
+def test_a_sequence_counts_frames_at_the_rate_of_its_source(tmp_path: Path) -> None:
+    job = Job("a.mp4", tmp_path / "50%", CLASSES, (64, 96), rate=7.5, source_rate=30.0)
+    output = WRITERS["mot"].make(job)
+    output.close()
+    parser = configparser.ConfigParser()
+    parser.read(output.path / "seqinfo.ini", encoding="utf-8")
+    assert parser["Sequence"]["frameRate"] == "30"
+    assert parser["Sequence"]["name"] == "50%"
+
+
+@pytest.mark.parametrize("kind", ["mot", "crops", "frames"])
+def test_a_folder_that_cannot_get_its_name_is_an_error_that_names_it(
+    kind: str, tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    output = write_all(kind, tmp_path, make_video)
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(OutputError, match=f"a.{kind}: .*No space left"):
+        output.close()
+
+
+@pytest.mark.parametrize("far", [1e8, 1e30])
+def test_a_line_to_far_away_is_drawn_as_far_as_the_picture_goes(far: float) -> None:
+    planes = Planes((64, 96))
+    planes.y[:] = 16
+    painter = Painter(CLASSES, (64, 96), Look())
+    shape = Shape(((-far, 32.0), (far, 32.0)))
+    painter.paint(planes, Detections.none(), frame=0, time_s=0.0, shapes=(shape,))
+    assert planes.y[32].min() > 200
+    assert planes.y[:24].max() == planes.y[40:].max() == 16

@@ -238,6 +238,7 @@ def test_feet_can_be_what_crosses(tmp_path: Path) -> None:
     [
         ("lines: []", "no lines and no zones"),
         ("- 1", "no lines and no zones"),
+        ("lines: 5", "lines is 5"),
         ("line: 1", "there is no key 'line'"),
         ("lines: [{name: a, from: [0, 0], too: [1, 1]}]", "there is no key 'too'"),
         ("lines: [{name: a, from: [0, 0]}]", "the points are"),

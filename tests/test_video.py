@@ -118,6 +118,44 @@ def test_a_start_behind_several_key_frames_keeps_numbers(
     assert_alike(greys(list(read_frames(path, start_s=1.5, end_s=1.6))), expected_greys(40)[38:])
 
 
+OPEN_GOPS = {"bf": "3", "preset": "medium", "x264-params": "open-gop=1:keyint=12:b-adapt=0"}
+
+
+def test_a_start_keeps_numbers_where_the_first_packets_tell_no_decoding_time(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / "a.mkv", 60, options=OPEN_GOPS)
+    for start_s, first in ((0.4, 10), (0.52, 13), (1.5, 38)):
+        assert next(read_frames(path, start_s=start_s)).index == first
+
+
+def test_a_start_keeps_numbers_where_an_edit_list_cuts_the_beginning(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    whole, cut = make_video(tmp_path / "a.mp4", 30, options={"bf": "0"}), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts = packet.dts = packet.pts - round(0.4 / packet.time_base)
+                packet.stream = stream
+                out.mux(packet)
+    assert len(list(read_frames(cut))) == 20
+    assert [f.index for f in read_frames(cut, start_s=0.4)] == list(range(10, 20))
+
+
+def test_a_start_within_open_groups_of_pictures_is_no_damage(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    options = {"x265-params": "keyint=12:min-keyint=12:log-level=none:bframes=4"}
+    pictures = [np.roll(CORNERS, 2 * i, axis=1) for i in range(60)]
+    path = make_video(tmp_path / "a.mp4", pictures, codec="libx265", options=options)
+    report = ReadReport()
+    assert next(iter(frames := read_frames(path, start_s=1.5, report=report))).index == 38
+    assert len(list(frames)) == 21
+    assert report.broken == 0
+
+
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_a_turned_video_stands_upright_in_every_form(
     turn: int, tmp_path: Path, make_video: MakeVideo
@@ -198,11 +236,12 @@ def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path, make_video: Ma
     assert_alike(greys(frames), expected_greys(len(frames)))
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
 def test_frames_of_another_size_are_scaled_to_the_first(
-    tmp_path: Path, make_video: MakeVideo
+    interlaced: bool, tmp_path: Path, make_video: MakeVideo
 ) -> None:
-    first = make_video(tmp_path / "a.ts", 8)
-    second = make_video(tmp_path / "b.ts", 8, size_hw=(32, 48))
+    first = make_video(tmp_path / "a.ts", 8, interlaced=interlaced)
+    second = make_video(tmp_path / "b.ts", 8, size_hw=(32, 48), interlaced=interlaced)
     both = tmp_path / "both.ts"
     both.write_bytes(first.read_bytes() + second.read_bytes())
     report = ReadReport()
@@ -427,6 +466,25 @@ def test_metadata_and_pixel_shape_are_kept(tmp_path: Path, make_video: MakeVideo
     with av.open(str(path)) as container:
         assert container.metadata.items() >= told.items()
     assert probe(path).pixel_aspect == Fraction(4, 3)
+
+
+def test_a_pixel_shape_that_only_the_container_tells_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libvpx-vp9", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        out.mux(stream.encode(av.VideoFrame(96, 64, "yuv420p")))
+        out.mux(stream.encode(None))
+    assert probe(path).pixel_aspect == Fraction(4, 3)
+
+
+def test_a_picture_fits_into_another_size_on_black() -> None:
+    fitted = Planes.from_rgb(np.full((40, 20, 3), 255, np.uint8)).fit((20, 40))
+    assert fitted.size_hw == (20, 40)
+    middle, sides = fitted.y[:, 15:24], np.hstack([fitted.y[:, :14], fitted.y[:, 25:]])
+    assert middle.min() > 225
+    assert sides.max() < 20
 
 
 def test_planes_of_odd_sides_repeat_their_last_row_and_column() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from itertools import pairwise
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,20 @@ from lstmcli.video import (
     Source,
     find_sources,
     latest,
+    open_frames,
     output_names,
     read_live,
 )
 from lstmcli.video import live as live_module
+
+FAST_START = {"movflags": "+faststart"}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files with their sizes, but never a part of one."""
+
+    def log_message(self, *args: object) -> None:
+        pass
 
 
 @pytest.fixture
@@ -53,6 +66,27 @@ def test_a_stream_that_breaks_off_is_connected_again_and_ends_after_the_patience
     assert all(a < b for a, b in pairwise(times))
     assert report.reconnects >= 3
     assert any("connect again" in sentence for sentence in report.sentences())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4"])
+def test_a_file_behind_an_address_is_read_once_and_whole(
+    name: str, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    make_video(tmp_path / name, 60, sound="aac", container_options=FAST_START)
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        source = Source("a", "stream", f"http://127.0.0.1:{http.server_address[1]}/{name}")
+        report = ReadReport()
+        numbers = []
+        for frame in islice(open_frames(source, patience_s=1.0, report=report), 200):
+            numbers.append(frame.index)
+            time.sleep(0.002)  # slower than the file comes
+        http.shutdown()
+    assert numbers == list(range(60))
+    assert (report.reconnects, report.dropped) == (0, 0)
+    assert report.has_sound
 
 
 @pytest.mark.usefixtures("quick")
@@ -127,6 +161,16 @@ def test_a_folder_gives_its_videos_and_rows_of_images_in_natural_order(tmp_path:
     names = [source.name for source in found]
     assert names == ["clip9.MP4", "clip10.mp4", str(Path("deep") / "b.mkv"), "row"]
     assert [path.name for path in found[-1].images] == ["1.jpg", "2.png", "10.png"]
+
+
+def test_a_pattern_leaves_our_own_outputs_out_unless_it_names_them(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "a.annotated.mp4", "a.annotated.partial.mp4")
+
+    def names(pattern: str) -> list[str]:
+        return [source.name for source in find_sources([str(tmp_path / pattern)])]
+
+    assert names("*.mp4") == ["a.mp4"]
+    assert names("*.annotated.mp4") == ["a.annotated.mp4"]
 
 
 def test_every_kind_of_source_is_recognised(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 
-from lstmcli.outputs.contract import Answer, Job
+from lstmcli.outputs.contract import Answer, Job, as_output_errors
 from lstmcli.outputs.text import LinesFile
 
 
@@ -62,12 +63,14 @@ class CocoOutput:
                 "iscrowd": 0,
                 "score": round(score, 4),
             }
-            self._rest.write(("" if self._boxes == 1 else ",") + json.dumps(box) + "\n")
+            with as_output_errors(self.path):
+                self._rest.write(("" if self._boxes == 1 else ",") + json.dumps(box) + "\n")
 
     def close(self) -> None:
         """Join both parts and give the file its name."""
         self._file.write('], "annotations": [')
-        self._rest.seek(0)
+        with as_output_errors(self.path):
+            self._rest.seek(0)  # which writes what still waits
         for line in self._rest:
             self._file.write(line.rstrip("\n"))
         self._rest.close()
@@ -76,5 +79,6 @@ class CocoOutput:
 
     def abandon(self) -> None:
         """Leave the images so far."""
-        self._rest.close()
+        with contextlib.suppress(OSError):
+            self._rest.close()
         self._file.abandon()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -25,6 +27,7 @@ class Job:
         classes: names of the classes.
         size_hw: (height, width) of the frames.
         rate: frames per second of the output, None where nobody told.
+        source_rate: frames per second that frame numbers count, None where they are `rate`'s.
         begins_s: the time of the source that is 0 in the annotated video.
         ends_s: where the sound ends, None for all of it.
         sound_from: the file whose sound and metadata are kept, None for neither.
@@ -44,6 +47,7 @@ class Job:
     pixel_aspect: Fraction = Fraction(1)
     codec: str = "h264"
     quality: int = 23
+    source_rate: float | None = None
 
     def path(self, suffix: str) -> Path:
         """Return where an output with this suffix lies."""
@@ -97,6 +101,32 @@ class Output(Protocol):
         """Leave what there is under the partial name."""
 
 
+@contextlib.contextmanager
+def as_output_errors(path: Path) -> Iterator[None]:
+    """Tell what the system says while an output is written as an error that names the output."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}",
+            hint="is there room on the disk, and may you write there?",
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder in which outputs lie, if it is not there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: {error.strerror}", hint="choose another place with --out"
+        ) from None
+
+
 def make_partial_folder(path: Path) -> Path:
     """Make the empty folder in which an output grows; leftovers of a stopped run go.
 
@@ -116,7 +146,12 @@ def make_partial_folder(path: Path) -> Path:
 
 
 def publish_folder(partial: Path, path: Path) -> None:
-    """Give a complete folder its name, in place of an older one."""
-    if path.exists():
-        shutil.rmtree(path)
-    partial.replace(path)
+    """Give a complete folder its name, in place of an older one.
+
+    Raises:
+        OutputError: it cannot be given.
+    """
+    with as_output_errors(path):
+        if path.exists():
+            shutil.rmtree(path)
+        partial.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -268,12 +269,43 @@ def path(planes: Planes, points: tuple[tuple[int, int], ...], colour: Colour, li
         planes.v[rows // 2, columns // 2] = yuv[2]
 
 
+def _clip_line(
+    first: tuple[int, int], second: tuple[int, int], margin: int, size_hw: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the part of a line in the picture and a margin around it (Liang-Barsky)."""
+    (x, y), (dx, dy) = first, (second[0] - first[0], second[1] - first[1])
+    height, width = size_hw
+    begin, end = Fraction(0), Fraction(1)  # exact, since a plan may name points far away
+    for step, room in (
+        (-dx, x + margin),
+        (dx, width + margin - x),
+        (-dy, y + margin),
+        (dy, height + margin - y),
+    ):
+        if step == 0 and room < 0:
+            return None
+        if step < 0:
+            begin = max(begin, Fraction(room, step))
+        elif step > 0:
+            end = min(end, Fraction(room, step))
+    if begin > end:
+        return None
+    return (
+        (round(x + begin * dx), round(y + begin * dy)),
+        (round(x + end * dx), round(y + end * dy)),
+    )
+
+
 @lru_cache(maxsize=4096)
 def _line_pixels(
     first: tuple[int, int], second: tuple[int, int], line_px: int, size_hw: tuple[int, int]
 ) -> tuple[IntArray, IntArray]:
     """Return rows and columns of the pixels of a line; static lines are worked out once."""
-    (x1, y1), (x2, y2) = first, second
+    inside = _clip_line(first, second, line_px, size_hw)
+    if inside is None:
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing
+    (x1, y1), (x2, y2) = inside
     steps = max(abs(x2 - x1), abs(y2 - y1)) + 1
     width = np.arange(line_px) - line_px // 2
     xs = np.linspace(x1, x2, steps).round().astype(np.int64)[:, None, None] + width[None, :, None]

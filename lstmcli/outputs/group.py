@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstmcli.core.errors import OutputError, choose
-from lstmcli.outputs.contract import Answer, Job, Output
+from lstmcli.outputs.contract import Answer, Job, Output, make_folder
 
 
 def output_paths(names: Sequence[str], job: Job) -> list[Path]:
@@ -37,12 +37,7 @@ class OutputGroup:
         from lstmcli.outputs import WRITERS
 
         kinds = [choose(WRITERS, name, "output") for name in names]
-        try:
-            job.stem.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{job.stem.parent}: {error.strerror}", hint="choose another place with --out"
-            ) from None
+        make_folder(job.stem.parent)
         self._outputs: list[Output] = []
         try:
             for kind in kinds:

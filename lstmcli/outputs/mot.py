@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from lstmcli.outputs.contract import Answer, Job, make_partial_folder, publish_folder
+import contextlib
+
+from lstmcli.outputs.contract import (
+    Answer,
+    Job,
+    as_output_errors,
+    make_partial_folder,
+    publish_folder,
+)
 
 
 class MotOutput:
@@ -17,9 +25,10 @@ class MotOutput:
         self._partial = make_partial_folder(self.path)
         self._last = 0
         truth = self._partial / "gt"
-        truth.mkdir()
-        (truth / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
-        self._file = (truth / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
+        with as_output_errors(self.path):
+            truth.mkdir()
+            (truth / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
+            self._file = (truth / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
 
     def write(self, answer: Answer) -> None:
         """Add the rows of a frame: frame, id, x, y, width, height, score, class, visibility."""
@@ -32,28 +41,36 @@ class MotOutput:
             found.track_ids.tolist(),
             strict=True,
         ):
-            self._file.write(
+            row = (
                 f"{frame},{track},{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},"
                 f"{score:.4f},{label + 1},1\n"
             )
+            with as_output_errors(self.path):
+                self._file.write(row)
 
     def close(self) -> None:
         """Complete the folder."""
-        self._file.close()
+        with as_output_errors(self.path):
+            self._file.close()
+            self._write_info()
+        publish_folder(self._partial, self.path)
+
+    def _write_info(self) -> None:
         height, width = self._job.size_hw
+        rate = self._job.source_rate or self._job.rate or 25  # frame numbers are the source's
         lines = (
             "[Sequence]",
-            f"name={self._job.stem.name}",
+            f"name={self._job.stem.name.replace('%', '%%')}",  # "%" is special to ini files
             "imDir=img1",
-            f"frameRate={self._job.rate or 25:g}",
+            f"frameRate={rate:g}",
             f"seqLength={self._last}",
             f"imWidth={width}",
             f"imHeight={height}",
             "imExt=.jpg",
         )
         (self._partial / "seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        publish_folder(self._partial, self.path)
 
     def abandon(self) -> None:
         """Leave the rows so far."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()

@@ -8,7 +8,13 @@ import numpy as np
 from PIL import Image
 
 from lstmcli.core.structures import Picture
-from lstmcli.outputs.contract import Answer, Job, make_partial_folder, publish_folder
+from lstmcli.outputs.contract import (
+    Answer,
+    Job,
+    as_output_errors,
+    make_partial_folder,
+    publish_folder,
+)
 
 _QUALITY = 92
 
@@ -34,12 +40,13 @@ class CropsOutput:
         picture = answer.frame.rgb()
         for row in range(len(found)):
             folder = self._partial / file_name(self._classes[int(found.labels[row])])
-            folder.mkdir(exist_ok=True)
             track = int(found.track_ids[row])
             which = f"t{track}" if track >= 0 else f"n{row}"
             name = f"{answer.frame.index:06d}_{which}_{float(found.scores[row]):.2f}.jpg"
             cut = crop(picture, found.boxes[row], self.MARGIN)
-            Image.fromarray(cut).save(folder / name, quality=_QUALITY)
+            with as_output_errors(self.path):
+                folder.mkdir(exist_ok=True)
+                Image.fromarray(cut).save(folder / name, quality=_QUALITY)
 
     def close(self) -> None:
         """Complete the folder."""
@@ -64,7 +71,8 @@ class FramesOutput:
         if len(answer.found):
             picture = answer.drawn.rgb()
             path = self._partial / f"{answer.frame.index:06d}.jpg"
-            Image.fromarray(picture).save(path, quality=_QUALITY)
+            with as_output_errors(self.path):
+                Image.fromarray(picture).save(path, quality=_QUALITY)
 
     def close(self) -> None:
         """Complete the folder."""

@@ -24,11 +24,18 @@ class VideoOutput:
             pixel_aspect=job.pixel_aspect,
         )
         self.notes = self._writer.notes
+        self._size_hw = job.size_hw
+        self._is_fitting = False
 
     def write(self, answer: Answer) -> None:
         """Add a frame."""
-        frame = answer.frame
-        self._writer.write(answer.drawn, frame.time_s, lasts_s=frame.lasts_s)
+        frame, planes = answer.frame, answer.drawn
+        if planes.size_hw != self._size_hw:  # only still images change their size
+            planes = planes.fit(self._size_hw)
+            if not self._is_fitting:
+                self.notes.append("pictures of another size were fitted to the first one's")
+            self._is_fitting = True
+        self._writer.write(planes, frame.time_s, lasts_s=frame.lasts_s)
 
     def close(self) -> None:
         """Complete the video and join its sound."""

@@ -107,13 +107,20 @@ def load_plan(path: Path) -> CountPlan:
     gates = [
         _gate(entry, kind == "zones", f"{path}: {kind}[{i}]")
         for kind in ("lines", "zones")
-        for i, entry in enumerate(values.get(kind) or [])
+        for i, entry in enumerate(_entries(values, kind, path))
     ]
     twice = [name for name, count in Tally(gate.name for gate in gates).items() if count > 1]
     if twice or not gates:
         problem = f"the name {twice[0]!r} occurs twice" if twice else "no lines and no zones"
         raise ConfigError(f"{path}: {problem}", hint="give every line and zone its own name")
     return CountPlan(tuple(gates))
+
+
+def _entries(values: Mapping[str, Any], kind: str, path: Path) -> list[Any]:
+    entries = values.get(kind) or []
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: {kind} is {entries!r}", hint="write a list, `- ` before each")
+    return entries
 
 
 def _allow(values: Mapping[str, Any], allowed: set[str], place: str) -> None:

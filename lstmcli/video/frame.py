@@ -130,6 +130,24 @@ class Planes:
         whole = Scaler().rgb(self.pad(), (self.store.height, self.store.width))
         return np.ascontiguousarray(whole[:height, :width])
 
+    def fit(self, size_hw: tuple[int, int]) -> Planes:
+        """Return the picture as large as fits into another size, in the middle of black."""
+        box = Letterbox(self.size_hw, size_hw)
+        inner = Frame(0, 0.0, self.pad(), Turn(), Scaler()).planes(box.inner_hw)
+        made = Planes(
+            size_hw, matrix=inner.matrix, primaries=inner.primaries, transfer=inner.transfer
+        )
+        top, left = (offset // 2 * 2 for offset in box.offset_yx)
+        for target, source, step, black in (
+            (made.y, inner.y, 1, 16),
+            (made.u, inner.u, 2, 128),
+            (made.v, inner.v, 2, 128),
+        ):
+            target[:] = black
+            place = target[top // step :, left // step :][: source.shape[0], : source.shape[1]]
+            place[:] = source[: place.shape[0], : place.shape[1]]
+        return made
+
     def pad(self) -> av.VideoFrame:
         """Return what an encoder takes: an odd picture's last row and column are repeated."""
         height, width = self.size_hw

@@ -20,6 +20,8 @@ from lstmcli.video.sources import Source
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _TIMEOUT_S, _SHORTEST_TIMEOUT_S = 10.0, 0.2
 """A connection that is silent for so long is given up, sooner where the patience ends sooner."""
+_NO_FILES = {"hls", "dash", "sdp", "mpjpeg"}
+"""Formats whose size in bytes tells nothing: playlists, and cameras that invent one."""
 _LINUX_CAMERA = ("v4l2", "/dev/video", "")
 _CAMERAS = {
     "linux": _LINUX_CAMERA,
@@ -68,7 +70,8 @@ def read_live(
         try:
             waits_s = max(_SHORTEST_TIMEOUT_S, last_picture + patience_s - time.monotonic())
             with _connect(source, min(_TIMEOUT_S, waits_s)) as container:
-                is_finite = source.kind == "stream" and bool(container.duration)
+                report.is_finite = source.kind == "stream" and _is_finite(container)
+                report.has_sound = report.is_finite and len(container.streams.audio) > 0
                 connection = ReadReport()
                 clock.connect()
                 for frame in frames_of(container, source.place, report=connection):
@@ -80,7 +83,7 @@ def read_live(
                         return
                 report.broken += connection.broken
                 report.mended_times += connection.mended_times
-                if is_finite and connection.frames:
+                if report.is_finite and connection.frames:
                     return
                 problem = "it broke off"
         except FFMPEG_ERRORS as error:
@@ -109,6 +112,13 @@ def _connect(source: Source, timeout_s: float) -> InputContainer:
     return av.open(source.place, "r", options=options, timeout=timeout_s, metadata_errors="replace")
 
 
+def _is_finite(container: InputContainer) -> bool:
+    """Return whether a stream has an end: its length is known, in seconds or in bytes."""
+    if container.duration:
+        return True
+    return container.format.name not in _NO_FILES and (container.size or 0) > 0
+
+
 class _Clock:
     """Joins the clocks of several connections into one that grows."""
 
@@ -135,7 +145,10 @@ class _Clock:
 
 
 def latest(frames: Iterator[Frame], report: ReadReport) -> Iterator[Frame]:
-    """Yield the newest frame each time somebody asks; those in between are dropped and counted."""
+    """Yield the newest frame each time somebody asks; those in between are dropped and counted.
+
+    A stream that has an end is not in a hurry: it waits, and every frame of it comes out.
+    """
     ready = threading.Condition()
     held: list[Frame] = []
     state: dict[str, BaseException | bool] = {}
@@ -144,13 +157,15 @@ def latest(frames: Iterator[Frame], report: ReadReport) -> Iterator[Frame]:
         try:
             for frame in frames:
                 with ready:
+                    if report.is_finite:
+                        ready.wait_for(lambda: not held or "closed" in state)
+                    if "closed" in state:
+                        break
                     if held:
                         held.pop()
                         report.dropped += 1
                     held.append(frame)
                     ready.notify()
-                    if "closed" in state:
-                        break
         except BaseException as error:
             state["error"] = error
         finally:
@@ -166,9 +181,12 @@ def latest(frames: Iterator[Frame], report: ReadReport) -> Iterator[Frame]:
                 if not held:
                     break
                 frame = held.pop()
+                ready.notify()
             yield frame
     finally:
-        state["closed"] = True
+        with ready:
+            state["closed"] = True
+            ready.notify()
     error = state.get("error")
     if isinstance(error, BaseException):
         raise error

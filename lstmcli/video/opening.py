@@ -24,7 +24,7 @@ def open_frames(
     report: ReadReport,
     stop: threading.Event | None = None,
 ) -> Iterator[Frame]:
-    """Yield the frames of a source; of a live one the newest each time.
+    """Yield the frames of a source; of a live one without an end the newest each time.
 
     Args:
         source: what to read.

@@ -9,7 +9,13 @@ from pathlib import Path
 import av
 
 from lstmcli.core.errors import MediaError
-from lstmcli.video.container import open_media, rate_of, video_stream
+from lstmcli.video.container import (
+    FFMPEG_ERRORS,
+    open_media,
+    rate_of,
+    reason_of,
+    video_stream,
+)
 from lstmcli.video.frame import Turn
 from lstmcli.video.reading import ReadReport, decode
 
@@ -58,11 +64,16 @@ def probe(path: str | Path) -> VideoInfo:
         elif container.duration:
             duration_s = container.duration / av.time_base
         count = stream.frames or (round(duration_s * rate) if duration_s and rate else None)
-        first = next(decode(container, stream, ReadReport()), None)
+        try:
+            first = next(decode(container, stream, ReadReport()), None)
+        except FFMPEG_ERRORS as error:
+            raise MediaError(f"{path}: {reason_of(error)}", hint="does it play?") from error
         if first is None:
             raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
         turn = Turn.of(first)
-        aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
+        # some containers tell the shape of a pixel and the codec in them does not
+        told = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        aspect = told or Fraction(1)
         return VideoInfo(
             path=str(path),
             size_hw=turn.size_hw((first.height, first.width)),

@@ -30,6 +30,8 @@ class ReadReport:
         deinterlaced: frames that were made of two fields.
         reconnects: attempts to come back to a live source.
         dropped: frames of a live source for which there was no time.
+        is_finite: whether a stream turned out to be a file that somebody else keeps.
+        has_sound: whether such a stream has sound, which is not kept.
     """
 
     frames: int = 0
@@ -39,6 +41,8 @@ class ReadReport:
     deinterlaced: int = 0
     reconnects: int = 0
     dropped: int = 0
+    is_finite: bool = False
+    has_sound: bool = False
 
     def sentences(self) -> list[str]:
         """Return what a person should know, one sentence each."""
@@ -75,7 +79,10 @@ def read_frames(
     """
     report = report if report is not None else ReadReport()
     with open_media(path) as container:
-        yield from frames_of(container, path, start_s=start_s, end_s=end_s, report=report)
+        try:
+            yield from frames_of(container, path, start_s=start_s, end_s=end_s, report=report)
+        except FFMPEG_ERRORS as error:
+            raise MediaError(f"{path}: {reason_of(error)}", hint="does it play?") from error
     if report.frames == 0:
         where = f" between {start_s or 0:g} and {end_s:g} s" if end_s is not None else ""
         where = where or (f" from {start_s:g} s on" if start_s else "")
@@ -143,20 +150,28 @@ class _PacketsFrom:
         self, packets: Iterator[av.Packet[VideoStream]]
     ) -> Iterator[av.Packet[VideoStream]]:
         held: list[av.Packet[VideoStream]] = []
+        keys_behind = 0
         assert self._first_s is not None
         for packet in packets:
             stamp = packet.pts if packet.pts is not None else packet.dts
             time_s = None if stamp is None else float(stamp * packet.time_base)
-            if packet.is_keyframe and time_s is not None and time_s <= self._first_s:
-                self._passed += len(held)
-                held = []
+            if packet.is_keyframe and time_s is not None:
+                if time_s <= self._first_s:
+                    self._passed += sum(_is_shown(passed) for passed in held)
+                    held = []
+                else:
+                    keys_behind += 1
             held.append(packet)
-            if packet.dts is None or packet.dts * packet.time_base > self._first_s:
+            if packet.dts is not None and packet.dts * packet.time_base > self._first_s:
+                break
+            # Matroska tells no DTS for the first packets. Without any, what is shown before the
+            # start may still follow the first key frame behind it, but not the second.
+            if packet.dts is None and keys_behind > 1:
                 break
         self._seen = [
             None if packet.pts is None else float(packet.pts * packet.time_base)
             for packet in held
-            if packet.size
+            if _is_shown(packet)
         ]
         yield from held
 
@@ -167,6 +182,11 @@ class _PacketsFrom:
         return self._passed + sum(
             time_s is not None and time_s < picture.time - 1e-6 for time_s in self._seen
         )
+
+
+def _is_shown(packet: av.Packet[VideoStream]) -> bool:
+    """Return whether a picture comes of it; an edit list has some decoded and shown by nobody."""
+    return packet.size > 0 and not packet.is_discard
 
 
 def decode(
@@ -182,6 +202,8 @@ def _decode_packets(
     """Decode what can be decoded; a container that breaks off is a video that ends there."""
     source = iter(packets)
     owed = 0
+    key_pts: int | None = None
+    """Of the first key frame: what is shown before it needs frames that nobody has."""
     while True:
         try:
             packet = next(source, None)
@@ -189,7 +211,10 @@ def _decode_packets(
             report.broken += 1
             packet = None
         is_last = packet is None or packet.size == 0
-        owed += packet is not None and not is_last and not packet.is_discard
+        if packet is not None and _is_shown(packet):
+            if key_pts is None and packet.is_keyframe:
+                key_pts = packet.pts
+            owed += not _is_before(packet.pts, key_pts)
         try:
             pictures = stream.codec_context.decode(None if is_last else packet)
         except FFMPEG_ERRORS:
@@ -197,7 +222,7 @@ def _decode_packets(
             owed -= 1
             pictures = []
         for picture in pictures:
-            owed -= 1
+            owed -= not _is_before(picture.pts, key_pts)
             report.broken += bool(picture.is_corrupt)
             if not picture.time_base:  # the last ones, which a flush brings
                 picture.time_base = stream.time_base
@@ -209,26 +234,25 @@ def _decode_packets(
         report.broken += max(0, owed)
 
 
+def _is_before(pts: int | None, first_pts: int | None) -> bool:
+    return pts is not None and first_pts is not None and pts < first_pts
+
+
 def _progressive(
     pictures: Iterator[av.VideoFrame], stream: VideoStream, report: ReadReport
 ) -> Iterator[av.VideoFrame]:
     """Deinterlace from the first interlaced frame on; one frame in, one frame out."""
     graph: av.filter.Graph | None = None
+    form: tuple[int, int, str] | None = None
     for picture in pictures:
         report.deinterlaced += picture.interlaced_frame
+        now = (picture.width, picture.height, picture.format.name)
+        if graph is not None and now != form:  # a graph is made for one size and format
+            graph.vpush(None)
+            yield from _pull(graph)
+            graph = None
         if graph is None and picture.interlaced_frame:
-            graph = av.filter.Graph()
-            graph.link_nodes(
-                graph.add_buffer(
-                    template=stream,
-                    width=picture.width,
-                    height=picture.height,
-                    format=picture.format,
-                    time_base=picture.time_base,
-                ),
-                graph.add("bwdif", "mode=send_frame:deint=interlaced"),
-                graph.add("buffersink"),
-            ).configure()
+            graph, form = _deinterlacer(picture, stream), now
         if graph is None:
             yield picture
             continue
@@ -237,6 +261,23 @@ def _progressive(
     if graph is not None:
         graph.vpush(None)
         yield from _pull(graph)
+
+
+def _deinterlacer(picture: av.VideoFrame, stream: VideoStream) -> av.filter.Graph:
+    """Return a graph for pictures of this one's size and format."""
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(
+            template=stream,
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base,
+        ),
+        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+        graph.add("buffersink"),
+    ).configure()
+    return graph
 
 
 def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
 _CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
 _OURS = (".annotated.mp4", ".partial.mp4", ".crops", ".frames")
-"""Endings of our own outputs, which a folder may hold beside the footage."""
+"""Endings of our own outputs, which may lie beside the footage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +92,23 @@ def _matches(text: str) -> list[Path]:
         return sorted(
             (path for path in folder.glob("*") if rule.fullmatch(path.name)), key=natural_order
         )
-    found = (Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
+    found = [Path(name) for name in glob.glob(text, recursive=True)]  # noqa: PTH207
+    if not any(ending in text for ending in _OURS):  # who names them means them
+        found = [path for path in found if not _is_ours(path)]
     return sorted((path for path in found if path.is_file()), key=natural_order)
+
+
+def _is_ours(path: Path) -> bool:
+    return any(part.endswith(_OURS) for part in path.parts)
 
 
 def _of_files(paths: Sequence[Path]) -> list[Source]:
     images = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
     others = [path for path in paths if path.suffix.lower() not in IMAGE_SUFFIXES]
-    found = [Source(path.name, "file", str(path)) for path in others]
+    found = [Source(_writable(path.name), "file", str(path)) for path in others]
     if images:
         name = images[0].name if len(images) == 1 else images[0].resolve().parent.name
-        found.append(Source(name, "images", str(images[0]), images))
+        found.append(Source(_writable(name), "images", str(images[0]), images))
     return found
 
 
@@ -112,19 +119,24 @@ def _in_folder(folder: Path) -> list[Source]:
     rows: dict[Path, list[Path]] = {}
     for path in files:
         suffix = path.suffix.lower()
-        parts = path.relative_to(folder).parts
-        if any(part.startswith(".") or part.endswith(_OURS) for part in parts):
+        below = path.relative_to(folder)
+        if _is_ours(below) or any(part.startswith(".") for part in below.parts):
             continue
         if suffix in VIDEO_SUFFIXES:
-            found.append(Source(str(path.relative_to(folder)), "file", str(path)))
+            found.append(Source(_writable(str(path.relative_to(folder))), "file", str(path)))
         elif suffix in IMAGE_SUFFIXES:
             rows.setdefault(path.parent, []).append(path)
     for parent, images in rows.items():
         name = str(parent.relative_to(folder)) if parent != folder else folder.resolve().name
-        found.append(Source(name, "images", str(images[0]), tuple(images)))
+        found.append(Source(_writable(name), "images", str(images[0]), tuple(images)))
     if not found:
         raise MediaError(f"{folder}: no videos and no images below it", hint="give another folder")
     return found
+
+
+def _writable(name: str) -> str:
+    """Return a name that can stand in UTF-8 text; what is no UTF-8 on the disk becomes U+FFFD."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _stream_name(address: str) -> str:

@@ -156,7 +156,7 @@ class VideoWriter:
             elif planes.size_hw != self._size_hw:
                 raise OutputError(
                     f"{self.path}: a frame of {planes.size_hw} after frames of {self._size_hw}",
-                    hint="all frames of a video have one size",
+                    hint="--write jsonl,frames takes frames of any size",
                 )
             if self._held is not None and self._held.pts is not None:
                 frame.pts = max(frame.pts, self._held.pts + 1)

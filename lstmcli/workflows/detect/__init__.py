@@ -38,9 +38,11 @@ from lstmcli.workflows.detect.plan import (
     DetectReport,
     MakePredictor,
     Plan,
+    Stopped,
     StreamPredictor,
     VideoDone,
     VideoFailed,
+    unexpected,
 )
 from lstmcli.workflows.detect.running import Run
 from lstmcli.workflows.detect.streaming import Detector
@@ -223,3 +225,7 @@ def _run_one(source: Source, stem: Path, plan: Plan, track: Track) -> Result:
         return Run(source, stem, plan).run(track)
     except LstmcliError as error:
         return source.name, error
+    except (Stopped, BrokenPipeError):
+        raise
+    except Exception as error:  # whatever it is, the other videos are not kept by it
+        return source.name, unexpected(source.name, error)

@@ -89,7 +89,12 @@ def to_do(
     skip_existing: bool,
     overwrite: bool,
 ) -> tuple[list[tuple[Source, Path]], list[str]]:
-    """Return the sources that are to be done with the stems of their outputs, and the others."""
+    """Return the sources that are to be done with the stems of their outputs, and the others.
+
+    Raises:
+        OutputError: an output is there already, or lies where a source lies.
+    """
+    places = {path.resolve() for source in found for path in _files_of(source)}
     todo: list[tuple[Source, Path]] = []
     skipped: list[str] = []
     for source, name in zip(found, names, strict=True):
@@ -97,6 +102,12 @@ def to_do(
         paths = output_paths(plan.write, Job(source.name, stem, plan.classes, (1, 1)))
         if plan.count is not None:
             paths.append(stem.with_name(stem.name + COUNTS_SUFFIX))
+        for path in paths:
+            if path.resolve() in places:
+                raise OutputError(
+                    f"{path}: an output of {source.name} has the name of a source",
+                    hint="use another --out, or leave that source out",
+                )
         there = [path for path in paths if path.exists()]
         if source.is_live or not there:
             todo.append((source, stem))
@@ -113,6 +124,10 @@ def to_do(
                 hint="use --overwrite, --skip-existing, or another --out",
             )
     return todo, skipped
+
+
+def _files_of(source: Source) -> tuple[Path, ...]:
+    return source.images or ((Path(source.place),) if source.kind == "file" else ())
 
 
 def frames_in_all(sources: Sequence[Source], plan: Plan) -> int | None:

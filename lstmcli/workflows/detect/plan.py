@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.confidence import Confidence
+from lstmcli.core.errors import LstmcliError
 from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.outputs.draw import Look
@@ -21,6 +23,7 @@ from lstmcli.video import (
     expected_frames,
     open_frames,
 )
+from lstmcli.video.container import FFMPEG_ERRORS, reason_of
 from lstmcli.workflows.detect.looking import Looks
 
 
@@ -156,3 +159,24 @@ class Plan:
 
 class Stopped(Exception):
     """Another thread was interrupted; this one leaves its video as it is."""
+
+
+class UnexpectedError(LstmcliError):
+    """A video failed in a way that nobody foresaw; the cause is what happened."""
+
+
+def unexpected(name: str, error: Exception) -> UnexpectedError:
+    """Return an error that nobody foresaw as the failure of one video."""
+    if isinstance(error, FFMPEG_ERRORS):
+        place = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        problem, hint = place + reason_of(error), "does it play, and is there room on the disk?"
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        problem, hint = "out of memory", "use fewer --jobs or --device cpu"
+    else:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        problem = f"a mistake in lstmcli: {type(error).__name__}: {error} ({where})"
+        hint = "run it again with `lstmcli -v ...` on this video and report what it prints"
+    told = UnexpectedError(f"{name}: {problem}", hint=hint)
+    told.__cause__ = error
+    return told

@@ -22,6 +22,8 @@ from lstmcli.core.parallel import Track
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.models.predictor import Predictor
 from lstmcli.outputs import Answer, Job
+from lstmcli.outputs.contract import make_folder
+from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.counts import CountsFile
 from lstmcli.outputs.draw import Painter, Shape
 from lstmcli.outputs.group import OutputGroup, output_paths
@@ -80,6 +82,8 @@ class Run:
             raise
         finally:
             answers.close()
+        if self.report.has_sound and self.plan.sound and "video" in self.plan.write:
+            self.notes.append("the sound of a stream is not kept; a downloaded file keeps it")
         names = self.plan.classes
         totals = self.counter.totals if self.counter is not None else {}
         return VideoDone(
@@ -128,8 +132,9 @@ class Run:
         if self.counter is None:
             return ()
         if self.counts is None:
-            self.stem.parent.mkdir(parents=True, exist_ok=True)
-            self.counts = CountsFile(self._job(frame, self.stem))
+            stem = self._segment_stem(frame) if self.source.is_live else self.stem
+            make_folder(stem.parent)
+            self.counts = CountsFile(self._job(frame, stem))
         for event in self.counter.step(found, frame.index, frame.time_s):
             self.counts.write(
                 event.gate, event.direction, event.label, event.track_id, event.frame, event.time_s
@@ -162,7 +167,8 @@ class Run:
         name = f"{self.stem.name}-{datetime.now():%Y%m%d-%H%M%S}"
         for number in count(1):
             stem = self.stem.with_name(name if number == 1 else f"{name}_{number}")
-            paths = output_paths(self.plan.write, self._job(first, stem))
+            job = self._job(first, stem)
+            paths = [*output_paths(self.plan.write, job), job.path(COUNTS_SUFFIX)]
             if not any(path.exists() for path in paths):
                 return stem
         raise AssertionError("there is always a next number")
@@ -189,6 +195,7 @@ class Run:
             ends_s=None if plan.end_s is None else info.begins_s + plan.end_s,
             sound_from=Path(info.path) if plan.sound and info.has_audio else None,
             pixel_aspect=info.pixel_aspect,
+            source_rate=info.rate,
         )
 
     def _end_group(self) -> None:

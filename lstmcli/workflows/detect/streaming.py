@@ -21,7 +21,7 @@ from lstmcli.video import (
     find_sources,
     open_frames,
 )
-from lstmcli.workflows.detect.choosing import choose_model
+from lstmcli.workflows.detect.choosing import check_options, choose_model
 from lstmcli.workflows.detect.looking import Looks
 from lstmcli.workflows.detect.plan import MakePredictor, PredictorFor
 from lstmcli.workflows.detect.running import shape_of, with_answers, with_canvas
@@ -45,6 +45,7 @@ class Detector:
         predictor_for: PredictorFor | None = None,
         confidence: Confidence | None = None,
     ) -> None:
+        check_options(threshold, 1, 0, 1, None, None)
         self._predictor_for: PredictorFor = predictor_for or (
             lambda floor, size_hw: make_predictor(floor)
         )
@@ -96,7 +97,11 @@ class Detector:
             end_s: seconds from the beginning at which to stop.
             every: look at every Nth frame only.
             track: give objects ids that last.
+
+        Raises:
+            LstmcliError: the options do not fit, or the source cannot be read.
         """
+        check_options(self.threshold, every, 0, 1, start_s, end_s)
         (first, *_) = find_sources([str(source)])
         threshold = self._confidence.score_of(self.threshold)
         tracker = Tracker(threshold=threshold) if track else None
