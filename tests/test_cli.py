@@ -206,6 +206,24 @@ def test_forked_processes_say_nothing(
     assert capsys.readouterr().err == ""
 
 
+def test_a_forked_process_may_adopt_the_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    console.progress.adopt()
+    console.progress.note("talk")
+    assert capsys.readouterr().err == "talk\n"
+
+
+@pytest.mark.parametrize("words", [["--set", "train.lr=1"], ["--preset", "small"], ["--seed", "1"]])
+def test_a_resumed_run_takes_no_other_settings(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "--resume", "runs/none", *words) == 2
+    assert "own settings" in capsys.readouterr().err
+
+
 def test_a_terminal_gets_a_bar_that_goes_away(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

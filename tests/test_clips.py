@@ -13,7 +13,7 @@ from conftest import COLOURS, write_dataset
 from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
-from lstmcli.core.errors import DataError
+from lstmcli.core.errors import ConfigError, DataError
 from lstmcli.data.clips import ClipBatch, ClipSource, earlier_places, single_frames
 from lstmcli.data.manifest import Dataset
 
@@ -207,6 +207,28 @@ def test_the_earlier_frames_are_those_before(dataset: Dataset) -> None:
                 before = store.picture(max(0, place - 2))
                 shown = batch.earlier[lane, time].permute(1, 2, 0).numpy()
                 np.testing.assert_array_equal(shown, before)
+
+
+def test_a_clip_that_is_played_backwards_moves_backwards(dataset: Dataset) -> None:
+    clips = source(
+        dataset, augment=QUIET.model_copy(update={"reverse": 1.0}), motion_lag_s=0.08, whole=True
+    )
+    clip = clips._clip(0, 0)
+    assert np.all(np.diff(clip.places) < 0)
+    assert clips._before(clip).tolist() == np.minimum(clip.places + 2, 29).tolist()
+
+
+def test_a_bounced_clip_moves_as_it_is_played(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "dataset", videos=("train",), frames=4)
+    clips = source(made, length=8, stride=(1, 1), motion_lag_s=0.04, whole=True)
+    clip = clips._clip(0, 0)
+    assert clip.places.tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
+    assert clips._before(clip).tolist() == [0, 0, 1, 2, 3, 2, 1, 0]
+
+
+def test_a_crop_too_small_to_learn_from_is_told(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="crops of 3 pixels"):
+        source(dataset, crop=3)
 
 
 def test_frames_that_nobody_looked_at_are_neither_empty_nor_full(tmp_path: Path) -> None:

@@ -357,6 +357,17 @@ def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path) -> N
     assert network.states == []
 
 
+@pytest.mark.parametrize("place", ["taken", "taken/report"])
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "taken").touch()
+    network = FakeNetwork()
+    with pytest.raises(OutputError, match="taken is no folder"):
+        evaluate(network, prepare_by_hand(tmp_path), report=tmp_path / place)
+    assert network.states == []
+
+
 def test_the_report_shows_the_frames_that_went_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     done = evaluate(FakeNetwork(), prepare_by_hand(tmp_path), report=folder)

@@ -99,6 +99,13 @@ def test_an_ignored_region_counts_neither_way_but_for_the_objects_in_it() -> Non
     assert uncounted == {(row, column) for row in range(4) for column in range(3)} - {(0, 0)}
 
 
+def test_an_ignored_box_smaller_than_a_cell_is_not_punished() -> None:
+    """It lies between the centres of cells, in the one at row 1, column 2."""
+    found = assigned(targets([(17.0, 9.0, 19.0, 11.0)], ignored=(0,)))
+    uncounted = {divmod(n, 6) for n in (~found.counted[0]).nonzero()[:, 0].tolist()}
+    assert uncounted == {(1, 2)}
+
+
 def test_frames_do_not_meet() -> None:
     found = assigned(targets([(0.0, 0.0, 8.0, 8.0)], [], [(40.0, 24.0, 48.0, 32.0)]))
     assert cells_of(found, 0, frame=0) == {(0, 0)}

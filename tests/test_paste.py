@@ -174,3 +174,17 @@ def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
         replace(other, labels=twice) if other is video else other for other in clips.videos
     )
     assert clips._paster._its_box(one, place) is None
+
+
+def test_an_object_that_is_ignored_later_is_gone(dataset: Dataset) -> None:
+    clips = source(dataset, 1.0)
+    drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
+    one, place = next(
+        (one, place) for one in drawn for place in range(30) if clips._paster._its_box(one, place)
+    )
+    video = clips.videos[one.video]
+    ignored = replace(video.labels, ignore=np.ones_like(video.labels.ignore))
+    clips._paster.videos = tuple(
+        replace(other, labels=ignored) if other is video else other for other in clips.videos
+    )
+    assert clips._paster._its_box(one, place) is None

@@ -33,6 +33,7 @@ from lstmcli.models.detector import Detector
 from lstmcli.workflows.train import TrainOptions, beginning, next_run, steps_per_epoch, train
 from lstmcli.workflows.train.beginning import fit_to_dataset
 from lstmcli.workflows.train.judging import windows
+from lstmcli.workflows.train.state import RUN_FILES
 
 T = TypeVar("T")
 
@@ -235,6 +236,9 @@ def test_two_processes_equal_one_with_the_same_global_batch(dataset: Path, tmp_p
     assert done.returncode == 0, done.stderr
     assert "mAP50" in done.stdout
     said = done.stderr.splitlines()
+    told = [line for line in said if line.startswith("epoch ")]
+    assert len(told) >= 2, "the first process tells each epoch, once"
+    assert len(set(told)) == len(told)
     assert all(line.startswith(("using ", "epoch ", "started ")) for line in said), done.stderr
     one, two = trained_weights(tmp_path / "one"), trained_weights(tmp_path / "two")
     for name, value in one.items():
@@ -373,6 +377,22 @@ def test_training_ends_early_when_it_gets_no_better(
     trained = train(dataset, config=config, out=tmp_path / "run")
     assert (trained.epochs, trained.best["epoch"]) == (4, 2)
     assert load_checkpoint(tmp_path / "run" / "best.pt").metrics["map50"] == 0.3
+
+
+def test_training_that_finds_nothing_ends_early_with_its_latest_epoch(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("map50", "map50_any_class", "precision", "recall")
+    monkeypatch.setattr(
+        "lstmcli.workflows.train.fitting.validate", lambda run: dict.fromkeys(names, 0.0)
+    )
+    notes: list[str] = []
+    progress = SilentProgress()
+    monkeypatch.setattr(progress, "note", notes.append)
+    config = settings(train={"epochs": 9, "patience": 2, "clips_per_epoch": 1})
+    trained = train(dataset, config=config, out=tmp_path / "run", progress=progress)
+    assert (trained.epochs, trained.best["epoch"]) == (3, 3)
+    assert [note.endswith("best so far") for note in notes[:3]] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -528,6 +548,64 @@ def test_a_run_is_not_resumed_with_other_classes(unbroken: Path, tmp_path: Path)
     replace(made, classes=("red", "green")).save()
     with pytest.raises(DataError, match="classes red, green; the run has red, blue"):
         train(made.folder, config=settings(), out=unbroken, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "init"),
+    [
+        ({"backbone": {"name": "tinny"}}, None),
+        ({"train": {"optimizer": "adamm"}}, None),
+        ({"clips": {"whole": False, "crop": 3}}, None),
+        ({}, "runs/typo"),
+    ],
+)
+def test_an_older_run_outlives_a_beginning_that_fails(
+    changes: dict[str, Any], init: str | None, dataset: Path, tmp_path: Path
+) -> None:
+    run = full(tmp_path / "run")
+    for name in RUN_FILES:
+        (run / name).write_text("old", encoding="utf-8")
+    with pytest.raises((ConfigError, ModelError)):
+        train(
+            dataset,
+            config=settings(**changes),
+            out=run,
+            options=TrainOptions(init=init),
+            overwrite=True,
+        )
+    assert {(run / name).read_text(encoding="utf-8") for name in RUN_FILES} == {"old"}
+
+
+def test_a_run_is_not_resumed_on_another_canvas_or_grid(unbroken: Path, tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "dataset", canvas_hw=(96, 64))
+    with pytest.raises(DataError, match="a canvas of 64x96 and cells of 8; the run has a canvas"):
+        train(made.folder, config=settings(), out=unbroken, resume=True)
+    replace(made, canvas_hw=(64, 96), grid=16).save()
+    with pytest.raises(DataError, match="cells of 16; the run has a canvas of 96x64 and cells of"):
+        train(made.folder, config=settings(), out=unbroken, resume=True)
+
+
+def test_a_lengthened_run_goes_on_with_its_memory(dataset: Path, tmp_path: Path) -> None:
+    config = settings(train={"epochs": 2, "frame_stage": 0.5, "clips_per_epoch": 4, "warmup": 0.0})
+    train(dataset, config=config, out=tmp_path / "run")
+    trained = train(
+        dataset,
+        config=config,
+        out=tmp_path / "run",
+        resume=True,
+        options=TrainOptions(epochs=6),
+    )
+    assert [row["stage"] for row in trained.history] == ["frames"] + ["clips"] * 5
+    rates = [row["lr"] for row in trained.history[2:]]
+    assert rates == sorted(rates, reverse=True), "the schedule goes on, it does not wait"
+    assert len(set(rates)) == 4
+
+
+def test_a_budget_of_no_time_is_told(dataset: Path, tmp_path: Path) -> None:
+    options = TrainOptions(time_budget_s=0.0)
+    with pytest.raises(ConfigError, match="a time budget of 0 s"):
+        train(dataset, config=settings(), out=tmp_path / "run", options=options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_older_run_is_replaced_whole(dataset: Path, tmp_path: Path) -> None:

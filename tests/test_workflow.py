@@ -146,7 +146,10 @@ def test_the_json_of_evaluate_has_the_fields_of_the_readme(footage: Path) -> Non
     values = json.loads(path.read_text(encoding="utf-8"))
     section = README.read_text(encoding="utf-8").partition("**`evaluate --json`**")[2]
     named = re.findall(r"`(\w+)`", section.partition("\n\n")[0])
-    known = {*values, *values["stability"], "null"}
+    calibration = {*values["calibration"], "told", "right", "found"}
+    for row in values["calibration"]["bins"]:
+        assert set(row) <= calibration
+    known = {*values, *values["stability"], *calibration, "null"}
     assert {"map50", "per_class", "speed"} <= set(named)
     assert set(named) <= known
 

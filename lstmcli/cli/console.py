@@ -70,7 +70,7 @@ class Console:
         self.progress.pause()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for place, column in enumerate(columns):
-            table.add_column(column, justify="right" if place else "left", overflow="fold")
+            table.add_column(Text(column), justify="right" if place else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self._out.print(table)
@@ -120,13 +120,19 @@ class RateColumn(ProgressColumn):
 class ConsoleProgress:
     """A bar with rate and time left on a terminal, a plain line now and then in a pipe.
 
-    Processes that were forked from the one that made it say nothing: they do the same work.
+    Processes that were forked from the one that made it say nothing: they do the same work. One
+    of them may adopt it.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: Progress | None = None
         self._process = os.getpid()
+
+    def adopt(self) -> None:
+        """Speak for this process from now on, not for the one that this was made in."""
+        if os.getpid() != self._process:
+            self._process, self._bars = os.getpid(), None
 
     def track(
         self, items: Iterable[T], *, total: int | None = None, label: str = ""

@@ -72,6 +72,10 @@ def train(
     """Train a detector with a memory on a prepared dataset."""
     if resume is not None and (out is not None or init is not None):
         raise typer.BadParameter("--resume goes on in its own folder: leave --out and --init away")
+    if resume is not None and _given(context, "preset", "setting", "seed"):
+        raise typer.BadParameter(
+            "--resume goes on with its own settings: leave --preset, --set and --seed away"
+        )
     settings = [*(setting or ()), *([] if seed is None else [f"train.seed={seed}"])]
     config = load_config(preset, settings)
     budget_s = parsing.duration_s(time_budget)
@@ -102,6 +106,12 @@ def train(
     if trained.interrupted:
         console.say(f"interrupted; go on with: lstmcli train --resume {trained.run}")
         raise typer.Exit(130)
+
+
+def _given(context: typer.Context, *names: str) -> bool:
+    """Return whether any of the options stands on the command line."""
+    sources = [context.get_parameter_source(name) for name in names]
+    return any(source is not None and source.name == "COMMANDLINE" for source in sources)
 
 
 def quiet_fabric() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
-from lstmcli.core.errors import DataError
-from lstmcli.core.structures import FloatArray, IntArray, Picture
+from lstmcli.core.errors import ConfigError, DataError
+from lstmcli.core.structures import BoolArray, FloatArray, IntArray, Picture
 from lstmcli.data.augment import View, draw_view
 from lstmcli.data.class_index import ClassIndex
 from lstmcli.data.frame_store import FrameStore
@@ -24,6 +24,8 @@ from lstmcli.data.pasting import Pasted, Paster
 
 VISIBLE_SHARE = 0.4
 """A box of which the window shows less is neither wanted nor punished."""
+LEAST_CROP_CELLS = 4
+"""Cells of the dataset's grid that a crop is wide, at least: fewer leave no coarser map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,14 @@ class ClipBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """Where a lane's clip comes from: places in a video, and how they are looked at."""
+    """Where a lane's clip comes from: places in a video, and how they are looked at.
+
+    `turned` is True for the places at which the video is played backwards, bool [T].
+    """
 
     video: int
     places: IntArray
+    turned: BoolArray
     view: View
     starts: bool
     pasted: tuple[Pasted, ...]
@@ -81,6 +87,12 @@ def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: f
     return np.minimum(nearest, np.maximum(own - 1, 0)).astype(np.int64)
 
 
+def later_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
+    """Return what `earlier_places` would of a video that is played backwards, int64 [F]."""
+    mirrored = earlier_places(np.ascontiguousarray(-times[::-1]), lag_s)
+    return np.ascontiguousarray(len(times) - 1 - mirrored[::-1])
+
+
 class ClipSource(TorchDataset[ClipBatch]):
     """The batches of one epoch, by step.
 
@@ -97,6 +109,7 @@ class ClipSource(TorchDataset[ClipBatch]):
         world: how many processes share the batch; lane l belongs to process l % world.
 
     Raises:
+        ConfigError: the crops are too small.
         DataError: the split has no boxes.
     """
 
@@ -122,6 +135,12 @@ class ClipSource(TorchDataset[ClipBatch]):
         self.streamed_lanes = round(batch * clips.streamed) if clips.length > 1 else 0
         self.epoch = 0
         crop = clips.crop or dataset.crop
+        least = min(LEAST_CROP_CELLS * dataset.grid, *dataset.canvas_hw)
+        if crop < least and not clips.whole:
+            raise ConfigError(
+                f"crops of {crop} pixels are too small to learn from",
+                hint=f"set clips.crop to {least} or more",
+            )
         self.size_hw = (
             dataset.canvas_hw
             if clips.whole
@@ -129,6 +148,7 @@ class ClipSource(TorchDataset[ClipBatch]):
         )
         self._stores: dict[int, FrameStore] = {}
         self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
+        self._later = [later_places(video.times, motion_lag_s) for video in self.videos]
         self._index = ClassIndex.of(self.videos, len(dataset.classes))
         self._paster = Paster(
             dataset,
@@ -193,9 +213,11 @@ class ClipSource(TorchDataset[ClipBatch]):
             part -= clips
         steps = np.arange(part * length, (part + 1) * length) * stride
         places = start + _bounced(steps, count - start)
+        turned = _goes_back(steps, count - start)
         if backwards:
             places = start + span - 1 - (places - start) % span
-        return _Clip(video, places, view, part == 0 or step == 0, pasted)
+            turned = ~turned
+        return _Clip(video, places, turned, view, part == 0 or step == 0, pasted)
 
     def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> View:
         focus: FloatArray | None = None
@@ -228,13 +250,18 @@ class ClipSource(TorchDataset[ClipBatch]):
         return store
 
     def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
-        before = self._earlier[clip.video][clip.places] if self.motion_lag_s else clip.places[:0]
+        before = self._before(clip) if self.motion_lag_s else clip.places[:0]
         needed = np.unique(np.concatenate((clip.places, before)))
         pictures = clip.view.pictures([self._window(clip, int(place)) for place in needed])
         return (
             pictures[torch.from_numpy(np.searchsorted(needed, clip.places))],
             pictures[torch.from_numpy(np.searchsorted(needed, before))],
         )
+
+    def _before(self, clip: _Clip) -> IntArray:
+        """Return the places that were seen `motion_lag_s` before those of a clip, as it plays."""
+        earlier, later = self._earlier[clip.video], self._later[clip.video]
+        return np.where(clip.turned, later[clip.places], earlier[clip.places])
 
     def _truth(
         self, clip: _Clip, place: int
@@ -262,6 +289,15 @@ def _bounced(steps: IntArray, count: int) -> IntArray:
     period = 2 * (count - 1)
     phase = steps % period
     return np.where(phase < count, phase, period - phase)
+
+
+def _goes_back(steps: IntArray, count: int) -> BoolArray:
+    """Return at which places of `_bounced` the video was last played backwards."""
+    if count == 1:
+        return np.zeros(len(steps), np.bool_)
+    phase = steps % (2 * (count - 1))
+    back: BoolArray = (phase >= count) | ((phase == 0) & (steps > 0))
+    return back
 
 
 def _padded(

@@ -176,7 +176,8 @@ class Paster:
         truth = video.labels.at(int(video.frames[source]))
         if truth is None:
             return None
-        rows = np.nonzero((truth.labels == pasted.label) & (truth.tracks == pasted.track))[0]
+        same = (truth.labels == pasted.label) & (truth.tracks == pasted.track)
+        rows = np.nonzero(same & ~truth.ignore)[0]
         if len(rows) != 1:  # gone, or one of several that nobody told apart
             return None
         boxes = self.dataset.canvas_boxes(video, truth.boxes)

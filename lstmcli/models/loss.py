@@ -73,7 +73,9 @@ def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> 
         return Assignment(box, targets.looked_at[:, None].expand_as(box))
     smallest, box = area.min(dim=-1)
     box = box.masked_fill(smallest.isinf(), -1)
-    ignored = (inside & (targets.valid & targets.ignore)[:, None]).any(dim=-1) & (box < 0)
+    # as for an object, the cell that holds the centre of what is smaller than it
+    covered = inside | (away <= stride / 2)
+    ignored = (covered & (targets.valid & targets.ignore)[:, None]).any(dim=-1) & (box < 0)
     return Assignment(box, targets.looked_at[:, None] & ~ignored)
 
 

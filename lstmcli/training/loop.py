@@ -69,8 +69,11 @@ class Clock:
 
     def done(self, steps: int) -> float:
         """Return the finished share of the training, 0..1, after that many steps."""
+        return self.share(steps, self.spent_s if self._agreed_s is None else self._agreed_s)
+
+    def share(self, steps: int, spent_s: float) -> float:
+        """Return what share of the training, 0..1, so many steps and seconds are."""
         by_steps = steps / self.total_steps if self.total_steps else 0.0
-        spent_s = self.spent_s if self._agreed_s is None else self._agreed_s
         by_time = spent_s / self.budget_s if self.budget_s else 0.0
         return min(1.0, max(by_steps, by_time))
 
@@ -133,6 +136,7 @@ def train_steps(
     progress: EpochProgress,
     state: State | None = None,
     class_weights: Tensor | None = None,
+    frames_end: float = 1.0,
 ) -> Iterator[StepDone]:
     """Take one optimisation step for every batch; yield after each.
 
@@ -149,6 +153,7 @@ def train_steps(
         progress: sums so far; changed in place.
         state: carried from before, None at the beginning of an epoch.
         class_weights: [classes], mean 1, or None.
+        frames_end: see `done_of_stage`.
 
     Raises:
         TrainingError: the loss is not a number any more.
@@ -169,7 +174,7 @@ def train_steps(
         torch.manual_seed(step_seed * fabric.world_size + fabric.global_rank)
         done = clock.done(steps_before + progress.steps)
         if network.has_core:
-            done = done_of_stage(config.train, done, memory=memory)
+            done = done_of_stage(config.train, done, memory=memory, frames_end=frames_end)
         factor = rate_factor(config.train, done) * stage_factor
         set_rates(optimizer, factor, frames_factor=frames_factor)
         frames = batch.frames.to(fabric.device, non_blocking=True)

@@ -72,14 +72,24 @@ def rate_factor(config: TrainConfig, done: float) -> float:
     return schedule(min(1.0, (done - config.warmup) / max(1e-9, 1 - config.warmup)))
 
 
-def done_of_stage(config: TrainConfig, done: float, *, memory: bool) -> float:
+def done_of_stage(
+    config: TrainConfig, done: float, *, memory: bool, frames_end: float = 1.0
+) -> float:
     """Return how much of its own stage is over when `done` (0..1) of a training in two is.
 
     Each stage has a schedule of its own: the memory begins with untrained weights, and would learn
     little at the end of the frame detector's.
+
+    Args:
+        config: says at which share of the training the memory's stage begins.
+        done: share of the whole training.
+        memory: which stage it is.
+        frames_end: share after which the frame stage did end: earlier where a resumed run was
+            lengthened.
     """
     if memory:
-        return max(0.0, done - config.frame_stage) / (1 - config.frame_stage)
+        begin = min(config.frame_stage, frames_end)
+        return max(0.0, done - begin) / (1 - begin)
     return min(1.0, done / config.frame_stage) if config.frame_stage else done
 
 

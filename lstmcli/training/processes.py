@@ -68,6 +68,7 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
     def guarded(fabric: Fabric) -> _Result:
         with suppress(OSError):
             os.setpgid(0, 0)  # an interruption reaches the first process alone, which hands it on
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # and may still write to the terminal
         try:
             value = work(fabric)
         except LstmcliError as error:

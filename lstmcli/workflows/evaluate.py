@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -352,6 +353,14 @@ def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bo
             raise OutputError(f"{path} exists", hint="use --overwrite, or choose another name")
     if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
         raise OutputError(f"{json_file}: cannot be written there", hint="name a file in a folder")
+    folders = [json_file.absolute().parent] if json_file is not None else []
+    folders += [report.absolute()] if report is not None else []
+    for folder in folders:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if not there.is_dir():
+            raise OutputError(f"{there} is no folder", hint="choose another place")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OutputError(f"{there}: nothing can be written there", hint="choose another place")
 
 
 def _write(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from lightning_fabric import Fabric
 
 from lstmcli.core.config import Config
-from lstmcli.core.errors import LstmcliError
+from lstmcli.core.errors import ConfigError, LstmcliError
 from lstmcli.core.memory import keep_freed_memory
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.data.manifest import Dataset
@@ -28,6 +29,15 @@ from lstmcli.workflows.train.fitting import fit, steps_per_epoch
 from lstmcli.workflows.train.state import RUN_FILES, Trained, TrainOptions
 
 __all__ = ["TrainOptions", "Trained", "next_run", "steps_per_epoch", "train"]
+
+
+@runtime_checkable
+class Adoptable(Protocol):
+    """A progress that only one process shows, and that another one may take over."""
+
+    def adopt(self) -> None:
+        """Show it in the process that calls this."""
+        ...
 
 
 def train(
@@ -58,6 +68,7 @@ def train(
     """
     began = time.monotonic()
     options = options or TrainOptions()
+    _check_budget(options.time_budget_s)
     progress = progress or SilentProgress()
     prepared = Dataset.load(dataset)
     last: Checkpoint | None = None
@@ -77,6 +88,8 @@ def train(
 
     def work(fabric: Fabric) -> Trained:
         watched = progress if fabric.is_global_zero else SilentProgress()
+        if isinstance(watched, Adoptable):
+            watched.adopt()  # the first of several processes is a forked one itself
         run = begin(fabric, config, options, prepared, out, watched, last, began)
         return fit(run)
 
@@ -88,3 +101,16 @@ def train(
                 (out / name).unlink(missing_ok=True)
             out.rmdir()
         raise
+
+
+def _check_budget(budget_s: float | None) -> None:
+    """Refuse a time in which nothing can be trained.
+
+    Raises:
+        ConfigError: there is no time.
+    """
+    if budget_s is not None and budget_s <= 0:
+        raise ConfigError(
+            f"a time budget of {budget_s:g} s",
+            hint="give --time-budget some time, as 40m or 1h30m, or leave it away",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,12 @@ def next_run(folder: Path, name: str) -> Path:
 
 
 def make_folder(out: Path, *, overwrite: bool) -> bool:
-    """Make the run's folder, emptied of an older run; return whether it is new.
+    """Make the run's folder; return whether it is new.
+
+    An older run in it stays until the new one is ready to train: see `begin`.
 
     Raises:
-        OutputError: it holds something, or cannot be made.
+        OutputError: it holds something, cannot be made, or cannot be written into.
     """
     try:
         is_new = not out.exists()
@@ -59,11 +62,24 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
                 f"{out}: exists already", hint="choose another --out or add --overwrite"
             )
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
+    return is_new
+
+
+def _remove_older(out: Path) -> None:
+    """Take an older run out of the folder.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    try:
         for name in RUN_FILES:
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
-    return is_new
 
 
 def last_of(out: Path) -> Checkpoint:
@@ -98,19 +114,17 @@ def begin(
     last: Checkpoint | None,
     began: float,
 ) -> Run:
-    """Build everything, then put back what a resumed run left."""
+    """Build everything, then put back what a resumed run left, or remove an older run.
+
+    The older one goes last: whatever may be wrong with the new one is known by then.
+    """
     torch.manual_seed(config.train.seed)
     network = (
         last.model
         if last
         else Detector(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=dataset.grid)
     )
-    if network.classes != dataset.classes:
-        raise DataError(
-            f"{dataset.folder}: classes {', '.join(dataset.classes)}; the run has "
-            f"{', '.join(network.classes)}",
-            hint="resume with the dataset that the run was started with",
-        )
+    _check_same_data(network, dataset)
     if last is not None:
         network.load_state_dict(last.training["model"])
         network.score_power = 1.0  # validation finds it anew
@@ -147,9 +161,35 @@ def begin(
     )
     if last is not None:
         put_back(run, saved)
-    elif fabric.is_global_zero:
+        return run
+    _clip_source(dataset, config, batch, memory=True)  # tells what is wrong with the data
+    fabric.barrier()  # all have read --init, which may be the older run
+    if fabric.is_global_zero:
+        _remove_older(out)
         write_config(run)
     return run
+
+
+def _check_same_data(network: Detector, dataset: Dataset) -> None:
+    """Refuse to go on with data that was prepared otherwise than what the run began with.
+
+    Raises:
+        DataError: the classes, the canvas or the grid are others.
+    """
+    hint = "resume with the dataset that the run was started with"
+    if network.classes != dataset.classes:
+        raise DataError(
+            f"{dataset.folder}: classes {', '.join(dataset.classes)}; the run has "
+            f"{', '.join(network.classes)}",
+            hint=hint,
+        )
+    theirs = (tuple(dataset.canvas_hw), dataset.grid)
+    if theirs != (tuple(network.canvas_hw), network.grid):
+        told = [
+            f"a canvas of {width}x{height} and cells of {grid}"
+            for (height, width), grid in (theirs, (network.canvas_hw, network.grid))
+        ]
+        raise DataError(f"{dataset.folder}: {told[0]}; the run has {told[1]}", hint=hint)
 
 
 def _start_from(network: Detector, init: str, progress: Progress) -> None:
@@ -220,6 +260,10 @@ def _batch_size(
 
 def _drawn(dataset: Dataset, config: Config, batch: int, memory: bool) -> ClipBatch:
     """Return a batch of the dataset: of clips, or of as many single frames."""
+    return _clip_source(dataset, config, batch, memory=memory)[0]
+
+
+def _clip_source(dataset: Dataset, config: Config, batch: int, *, memory: bool) -> ClipSource:
     clips = config.clips if memory else single_frames(config.clips)
     return ClipSource(
         dataset,
@@ -230,7 +274,7 @@ def _drawn(dataset: Dataset, config: Config, batch: int, memory: bool) -> ClipBa
         steps=1,
         seed=config.train.seed,
         motion_lag_s=config.input.motion_lag_s,
-    )[0]
+    )
 
 
 def _class_weights(dataset: Dataset, config: Config) -> torch.Tensor | None:

@@ -104,7 +104,9 @@ def _train_epoch(run: Run) -> bool:
     config, budget = run.config, run.options.time_budget_s
     _agree(run)
     # as it was decided when the epoch began, also where a resumed run goes on in its middle
-    memory = run.network.has_core and run.clock.done(run.steps) >= config.train.frame_stage
+    frames_are_over = run.clock.done(run.steps) >= config.train.frame_stage
+    # the memory's stage does not end when a resumed run is lengthened
+    memory = run.network.has_core and (run.frames_are_done or frames_are_over)
     if memory and not run.frames_are_done:
         _close_frame_stage(run)
     _enter_stage(run, memory=memory)
@@ -173,11 +175,20 @@ def _steps(run: Run, *, memory: bool, steps: int) -> Iterator[None]:
         progress=run.part,
         state=run.state,
         class_weights=run.class_weights,
+        frames_end=_frames_end(run),
     ):
         run.state = step.state
         if run.average is not None:
             run.average.update_parameters(run.network)
         yield
+
+
+def _frames_end(run: Run) -> float:
+    """Return after what share of the training, as long as it is now, the frame stage ended."""
+    frames = [row for row in run.history if row["stage"] == "frames"]
+    if not (run.frames_are_done and frames):
+        return 1.0
+    return run.clock.share(int(frames[-1]["step"]), float(frames[-1]["seconds"]))
 
 
 def steps_per_epoch(dataset: Dataset, config: Config, batch: int) -> int:
@@ -252,12 +263,15 @@ def _close_epoch(run: Run) -> None:
         "seconds": run.clock.spent_s,
     }
     run.history.append(row)
-    better = (metrics["map50"] or 0.0) >= (run.best.get("map50") or 0.0)
+    score, before = metrics["map50"], run.best.get("map50") or 0.0
+    # of epochs that find nothing, or that nobody judged, the latest is kept
+    keep = (score or 0.0) >= before
+    better = keep and (not run.best or score is None or score > 0)
     run.since_best = 0 if better else run.since_best + 1
-    if better:
+    if keep:
         run.best = dict(row)
     if fabric.is_global_zero:
-        keep_records(run, better=better)
+        keep_records(run, keep=keep, better=better and score is not None)
     run.validation_s = time.monotonic() - began
     save_last(run)
     run.validation_s = time.monotonic() - began  # saving takes its time too

@@ -50,10 +50,16 @@ def _facts(run: Run) -> dict[str, Any]:
     }
 
 
-def keep_records(run: Run, *, better: bool) -> None:
-    """Write what an epoch leaves: `best.pt` if it is the best, the numbers and the curves."""
+def keep_records(run: Run, *, keep: bool, better: bool) -> None:
+    """Write what an epoch leaves: `best.pt`, the numbers and the curves.
+
+    Args:
+        run: whose last epoch it is.
+        keep: write `best.pt`.
+        better: say that it is the best so far.
+    """
     row = run.history[-1]
-    if better:
+    if keep:
         save_checkpoint(run.folder / "best.pt", run.network, weights_of(run), metrics=plain(row))
     try:
         write_metrics(run.folder / "metrics.csv", run.history)
