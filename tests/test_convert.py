@@ -16,6 +16,7 @@ from lstmcli.core.structures import LabelSet, VideoLabels
 from lstmcli.data.columns import Notes
 from lstmcli.data.formats import read_labels
 from lstmcli.data.labels_out import LABEL_WRITERS
+from lstmcli.data.labels_out.regions import one_a_class
 from lstmcli.workflows.convert import convert
 
 CLOSE = 0.001
@@ -256,11 +257,12 @@ def test_every_real_sample_survives_writing_and_reading(
         once = convert(folder / name, to, tmp_path / f"{n}", size_hw=(1000, 2000))
         again = read_labels(once.path, size_hw=(1000, 2000))
         lost = sum(w.count for w in once.warnings if w.text in not_said)
-        assert sum(len(v.labels) for v in labels.videos) == lost + sum(
+        before = labels if to == "yolo" else one_a_class(labels)
+        assert sum(len(v.labels) for v in before.videos) == lost + sum(
             len(v.labels) for v in again.videos
         ), name
         if to == "coco":
-            assert_same(*(replace(s, videos=by_name(s)) for s in (labels, again)))
+            assert_same(*(replace(s, videos=by_name(s)) for s in (before, again)))
 
 
 def by_name(labels: LabelSet) -> tuple[VideoLabels, ...]:
@@ -269,3 +271,15 @@ def by_name(labels: LabelSet) -> tuple[VideoLabels, ...]:
         replace(video, frame_count=None, rate=None)
         for video in sorted(labels.videos, key=lambda video: video.name)
     )
+
+
+def test_a_region_of_every_class_is_written_for_each(tmp_path: Path) -> None:
+    boxes = [(0, (1.0, 2.0, 9.0, 9.0), -1, -1, True), (0, (3.0, 4.0, 9.0, 9.0), 1, 5, False)]
+    labels = LabelSet(("cat", "dog"), (video_labels("v", boxes, frames=1),))
+    for to in ("coco", "mot"):
+        again = read_labels(written(labels, to, tmp_path / to)).videos[0]
+        assert sorted(zip(again.labels.tolist(), again.ignore.tolist(), strict=True)) == [
+            (0, True),
+            (1, False),
+            (1, True),
+        ]

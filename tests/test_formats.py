@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,13 @@ Row = tuple[int, str, tuple[float, float, float, float], int, bool]
 
 def rows(labels: LabelSet) -> list[Row]:
     return [
-        (int(frame), labels.classes[label], tuple(map(float, box)), int(track), bool(ignore))
+        (
+            int(frame),
+            labels.classes[label] if label >= 0 else "",
+            tuple(map(float, box)),
+            int(track),
+            bool(ignore),
+        )
         for video in labels.videos
         for frame, label, box, track, ignore in zip(
             video.box_frames, video.labels, video.boxes, video.tracks, video.ignore, strict=True
@@ -91,12 +98,12 @@ SAMPLES: dict[str, tuple[str, str, list[Row]]] = {
         "0001.txt",
         "3 8 Big cat 0 0 -1 1 2 30 40 -1 -1 -1 -1 -1 -1 -1\n"
         "3 -1 DontCare -1 -1 -10 5 6 7 8 -1 -1 -1 -1 -1 -1 -1",
-        [(3, "Big cat", BOX, 8, False), (3, "Big cat", (5.0, 6.0, 7.0, 8.0), -1, True)],
+        [(3, "Big cat", BOX, 8, False), (3, "", (5.0, 6.0, 7.0, 8.0), -1, True)],
     ),
     "visdrone": (
         "uav.txt",
         "1,0,1,2,29,38,1,4,0,0\n1,1,5,6,2,2,0,0,0,0",
-        [(0, "car", BOX, 0, False), (0, "pedestrian", (5.0, 6.0, 7.0, 8.0), -1, True)],
+        [(0, "car", BOX, 0, False), (0, "", (5.0, 6.0, 7.0, 8.0), -1, True)],
     ),
     "ua_detrac": (
         "a.xml",
@@ -104,7 +111,7 @@ SAMPLES: dict[str, tuple[str, str, list[Row]]] = {
         '</ignored_region><frame num="1"><target_list><target id="2"><box left="1" top="2" '
         'width="29" height="38"/><attribute vehicle_type="car"/></target></target_list></frame>'
         "</sequence>",
-        [(0, "car", BOX, 2, False), (0, "car", (5.0, 6.0, 7.0, 8.0), -1, True)],
+        [(0, "car", BOX, 2, False), (0, "", (5.0, 6.0, 7.0, 8.0), -1, True)],
     ),
     "yolo": ("a.txt", "0 0.155 0.105 0.29 0.19", [(0, "class 0", BOX, -1, False)]),
     "labelme": (
@@ -552,3 +559,105 @@ def test_a_photograph_has_the_size_in_which_it_is_shown(tmp_path: Path, orientat
     (video,) = read_labels(tmp_path / "a.txt").videos
     shown = next(read_images([tmp_path / "a.jpg"]))
     assert video.size_hw == shown.size_hw == ((80, 40) if orientation in {6, 8} else (40, 80))
+
+
+@pytest.mark.parametrize("line", [" ".join(["1234567"] * 12), (" " * 9).join("1" * 12)])
+def test_aligned_numbers_are_looked_at_in_no_time(line: str, tmp_path: Path) -> None:
+    began = time.perf_counter()
+    with pytest.raises(DataError, match="no labels of a known format"):
+        read_labels(written(tmp_path, "a.txt", f"{line} x").parent)
+    assert time.perf_counter() - began < 2
+
+
+def with_picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (100, 200)).save(path)
+    return path
+
+
+def test_folders_with_pictures_of_the_same_names_stay_apart(tmp_path: Path) -> None:
+    for camera in ("cam1", "cam2"):
+        with_picture(tmp_path / camera / "JPEGImages" / "1.jpg")
+        (tmp_path / camera / "Annotations").mkdir()
+        text = VOC.format(folder="", name="1.jpg", more="")
+        written(tmp_path / camera / "Annotations", "1.xml", text)
+    labels = read_labels(tmp_path)
+    assert [video.images for video in labels.videos] == [
+        (str(tmp_path / camera / "JPEGImages" / "1.jpg"),) for camera in ("cam1", "cam2")
+    ]
+
+
+@pytest.mark.parametrize("stem", ["license_plate_1", "test", "names"])
+def test_a_label_file_may_be_called_like_a_list(stem: str, tmp_path: Path) -> None:
+    with_picture(tmp_path / f"{stem}.jpg")
+    assert len(rows(read(tmp_path, f"{stem}.txt", "0 0.5 0.5 0.1 0.1"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        ("xml", VOC.format(folder="", name="{}.jpg", more="")),
+        ("txt", "Car 0 0 -1 1 2 30 40 -1 -1 -1 -1 -1 -1 -1"),
+        ("txt", "0 0.5 0.5 0.1 0.1"),
+        ("json", SAMPLES["labelme"][1]),
+    ],
+)
+def test_endings_may_be_written_large(ending: str, text: str, tmp_path: Path) -> None:
+    for stem, suffix in (("a", ending), ("b", ending.upper())):
+        with_picture(tmp_path / f"{stem}.jpg")
+        written(tmp_path, f"{stem}.{suffix}", text.replace("{}", stem))
+    assert len(read_labels(tmp_path).videos) == 2
+
+
+@pytest.mark.parametrize(
+    ("last", "second"),
+    [("100,50,100,90", (100.0, 50.0, 140.0, 90.0)), ("100,50,30,20", (100.0, 50.0, 140.0, 90.0))],
+)
+def test_one_odd_box_does_not_turn_corners_into_sides(
+    last: str, second: tuple[float, ...], tmp_path: Path
+) -> None:
+    lines = [f"{n}.jpg,100,50,140,90,car" for n in range(4)]
+    labels = read(tmp_path, "a.csv", "\n".join([*lines, f"9.jpg,{last},car"]))
+    assert rows(labels)[1][2] == second
+    assert labels.warnings
+
+
+@pytest.mark.parametrize(
+    ("change", "seen", "noted"),
+    [
+        (('"bbox"', '"file_name": "x", "bbox"'), [("cat", True)], []),
+        (('"category_id": 3, ', ""), [("object", True)], ["without a category_id"]),
+        (('"image_id": 7, ', ""), [], ["tells no image"]),
+        (('"iscrowd": 1', '"iscrowd": "0"'), [("cat", False)], []),
+        (('"iscrowd": 1', '"iscrowd": "1"'), [("cat", True)], []),
+    ],
+)
+def test_every_annotation_of_coco_is_read_or_counted(
+    change: tuple[str, str], seen: list[tuple[str, bool]], noted: list[str], tmp_path: Path
+) -> None:
+    labels = read(tmp_path, "a.json", SAMPLES["coco"][1].replace(*change))
+    assert [(row[1], row[4]) for row in rows(labels)] == seen
+    assert len(labels.warnings) == len(noted)
+    assert all(part in w.text for part, w in zip(noted, labels.warnings, strict=True))
+
+
+def test_ids_of_any_size_are_read(tmp_path: Path) -> None:
+    text = SAMPLES["mot"][1]
+    labels = read(tmp_path, "gt.txt", "\n".join((text, text.replace(",4,", f",{'9' * 20},"))))
+    assert len({row[3] for row in rows(labels)}) == 2
+
+
+def test_a_class_beyond_all_numbers_is_told(tmp_path: Path) -> None:
+    with_picture(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="class inf"):
+        read_labels(written(tmp_path, "a.txt", "1e400 0.5 0.5 0.1 0.1"), format="yolo")
+
+
+def test_pictures_of_a_split_are_those_of_its_labels(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        with_picture(tmp_path / "images" / split / "1.jpg")
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        written(tmp_path / "labels" / split, "1.txt", "0 0.5 0.5 0.1 0.1")
+        written(tmp_path / "labels" / split, "classes.txt", "cat")
+    (video,) = read_labels(tmp_path / "labels" / "val").videos
+    assert video.images == ("images/val/1.jpg",)

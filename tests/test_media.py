@@ -238,3 +238,32 @@ def test_every_video_of_the_real_sets_is_found(shared: Path) -> None:
         found = locate_media(read_labels(source), source)
         assert len(found.videos) == count
         assert all(Path(v.media or v.images[0]).is_file() for v in found.videos)
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("annotations/instances_train2017.json", "train2017/1.png"),
+        ("annotations/instances_val2017.json", "val2017/1.png"),
+        ("val2017/deep/a.json", "val2017/1.png"),
+    ],
+)
+def test_of_equal_names_the_one_that_the_label_file_tells_is_taken(
+    source: str, wanted: str, tmp_path: Path
+) -> None:
+    for name in ("train2017/1.png", "val2017/1.png"):
+        touched(tmp_path, name)
+        (tmp_path / name).write_text(name)
+    touched(tmp_path, source)
+    finder = MediaFinder(tmp_path / source, tmp_path)
+    assert finder.find("1.png", video=False) == tmp_path / wanted
+
+
+def test_equal_names_that_nothing_tells_apart_are_told_unless_they_are_copies(
+    tmp_path: Path,
+) -> None:
+    touched(tmp_path, "x/1.png", "y/1.png")
+    assert MediaFinder(tmp_path).find("1.png", video=False) == tmp_path / "x/1.png"
+    (tmp_path / "y/1.png").write_text("other")
+    with pytest.raises(MediaError, match=r"x/1\.png or .*y/1\.png"):
+        MediaFinder(tmp_path).find("1.png", video=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -253,3 +254,10 @@ def test_crops_are_as_large_as_objects_need(side: float, crop: int) -> None:
     )
     assert choose_crop([many], (512, 640)) == crop
     assert choose_crop([], (512, 640)) == 192
+
+
+def test_a_region_of_every_class_stays_one() -> None:
+    region = replace(video(labels=[1, -1]), ignore=np.array([False, True]))
+    merged = merge_sets([LabelSet(("cat",), (video(),)), LabelSet(("cat", "dog"), (region,))])
+    chosen = choose_classes(merged, ["dog"], {})
+    assert chosen.videos[1].labels.tolist() == [0, -1]

@@ -14,8 +14,10 @@ import pytest
 from conftest import grey_level, write_video
 from PIL import Image
 
+from lstmcli.cli.console import Console
 from lstmcli.core.errors import ConfigError, DataError, LstmcliError, MediaError, OutputError
 from lstmcli.core.geometry import Letterbox
+from lstmcli.core.progress import SilentProgress
 from lstmcli.data import frame_store
 from lstmcli.data.frame_store import GREY
 from lstmcli.data.manifest import Dataset
@@ -681,3 +683,64 @@ def test_the_folder_that_somebody_stands_in_is_not_taken_away(
             prepare([footage], out=out)
         assert "--out" in told.value.hint
     assert files_of(tmp_path) == set()
+
+
+def test_a_folder_of_the_same_name_with_part_behind_it_is_let_alone(
+    footage: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.part").mkdir()
+    (tmp_path / "a.part" / "notes.txt").write_text("precious")
+    prepare([footage], out=tmp_path / "a")
+    assert (tmp_path / "a.part" / "notes.txt").read_text() == "precious"
+
+
+def test_a_video_with_ignored_regions_alone_is_reviewed_in_silence(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    labels = coco()
+    for row in labels["annotations"][:FRAMES]:
+        row["iscrowd"] = 1
+    prepare([write(tmp_path / "l.json", labels)], out=tmp_path / "a")
+    assert not [w for w in recwarn if "empty slice" in str(w.message)]
+
+
+def test_what_was_left_out_is_told_before_a_failure(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Listening(SilentProgress):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    path = write(tmp_path / "l.json", coco(), videos=1)
+    with pytest.raises(DataError, match="only one video"):
+        prepare([path], out=tmp_path / "a", progress=Listening())
+    assert told == ["1.mp4: a video that is not there; left out"]
+
+
+def test_pictures_of_every_tenth_frame_lack_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    images, boxes = [], []
+    for n in range(0, 80, 10):
+        Image.fromarray(np.full((*SIZE_HW, 3), grey_level(n // 10), np.uint8)).save(
+            folder / f"frame_{n:04d}.png"
+        )
+        images.append({"id": n, "file_name": f"frames/frame_{n:04d}.png"})
+        boxes.append({"image_id": n, "category_id": 1, "bbox": box_at(n // 10)})
+    labels = {
+        "videos": [{"id": 1, "name": "v"}],
+        "images": [{**row, "video_id": 1, "frame_id": row["id"]} for row in images],
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    prepared = prepare(
+        [write(tmp_path / "l.json", labels, videos=0)],
+        out=tmp_path / "a",
+        options=PrepareOptions(split_time=TimeSplit(0.5, 0.0)),
+    )
+    assert not [w for w in prepared.warnings if "missing from the video" in w.text]
+
+
+def test_a_class_may_be_called_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table(["split", "[/bold] x"], [("train", "1")])
+    assert "[/bold] x" in capsys.readouterr().out

@@ -33,7 +33,15 @@ VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEO.split("|"))
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGE.split("|"))
 _KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
+_HIGHEST_TRACK = 1 << 62
+"""Track ids above would not fit into the columns; they are names."""
+_UNTAKEN_TRACK = 10**15
+"""Where such names are counted from, so that they do not meet the small ids beside them."""
+
 Box = tuple[float, float, float, float]
+
+EVERY_CLASS = -1
+"""The label of an ignored region that speaks of no class: it covers all of them."""
 
 
 def as_path(written: str) -> PurePosixPath:
@@ -68,6 +76,12 @@ def stem_of(written: str) -> str:
     path = as_path(written)
     known = path.suffix.lower() in _KNOWN_SUFFIXES
     return safe_name(str(path.with_suffix("")) if known and path.stem else str(path))
+
+
+def files_of(folder: Path, ending: str, *, below: bool = False) -> list[Path]:
+    """Return the files whose names end so, in either case, sorted; `below` goes into folders."""
+    entries = folder.rglob("*") if below else folder.iterdir()
+    return sorted(path for path in entries if path.name.lower().endswith(ending))
 
 
 class Notes:
@@ -162,7 +176,9 @@ class VideoColumns:
     def track(self, key: str | int) -> int:
         """Return the number of a track: its own where it is a number, a counted one otherwise."""
         if isinstance(key, int):
-            return max(key, -1)
+            if key <= _HIGHEST_TRACK:
+                return max(key, -1)
+            return self._track_ids.setdefault(str(key), _UNTAKEN_TRACK + len(self._track_ids))
         if re.fullmatch(r"\d{1,15}", key):
             return int(key)
         return self._track_ids.setdefault(key, len(self._track_ids) + 1)
@@ -270,6 +286,14 @@ def _checked_rows(videos: Sequence[VideoColumns], notes: Notes) -> _Rows:
         column("ignore", np.bool_)[keep],
         np.searchsorted(owner[keep], np.arange(len(videos) + 1)).tolist(),
     )
+
+
+def renumbered(labels: IntArray, index: IntArray) -> IntArray:
+    """Return the labels by a table of new ones; regions of every class stay such."""
+    if not len(index):
+        return labels
+    new: IntArray = np.where(labels < 0, labels, index[np.maximum(labels, 0)])
+    return new
 
 
 class SetColumns:

@@ -12,6 +12,7 @@ import numpy as np
 from lstmcli.core.errors import DataError, near_name
 from lstmcli.core.geometry import Letterbox, box_area, clip_boxes
 from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
+from lstmcli.data.columns import renumbered
 
 DEFAULT_AREA = 640 * 512
 """Pixels of the canvas where nobody chose a size: small objects stay visible."""
@@ -48,7 +49,7 @@ def merge_sets(sets: Sequence[LabelSet]) -> LabelSet:
         for video in labels.videos:
             taken[video.name] += 1
             name = video.name if taken[video.name] == 1 else f"{video.name} ({taken[video.name]})"
-            videos.append(replace(video, name=name, labels=index[video.labels]))
+            videos.append(replace(video, name=name, labels=renumbered(video.labels, index)))
     warnings = tuple(warning for labels in sets for warning in labels.warnings)
     return LabelSet(classes, tuple(videos), warnings)
 
@@ -80,8 +81,8 @@ def choose_classes(
     index = np.array([wanted.index(n) if n in wanted else -1 for n in names] or [-1], np.int64)
     videos = []
     for video in labels.videos:
-        new = index[video.labels]
-        rows = new >= 0
+        new = renumbered(video.labels, index)
+        rows = (new >= 0) | ((video.labels < 0) & video.ignore)
         videos.append(_rows(replace(video, labels=new), rows))
     return LabelSet(tuple(wanted), tuple(videos), labels.warnings)
 

@@ -239,14 +239,16 @@ def _note_places(video: VideoLabels, notes: Notes) -> None:
     height, width = video.size_hw
     boxes = video.boxes[~video.ignore]
     frames = video.box_frames[~video.ignore]
+    if not len(boxes):
+        return
     outside = _outside(boxes, width, height)
-    where = f"{video.name}, frame {frames[int(outside.argmax())]}" if len(frames) else ""
+    where = f"{video.name}, frame {frames[int(outside.argmax())]}"
     if outside.mean() > 0.2 and outside.sum() >= 3 and width != height:
         swapped = _outside(boxes[:, [1, 0, 3, 2]], width, height)
         if swapped.mean() < 0.05:
             notes.add("boxes fit the picture only with x and y exchanged", video.name)
     notes.add("a box leaves the picture", where, int(outside.sum()))
-    if len(boxes) and boxes.max() <= 1.5 and max(width, height) > 32:
+    if boxes.max() <= 1.5 and max(width, height) > 32:
         notes.add("every box is smaller than two pixels: are they fractions?", video.name)
     keys = np.column_stack((frames, video.labels[~video.ignore], np.round(boxes)))
     twins = len(keys) - len(np.unique(keys, axis=0))

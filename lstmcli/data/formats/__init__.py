@@ -128,7 +128,7 @@ def read_labels(
     sets = []
     for source, its_reader in found:
         reading = Reading(MediaFinder(source, media), size_hw)
-        sets.append((source, its_reader.read(source, reading)))
+        sets.append((source, its_reader.read(source, reading), reading.finder))
     labels = join(sets)
     if not labels.videos:
         raise DataError(

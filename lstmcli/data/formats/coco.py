@@ -54,6 +54,8 @@ def read(source: Path, reading: Reading) -> LabelSet:
     categories = _Categories(labels, columns)
     spots, videos = _frames(top, columns)
     reading.notes.add("an annotation without a bbox; left out", str(source), rows.without_box)
+    left = sum(item is not None for item in _listed(top, "annotations"))
+    reading.notes.add("an annotation that tells no image or no box; left out", str(source), left)
     for row in rows.boxes:
         spot = spots.get(row.image)
         if spot is None:
@@ -73,6 +75,11 @@ def read(source: Path, reading: Reading) -> LabelSet:
     for item in rows.sequences:
         _add_sequence(Node(item, f"{source}#annotations"), videos, categories)
     return columns.build()
+
+
+def _listed(top: Node, key: str) -> list[Any]:
+    found = top.get(key)
+    return found.value if found is not None and isinstance(found.value, list) else []
 
 
 class _Row(NamedTuple):
@@ -97,12 +104,10 @@ class _Rows:
 
     def take(self, item: dict[str, Any]) -> Any:
         """Keep an annotation as a row and forget the object; give back anything else."""
-        if "category_id" not in item or "file_name" in item:
-            return item
         if "bboxes" in item and "video_id" in item:
             self.sequences.append(item)
             return None
-        if "image_id" not in item:
+        if "image_id" not in item or ("file_name" in item and "bbox" not in item):
             return item
         box = item.get("bbox")
         if not box:
@@ -113,13 +118,13 @@ class _Rows:
             x, y, width, height = box
             row = _Row(
                 str(item["image_id"]),
-                str(item["category_id"]),
+                str(item.get("category_id", "")),
                 float(x),
                 float(y),
                 float(width),
                 float(height),
                 track if isinstance(track, int | str) else -1,
-                bool(item.get("iscrowd") or item.get("ignore")),
+                _is_yes(item.get("iscrowd")) or _is_yes(item.get("ignore")),
             )
         except (TypeError, ValueError, OverflowError):
             self.problem = self.problem or (
@@ -132,6 +137,11 @@ class _Rows:
         return None
 
 
+def _is_yes(value: object) -> bool:
+    """Return whether a flag is set; some exporters write it as a text."""
+    return bool(value) and str(value).strip().lower() not in {"", "0", "0.0", "false", "no", "none"}
+
+
 class _Categories:
     """Class indices by category id; an id that nobody declared becomes a class of its own."""
 
@@ -140,6 +150,11 @@ class _Categories:
         self._columns = columns
 
     def label(self, category: str) -> int:
+        if not category:
+            self._columns.notes.add(
+                "an annotation without a category_id; called 'object'", self._columns.place
+            )
+            return self._columns.label("object")
         if category not in self._labels:
             self._columns.notes.add(
                 "a category_id that is not among the categories; named by its number",

@@ -8,31 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
+from lstmcli.core.errors import MediaError
 from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.columns import Notes, unique_names
+from lstmcli.data.columns import Notes, renumbered, unique_names
+from lstmcli.data.media import MediaFinder
 from lstmcli.data.sequences import gather_frames
 
 
-def join(sets: Sequence[tuple[Path, LabelSet]]) -> LabelSet:
-    """Return one set of all; each comes with the file or folder that it was read from.
+def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
+    """Return one set of all; each comes with the file or folder it was read from, and its finder.
 
     Two files about the same medium become one video where they speak of different frames; where
     they speak of the same frames, the first one counts and that is noted.
     """
-    classes = list(dict.fromkeys(name for _, labels in sets for name in labels.classes))
+    classes = list(dict.fromkeys(name for _, labels, _ in sets for name in labels.classes))
     notes = Notes()
-    for _, labels in sets:
+    for _, labels, _ in sets:
         for warning in labels.warnings:
             notes.add(warning.text, warning.where, warning.count)
     merged: dict[object, tuple[Path, VideoLabels]] = {}
-    for source, labels in sets:
+    for source, labels, finder in sets:
         base = source if source.is_dir() else source.parent
         index = np.array([classes.index(name) for name in labels.classes] or [0], np.int64)
         for n, video in enumerate(labels.videos):
             named = video
             if len(sets) > 1:
-                named = replace(_anchored(video, base), labels=index[video.labels])
-            key: object = named.media or named.images or (source, n)
+                named = replace(_anchored(video, finder), labels=renumbered(video.labels, index))
+            key = _medium_of(named, base) or (source, n)
             if key not in merged:
                 merged[key] = source, named
             elif not len(np.intersect1d(merged[key][1].looked_at, named.looked_at)):
@@ -73,16 +75,31 @@ def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
     )
 
 
-def _anchored(video: VideoLabels, base: Path) -> VideoLabels:
-    """Return the video with paths made absolute where they lie beside their own label file."""
-    if video.media and (base / video.media).is_file():
-        return replace(video, media=str((base / video.media).resolve()))
+def _anchored(video: VideoLabels, finder: MediaFinder) -> VideoLabels:
+    """Return the video with absolute paths of what is found from its own label file.
+
+    Two recordings may hold pictures of the same names, so each is looked for from its own labels.
+    """
+    if video.media:
+        return replace(video, media=_found(video.media, finder, video=True))
     if video.images:
-        return replace(
-            video,
-            images=tuple(
-                str((base / image).resolve()) if image and (base / image).is_file() else image
-                for image in video.images
-            ),
-        )
+        images = (image and _found(image, finder, video=False) for image in video.images)
+        return replace(video, images=tuple(images))
     return video
+
+
+def _found(written: str, finder: MediaFinder, *, video: bool) -> str:
+    try:
+        path = finder.find(written, video=video)
+    except MediaError:  # labels can be joined, and converted, without their media
+        path = None
+    return written if path is None else str(path.absolute())
+
+
+def _medium_of(video: VideoLabels, base: Path) -> object:
+    """Return what two label files of the same medium share, None where no medium is told."""
+    written = (video.media,) if video.media else video.images
+    if not any(written):
+        return None
+    places = [base.absolute() / path if path else None for path in written]
+    return tuple(p.resolve() if p is not None and p.is_file() else p for p in places)

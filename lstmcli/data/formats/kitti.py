@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns
+from lstmcli.data.columns import EVERY_CLASS, SetColumns, files_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import read_text
 from lstmcli.data.media import Reading
@@ -42,12 +42,12 @@ def source_of(path: Path) -> Path:
 def read(source: Path, reading: Reading) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     columns = SetColumns(reading.notes, source)
-    files = sorted(source.glob("*.txt")) if source.is_dir() else [source]
+    files = files_of(source, ".txt") if source.is_dir() else [source]
     regions: list[tuple[Path, int, list[float]]] = []
     for path in files:
         regions += _read_file(path, columns)
-    for path, frame, box in regions:  # after all, so that a class is there to stand for them
-        columns.video(str(path)).add(frame, box, 0, ignore=True)
+    for path, frame, box in regions:
+        columns.video(str(path)).add(frame, box, EVERY_CLASS, ignore=True)
     return columns.build()
 
 
@@ -76,7 +76,7 @@ def _read_file(path: Path, columns: SetColumns) -> list[tuple[Path, int, list[fl
             regions.append((path, frame, box))
             continue
         track = int(found["id"]) if tracking else -1
-        video.add(frame, box, columns.label(found["type"]), track=max(track, -1))
+        video.add(frame, box, columns.label(found["type"]), track=video.track(track))
     if tracking:
         for frame in range(last + 1):
             video.image(frame, f"image_02/{path.stem}/{frame:06d}.png")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import IMAGE_SUFFIXES, SetColumns, VideoColumns, as_path
+from lstmcli.data.columns import IMAGE_SUFFIXES, SetColumns, VideoColumns, as_path, files_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import Node, load_json
 from lstmcli.data.media import Reading
@@ -29,7 +29,7 @@ def source_of(path: Path) -> Path:
 def read(source: Path, reading: Reading) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     columns = SetColumns(reading.notes, source)
-    for path in sorted(source.glob("*.json")) if source.is_dir() else [source]:
+    for path in files_of(source, ".json") if source.is_dir() else [source]:
         if source.is_dir() and not recognises(Head.of(path)):
             reading.notes.add("a JSON file that is not of LabelMe; left out", str(path))
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns
+from lstmcli.data.columns import SetColumns, files_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import load_json
 from lstmcli.data.media import Reading
@@ -34,7 +34,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
         for row in load_json(schema)["categories"].rows():
             names[row["id"].text()] = row["name"].text()
     columns = SetColumns(reading.notes, source, names.values())
-    for path in sorted(folder.glob("*.json")) if source.is_dir() else [source]:
+    for path in files_of(folder, ".json") if source.is_dir() else [source]:
         if path == schema:
             continue
         top = load_json(path)

@@ -31,7 +31,7 @@ _PEDESTRIANS = re.compile(
     r"(?i)^(mot\d\d|tud|pets|eth|adl|kitti|venice|avg|bahnhof|sunnyday|town|dancetrack|crowdhuman)"
 )
 _ROW = re.compile(
-    r"^\d+\s*[, ]\s*-?\d+(\.0+)?(\s*[, ]\s*-?[\d.]+(e[-+]?\d+)?){5,9}$", re.IGNORECASE
+    r"^\d+(?:\s*,\s*|\s+)-?\d+(\.0+)?((?:\s*,\s*|\s+)-?[\d.]+(e[-+]?\d+)?){5,9}$", re.IGNORECASE
 )
 
 
@@ -218,6 +218,6 @@ def _boxes(rows: list[Row], columns: SetColumns, video: VideoColumns, names: lis
             frame,
             (left, top, left + width, top + height),
             columns.label(name),
-            track=max(int(row[1]), -1),
+            track=video.track(int(row[1])),
             ignore=ignore,
         )

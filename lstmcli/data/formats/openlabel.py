@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns, VideoColumns, is_video
+from lstmcli.data.columns import EVERY_CLASS, SetColumns, VideoColumns, is_video
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import Node, load_json
 from lstmcli.data.media import Reading
@@ -48,7 +48,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
             kind = _kind(objects[key]) if key in objects else _kind(item)
             _add(item, kind, key, (_whole(frame_key, frame),), columns, video, regions)
     for number, box in regions:
-        video.add(number, box, 0, ignore=True)
+        video.add(number, box, EVERY_CLASS, ignore=True)
     video.look(looked or (0,))
     return columns.build()
 

@@ -135,9 +135,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     if not at.headless:
         rows = rows[1:]
     boxes = [_box(row, at, f"{source}, line {n}") for n, row in rows]
-    if ("bbox" in at.at or at.headless) and any(
-        b and (b[2] <= b[0] or b[3] <= b[1]) for b in boxes
-    ):
+    if ("bbox" in at.at or at.headless) and _are_sides(boxes, reading, source):
         boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
     columns = SetColumns(reading.notes, source)
     fractions = _are_fractions(boxes)
@@ -158,6 +156,23 @@ def read(source: Path, reading: Reading) -> LabelSet:
             track=video.track(track) if track and track != "-1" else -1,
         )
     return columns.build()
+
+
+def _are_sides(boxes: Sequence[list[float] | None], reading: Reading, source: Path) -> bool:
+    """Return whether unnamed numbers are x, y, width, height, because most are no corners.
+
+    A box without area says nothing, and a few corners in the wrong order are slips.
+    """
+    telling = [box for box in boxes if box and box[2] != box[0] and box[3] != box[1]]
+    inverted = sum(box[2] < box[0] or box[3] < box[1] for box in telling)
+    if 2 * inverted <= len(telling):
+        return False
+    reading.notes.add(
+        "four numbers without names, few of which can be corners; taken for x, y, width, height",
+        str(source),
+        len(telling) - inverted,
+    )
+    return True
 
 
 def _are_fractions(boxes: Sequence[list[float] | None]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import Box, SetColumns
+from lstmcli.data.columns import EVERY_CLASS, Box, SetColumns
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.xml_file import Element, load_xml
 from lstmcli.data.media import Reading
@@ -53,7 +53,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     for frame in range(last + 1):
         video.image(frame, f"{name}/img{frame + 1:05d}.jpg")
         for box in boxes:
-            video.add(frame, box, 0, ignore=True)
+            video.add(frame, box, EVERY_CLASS, ignore=True)
     video.look_until(last + 1)
     return columns.build()
 

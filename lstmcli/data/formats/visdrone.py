@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns
+from lstmcli.data.columns import EVERY_CLASS, SetColumns, files_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import read_text
 from lstmcli.data.media import Reading
@@ -50,7 +50,7 @@ def source_of(path: Path) -> Path:
 def read(source: Path, reading: Reading) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     columns = SetColumns(reading.notes, source, CLASSES)
-    for path in sorted(source.glob("*.txt")) if source.is_dir() else [source]:
+    for path in files_of(source, ".txt") if source.is_dir() else [source]:
         _read_file(path, columns)
     return columns.build()
 
@@ -76,8 +76,8 @@ def _read_file(path: Path, columns: SetColumns) -> None:
         video.add(
             frame,
             (left, top, left + width, top + height),
-            category - 1 if named else 0,
-            track=track if named else -1,
+            category - 1 if named else EVERY_CLASS,
+            track=video.track(track) if named else -1,
             ignore=not named or score == 0,
         )
         last = max(last, frame)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns, VideoColumns
+from lstmcli.data.columns import SetColumns, VideoColumns, files_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.xml_file import Element, load_xml
 from lstmcli.data.media import Reading
@@ -35,7 +35,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     columns = SetColumns(reading.notes, source)
     roots = []
-    for path in sorted(source.glob("*.xml")) if source.is_dir() else [source]:
+    for path in files_of(source, ".xml") if source.is_dir() else [source]:
         root = load_xml(path)
         if root.tag != "annotation":
             if path == source:

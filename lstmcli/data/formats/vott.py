@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns, VideoColumns, stem_of
+from lstmcli.data.columns import SetColumns, VideoColumns, files_of, stem_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import Node, load_json
 from lstmcli.data.media import Reading
@@ -26,13 +26,13 @@ def recognises(head: Head) -> bool:
 
 def source_of(path: Path) -> Path:
     """Return the export, or the folder of the asset files."""
-    return path.parent if path.name.endswith("-asset.json") else path
+    return path.parent if path.name.lower().endswith("-asset.json") else path
 
 
 def read(source: Path, reading: Reading) -> LabelSet:
     """Return the labels of every asset that was opened."""
     columns = SetColumns(reading.notes, source)
-    files = sorted(source.glob("*-asset.json")) if source.is_dir() else [source]
+    files = files_of(source, "-asset.json") if source.is_dir() else [source]
     for path in files:
         top = load_json(path)
         assets = top.get("assets")

@@ -9,6 +9,7 @@ a file was not looked at (Ultralytics takes it for background).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,15 +19,16 @@ from typing import Any
 from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import DataError
 from lstmcli.core.structures import LabelSet
-from lstmcli.data.columns import SetColumns
+from lstmcli.data.columns import SetColumns, files_of
 from lstmcli.data.formats.head import Head
 from lstmcli.data.formats.json_file import read_text
 from lstmcli.data.media import Reading, media_files
 
-_ROW = re.compile(r"^\d+(?:\.0)?(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}$")
+_ROW = re.compile(r"^\d+(?:\.0)?(?:\s+-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){4,}$")
 _NO_LABELS = re.compile(
     r"(?i)^(readme.*|license.*|classes|_darknet|obj|labels|names|train|valid?|test)$"
 )
+"""Names of other texts, unless there is an image of that name."""
 _NAMES = ("obj.names", "classes.txt", "_darknet.labels", "names.txt")
 _HIGHEST = 12
 """Folders above a label file that are searched for the description of its data set."""
@@ -41,7 +43,7 @@ def recognises(head: Head) -> bool:
         return "names" in keys and bool(keys & {"train", "val", "path", "nc", "test"})
     if suffix == ".data":
         return bool(re.search(r"^\s*(train|names|valid)\s*=", head.text, re.MULTILINE))
-    if suffix != ".txt" or _NO_LABELS.match(head.path.stem) or not head.lines:
+    if suffix != ".txt" or not head.lines:
         return False
     return all(_ROW.match(line) for line in head.lines) and all(
         -0.5 <= float(part) <= 1.5 for line in head.lines for part in line.split()[1:5]
@@ -69,7 +71,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     columns = SetColumns(reading.notes, source, described.names)
     taken: set[str] = set()
     unlabelled: dict[Path, set[str]] = {}
-    for folder, path in _label_files(described.roots):
+    for folder, path in _label_files(described.roots, reading):
         image, written = _image_of(path, folder, reading)
         if image is not None and reading.finder.find(written, video=False) is None:
             written = str(image.absolute())  # in a folder that only a list names
@@ -186,14 +188,26 @@ def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def _label_files(roots: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+def _label_files(roots: Sequence[Path], reading: Reading) -> Iterator[tuple[Path, Path]]:
     seen = set()
     for root in roots:
-        for path in sorted(root.rglob("*.txt"), key=_labels_first) if root.is_dir() else [root]:
-            if _NO_LABELS.match(path.stem) or path.resolve() in seen:
+        base = root if root.is_dir() else root.parent
+        files = files_of(root, ".txt", below=True) if root.is_dir() else [root]
+        for path in sorted(files, key=_labels_first):
+            if path.resolve() in seen or _is_other_text(path, base, reading):
                 continue
             seen.add(path.resolve())
-            yield root if root.is_dir() else root.parent, path
+            yield base, path
+
+
+def _is_other_text(path: Path, root: Path, reading: Reading) -> bool:
+    """Return whether a file is a list or a note by its name, and no image bears that name."""
+    if not _NO_LABELS.match(path.stem):
+        return False
+    if _rows(path, has_image=False) is None:
+        return True
+    image, _ = _image_of(path, root, reading)
+    return image is None or image.stem != path.stem
 
 
 def _labels_first(path: Path) -> tuple[bool, Path]:
@@ -214,8 +228,22 @@ def _image_of(path: Path, root: Path, reading: Reading) -> tuple[Path | None, st
         found = reading.finder.beside(folder, path.stem)
         if found is not None:
             return found, found.relative_to(root).as_posix()
+    told = _below_images(path)
+    found = None if told is None else reading.finder.find(told, video=False)
+    if told is not None and found is not None:
+        return found, told
     found = reading.finder.find(wanted, video=False)
     return found, wanted
+
+
+def _below_images(path: Path) -> str | None:
+    """Return `images/val/1.jpg` for `labels/val/1.txt`, also where only `val` is read."""
+    parts = path.absolute().parts
+    for n in range(len(parts) - 2, max(0, len(parts) - 6), -1):
+        if parts[n] in _IMAGE_FOLDERS:
+            folders = (_IMAGE_FOLDERS[parts[n]], *parts[n + 1 : -1])
+            return Path(*folders, f"{path.stem}.jpg").as_posix()
+    return None
 
 
 def _rows(path: Path, *, has_image: bool) -> list[tuple[int, list[float]]] | None:
@@ -257,8 +285,8 @@ def _read_rows(
             continue
         number = row[0]
         if (
-            number != int(number)
-            or number < 0
+            not 0 <= number < math.inf
+            or number != int(number)
             or (described.names and number >= len(described.names))
         ):
             raise DataError(

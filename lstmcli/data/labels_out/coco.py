@@ -14,6 +14,7 @@ from typing import Any
 
 from lstmcli.core.structures import LabelSet, VideoLabels
 from lstmcli.data.columns import Notes
+from lstmcli.data.labels_out.regions import one_a_class
 
 FOLDER = False
 NEEDS_SIZE = False
@@ -21,6 +22,7 @@ NEEDS_SIZE = False
 
 def write(labels: LabelSet, out: Path, notes: Notes) -> None:
     """Write a set to a file, one image and one annotation a line."""
+    labels = one_a_class(labels)
     images, boxes = count(1), count(1)
     with out.open("w", encoding="utf-8") as file:
         file.write('{"info": {"description": "written by lstmcli convert"},\n')

@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmcli.core.structures import LabelSet, VideoLabels
 from lstmcli.data.columns import Notes, as_path
+from lstmcli.data.labels_out.regions import one_a_class
 
 FOLDER = True
 NEEDS_SIZE = False
@@ -20,7 +21,7 @@ NEEDS_SIZE = False
 
 def write(labels: LabelSet, out: Path, notes: Notes) -> None:
     """Write a folder for every video below `out`."""
-    for video in labels.videos:
+    for video in one_a_class(labels).videos:
         folder = out / video.name
         (folder / "gt").mkdir(parents=True)
         (folder / "seqinfo.ini").write_text(_sequence(video), encoding="utf-8")

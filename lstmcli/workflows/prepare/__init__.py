@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lstmcli.core.errors import DataError, OutputError
+from lstmcli.core.errors import DataError, LstmcliError, OutputError
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.data.formats import read_labels
@@ -77,36 +78,55 @@ def prepare(
             hint="give --out a folder that is not there yet",
         )
     labels, splits = _read_all(sources, val, test, options)
+    try:
+        return _write(labels, splits, out, options, progress)
+    except LstmcliError:
+        for warning in labels.warnings:  # they may be the cause, and nobody would tell them now
+            times = f" ({warning.count} times)" if warning.count > 1 else ""
+            told = ": ".join(part for part in (warning.where, warning.text) if part)
+            progress.note(f"{told}{times}")
+        raise
+
+
+def _write(
+    labels: LabelSet,
+    splits: list[str | None],
+    out: Path,
+    options: PrepareOptions,
+    progress: Progress,
+) -> Prepared:
+    """Write the dataset in a folder of its own beside `out` and rename it."""
     if not any(len(video.box_frames) for video in labels.videos):
         raise DataError("there is no box in these labels", hint="annotate some objects first")
     sizes = [video.size_hw for video in labels.videos if video.size_hw is not None]
     canvas_hw = choose_canvas(sizes, options.size_wh, options.grid)
     crop = options.crop or choose_crop(labels.videos, canvas_hw)
     every = options.every or choose_every(labels.videos)
-    part = out.with_name(out.name + ".part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        (part / "frames").mkdir(parents=True)
-        dataset = Dataset(part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ())
-        dataset, warnings = write_frames(dataset, labels, splits, options, progress)
-        dataset.save()
-        previews = write_previews(
-            dataset, part / "preview", count=options.previews, positive_cells=_positive_cells
-        )
-        found = _review(dataset, options, [*labels.warnings, *warnings])
-        write_page(part / "preview" / "index.html", found, _page_pictures(previews), title=out.name)
-        if out.exists():
-            shutil.rmtree(out)
-        part.replace(out)
+        if not out.parent.exists():
+            out.parent.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+            part = Path(beside) / "part"
+            (part / "frames").mkdir(parents=True)
+            dataset = Dataset(
+                part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ()
+            )
+            dataset, warnings = write_frames(dataset, labels, splits, options, progress)
+            dataset.save()
+            previews = write_previews(
+                dataset, part / "preview", count=options.previews, positive_cells=_positive_cells
+            )
+            found = _review(dataset, options, [*labels.warnings, *warnings])
+            page = part / "preview" / "index.html"
+            write_page(page, found, _page_pictures(previews), title=out.name)
+            if out.exists():
+                shutil.rmtree(out)
+            part.replace(out)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise OutputError(
             f"{error.filename or out}: {error.strerror or error}",
             hint="free some space or choose another --out",
         ) from None
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     dataset = replace(dataset, folder=out.resolve())
     return Prepared(
         dataset,

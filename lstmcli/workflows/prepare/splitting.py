@@ -30,9 +30,8 @@ def assign_splits(
                 [(video, split)] if split is not None else _cut_in_time(video, options.split_time)
             )
         ]
-    groups = [
-        int(np.bincount(video.labels).argmax()) if len(video.labels) else -1 for video in open_ones
-    ]
+    named = [video.labels[video.labels >= 0] for video in open_ones]
+    groups = [int(np.bincount(labels).argmax()) if len(labels) else -1 for labels in named]
     drawn = split_by_video([v.name for v in open_ones], groups, options.split, options.seed)
     return [(video, split or drawn[video.name]) for video, split in jobs]
 

@@ -79,12 +79,13 @@ def write_frames(
                             break
             right, found = put_right(video, size_hw, count)
             warnings.extend(found)
-            if len(kept) < len(frames):
+            lost = len(np.setdiff1d(np.intersect1d(frames, video.looked_at), kept))
+            if lost:
                 warnings.append(
                     DataWarning(
                         "frames with truth are missing from the video",
                         f"{video.name}, {count} frames",
-                        len(frames) - len(kept),
+                        lost,
                     )
                 )
             videos.append(
