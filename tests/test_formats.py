@@ -587,6 +587,27 @@ def test_folders_with_pictures_of_the_same_names_stay_apart(tmp_path: Path) -> N
     ]
 
 
+def test_a_part_of_a_described_set_is_read_alone(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [bird]\n")
+    for part in ("train", "val"):
+        with_picture(tmp_path / "images" / part / "1.jpg")
+        (tmp_path / "labels" / part).mkdir(parents=True)
+        written(tmp_path / "labels" / part, "1.txt", "0 0.5 0.5 0.1 0.1")
+    for part in ("train", "val"):
+        labels = read_labels(tmp_path / "labels" / part)
+        assert labels.classes == ("bird",)
+        assert [video.images for video in labels.videos] == [(f"images/{part}/1.jpg",)]
+    assert len(read_labels(tmp_path).videos) == 2
+
+
+def test_what_detect_found_is_no_truth_unless_it_is_named(tmp_path: Path) -> None:
+    text = "video,frame,time,track_id,class,score,x1,y1,x2,y2\na.mp4,0,0.0,1,bird,0.9,1,2,30,40\n"
+    path = written(tmp_path, "a.detections.csv", text)
+    with pytest.raises(DataError, match="no labels"):
+        read_labels(tmp_path)
+    assert len(read_labels(path).videos) == 1
+
+
 @pytest.mark.parametrize("stem", ["license_plate_1", "test", "names"])
 def test_a_label_file_may_be_called_like_a_list(stem: str, tmp_path: Path) -> None:
     with_picture(tmp_path / f"{stem}.jpg")

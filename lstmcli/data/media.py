@@ -286,11 +286,14 @@ class Reading:
         finder: finds the media, for formats that do not tell sizes or rates.
         size_hw: the size that the person gave, for media that are not there.
         hold: whether a track that never ends is held to the end of the video.
+        within: the folder that the person asked for, where what describes its labels lies above
+            it: nothing else that is described there is meant.
     """
 
     finder: MediaFinder
     size_hw: tuple[int, int] | None = None
     hold: bool = False
+    within: Path | None = None
     notes: Notes = field(default_factory=Notes)
 
     def size_of(self, written: str, where: str, *, video: bool) -> tuple[int, int]:

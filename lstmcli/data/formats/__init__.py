@@ -90,6 +90,8 @@ _SUFFIXES = frozenset(
     {".json", ".jsonl", ".ndjson", ".xml", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".data"}
 )
 _OURS = frozenset({"dataset.json", "config.yaml", "metrics.csv"})
+_FOUND = (".detections.csv", ".detections.jsonl")
+"""Endings of what `detect` found: no truth, unless a person names such a file."""
 
 
 def read_labels(
@@ -127,7 +129,11 @@ def read_labels(
         )
     sets = []
     for source, its_reader in found:
-        reading = Reading(MediaFinder(source, media), size_hw)
+        is_above = path.is_dir() and path.resolve() not in (
+            source.resolve(),
+            *source.resolve().parents,
+        )
+        reading = Reading(MediaFinder(source, media), size_hw, within=path if is_above else None)
         sets.append((source, its_reader.read(source, reading), reading.finder))
     labels = join(sets)
     if not labels.videos:
@@ -181,6 +187,8 @@ def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
             path = Path(root, name)
             suffix = path.suffix.lower()
             if suffix not in _SUFFIXES or suffix in gathered or name in _OURS or name[0] == ".":
+                continue
+            if name.endswith(_FOUND):
                 continue
             head = Head.of(path)
             reader = next((r for r in READERS.values() if r.recognises(head)), None)

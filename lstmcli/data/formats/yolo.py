@@ -196,6 +196,11 @@ def _label_files(roots: Sequence[Path], reading: Reading) -> Iterator[tuple[Path
         for path in sorted(files, key=_labels_first):
             if path.resolve() in seen or _is_other_text(path, base, reading):
                 continue
+            if (
+                reading.within is not None
+                and reading.within.resolve() not in path.resolve().parents
+            ):
+                continue
             seen.add(path.resolve())
             yield base, path
 
