@@ -600,6 +600,15 @@ def test_a_part_of_a_described_set_is_read_alone(tmp_path: Path) -> None:
     assert len(read_labels(tmp_path).videos) == 2
 
 
+@pytest.mark.parametrize("told", ["100 %", "100 %%"])
+def test_a_per_cent_sign_in_the_name_of_a_sequence_may_be_doubled(
+    told: str, tmp_path: Path
+) -> None:
+    written(tmp_path, "gt.txt", "1,1,10,10,20,20,1,1,1\n")
+    written(tmp_path / "seq", "seqinfo.ini", f"[Sequence]\nname={told}\nframeRate=25\n")
+    assert [video.name for video in read_labels(tmp_path).videos] == ["100 %"]
+
+
 def test_what_detect_found_is_no_truth_unless_it_is_named(tmp_path: Path) -> None:
     text = "video,frame,time,track_id,class,score,x1,y1,x2,y2\na.mp4,0,0.0,1,bird,0.9,1,2,30,40\n"
     path = written(tmp_path, "a.detections.csv", text)

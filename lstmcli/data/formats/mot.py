@@ -110,7 +110,9 @@ def _sequence_info(folder: Path) -> dict[str, str]:
         raise DataError(
             f"{path}: {error.message.splitlines()[0]}", hint="an INI file with [Sequence]"
         ) from None
-    return dict(parser["Sequence"]) if "Sequence" in parser else {}
+    section = dict(parser["Sequence"]) if "Sequence" in parser else {}
+    # "%" is doubled where whoever wrote it minds Python's own reader, and single elsewhere
+    return {key: value.replace("%%", "%") for key, value in section.items()}
 
 
 def _number(info: dict[str, str], key: str, path: Path) -> float | None:
