@@ -646,9 +646,18 @@ def test_endings_may_be_written_large(ending: str, text: str, tmp_path: Path) ->
 def test_one_odd_box_does_not_turn_corners_into_sides(
     last: str, second: tuple[float, ...], tmp_path: Path
 ) -> None:
-    lines = [f"{n}.jpg,100,50,140,90,car" for n in range(4)]
-    labels = read(tmp_path, "a.csv", "\n".join([*lines, f"9.jpg,{last},car"]))
+    lines = [f"{n}.jpg,100,50,140,90,car" for n in range(12)]
+    labels = read(tmp_path, "a.csv", "\n".join([*lines, f"99.jpg,{last},car"]))
     assert rows(labels)[1][2] == second
+    assert labels.warnings
+
+
+def test_sizes_of_which_most_look_like_corners_are_sizes(tmp_path: Path) -> None:
+    """Large objects at the left: 10, 10, 40, 40 could be both, 100, 50, 40, 40 could not."""
+    lines = [f"{n}.jpg,10,10,40,40,car" for n in range(8)]
+    lines += [f"{n}.jpg,100,50,40,40,car" for n in range(8, 12)]
+    labels = read(tmp_path, "a.csv", "\n".join(lines))
+    assert {row[2] for row in rows(labels)} == {(10, 10, 50, 50), (100, 50, 140, 90)}
     assert labels.warnings
 
 

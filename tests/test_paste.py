@@ -10,9 +10,11 @@ import pytest
 from conftest import COLOURS, write_dataset
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
+from lstmcli.core.structures import VideoLabels
 from lstmcli.data.clips import ClipSource
 from lstmcli.data.manifest import Dataset
 from lstmcli.data.paste import MARGIN, paste_into, region_of
+from lstmcli.data.pasting import Pasted
 
 QUIET = {"flip": 0.0, "scale": (1.0, 1.0), "colour": 0.0, "grey": 0.0, "noise": 0.0, "blur": 0.0}
 
@@ -153,15 +155,26 @@ def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
                     assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"
 
 
+def a_pasted_one(clips: ClipSource) -> tuple[Pasted, int]:
+    """Return an object that is laid into a clip, and a place at which it is seen."""
+    drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
+    return next(
+        (one, place) for one in drawn for place in range(30) if clips._paster._its_box(one, place)
+    )
+
+
+def relabel(clips: ClipSource, video: int, labels: VideoLabels) -> None:
+    """Give a video other labels, as what is pasted from it sees them."""
+    videos = list(clips.videos)
+    videos[video] = replace(videos[video], labels=labels)
+    clips._paster.videos = tuple(videos)
+
+
 def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
     """The neighbour would be in the picture and not in the truth."""
     clips = source(dataset, 1.0)
-    drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
-    one, place = next(
-        (one, place) for one in drawn for place in range(30) if clips._paster._its_box(one, place)
-    )
-    video = clips.videos[one.video]
-    labels = video.labels
+    one, place = a_pasted_one(clips)
+    labels = clips.videos[one.video].labels
     twice = replace(
         labels,
         box_frames=labels.box_frames.repeat(2),
@@ -170,21 +183,13 @@ def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
         tracks=np.tile((labels.tracks[0], labels.tracks[0] + 1), len(labels.tracks)),
         ignore=labels.ignore.repeat(2),
     )
-    clips._paster.videos = tuple(
-        replace(other, labels=twice) if other is video else other for other in clips.videos
-    )
+    relabel(clips, one.video, twice)
     assert clips._paster._its_box(one, place) is None
 
 
 def test_an_object_that_is_ignored_later_is_gone(dataset: Dataset) -> None:
     clips = source(dataset, 1.0)
-    drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
-    one, place = next(
-        (one, place) for one in drawn for place in range(30) if clips._paster._its_box(one, place)
-    )
-    video = clips.videos[one.video]
-    ignored = replace(video.labels, ignore=np.ones_like(video.labels.ignore))
-    clips._paster.videos = tuple(
-        replace(other, labels=ignored) if other is video else other for other in clips.videos
-    )
+    one, place = a_pasted_one(clips)
+    labels = clips.videos[one.video].labels
+    relabel(clips, one.video, replace(labels, ignore=np.ones_like(labels.ignore)))
     assert clips._paster._its_box(one, place) is None

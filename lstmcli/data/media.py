@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -15,6 +14,7 @@ import numpy as np
 from lstmcli.core.errors import DataError, MediaError
 from lstmcli.core.structures import LabelSet, VideoLabels
 from lstmcli.data.columns import IMAGE_SUFFIXES, MOST_FRAMES, VIDEO_SUFFIXES, Notes, as_path
+from lstmcli.data.namesakes import meant_of
 from lstmcli.data.sequences import as_one_video, extracted_from
 
 MOST_ENTRIES = 300_000
@@ -112,6 +112,9 @@ class MediaFinder:
         Args:
             written: the path, the address or only the name in the label file.
             video: whether to look for a video; otherwise for an image.
+
+        Raises:
+            MediaError: two that differ may be meant; see `meant_of`.
         """
         suffixes = VIDEO_SUFFIXES if video else IMAGE_SUFFIXES
         if self._single is not None:
@@ -124,7 +127,9 @@ class MediaFinder:
         while True:
             for table, key_of in ((self._by_name, _key), (self._by_stem, _stem_key)):
                 for form in forms:
-                    found = self._best(table.get(key_of(form.name), ()), form, suffixes)
+                    named = table.get(key_of(form.name), ())
+                    fitting = [path for path in named if path.suffix.lower() in suffixes]
+                    found = meant_of(fitting, form, self._source)
                     if found is not None:
                         return found
             if not self._walk_on():
@@ -169,29 +174,6 @@ class MediaFinder:
             self._suffixes[folder] = sorted(s for s in suffixes if s.lower() in IMAGE_SUFFIXES)
         return path.name in self._listed[folder]
 
-    def _best(
-        self, paths: Sequence[Path], form: PurePosixPath, suffixes: frozenset[str]
-    ) -> Path | None:
-        """Return the medium that fits best.
-
-        Raises:
-            MediaError: two that differ fit equally well; a guess would put labels on strangers.
-        """
-        fitting = [path for path in paths if path.suffix.lower() in suffixes]
-        if len(fitting) < 2:
-            return fitting[0] if fitting else None
-        best = _highest(fitting, lambda path: _agreement(path, form))
-        best = _highest(best, lambda path: _common(path.parent, self._source))
-        best = _highest(best, lambda path: _told_by(self._source, path))
-        first = min(best, key=lambda path: len(path.parts))
-        for other in best:
-            if first.parent not in other.parents and not filecmp.cmp(first, other, shallow=False):
-                raise MediaError(
-                    f"{form}: it may be {first} or {other}",
-                    hint="say which with --media DIR, or give the files names of their own",
-                )
-        return first
-
     def _walk_on(self) -> bool:
         if self._walked == len(self.bases):
             return False
@@ -206,44 +188,6 @@ class MediaFinder:
             if not above or len(path.relative_to(base).parts) <= 2:
                 self._by_stem.setdefault(_stem_key(path.name), []).append(path)
         return True
-
-
-def _highest(paths: Sequence[Path], value: Callable[[Path], int]) -> list[Path]:
-    """Return the paths of the highest value, in their order."""
-    values = [value(path) for path in paths]
-    top = max(values)
-    return [path for path, own in zip(paths, values, strict=True) if own == top]
-
-
-def _agreement(path: Path, form: PurePosixPath) -> int:
-    """Return how many folders above the file are those that the labels write."""
-    same = 0
-    for mine, theirs in zip(reversed(path.parts[:-1]), reversed(form.parts[:-1]), strict=False):
-        if as_path(mine).name.casefold() != theirs.casefold():
-            break
-        same += 1
-    return same
-
-
-def _common(folder: Path, source: Path) -> int:
-    """Return how many folders from the root down are the same."""
-    pairs = zip(folder.parts, source.parts, strict=False)
-    return next((n for n, (mine, theirs) in enumerate(pairs) if mine != theirs), len(folder.parts))
-
-
-def _told_by(source: Path, path: Path) -> int:
-    """Return how many of the medium's own folders the label file's path names as words.
-
-    `val2017` is told by `instances_val2017.json`, `train` by `labels/train`; `1` not by `17`.
-    """
-    shared = _common(path.parent, source)
-    text = "/".join(source.parts[shared:]).casefold()
-    return sum(_is_word(folder.casefold(), text) for folder in path.parts[shared:-1])
-
-
-def _is_word(word: str, text: str) -> bool:
-    before, after = (r"\d" if end.isdigit() else r"[^\W\d_]" for end in (word[0], word[-1]))
-    return re.search(rf"(?<!{before}){re.escape(word)}(?!{after})", text) is not None
 
 
 def _stem_key(name: str) -> str:

@@ -42,6 +42,8 @@ _COLUMNS = {
     "size_w": "image_width img_width width",
     "size_h": "image_height img_height height",
 }
+SLIPS = 0.1
+"""More boxes than this share that are no corners are no slips of the pen."""
 _NUMBER = re.compile(r"^\s*-?\d+(\.\d+)?([eE][-+]?\d+)?\s*$")
 
 
@@ -159,16 +161,17 @@ def read(source: Path, reading: Reading) -> LabelSet:
 
 
 def _are_sides(boxes: Sequence[list[float] | None], reading: Reading, source: Path) -> bool:
-    """Return whether unnamed numbers are x, y, width, height, because most are no corners.
+    """Return whether unnamed numbers are x, y, width, height, because many are no corners.
 
-    A box without area says nothing, and a few corners in the wrong order are slips.
+    Sizes may look like corners where objects are large or far to the left, corners never like
+    sizes, but for slips. A box without area says nothing.
     """
     telling = [box for box in boxes if box and box[2] != box[0] and box[3] != box[1]]
     inverted = sum(box[2] < box[0] or box[3] < box[1] for box in telling)
-    if 2 * inverted <= len(telling):
+    if inverted <= SLIPS * len(telling):
         return False
     reading.notes.add(
-        "four numbers without names, few of which can be corners; taken for x, y, width, height",
+        "four numbers without names, many of which are no corners; taken for x, y, width, height",
         str(source),
         len(telling) - inverted,
     )
