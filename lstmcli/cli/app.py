@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +22,7 @@ from lstmcli.cli.export_command import export
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.train_command import train
-from lstmcli.core.errors import LstmcliError
+from lstmcli.core.errors import LstmcliError, explain
 
 app = typer.Typer(
     name="lstmcli",
@@ -102,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise
     except Exception as error:
         console.traceback(traceback.format_exc())
-        console.error(*_explain(error))
+        console.error(*explain(error))
         sys.exit(1)
     finally:
         console.progress.stop()
@@ -125,30 +123,3 @@ def _close_pipe() -> None:
     """Whoever read our results has gone; point stdout at nothing so that the exit is quiet."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
-
-
-def _explain(error: Exception) -> tuple[str, str]:
-    """Return problem and hint for what no room of the house expected."""
-    if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        hint = {
-            errno.ENOSPC: "free some space, or choose another place with --out",
-            errno.EDQUOT: "free some space, or choose another place with --out",
-            errno.EACCES: "choose a place that you may read and write",
-            errno.EPERM: "choose a place that you may read and write",
-            errno.EROFS: "choose a place that you may write with --out",
-        }.get(error.errno or 0, "check the path")
-        return place + error.strerror, hint
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory", "try --set train.batch=2, a smaller preset or --device cpu"
-    if "torchvision::nms" in str(error):
-        return (
-            "torch and torchvision do not belong together",
-            "install both from the same place: pip install --force-reinstall torch torchvision",
-        )
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(last.filename).name}, line {last.lineno}"
-    return (
-        f"a mistake in lstmcli: {type(error).__name__}: {error} ({where})",
-        "run it again with `lstmcli -v ...` and report what it prints",
-    )

@@ -1,9 +1,12 @@
-"""The tree of expected failures, and the choice of a name from a table."""
+"""The tree of expected failures, words for the others, and the choice of a name from a table."""
 
 from __future__ import annotations
 
 import difflib
+import errno
+import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -40,6 +43,36 @@ class TrainingError(LstmcliError):
 
 class OutputError(LstmcliError):
     """A file or folder that cannot be written."""
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """Return problem and hint for what no room of the house expected."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        hint = {
+            errno.ENOSPC: "free some space, or choose another place with --out",
+            errno.EDQUOT: "free some space, or choose another place with --out",
+            errno.EACCES: "choose a place that you may read and write",
+            errno.EPERM: "choose a place that you may read and write",
+            errno.EROFS: "choose a place that you may write with --out",
+        }.get(error.errno or 0, "check the path")
+        return place + error.strerror, hint
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "out of memory",
+            "try --device cpu, fewer --jobs, a smaller preset or --set train.batch=2",
+        )
+    if "torchvision::nms" in str(error):
+        return (
+            "torch and torchvision do not belong together",
+            "install both from the same place: pip install --force-reinstall torch torchvision",
+        )
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return (
+        f"a mistake in lstmcli: {type(error).__name__}: {error} ({where})",
+        "run it again with `lstmcli -v ...` and report what it prints",
+    )
 
 
 def near_name(name: str, allowed: Iterable[str]) -> str:

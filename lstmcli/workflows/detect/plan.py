@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.confidence import Confidence
-from lstmcli.core.errors import LstmcliError
+from lstmcli.core.errors import LstmcliError, explain
 from lstmcli.core.geometry import Letterbox
 from lstmcli.core.structures import Detections, Picture
 from lstmcli.outputs.draw import Look
@@ -170,13 +169,8 @@ def unexpected(name: str, error: Exception) -> UnexpectedError:
     if isinstance(error, FFMPEG_ERRORS):
         place = f"{error.filename}: " if getattr(error, "filename", None) else ""
         problem, hint = place + reason_of(error), "does it play, and is there room on the disk?"
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        problem, hint = "out of memory", "use fewer --jobs or --device cpu"
     else:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}, line {last.lineno}"
-        problem = f"a mistake in lstmcli: {type(error).__name__}: {error} ({where})"
-        hint = "run it again with `lstmcli -v ...` on this video and report what it prints"
+        problem, hint = explain(error)
     told = UnexpectedError(f"{name}: {problem}", hint=hint)
     told.__cause__ = error
     return told
