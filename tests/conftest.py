@@ -15,9 +15,9 @@ import av
 import numpy as np
 import pytest
 
-from lstmcli.core.structures import VideoLabels
-from lstmcli.data.frame_store import FrameStoreWriter
-from lstmcli.data.manifest import Dataset, PreparedVideo
+from lstmcli.core.types import VideoLabels
+from lstmcli.dataset.frame_store import FrameStoreWriter
+from lstmcli.dataset.manifest import Dataset, PreparedVideo
 
 
 @pytest.fixture(autouse=True, scope="session")

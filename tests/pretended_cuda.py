@@ -239,7 +239,7 @@ class _Stream:
 def pretended_cuda() -> Iterator[None]:
     """Within it there is one CUDA device, in this thread and in all that begin there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstmcli.models.devices._may_have_cuda", lambda: True)
+        patch.setattr("lstmcli.core.devices._may_have_cuda", lambda: True)
         patch.setattr(torch.cuda, "is_available", lambda: True)
         patch.setattr(torch.cuda, "device_count", lambda: 1)
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)

@@ -11,20 +11,33 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstmcli"
-WINGS = {"training", "data", "outputs", "metrics", "models", "engines", "tracking", "report"}
+BELOW = {
+    "labels",
+    "dataset",
+    "models",
+    "inference",
+    "tracking",
+    "training",
+    "metrics",
+    "outputs",
+    "report",
+    "video",
+    "core",
+}
 ALLOWED = {
     "core": set(),
     "video": {"core"},
-    "cli": {"core", "workflows"},
-    "workflows": {"core", "video"} | WINGS,
-    "training": {"core", "models"},
-    "engines": {"core", "models"},
-    "data": {"core", "video"},
-    "outputs": {"core", "video"},
-    "metrics": {"core"},
+    "labels": {"video", "core"},
+    "dataset": {"labels", "video", "core"},
     "models": {"core"},
+    "inference": {"models", "core"},
+    "training": {"models", "core"},
     "tracking": {"core"},
-    "report": {"core"},
+    "metrics": {"core"},
+    "report": {"dataset", "core"},
+    "outputs": {"video", "labels", "core"},
+    "workflows": BELOW,
+    "cli": {"workflows", "core"},
 }
 ROOF = {"__init__", "__main__"}
 """The package's own files, the Python API and the command, may look anywhere."""
@@ -77,8 +90,11 @@ def test_imports_run_down(path: Path) -> None:
         ("rich", {"cli"}),
         ("yaml", {"core", "outputs"}),
         ("pydantic", {"core"}),
-        ("openvino", {"engines"}),
-        ("onnxruntime", {"engines"}),
+        ("lightning_fabric", {"training", "workflows", "cli"}),
+        ("jinja2", {"report"}),
+        ("PIL", {"outputs", "report", "video", "dataset"}),
+        ("openvino", {"inference"}),
+        ("onnxruntime", {"inference"}),
     ],
 )
 def test_each_foreign_library_has_one_door(library: str, door: set[str]) -> None:
@@ -109,8 +125,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 def test_detect_loads_torch_only_where_torch_runs_the_network() -> None:
     code = (
-        "import sys, lstmcli.workflows.detect, lstmcli.engines.openvino_engine\n"
-        "from lstmcli.models.devices import choose_device\n"
+        "import sys, lstmcli.workflows.detect, lstmcli.inference.runtimes.openvino\n"
+        "from lstmcli.core.devices import choose_device\n"
         "choose_device('cpu')\n"
         "print([name for name in ('torch', 'torchvision', 'matplotlib') if name in sys.modules])\n"
     )

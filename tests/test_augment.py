@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lstmcli.core.config import AugmentConfig
-from lstmcli.core.structures import FloatArray, Picture
-from lstmcli.data.augment import View, draw_view
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.dataset.augment import View, draw_view
 
 CANVAS_HW = (96, 128)
 BOX = np.array([50.0, 30.0, 80.0, 54.0], np.float32)

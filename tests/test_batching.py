@@ -10,11 +10,11 @@ import torch
 from lightning_fabric import Fabric
 
 from lstmcli.core.config import Config
-from lstmcli.core.memory import available_memory, held_memory
-from lstmcli.data.clips import ClipBatch
+from lstmcli.core.system import available_memory, held_memory
+from lstmcli.dataset.clips import ClipBatch
 from lstmcli.models.detector import Detector
 from lstmcli.training import batching
-from lstmcli.training.batching import best_batch, measured_batch
+from lstmcli.training.batch_size import best_batch, measured_batch
 
 SIDE, LENGTH = 32, 2
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from lstmcli.cli.app import main
-from lstmcli.core.confidence import Confidence
+from lstmcli.core.calibration import Confidence
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, MediaError
-from lstmcli.core.structures import Picture
+from lstmcli.core.metadata import Remembering
+from lstmcli.core.types import Picture
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.objects import Remembering
 from lstmcli.workflows import benchmark as room
 from lstmcli.workflows.benchmark import STAGES, benchmark
 

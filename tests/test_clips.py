@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import ConfigError, DataError
-from lstmcli.data.clips import ClipBatch, ClipSource, earlier_places, single_frames
-from lstmcli.data.manifest import Dataset
+from lstmcli.dataset.clips import ClipBatch, ClipSource, earlier_places, single_frames
+from lstmcli.dataset.manifest import Dataset
 
 QUIET = AugmentConfig(flip=0.0, scale=(1.0, 1.0), colour=0.0, grey=0.0, noise=0.0, blur=0.0)
 LOUD = AugmentConfig(flip=0.5, scale=(0.7, 1.5), colour=0.3, noise=0.02, reverse=0.5)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_metrics import A, found_of, result_of, truth_of
 
-from lstmcli.core.confidence import USUAL_THRESHOLD, Confidence
+from lstmcli.core.calibration import USUAL_THRESHOLD, Confidence
 from lstmcli.metrics.calibration import LEAST_RIGHT, best_slope, calibration
 from lstmcli.metrics.comparison import compare
-from lstmcli.metrics.results import FrameResult
+from lstmcli.metrics.frame_result import FrameResult
 
 SCORES = np.linspace(0.001, 0.95, 400, dtype=np.float32)
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.columns import Notes
-from lstmcli.data.formats import read_labels
-from lstmcli.data.labels_out import LABEL_WRITERS
-from lstmcli.data.labels_out.regions import one_a_class
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.builder import Notes
+from lstmcli.labels.search import read_labels
+from lstmcli.labels.writers import LABEL_WRITERS
+from lstmcli.labels.writers.regions import one_a_class
 from lstmcli.workflows.convert import convert
 
 CLOSE = 0.001

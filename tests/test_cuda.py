@@ -20,18 +20,19 @@ from test_train import settings
 from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig
-from lstmcli.data.clips import ClipSource
-from lstmcli.engines import Facts, load_engine, torch_engine
-from lstmcli.engines.choosing import SCORE_TOLERANCE, agree, moving_frames
-from lstmcli.engines.joining import join_streams
-from lstmcli.engines.step import Step
-from lstmcli.engines.torch_engine import TorchEngine
+from lstmcli.core.devices import choose_device
+from lstmcli.dataset.clips import ClipSource
+from lstmcli.inference.autotune import SCORE_TOLERANCE, agree, moving_frames
+from lstmcli.inference.batching import join_streams
+from lstmcli.inference.exportable import Step
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.runtimes import pytorch as torch_engine
+from lstmcli.inference.runtimes.eager import TorchNetwork
+from lstmcli.inference.runtimes.pytorch import TorchEngine
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.devices import choose_device
-from lstmcli.models.loss import detection_loss
+from lstmcli.models.losses import detection_loss
 from lstmcli.models.temporal import TEMPORAL_CORES
-from lstmcli.models.torch_network import TorchNetwork
 from lstmcli.training.loop import targets_of
 from lstmcli.workflows.detect import detect
 from lstmcli.workflows.train import TrainOptions, train
@@ -64,7 +65,7 @@ def fresh(core: str = "conv_lstm") -> Detector:
 
 
 def on_cuda(model: Detector) -> TorchEngine:
-    return torch_engine.make(Step(model).requires_grad_(False), Facts.of(model), device="cuda")
+    return torch_engine.make(Step(model).requires_grad_(False), model.facts, device="cuda")
 
 
 def agreeing(found: list[Any], wanted: list[Any]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from lstmcli.cli.app import main
 from lstmcli.core.errors import OutputError
 from lstmcli.core.progress import SilentProgress
-from lstmcli.data import synthetic
-from lstmcli.data.formats import read_labels
+from lstmcli.dataset import synthetic
+from lstmcli.labels.search import read_labels
 from lstmcli.video import probe
 from lstmcli.workflows.demo import draw_demo
 

@@ -17,13 +17,13 @@ import numpy.typing as npt
 import pytest
 from conftest import MakeVideo, grey_level
 
+from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import ConfigError, LstmcliError, MediaError, ModelError, OutputError
-from lstmcli.core.geometry import Letterbox
-from lstmcli.core.structures import Detections, Picture
+from lstmcli.core.types import Detections, Picture
 from lstmcli.outputs import WRITERS
 from lstmcli.video import probe, read_frames
 from lstmcli.workflows.detect import Detector, DetectReport, VideoDone, choose_model, detect
-from lstmcli.workflows.detect.looking import Looks
+from lstmcli.workflows.detect.schedule import Looks
 
 
 class Eye:
@@ -432,7 +432,7 @@ class SlowEye(Eye):
 def test_order_and_count_hold_when_network_and_disk_are_slow(
     tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lstmcli.outputs.text import LinesFile
+    from lstmcli.outputs.records import LinesFile
 
     plain = LinesFile.write
 
@@ -527,7 +527,7 @@ def test_a_full_disk_is_an_error_that_says_so(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lstmcli.outputs.text.os.fsync", full)
+    monkeypatch.setattr("lstmcli.outputs.records.os.fsync", full)
     with pytest.raises(OutputError, match="No space left"):
         run(make_video(tmp_path / "a.mp4"), out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.detections.partial.jsonl"]

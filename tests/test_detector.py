@@ -12,7 +12,7 @@ from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import BACKBONES
 from lstmcli.models.detector import MEAN, STD, Detector, Neck
-from lstmcli.models.head import HEADS
+from lstmcli.models.heads import HEADS
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.loop import choose_learners
 

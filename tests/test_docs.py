@@ -24,9 +24,9 @@ from lstmcli.core.config import (
     preset_folder,
     preset_names,
 )
-from lstmcli.data.formats import READERS
+from lstmcli.labels.readers import READERS
 from lstmcli.models.backbones import BACKBONES
-from lstmcli.models.head import HEADS
+from lstmcli.models.heads import HEADS
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.optim import OPTIMIZERS, SCHEDULES
 

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from lstmcli import engines
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, ModelError
-from lstmcli.core.structures import Picture, pixels_of, planes_of
-from lstmcli.engines import ENGINES, Facts, choosing, load_engine, openvino_engine
-from lstmcli.engines.choosing import (
+from lstmcli.core.metadata import Facts
+from lstmcli.core.types import Picture, pixels_of, planes_of
+from lstmcli.inference import autotune as choosing
+from lstmcli.inference import loading, quantize
+from lstmcli.inference.autotune import (
     agree,
     box_difference,
     moving_frames,
@@ -29,20 +30,24 @@ from lstmcli.engines.choosing import (
     threads_beside,
     try_engines,
 )
-from lstmcli.engines.step import Step, fold_norms
-from lstmcli.engines.torch_engine import TorchEngine
+from lstmcli.inference.exportable import Step, fold_norms
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.predictor import Network
+from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.runtimes import openvino as openvino_engine
+from lstmcli.inference.runtimes import pytorch as torch_engine
+from lstmcli.inference.runtimes.eager import TorchNetwork
+from lstmcli.inference.runtimes.pytorch import TorchEngine
 from lstmcli.models.backbones import BACKBONES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.predictor import Network
 from lstmcli.models.temporal import TEMPORAL_CORES
-from lstmcli.models.torch_network import TorchNetwork
 
 CANVAS_HW = (64, 96)
 FRAMES = 24
 RUNTIMES = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, engines._is_there(name)) for name in ENGINES)
+    for name, there in ((name, loading._is_there(name)) for name in ENGINES)
 ]
 SLOW_TO_CONVERT = [
     pytest.param(core, marks=[] if core == "conv_lstm" else [pytest.mark.slow])
@@ -96,18 +101,18 @@ def follow(network: Network, frames: list[Picture]) -> list[tuple[Any, Any]]:
 def run_by(name: str, model: Detector, folder: Path) -> Network:
     """Return a network as `load_engine` would run a checkpoint."""
     if name == "torch":
-        return engines.torch_engine.make(Step(model), Facts.of(model))
+        return torch_engine.make(Step(model), model.facts)
     return exported_by(name, model, folder)
 
 
 def told(model: Detector) -> Facts:
-    return Facts.of(model, threshold=0.42, licence='CC "BY" <4.0> & ÄÖ')
+    return replace(model.facts, threshold=0.42, licence='CC "BY" <4.0> & ÄÖ')
 
 
 def exported_by(name: str, model: Detector, folder: Path) -> Network:
     path = folder / f"network{ENGINES[name].suffix}"
     if not path.exists():
-        engines.write_export(model, path, facts=told(model))
+        loading.write_export(model, path, facts=told(model))
     return ENGINES[name].read(path, device="cpu", threads=1)
 
 
@@ -226,7 +231,7 @@ def test_an_export_says_how_it_is_used(name: str, conv_lstm: Detector, folder: P
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_an_export_names_no_path_of_its_maker(name: str, conv_lstm: Detector, folder: Path) -> None:
     exported_by(name, conv_lstm, folder)
-    package = str(Path(engines.__file__).parents[2]).encode()
+    package = str(Path(loading.__file__).parents[2]).encode()
     for path in folder.glob(f"network{ENGINES[name].suffix}"):
         assert package not in path.read_bytes()
 
@@ -281,14 +286,14 @@ def test_a_network_without_memory_or_motion_has_no_such_inputs() -> None:
     assert step.input_names == ("frame",)
     assert step.output_names == ("boxes", "scores")
     network = TorchEngine(
-        step, Facts.of(lively("none")), first=step.first, input_names=step.input_names
+        step, lively("none").facts, first=step.first, input_names=step.input_names
     )
     frames = moving_frames(CANVAS_HW, 2)
     assert network.step(frames[0], frames[1], None)[0].shape == (24, 4)
 
 
 def test_facts_survive_text_and_refuse_others(conv_lstm: Detector) -> None:
-    facts = Facts.of(conv_lstm)
+    facts = conv_lstm.facts
     assert Facts.from_texts(facts.as_texts(), "x") == facts
     with pytest.raises(ModelError, match="not exported by lstmcli"):
         Facts.from_texts({}, "x")
@@ -396,7 +401,7 @@ def test_auto_tries_once_and_then_knows(
     assert len(said) == 2
     assert "trying torch and openvino" in said[0]
     assert f"using {network.engine}" in said[1]
-    monkeypatch.setattr(engines, "try_engines", None)
+    monkeypatch.setattr(loading, "try_engines", None)
     assert load_engine(checkpoint, device="cpu", note=said.append).engine == network.engine
     assert len(said) == 2
     kept = list((cache / "engines").glob("*.xml"))
@@ -436,7 +441,7 @@ def test_who_works_beside_others_is_loaded_with_fewer_threads(
         return read(path, device=device, threads=1)
 
     monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], read=watched))
-    monkeypatch.setattr(engines, "thread_count", lambda: cores)
+    monkeypatch.setattr(loading, "thread_count", lambda: cores)
     monkeypatch.setattr(choosing, "_time", lambda network, frames: (1.0, []))
     load_engine(checkpoint, device="cpu", engine="openvino", beside=True)
     assert taken == ([1] if cores == 1 else [4, 3])
@@ -455,7 +460,7 @@ def test_a_kept_conversion_that_is_damaged_is_made_again(
     pytest.importorskip("onnxruntime")
     exported_by("onnx", conv_lstm, folder)
     good = (folder / "network.onnx").read_bytes()
-    monkeypatch.setattr(engines, "_publish", lambda path, write: path.write_bytes(good))
+    monkeypatch.setattr(loading, "_publish", lambda path, write: path.write_bytes(good))
     load_engine(checkpoint, device="cpu", engine="onnx")
     (kept,) = (cache / "engines").glob("*.onnx")
     kept.write_bytes(good[:100])
@@ -480,7 +485,7 @@ def test_an_unknown_engine_has_a_near_name(checkpoint: Path) -> None:
 def test_an_engine_that_is_not_installed_is_told_with_its_extra(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="openvino is not installed") as failure:
         load_engine(checkpoint, engine="openvino")
     assert "lstmcli[openvino]" in failure.value.hint
@@ -509,7 +514,7 @@ def test_read_only_frames_are_taken_without_a_warning(conv_lstm: Detector) -> No
     frame.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        engines.torch_engine.make(Step(conv_lstm), Facts.of(conv_lstm)).step(frame, frame, None)
+        torch_engine.make(Step(conv_lstm), conv_lstm.facts).step(frame, frame, None)
 
 
 def test_int8_is_near_and_says_so(conv_lstm: Detector, tmp_path: Path) -> None:
@@ -520,15 +525,15 @@ def test_int8_is_near_and_says_so(conv_lstm: Detector, tmp_path: Path) -> None:
     def feed(network: Any) -> Iterator[dict[str, Any]]:
         for frame in frames:
             inputs = network.inputs(frame, frame, None)
-            yield engines.quantising.as_arrays(inputs)
+            yield quantize.as_arrays(inputs)
 
-    facts = Facts.of(conv_lstm)
+    facts = conv_lstm.facts
     path = tmp_path / "small.onnx"
-    assert engines.write_export(conv_lstm, path, facts=facts, feed=feed).precision == "int8"
+    assert loading.write_export(conv_lstm, path, facts=facts, feed=feed).precision == "int8"
     network = load_engine(path, device="cpu")
     assert network.facts == replace(facts, precision="int8")  # type: ignore[attr-defined]
     found, wanted = follow(network, frames), follow(in_full_precision(conv_lstm), frames)
     errors = [np.abs(one[1] - two[1]).mean() for one, two in zip(found, wanted, strict=True)]
     assert max(errors) < 0.05
     with pytest.raises(ConfigError, match="torch format knows no 8-bit"):
-        engines.write_export(conv_lstm, tmp_path / "x.pt2", facts=facts, feed=feed)
+        loading.write_export(conv_lstm, tmp_path / "x.pt2", facts=facts, feed=feed)

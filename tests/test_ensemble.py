@@ -11,14 +11,14 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.confidence import Confidence
+from lstmcli.core.calibration import Confidence
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError
-from lstmcli.engines import load_engine
-from lstmcli.engines.ensemble import Ensemble, fuse_boxes
+from lstmcli.core.metadata import Remembering
+from lstmcli.inference.ensemble import Ensemble, fuse_boxes
+from lstmcli.inference.loading import load_engine
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.objects import Remembering
 from lstmcli.workflows.evaluate import evaluate
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core.confidence import Confidence
+from lstmcli.core.boxes import Letterbox
+from lstmcli.core.calibration import Confidence
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.core.geometry import Letterbox
-from lstmcli.core.structures import FloatArray, Picture, VideoLabels
-from lstmcli.data.frame_store import FrameStoreWriter
-from lstmcli.data.manifest import Dataset, PreparedVideo
-from lstmcli.models.objects import Remembering
-from lstmcli.models.predictor import Predictor
+from lstmcli.core.metadata import Remembering
+from lstmcli.core.types import FloatArray, Picture, VideoLabels
+from lstmcli.dataset.frame_store import FrameStoreWriter
+from lstmcli.dataset.manifest import Dataset, PreparedVideo
+from lstmcli.inference.predictor import Predictor
 from lstmcli.workflows.evaluate import Evaluation, evaluate
 
 SIZE_HW = (64, 96)

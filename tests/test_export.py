@@ -10,7 +10,8 @@ import pytest
 from lstmcli.cli.app import main
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.engines import ENGINES, load_engine
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.runtimes import ENGINES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.workflows.evaluate import evaluate
@@ -52,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     quick_ones = {
         name: type(engine)(engine.suffix, write, engine.read) for name, engine in ENGINES.items()
     }
-    monkeypatch.setattr("lstmcli.engines.ENGINES", quick_ones)
+    monkeypatch.setattr("lstmcli.inference.loading.ENGINES", quick_ones)
     monkeypatch.setattr("lstmcli.workflows.export.ENGINES", quick_ones)
     return told
 
@@ -121,7 +122,7 @@ def test_a_failure_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     full = {"onnx": type(ENGINES["onnx"])(".onnx", fill_the_disk, ENGINES["onnx"].read)}
-    monkeypatch.setattr("lstmcli.engines.ENGINES", full)
+    monkeypatch.setattr("lstmcli.inference.loading.ENGINES", full)
     with pytest.raises(OutputError, match="No space left"):
         export(run)
     assert not list(here.iterdir())

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from lstmcli.core.errors import ConfigError, DataError
-from lstmcli.core.structures import LabelSet
-from lstmcli.data.formats import READERS, find_annotations, format_of, read_labels
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.readers import READERS
+from lstmcli.labels.search import find_annotations, format_of, read_labels
 from lstmcli.video import read_images
 
 Row = tuple[int, str, tuple[float, float, float, float], int, bool]

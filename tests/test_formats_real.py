@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.formats import read_labels
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.search import read_labels
 
 pytestmark = pytest.mark.real
 

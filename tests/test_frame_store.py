@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import Picture
-from lstmcli.data.frame_store import FORMS, GREY, FrameStore, FrameStoreWriter
+from lstmcli.core.types import Picture
+from lstmcli.dataset.frame_store import FORMS, GREY, FrameStore, FrameStoreWriter
 
 CANVAS_HW = (48, 64)
 TOLERANCE = 6

@@ -9,7 +9,7 @@ import torch
 
 from lstmcli.core.config import HeadConfig
 from lstmcli.core.errors import ConfigError
-from lstmcli.models.head import BOX_RANGE, HEADS, build_head, distances_to_boxes
+from lstmcli.models.heads import BOX_RANGE, HEADS, build_head, distances_to_boxes
 
 
 def test_distances_become_boxes_around_the_centres_of_cells() -> None:

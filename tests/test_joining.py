@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from test_engines import CANVAS_HW, in_full_precision, lively
 
-from lstmcli.core.confidence import Confidence
-from lstmcli.core.structures import FloatArray, Picture
-from lstmcli.engines import Facts, torch_engine
-from lstmcli.engines.choosing import moving_frames
-from lstmcli.engines.joining import JoinedStreams, _Asked, join_streams
-from lstmcli.engines.step import Step
-from lstmcli.models.objects import Remembering
-from lstmcli.models.predictor import Network
+from lstmcli.core.calibration import Confidence
+from lstmcli.core.metadata import Remembering
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.autotune import moving_frames
+from lstmcli.inference.batching import JoinedStreams, _Asked, join_streams
+from lstmcli.inference.exportable import Step
+from lstmcli.inference.predictor import Network
+from lstmcli.inference.runtimes import pytorch as torch_engine
 from lstmcli.models.temporal import TEMPORAL_CORES
 
 STREAMS, FRAMES = 3, 12
@@ -37,7 +37,7 @@ def follow(network: Network, frames: Sequence[Picture]) -> list[tuple[FloatArray
 @pytest.mark.parametrize("core", TEMPORAL_CORES)
 def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) -> None:
     model = lively(core)
-    engine = torch_engine.make(Step(model), Facts.of(model))
+    engine = torch_engine.make(Step(model), model.facts)
     engine._mixed = False
     pictures = moving_frames(CANVAS_HW, FRAMES + STREAMS)
     videos = [pictures[stream : stream + FRAMES] for stream in range(STREAMS)]

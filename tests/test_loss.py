@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lstmcli.core.config import LossConfig
-from lstmcli.models.head import HEADS, AnchorFreeHead, ClassicHead, DetectionHead, cell_centres
-from lstmcli.models.loss import Assignment, Targets, assign, count_positives, detection_loss
+from lstmcli.models.heads import HEADS, AnchorFreeHead, ClassicHead, DetectionHead, cell_centres
+from lstmcli.models.losses import Assignment, Targets, assign, count_positives, detection_loss
 
 GRID_HW = (4, 6)
 STRIDE = 8

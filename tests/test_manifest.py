@@ -11,7 +11,7 @@ import pytest
 from conftest import square_box, write_dataset
 
 from lstmcli.core.errors import DataError
-from lstmcli.data.manifest import Dataset
+from lstmcli.dataset.manifest import Dataset
 
 
 @pytest.fixture

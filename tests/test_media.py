@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from lstmcli.core.errors import MediaError
-from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.media import MediaFinder, locate_media, media_files
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.media import MediaFinder, locate_media, media_files
 
 MakeVideo = Callable[..., Path]
 
@@ -231,7 +231,7 @@ def test_an_image_that_does_not_open_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_every_video_of_the_real_sets_is_found(shared: Path) -> None:
-    from lstmcli.data.formats import read_labels
+    from lstmcli.labels.search import read_labels
 
     data = shared / "data"
     for source, count in ((data / "sky/val", 35), (data / "people", 3), (data / "flies", 1)):

@@ -13,13 +13,13 @@ from faster_coco_eval import COCO, COCOeval_faster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcli.core.structures import Annotations, Detections
+from lstmcli.core.types import Annotations, Detections
 from lstmcli.metrics import METRICS
 from lstmcli.metrics.average_precision import average_precision
 from lstmcli.metrics.comparison import compare
-from lstmcli.metrics.counting import LEAST_RIGHT, best_threshold, precision_recall_f1
 from lstmcli.metrics.matching import match_frame, one_per_place
 from lstmcli.metrics.motion import motion_iou
+from lstmcli.metrics.precision_recall import LEAST_RIGHT, best_threshold, precision_recall_f1
 from lstmcli.metrics.scoring import FrameResult, Scores, score
 
 CLASSES = ("bird", "drone")

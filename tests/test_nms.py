@@ -9,8 +9,8 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from lstmcli.core.structures import FloatArray
-from lstmcli.models.nms import CANDIDATES, keep_best, keep_rows
+from lstmcli.core.types import FloatArray
+from lstmcli.inference.nms import CANDIDATES, keep_best, keep_rows
 
 
 def array(values: object) -> FloatArray:

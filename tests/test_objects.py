@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.models.objects import LOST_AFTER_S, SURENESS_SHARE, ObjectMemory, Remembering
+from lstmcli.core.metadata import Remembering
+from lstmcli.inference.track_memory import LOST_AFTER_S, SURENESS_SHARE, ObjectMemory
 
 
 def boxes_at(*corners: tuple[float, float], side: float = 20) -> np.ndarray:

@@ -13,7 +13,7 @@ from conftest import MakeVideo
 from PIL import Image
 
 from lstmcli.core.errors import ConfigError, OutputError
-from lstmcli.core.structures import Detections
+from lstmcli.core.types import Detections
 from lstmcli.outputs import WRITERS, Answer, Job
 from lstmcli.outputs.contract import Output
 from lstmcli.outputs.draw import (
@@ -24,8 +24,8 @@ from lstmcli.outputs.draw import (
     stamp_text,
     whole_pixels,
 )
-from lstmcli.outputs.group import OutputGroup, output_paths
-from lstmcli.outputs.labels import (
+from lstmcli.outputs.images import crop, file_name
+from lstmcli.outputs.text_sprites import (
     PALETTE,
     can_draw,
     class_colour,
@@ -34,7 +34,7 @@ from lstmcli.outputs.labels import (
     text_sprite,
     to_yuv,
 )
-from lstmcli.outputs.pictures import crop, file_name
+from lstmcli.outputs.writer import OutputGroup, output_paths
 from lstmcli.video import Planes, probe, read_frames
 
 CLASSES = ("bird", "Möwe, große")

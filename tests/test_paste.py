@@ -10,11 +10,11 @@ import pytest
 from conftest import COLOURS, write_dataset
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
-from lstmcli.core.structures import VideoLabels
-from lstmcli.data.clips import ClipSource
-from lstmcli.data.manifest import Dataset
-from lstmcli.data.paste import MARGIN, paste_into, region_of
-from lstmcli.data.pasting import Pasted
+from lstmcli.core.types import VideoLabels
+from lstmcli.dataset.clips import ClipSource
+from lstmcli.dataset.copy_paste import Pasted
+from lstmcli.dataset.manifest import Dataset
+from lstmcli.dataset.pasted_patch import MARGIN, paste_into, region_of
 
 QUIET = {"flip": 0.0, "scale": (1.0, 1.0), "colour": 0.0, "grey": 0.0, "noise": 0.0, "blur": 0.0}
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from conftest import write_dataset
 
-from lstmcli.core.structures import Picture, VideoLabels
-from lstmcli.data.columns import Notes
-from lstmcli.data.manifest import Dataset
-from lstmcli.data.picture_checks import (
+from lstmcli.core.types import Picture, VideoLabels
+from lstmcli.dataset.manifest import Dataset
+from lstmcli.dataset.pixel_checks import (
     LEAST_BOXES,
     ExchangeCheck,
     check_pictures,
     note_twins,
     thumbnail,
 )
+from lstmcli.labels.builder import Notes
 
 
 def blocks(seed: int) -> Picture:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lstmcli.core.errors import DataError
-from lstmcli.core.structures import DataWarning, LabelSet, VideoLabels
-from lstmcli.data.planning import (
+from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
+from lstmcli.dataset.plan import (
     choose_canvas,
     choose_classes,
     choose_crop,

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from lstmcli.core.confidence import Confidence
+from lstmcli.core.calibration import Confidence
 from lstmcli.core.config import Config
+from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.structures import FloatArray, Picture
-from lstmcli.data.clips import earlier_places
+from lstmcli.core.metadata import Remembering
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.dataset.clips import earlier_places
+from lstmcli.inference.nms import keep_best
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtimes.eager import TorchNetwork
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.devices import choose_device
-from lstmcli.models.nms import keep_best
-from lstmcli.models.objects import Remembering
-from lstmcli.models.predictor import Predictor
-from lstmcli.models.torch_network import TorchNetwork
 
 CANVAS_HW = (32, 48)
 

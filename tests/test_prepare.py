@@ -15,13 +15,13 @@ from conftest import grey_level, write_video
 from PIL import Image
 
 from lstmcli.cli.console import Console
+from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import ConfigError, DataError, LstmcliError, MediaError, OutputError
-from lstmcli.core.geometry import Letterbox
 from lstmcli.core.progress import SilentProgress
-from lstmcli.data import frame_store
-from lstmcli.data.frame_store import GREY
-from lstmcli.data.manifest import Dataset
-from lstmcli.data.planning import TimeSplit
+from lstmcli.dataset import frame_store
+from lstmcli.dataset.frame_store import GREY
+from lstmcli.dataset.manifest import Dataset
+from lstmcli.dataset.plan import TimeSplit
 from lstmcli.workflows.prepare import PrepareOptions, prepare
 
 FRAMES = 8

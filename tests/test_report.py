@@ -14,8 +14,8 @@ from PIL import Image
 
 from lstmcli.core.errors import OutputError
 from lstmcli.report.charts import precision_recall_chart
+from lstmcli.report.evaluation_page import number, render, write_report
 from lstmcli.report.gallery import MOST_PICTURES, Gallery, GalleryPicture, Mark, draw_marks
-from lstmcli.report.page import number, render, write_report
 
 NAME = "<bird & drone>"
 

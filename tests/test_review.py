@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lstmcli.core.errors import OutputError
-from lstmcli.core.structures import LabelSet, VideoLabels
-from lstmcli.data.review import Review, review
-from lstmcli.data.review_page import PagePicture, write_page
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.dataset.label_checks import Review, review
+from lstmcli.report.dataset_page import PagePicture, write_page
 
 
 def video(name: str, boxes: list[tuple[float, ...]], **changes: object) -> VideoLabels:

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import engines
+from lstmcli.core.boxes import Letterbox
 from lstmcli.core.config import load_config
-from lstmcli.core.geometry import Letterbox
-from lstmcli.engines import ENGINES, Facts, load_engine, write_export
-from lstmcli.engines.choosing import moving_frames
-from lstmcli.engines.shapes import MOST_SHAPES, NetworkByShape
+from lstmcli.inference import loading
+from lstmcli.inference.autotune import moving_frames
+from lstmcli.inference.loading import load_engine, write_export
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime_pool import MOST_SHAPES, NetworkByShape
+from lstmcli.inference.runtimes import ENGINES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.predictor import Predictor
 
 RUNTIMES = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, engines._is_there(name)) for name in ENGINES)
+    for name, there in ((name, loading._is_there(name)) for name in ENGINES)
 ]
 WIDE_HW = (32, 96)  # on a canvas of 64x96: half of it would be bars
 
@@ -99,7 +100,7 @@ def test_the_sides_of_a_canvas_suit_the_coarsest_map_that_is_used() -> None:
 def test_an_exported_network_keeps_its_canvas(checkpoint: Path, tmp_path: Path) -> None:
     model = small()
     path = tmp_path / f"network{ENGINES['torch'].suffix}"
-    write_export(model, path, facts=Facts.of(model))
+    write_export(model, path, facts=model.facts)
     assert load_engine(path, device="cpu", picture_hw=WIDE_HW).canvas_hw == (64, 96)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lstmcli.core.model_files import find_checkpoint, shipped_models
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.models.finding import find_checkpoint, shipped_models
 from lstmcli.workflows.evaluate import evaluate
 
 LARGEST = 12 * 1024 * 1024

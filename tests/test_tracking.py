@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from lstmcli.core.boxes import box_iou
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.geometry import box_iou
-from lstmcli.core.structures import Detections
+from lstmcli.core.types import Detections
 from lstmcli.tracking import Counter, Tracker, load_plan, steady
 
 

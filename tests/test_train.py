@@ -27,13 +27,13 @@ from lstmcli.core.errors import (
     TrainingError,
 )
 from lstmcli.core.progress import SilentProgress
-from lstmcli.data.manifest import Dataset
+from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import Detector
 from lstmcli.workflows.train import TrainOptions, beginning, next_run, steps_per_epoch, train
-from lstmcli.workflows.train.beginning import fit_to_dataset
-from lstmcli.workflows.train.judging import windows
+from lstmcli.workflows.train.setup import fit_to_dataset
 from lstmcli.workflows.train.state import RUN_FILES
+from lstmcli.workflows.train.validation import windows
 
 T = TypeVar("T")
 
@@ -371,7 +371,7 @@ def test_training_ends_early_when_it_gets_no_better(
     scores = iter((0.1, 0.3, 0.2, 0.1, 0.9))
     names = ("map50", "map50_any_class", "precision", "recall")
     monkeypatch.setattr(
-        "lstmcli.workflows.train.fitting.validate", lambda run: dict.fromkeys(names, next(scores))
+        "lstmcli.workflows.train.epochs.validate", lambda run: dict.fromkeys(names, next(scores))
     )
     config = settings(train={"epochs": 9, "patience": 2, "clips_per_epoch": 1})
     trained = train(dataset, config=config, out=tmp_path / "run")
@@ -384,7 +384,7 @@ def test_training_that_finds_nothing_ends_early_with_its_latest_epoch(
 ) -> None:
     names = ("map50", "map50_any_class", "precision", "recall")
     monkeypatch.setattr(
-        "lstmcli.workflows.train.fitting.validate", lambda run: dict.fromkeys(names, 0.0)
+        "lstmcli.workflows.train.epochs.validate", lambda run: dict.fromkeys(names, 0.0)
     )
     notes: list[str] = []
     progress = SilentProgress()
@@ -630,7 +630,7 @@ def begin_long_run(dataset: Path, folder: Path, *words: str) -> subprocess.Popen
     """Start a run that saves after every step, and wait until it has saved for the first time."""
     preset = write_preset(folder / "long.yaml", settings(train={"epochs": 500, "workers": 1}))
     code = (
-        "import lstmcli.workflows.train.fitting as t; t.SAVE_EVERY_S = 0.0\n"
+        "import lstmcli.workflows.train.epochs as t; t.SAVE_EVERY_S = 0.0\n"
         "from lstmcli.cli.app import main; main()"
     )
     line = [sys.executable, "-c", code, "train", str(dataset), "--preset", str(preset)]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from conftest import MakeVideo, grey_level
 
+from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import MediaError, OutputError
-from lstmcli.core.geometry import Letterbox
-from lstmcli.core.structures import pixels_of, planes_of
+from lstmcli.core.types import pixels_of, planes_of
 from lstmcli.video import (
     Frame,
     Planes,

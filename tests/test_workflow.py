@@ -12,7 +12,7 @@ import pytest
 
 from lstmcli.cli.app import main
 from lstmcli.core.progress import SilentProgress
-from lstmcli.data.synthetic import write_video_set
+from lstmcli.dataset.synthetic import write_video_set
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 SMALL = (

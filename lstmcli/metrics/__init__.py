@@ -13,7 +13,7 @@ from lstmcli.metrics.breakdown import by_motion, by_size, by_step
 from lstmcli.metrics.calibration import calibration
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.confusion import confusion
-from lstmcli.metrics.counting import by_class, by_video
+from lstmcli.metrics.precision_recall import by_class, by_video
 from lstmcli.metrics.stability import stability
 
 Metric = Callable[[Comparison], dict[str, Json]]

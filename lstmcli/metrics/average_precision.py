@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 
-from lstmcli.core.structures import BoolArray, FloatArray
+from lstmcli.core.types import BoolArray, FloatArray
+from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import Matching
-from lstmcli.metrics.results import FrameResult
 
 RECALLS = np.linspace(0, 1, 101)
 COCO_SIZES: dict[str, tuple[float, float]] = {

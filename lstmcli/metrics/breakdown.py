@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.geometry import box_area
-from lstmcli.core.structures import BoolArray, IntArray
+from lstmcli.core.boxes import box_area
+from lstmcli.core.types import BoolArray, IntArray
 from lstmcli.metrics.average_precision import COCO_SIZES, mean_of_known
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.motion import motion_iou

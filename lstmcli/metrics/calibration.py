@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstmcli.core.confidence import USUAL_THRESHOLD, Confidence
-from lstmcli.core.structures import BoolArray, FloatArray
+from lstmcli.core.calibration import USUAL_THRESHOLD, Confidence
+from lstmcli.core.types import BoolArray, FloatArray
 from lstmcli.metrics.comparison import Comparison, Json
+from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import match_all
-from lstmcli.metrics.results import FrameResult
 
 BINS = 10
 SLOPES = np.round(np.arange(0.5, 5.01, 0.25), 2)

@@ -8,9 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lstmcli.core.confidence import Confidence
-from lstmcli.core.structures import BoolArray, IntArray
+from lstmcli.core.calibration import Confidence
+from lstmcli.core.types import BoolArray, IntArray
 from lstmcli.metrics.average_precision import CocoAverages, average_precision, coco_averages
+from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import (
     Matching,
     TruthTable,
@@ -19,7 +20,6 @@ from lstmcli.metrics.matching import (
     one_per_place,
     truth_table,
 )
-from lstmcli.metrics.results import FrameResult
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.structures import IntArray
+from lstmcli.core.types import IntArray
 from lstmcli.metrics.comparison import Comparison, Json
 
 

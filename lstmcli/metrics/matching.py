@@ -13,9 +13,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from lstmcli.core.geometry import box_iou, box_overlap_of_first
-from lstmcli.core.structures import Annotations, BoolArray, Detections, FloatArray, IntArray
-from lstmcli.metrics.results import FrameResult
+from lstmcli.core.boxes import box_iou, box_overlap_of_first
+from lstmcli.core.types import Annotations, BoolArray, Detections, FloatArray, IntArray
+from lstmcli.metrics.frame_result import FrameResult
 
 SAME_PLACE_IOU = 0.6
 """Answers of different classes that overlap more than this speak of the same object."""

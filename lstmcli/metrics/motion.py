@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.geometry import box_iou
-from lstmcli.core.structures import FloatArray, IntArray
+from lstmcli.core.boxes import box_iou
+from lstmcli.core.types import FloatArray, IntArray
 
 MOTION_FRAMES = 10
 """Frames before and after that count as nearby (FGFA, https://arxiv.org/abs/1703.10025)."""

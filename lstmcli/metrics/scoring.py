@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstmcli.core.confidence import Confidence
-from lstmcli.core.structures import FloatArray
+from lstmcli.core.calibration import Confidence
+from lstmcli.core.types import FloatArray
 from lstmcli.metrics import METRICS
 from lstmcli.metrics.average_precision import precision_at_recalls
 from lstmcli.metrics.comparison import Comparison, Json, compare
-from lstmcli.metrics.counting import overall
-from lstmcli.metrics.results import FrameResult
+from lstmcli.metrics.frame_result import FrameResult
+from lstmcli.metrics.precision_recall import overall
 
 __all__ = ["FrameResult", "Scores", "score"]
 

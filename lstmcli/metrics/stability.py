@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.structures import BoolArray, FloatArray, IntArray
+from lstmcli.core.types import BoolArray, FloatArray, IntArray
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.matching import Matching
 from lstmcli.metrics.motion import track_rows

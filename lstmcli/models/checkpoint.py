@@ -20,11 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lstmcli.core.confidence import USUAL_THRESHOLD, Confidence
+from lstmcli.core.calibration import USUAL_THRESHOLD, Confidence
 from lstmcli.core.config import Config, config_from
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError
+from lstmcli.core.model_files import find_checkpoint
 from lstmcli.models.detector import Detector
-from lstmcli.models.finding import find_checkpoint
 
 FORMAT = 1
 BEST_THRESHOLD = "best_threshold"

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lstmcli.core.confidence import Confidence
+from lstmcli.core.calibration import Confidence
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
+from lstmcli.core.metadata import Facts, Remembering
 from lstmcli.models.backbones import build_backbone
-from lstmcli.models.head import DetectionHead, build_head
-from lstmcli.models.objects import Remembering
+from lstmcli.models.heads import DetectionHead, build_head
 from lstmcli.models.temporal import NoMemory, State, build_temporal, reset_rows
 
 MEAN = (0.485, 0.456, 0.406)
@@ -158,6 +158,20 @@ class Detector(nn.Module):
     def has_memory(self) -> bool:
         """Whether frames before the present one can change an answer."""
         return self.config.temporal.name != "none"
+
+    @property
+    def facts(self) -> Facts:
+        """What a runtime must know of the network besides its graph."""
+        return Facts(
+            classes=self.classes,
+            canvas_hw=self.canvas_hw,
+            motion_lag_s=self.config.input.motion_lag_s,
+            remembering=self.remembering,
+            confidence=self.confidence,
+            nms_iou=self.config.head.nms_iou,
+            max_detections=self.config.head.max_detections,
+            config=self.config.model_dump(mode="json"),
+        )
 
     @property
     def remembering(self) -> Remembering:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from lstmcli.outputs.coco import CocoOutput
 from lstmcli.outputs.contract import Answer, Job, Output
+from lstmcli.outputs.images import CropsOutput, FramesOutput
 from lstmcli.outputs.mot import MotOutput
-from lstmcli.outputs.pictures import CropsOutput, FramesOutput
-from lstmcli.outputs.text import CsvOutput, JsonLinesOutput
+from lstmcli.outputs.records import CsvOutput, JsonLinesOutput
 from lstmcli.outputs.video import VideoOutput
 
 

@@ -7,7 +7,7 @@ import json
 import tempfile
 
 from lstmcli.outputs.contract import Answer, Job, as_output_errors
-from lstmcli.outputs.text import LinesFile
+from lstmcli.outputs.records import LinesFile
 
 
 class CocoOutput:

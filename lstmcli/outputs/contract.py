@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.errors import OutputError
-from lstmcli.core.structures import Detections
+from lstmcli.core.types import Detections
 from lstmcli.outputs.draw import Painter, Shape
 from lstmcli.video import Frame, Planes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lstmcli.outputs.contract import Job
-from lstmcli.outputs.text import LinesFile, csv_line
+from lstmcli.outputs.records import LinesFile, csv_line
 
 SUFFIX = ".counts.csv"
 HEADER = ("video", "name", "direction", "class", "track_id", "frame", "time")

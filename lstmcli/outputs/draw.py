@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from lstmcli.core.structures import Detections, IntArray
-from lstmcli.outputs.hide import hide
-from lstmcli.outputs.labels import (
+from lstmcli.core.types import Detections, IntArray
+from lstmcli.outputs.redact import hide
+from lstmcli.outputs.text_sprites import (
     BLACK,
     WHITE,
     Colour,

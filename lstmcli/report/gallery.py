@@ -9,7 +9,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from lstmcli.core.structures import FloatArray, IntArray, Picture
+from lstmcli.core.types import FloatArray, IntArray, Picture
 
 MOST_PICTURES = 12
 MOST_OF_A_VIDEO = 3

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from lstmcli.core.geometry import box_iou
-from lstmcli.core.structures import Detections, FloatArray, IntArray
+from lstmcli.core.boxes import box_iou
+from lstmcli.core.types import Detections, FloatArray, IntArray
 
 Floats = npt.NDArray[np.float64]
 

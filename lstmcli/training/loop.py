@@ -19,13 +19,13 @@ from torch import Tensor
 from lstmcli.core.config import Config
 from lstmcli.core.errors import TrainingError
 from lstmcli.models.detector import Detector
-from lstmcli.models.loss import Targets, count_positives, detection_loss
+from lstmcli.models.losses import Targets, count_positives, detection_loss
 from lstmcli.models.temporal import State
 from lstmcli.training.optim import done_of_stage, rate_factor, set_rates
 
 
 class Batch(Protocol):
-    """What a step looks at; see `lstmcli.data.clips.ClipBatch` for shapes."""
+    """What a step looks at; see `lstmcli.dataset.clips.ClipBatch` for shapes."""
 
     @property
     def frames(self) -> Tensor: ...  # noqa: D102

@@ -2,11 +2,11 @@
 
 from lstmcli.video.frame import Frame, Planes
 from lstmcli.video.live import latest, read_live, read_stdin
-from lstmcli.video.opening import describe, expected_frames, open_frames
-from lstmcli.video.probing import VideoInfo, probe
-from lstmcli.video.reading import ReadReport, read_frames, read_images
+from lstmcli.video.open import describe, expected_frames, open_frames
+from lstmcli.video.probe import VideoInfo, probe
+from lstmcli.video.reader import ReadReport, read_frames, read_images
 from lstmcli.video.sources import Source, find_sources, output_names
-from lstmcli.video.writing import CODECS, VideoWriter, has_nvenc, partial_path
+from lstmcli.video.writer import CODECS, VideoWriter, has_nvenc, partial_path
 
 __all__ = [
     "CODECS",

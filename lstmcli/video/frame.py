@@ -11,8 +11,8 @@ import numpy.typing as npt
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from lstmcli.core.geometry import Letterbox
-from lstmcli.core.structures import Picture
+from lstmcli.core.boxes import Letterbox
+from lstmcli.core.types import Picture
 
 Plane = npt.NDArray[np.uint8]
 

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from lstmcli.core.errors import MediaError
 from lstmcli.video.container import FFMPEG_ERRORS, reason_of
 from lstmcli.video.frame import Frame
-from lstmcli.video.reading import ReadReport, frames_of
+from lstmcli.video.reader import ReadReport, frames_of
 from lstmcli.video.sources import Source
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.errors import ConfigError, MediaError
-from lstmcli.core.parallel import thread_count
+from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.structures import FloatArray, Picture
-from lstmcli.engines import ENGINES, find_export, load_engine
-from lstmcli.engines.choosing import cpu_name, moving_frames
-from lstmcli.models.predictor import AroundNetwork, Network, Predictor
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.autotune import cpu_name, moving_frames
+from lstmcli.inference.loading import find_export, load_engine
+from lstmcli.inference.predictor import AroundNetwork, Network, Predictor
+from lstmcli.inference.runtimes import ENGINES
 from lstmcli.outputs.draw import Look, Painter
 from lstmcli.tracking import Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lstmcli.core.errors import OutputError, choose
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.structures import DataWarning, LabelSet
-from lstmcli.data.columns import Notes
-from lstmcli.data.formats import read_labels
-from lstmcli.data.labels_out import LABEL_WRITERS, LabelWriter
-from lstmcli.data.media import MediaFinder, Reading
+from lstmcli.core.types import DataWarning, LabelSet
+from lstmcli.labels.builder import Notes
+from lstmcli.labels.media import MediaFinder, Reading
+from lstmcli.labels.search import read_labels
+from lstmcli.labels.writers import LABEL_WRITERS, LabelWriter
 
 _OURS = frozenset({".txt", ".yaml", ".ini"})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.progress import Progress
-from lstmcli.data.synthetic import write_video_set
+from lstmcli.dataset.synthetic import write_video_set
 
 
 @dataclass(frozen=True, slots=True)

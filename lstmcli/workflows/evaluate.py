@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.boxes import Letterbox, clip_boxes
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.core.geometry import Letterbox, clip_boxes
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.structures import (
+from lstmcli.core.types import (
     Annotations,
     Detections,
     FloatArray,
@@ -24,14 +24,14 @@ from lstmcli.core.structures import (
     Picture,
     VideoLabels,
 )
-from lstmcli.data.streams import AnnotatedVideo, open_source
-from lstmcli.engines import load_engine
+from lstmcli.dataset.stream import AnnotatedVideo, open_source
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.predictor import AroundNetwork, Network, Predictor
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
-from lstmcli.models.predictor import AroundNetwork, Network, Predictor
+from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery, Mark
-from lstmcli.report.page import PAGE_NAME, write_report
 
 
 @dataclass(frozen=True, slots=True)

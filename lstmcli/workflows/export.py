@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from lstmcli.core.errors import ConfigError, DataError, OutputError, choose
+from lstmcli.core.metadata import Facts
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.data.streams import AnnotatedSource, open_source
-from lstmcli.engines import ENGINES, Facts, find_export, write_export
-from lstmcli.engines.onnx_engine import OnnxEngine
-from lstmcli.engines.quantising import Inputs, Recorder, as_arrays
+from lstmcli.dataset.stream import AnnotatedSource, open_source
+from lstmcli.inference.loading import find_export, write_export
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.quantize import Inputs, Recorder, as_arrays
+from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.runtimes.onnx import OnnxEngine
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.models.predictor import Predictor
 
 CALIBRATION_FRAMES = 120
 CALIBRATION_RUN = 12
@@ -88,7 +90,7 @@ def export(
     for there in (path, weights) if format == "openvino" else (path,):
         if there.exists() and not overwrite:
             raise OutputError(f"{there} exists", hint="use --overwrite, or choose another --out")
-    facts = Facts.of(checkpoint.model, threshold=threshold, licence=licence)
+    facts = replace(checkpoint.model.facts, threshold=threshold, licence=licence)
     feed = None
     if int8 and data is not None:
         feed = _Calibration(

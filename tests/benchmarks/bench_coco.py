@@ -41,7 +41,7 @@ def write_file(path: Path, images: int) -> None:
 def main() -> None:
     """Write, read, say."""
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    from lstmcli.data.formats import read_labels
+    from lstmcli.labels.search import read_labels
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.json"

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.core.geometry import Letterbox
-from lstmcli.core.structures import FloatArray, Picture
-from lstmcli.engines import ENGINES, load_engine
-from lstmcli.engines.choosing import BOX_TOLERANCE, SCORE_TOLERANCE, SEEN, box_difference
+from lstmcli.core.boxes import Letterbox
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.autotune import BOX_TOLERANCE, SCORE_TOLERANCE, SEEN, box_difference
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.predictor import Network
+from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.runtimes.eager import TorchNetwork
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.models.predictor import Network
-from lstmcli.models.torch_network import TorchNetwork
 from lstmcli.video import read_frames
 
 LAG_FRAMES = 5

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from lstmcli.core.geometry import Letterbox
-from lstmcli.core.structures import Detections, Picture
-from lstmcli.data.streams import AnnotatedVideo, open_source
-from lstmcli.engines import load_engine
-from lstmcli.metrics.results import FrameResult
+from lstmcli.core.boxes import Letterbox
+from lstmcli.core.types import Detections, Picture
+from lstmcli.dataset.stream import AnnotatedVideo, open_source
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.predictor import Network, Predictor
+from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.scoring import score
-from lstmcli.models.predictor import Network, Predictor
 from lstmcli.tracking import Tracker, steady
-from lstmcli.workflows.detect.running import with_answers
+from lstmcli.workflows.detect.pipeline import with_answers
 
 
 class Frame:

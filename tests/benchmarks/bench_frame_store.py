@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.core.geometry import Letterbox
-from lstmcli.data.frame_store import FORMS, FrameStore, FrameStoreWriter
+from lstmcli.core.boxes import Letterbox
+from lstmcli.dataset.frame_store import FORMS, FrameStore, FrameStoreWriter
 from lstmcli.video import read_frames
 
 

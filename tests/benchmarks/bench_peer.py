@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from lstmcli.core.geometry import Letterbox
+from lstmcli.core.boxes import Letterbox
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.video import VideoWriter, probe, read_frames
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lstmcli.data.manifest import Dataset
+from lstmcli.dataset.manifest import Dataset
 
 
 def ours(dataset: Path, preset: str, seconds: int, settings: list[str], folder: Path) -> None:

@@ -16,8 +16,8 @@ from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
 from lstmcli.models.temporal.conv_gru import ConvGRU
 from lstmcli.models.temporal.conv_lstm import ConvLSTM
 from lstmcli.models.temporal.gru import GRU
+from lstmcli.models.temporal.identity import NoMemory
 from lstmcli.models.temporal.lstm import LSTM
-from lstmcli.models.temporal.no_memory import NoMemory
 from lstmcli.models.temporal.object_lstm import ObjectLSTM
 from lstmcli.models.temporal.peephole_lstm import PeepholeLSTM
 from lstmcli.models.temporal.spatial_lstm import SpatialLSTM

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lstmcli.core.confidence import Confidence
+from lstmcli.core.calibration import Confidence
 from lstmcli.core.errors import (
     ConfigError,
     LstmcliError,
 )
-from lstmcli.core.parallel import Track, run_jobs
+from lstmcli.core.jobs import Track, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.engines import load_engine
-from lstmcli.engines.joining import join_streams
-from lstmcli.engines.shapes import NetworkByShape
-from lstmcli.models.predictor import Predictor
+from lstmcli.inference.batching import join_streams
+from lstmcli.inference.loading import load_engine
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime_pool import NetworkByShape
 from lstmcli.outputs.draw import Look
-from lstmcli.outputs.labels import can_draw
+from lstmcli.outputs.text_sprites import can_draw
 from lstmcli.tracking import GAP_FRAMES, load_plan
 from lstmcli.video import (
     Source,
@@ -26,15 +26,8 @@ from lstmcli.video import (
     has_nvenc,
     output_names,
 )
-from lstmcli.workflows.detect.choosing import (
-    check_options,
-    choose_model,
-    frames_in_all,
-    kept_classes,
-    size_of,
-    to_do,
-)
-from lstmcli.workflows.detect.plan import (
+from lstmcli.workflows.detect.api import Detector
+from lstmcli.workflows.detect.options import (
     DetectReport,
     MakePredictor,
     Plan,
@@ -44,8 +37,15 @@ from lstmcli.workflows.detect.plan import (
     VideoFailed,
     unexpected,
 )
-from lstmcli.workflows.detect.running import Run
-from lstmcli.workflows.detect.streaming import Detector
+from lstmcli.workflows.detect.pipeline import Run
+from lstmcli.workflows.detect.sources import (
+    check_options,
+    choose_model,
+    frames_in_all,
+    kept_classes,
+    size_of,
+    to_do,
+)
 
 __all__ = ["DetectReport", "Detector", "Look", "VideoDone", "VideoFailed", "choose_model", "detect"]
 

@@ -14,12 +14,11 @@ import torch
 
 from lstmcli.core.errors import DataError, LstmcliError, OutputError
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.structures import DataWarning, IntArray, LabelSet, VideoLabels
-from lstmcli.data.formats import read_labels
-from lstmcli.data.manifest import FILE_NAME, Dataset, PreparedVideo
-from lstmcli.data.media import locate_media
-from lstmcli.data.picture_checks import check_pictures
-from lstmcli.data.planning import (
+from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
+from lstmcli.dataset.label_checks import Review, review
+from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
+from lstmcli.dataset.pixel_checks import check_pictures
+from lstmcli.dataset.plan import (
     TimeSplit,
     choose_canvas,
     choose_classes,
@@ -27,13 +26,14 @@ from lstmcli.data.planning import (
     choose_every,
     merge_sets,
 )
-from lstmcli.data.preview import write_previews
-from lstmcli.data.review import Review, review
-from lstmcli.data.review_page import PagePicture, write_page
-from lstmcli.models.loss import Targets, assign
+from lstmcli.dataset.preview import write_previews
+from lstmcli.labels.media import locate_media
+from lstmcli.labels.search import read_labels
+from lstmcli.models.losses import Targets, assign
+from lstmcli.report.dataset_page import PagePicture, write_page
 from lstmcli.video import probe, read_images
+from lstmcli.workflows.prepare.frames import write_frames
 from lstmcli.workflows.prepare.options import Prepared, PrepareOptions, SplitCounts
-from lstmcli.workflows.prepare.writing import write_frames
 
 __all__ = ["PrepareOptions", "Prepared", "SplitCounts", "TimeSplit", "merge_warnings", "prepare"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstmcli.core.structures import DataWarning
-from lstmcli.data.manifest import Dataset
-from lstmcli.data.planning import (
+from lstmcli.core.types import DataWarning
+from lstmcli.dataset.manifest import Dataset
+from lstmcli.dataset.plan import (
     TimeSplit,
 )
 

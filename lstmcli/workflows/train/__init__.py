@@ -9,14 +9,15 @@ from typing import Protocol, runtime_checkable
 from lightning_fabric import Fabric
 
 from lstmcli.core.config import Config
+from lstmcli.core.devices import choose_device, has_fast_bf16
 from lstmcli.core.errors import ConfigError, LstmcliError
-from lstmcli.core.memory import keep_freed_memory
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.data.manifest import Dataset
+from lstmcli.core.system import keep_freed_memory
+from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint
-from lstmcli.models.devices import choose_device, has_fast_bf16
-from lstmcli.training.processes import build_fabric, run_in_processes
-from lstmcli.workflows.train.beginning import (
+from lstmcli.training.distributed import build_fabric, run_in_processes
+from lstmcli.workflows.train.epochs import fit, steps_per_epoch
+from lstmcli.workflows.train.setup import (
     begin,
     check_batch,
     fit_to_dataset,
@@ -25,7 +26,6 @@ from lstmcli.workflows.train.beginning import (
     next_run,
     options_of,
 )
-from lstmcli.workflows.train.fitting import fit, steps_per_epoch
 from lstmcli.workflows.train.state import RUN_FILES, Trained, TrainOptions
 
 __all__ = ["TrainOptions", "Trained", "next_run", "steps_per_epoch", "train"]

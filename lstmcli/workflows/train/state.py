@@ -12,14 +12,14 @@ from lightning_fabric import Fabric
 
 from lstmcli.core.config import Config
 from lstmcli.core.progress import Progress
-from lstmcli.data.manifest import Dataset
+from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.detector import Detector
 from lstmcli.models.temporal import State
+from lstmcli.training.distributed import Interruption
 from lstmcli.training.loop import (
     Clock,
     EpochProgress,
 )
-from lstmcli.training.processes import Interruption
 
 BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""

@@ -1,0 +1,95 @@
+"""Boxes and canvases in NumPy: area, overlap, letterbox and its inverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.types import FloatArray
+
+
+def box_area(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return the areas [N] of boxes [N, 4] in square pixels; 0 where a box is turned inside out."""
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    return np.asarray(sides[:, 0] * sides[:, 1])
+
+
+def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the intersection over union of every pair, float32 [N, M] in 0..1."""
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0, None)
+    overlap = sides[..., 0] * sides[..., 1]
+    union = box_area(first)[:, None] + box_area(second)[None, :] - overlap
+    return np.asarray(overlap / np.maximum(union, 1e-9), np.float32)
+
+
+def box_overlap_of_first(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return which share of each first box lies inside each second one, float32 [N, M] in 0..1."""
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0, None)
+    overlap = sides[..., 0] * sides[..., 1]
+    return np.asarray(overlap / np.maximum(box_area(first)[:, None], 1e-9), np.float32)
+
+
+def clip_boxes(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
+    """Return boxes cut to a picture of (height, width) pixels."""
+    height, width = size_hw
+    limits = np.array((width, height, width, height), np.float32)
+    return np.asarray(np.clip(boxes, 0, limits), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Lays a picture on a canvas, whole and unstretched, centred on grey bars.
+
+    Args:
+        source_hw: (height, width) of the picture as shown.
+        canvas_hw: (height, width) of the canvas.
+    """
+
+    source_hw: tuple[int, int]
+    canvas_hw: tuple[int, int]
+
+    @property
+    def inner_hw(self) -> tuple[int, int]:
+        """(height, width) of the scaled picture on the canvas, in whole pixels, at least 1."""
+        scale = min(self.canvas_hw[0] / self.source_hw[0], self.canvas_hw[1] / self.source_hw[1])
+        return (
+            max(1, min(self.canvas_hw[0], round(self.source_hw[0] * scale))),
+            max(1, min(self.canvas_hw[1], round(self.source_hw[1] * scale))),
+        )
+
+    @property
+    def offset_yx(self) -> tuple[int, int]:
+        """Where the scaled picture's upper left corner lies on the canvas."""
+        inner = self.inner_hw
+        return (self.canvas_hw[0] - inner[0]) // 2, (self.canvas_hw[1] - inner[1]) // 2
+
+    def snug(self, multiple: int) -> Letterbox:
+        """Return the letterbox with the smallest canvas that shows the picture as large as here.
+
+        Args:
+            multiple: of which the new canvas's sides are, where the old ones are not less.
+        """
+        sides = zip(self.inner_hw, self.canvas_hw, strict=True)
+        height, width = (min(-(-inner // multiple) * multiple, side) for inner, side in sides)
+        return Letterbox(self.source_hw, (height, width))
+
+    def _scale_and_shift(self) -> tuple[FloatArray, FloatArray]:
+        (inner_h, inner_w), (top, left) = self.inner_hw, self.offset_yx
+        x, y = inner_w / self.source_hw[1], inner_h / self.source_hw[0]
+        return np.array((x, y, x, y), np.float32), np.array((left, top, left, top), np.float32)
+
+    def to_canvas(self, boxes: FloatArray) -> FloatArray:
+        """Return boxes of the picture in pixels of the canvas."""
+        scale, shift = self._scale_and_shift()
+        return np.asarray(boxes * scale + shift, np.float32)
+
+    def to_source(self, boxes: FloatArray) -> FloatArray:
+        """Return boxes of the canvas in pixels of the picture, cut to it."""
+        scale, shift = self._scale_and_shift()
+        return clip_boxes(np.asarray((boxes - shift) / scale, np.float32), self.source_hw)

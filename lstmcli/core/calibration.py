@@ -1,0 +1,60 @@
+"""How sure a score says it is: of what is told as 0.8, eight of ten should be right."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.types import Detections, FloatArray
+
+USUAL_THRESHOLD = 0.3
+"""What `detect` and `evaluate` show without being told another threshold."""
+_EDGE, _ROUNDING = 1e-9, 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """Tells scores as the share of such answers that is right, as far as the validation knew.
+
+    A logistic curve over the score's logit (Platt 1999, "Probabilistic outputs for support vector
+    machines") that leaves `USUAL_THRESHOLD` where it is, so that the same detections are shown. It
+    never changes which of two scores is the higher.
+
+    Args:
+        slope: of the curve; above 1 where scores hesitate more than they err, 1: scores are told
+            as they are.
+    """
+
+    slope: float = 1.0
+
+    def told(self, scores: FloatArray) -> FloatArray:
+        """Return what is told of scores, float32 in 0..1.
+
+        Args:
+            scores: of any shape, in 0..1.
+        """
+        if self.slope == 1:
+            return scores
+        logits = _logit(np.asarray(scores, np.float64)) - _logit(USUAL_THRESHOLD)
+        told = 1 / (1 + np.exp(-(self.slope * logits + _logit(USUAL_THRESHOLD))))
+        return np.asarray(told, np.float32)
+
+    def tell(self, found: Detections) -> Detections:
+        """Return the same detections with scores as they are told."""
+        return found if self.slope == 1 else replace(found, scores=self.told(found.scores))
+
+    def score_of(self, told: float) -> float:
+        """Return the least score that is told as this or more; thresholds are given as told."""
+        if self.slope == 1 or told in (0, USUAL_THRESHOLD, 1):
+            return told
+        logit = (float(_logit(told)) - float(_logit(USUAL_THRESHOLD))) / self.slope
+        score = 1 / (1 + math.exp(-(logit + float(_logit(USUAL_THRESHOLD)))))
+        return min(1.0, score + _ROUNDING)  # what is rounded must not be told as less
+
+
+def _logit(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    inside = np.clip(np.asarray(scores, np.float64), _EDGE, 1 - _EDGE)
+    return np.log(inside / (1 - inside))

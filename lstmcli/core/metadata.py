@@ -1,0 +1,130 @@
+"""What a runtime must know of a network besides its graph; it travels inside every export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from lstmcli.core.calibration import Confidence
+from lstmcli.core.errors import ModelError
+
+FORMAT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Remembering:
+    """How objects are remembered.
+
+    Args:
+        evidence_s: time constant in seconds by which old frames count less for the class; 0: the
+            class is not remembered.
+        steady_s: the same for the sides; twice that for how surely something is there; 0: neither
+            is remembered.
+        doubt: the temperature by which class distributions are softened before they are gathered
+            (Guo et al. 2017, 1706.04599): networks are surer than they are right.
+        power: of the scores as they are answered. Means and doubt make them small; this brings the
+            score that separated right from wrong best, when it was validated, to 0.3.
+    """
+
+    evidence_s: float = 0.0
+    steady_s: float = 0.0
+    doubt: float = 1.0
+    power: float = 1.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is remembered."""
+        return self.evidence_s > 0 or self.steady_s > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How an exported network is fed and read.
+
+    Args:
+        classes: names of the classes.
+        canvas_hw: (height, width) of the canvas in pixels.
+        motion_lag_s: how long before the frame the earlier one lies; 0: there is no such input.
+        remembering: how objects are remembered along the stream.
+        confidence: how scores are told to people.
+        nms_iou: overlap above which the lesser of two boxes is dropped.
+        max_detections: boxes that are kept at the most.
+        threshold: the least score that its maker wants to be shown.
+        licence: what the network may be used for, as its maker tells it; "" where nobody told.
+        precision: `full`, or `int8` where weights and maps were quantised.
+        config: the settings that it was trained with.
+    """
+
+    classes: tuple[str, ...]
+    canvas_hw: tuple[int, int]
+    motion_lag_s: float
+    remembering: Remembering
+    confidence: Confidence
+    nms_iou: float
+    max_detections: int
+    threshold: float = 0.3
+    licence: str = ""
+    precision: str = "full"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_texts(self) -> dict[str, str]:
+        """Return names and JSON texts, the form that every file format can carry."""
+        values = {"format": FORMAT, **asdict(self)}
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str], place: str) -> Facts:
+        """Read what `as_texts` made.
+
+        Raises:
+            ModelError: something is missing, or another version wrote it.
+        """
+        if "classes" not in texts or "canvas_hw" not in texts:
+            raise ModelError(
+                f"{place}: not exported by lstmcli, its classes and canvas are not told",
+                hint="make it with `lstmcli export`",
+            )
+        try:
+            values = {name: json.loads(text) for name, text in texts.items()}
+            if values["format"] != FORMAT:
+                raise ModelError(
+                    f"{place}: format {values['format']!r}, this version reads {FORMAT}",
+                    hint="export it again",
+                )
+            known = {part.name: values[part.name] for part in fields(cls)}
+            height, width = known["canvas_hw"]
+            known["canvas_hw"] = (int(height), int(width))
+            known["classes"] = tuple(known["classes"])
+            known["remembering"] = Remembering(**known["remembering"])
+            known["confidence"] = Confidence(**known["confidence"])
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{place}: what it says of itself is damaged ({error})", hint="export it again"
+            ) from None
+
+
+FACT_NAMES = ("format", *(part.name for part in fields(Facts)))
+"""The names of `Facts.as_texts`."""
+
+
+class Described:
+    """The part of every network that comes from its facts.
+
+    Args:
+        facts: of the network.
+        device: what it runs on.
+    """
+
+    def __init__(self, facts: Facts, device: str) -> None:
+        self.facts = facts
+        self.classes = facts.classes
+        self.canvas_hw = facts.canvas_hw
+        self.motion_lag_s = facts.motion_lag_s
+        self.remembering = facts.remembering
+        self.confidence = facts.confidence
+        self.nms_iou = facts.nms_iou
+        self.max_detections = facts.max_detections
+        self.device = device

@@ -1,1 +1,0 @@
-"""From labels and media to prepared clips: formats in, formats out, review, training data."""

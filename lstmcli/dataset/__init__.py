@@ -1,0 +1,1 @@
+"""Prepared data: manifest, frame store, clips, augmentation and checks."""

@@ -1,0 +1,330 @@
+"""Batches of clips from prepared videos, every one a function of (seed, epoch, step) alone.
+
+Nothing depends on what was drawn before, so that workers may fetch ahead in any order, processes
+may share a batch, and a resumed run sees what an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from lstmcli.core.config import AugmentConfig, ClipConfig
+from lstmcli.core.errors import ConfigError, DataError
+from lstmcli.core.types import BoolArray, FloatArray, IntArray, Picture
+from lstmcli.dataset.augment import View, draw_view
+from lstmcli.dataset.class_index import ClassIndex
+from lstmcli.dataset.copy_paste import Pasted, Paster
+from lstmcli.dataset.frame_store import FrameStore
+from lstmcli.dataset.manifest import Dataset
+
+VISIBLE_SHARE = 0.4
+"""A box of which the window shows less is neither wanted nor punished."""
+LEAST_CROP_CELLS = 4
+"""Cells of the dataset's grid that a crop is wide, at least: fewer leave no coarser map."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBatch:
+    """What one training step looks at.
+
+    Args:
+        frames: uint8 [B, T, 3, h, w], RGB.
+        earlier: the frames `motion_lag_s` before, the same shape; empty if not asked for.
+        starts: bool [B], True where the lane begins something new and its state must be reset.
+        boxes: float32 [B*T, M, 4] in pixels of the pictures.
+        labels: int64 [B*T, M].
+        valid: bool [B*T, M], False for padding.
+        ignore: bool [B*T, M].
+        looked_at: bool [B*T].
+    """
+
+    frames: Tensor
+    earlier: Tensor
+    starts: Tensor
+    boxes: Tensor
+    labels: Tensor
+    valid: Tensor
+    ignore: Tensor
+    looked_at: Tensor
+
+    def pin_memory(self) -> ClipBatch:
+        """Return the same batch in memory that a GPU fetches by itself; a loader asks for it."""
+        return ClipBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """Where a lane's clip comes from: places in a video, and how they are looked at.
+
+    `turned` is True for the places at which the video is played backwards, bool [T].
+    """
+
+    video: int
+    places: IntArray
+    turned: BoolArray
+    view: View
+    starts: bool
+    pasted: tuple[Pasted, ...]
+
+
+def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
+    """Return for each prepared frame the place of the one nearest to `lag_s` before it, int64 [F].
+
+    Never the frame itself, but for the first, so that a slow rate still shows motion.
+    """
+    wanted = times - lag_s
+    after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
+    before = after - 1
+    if len(times) < 2:
+        return np.zeros(len(times), np.int64)
+    nearest = np.where(wanted - times[before] <= times[after] - wanted, before, after)
+    own = np.arange(len(times))
+    return np.minimum(nearest, np.maximum(own - 1, 0)).astype(np.int64)
+
+
+def later_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
+    """Return what `earlier_places` would of a video that is played backwards, int64 [F]."""
+    mirrored = earlier_places(np.ascontiguousarray(-times[::-1]), lag_s)
+    return np.ascontiguousarray(len(times) - 1 - mirrored[::-1])
+
+
+class ClipSource(TorchDataset[ClipBatch]):
+    """The batches of one epoch, by step.
+
+    Args:
+        dataset: prepared frames.
+        split: whose videos are drawn.
+        clips: how clips are drawn.
+        augment: how they are looked at.
+        batch: lanes of the global batch; the first `clips.streamed` of them carry their state.
+        steps: batches an epoch.
+        seed: of everything.
+        motion_lag_s: 0 if the network is not shown motion.
+        rank: which process this is.
+        world: how many processes share the batch; lane l belongs to process l % world.
+
+    Raises:
+        ConfigError: the crops are too small.
+        DataError: the split has no boxes.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        clips: ClipConfig,
+        augment: AugmentConfig,
+        *,
+        batch: int,
+        steps: int,
+        seed: int,
+        motion_lag_s: float = 0.0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.dataset, self.clips, self.augment = dataset, clips, augment
+        self.videos = dataset.split(split)
+        self.batch, self.steps, self.seed = batch, steps, seed
+        self.motion_lag_s = motion_lag_s
+        self.lanes = list(range(batch))[rank::world]
+        self.streamed_lanes = round(batch * clips.streamed) if clips.length > 1 else 0
+        self.epoch = 0
+        crop = clips.crop or dataset.crop
+        least = min(LEAST_CROP_CELLS * dataset.grid, *dataset.canvas_hw)
+        if crop < least and not clips.whole:
+            raise ConfigError(
+                f"crops of {crop} pixels are too small to learn from",
+                hint=f"set clips.crop to {least} or more",
+            )
+        self.size_hw = (
+            dataset.canvas_hw
+            if clips.whole
+            else (min(crop, dataset.canvas_hw[0]), min(crop, dataset.canvas_hw[1]))
+        )
+        self._stores: dict[int, FrameStore] = {}
+        self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
+        self._later = [later_places(video.times, motion_lag_s) for video in self.videos]
+        self._index = ClassIndex.of(self.videos, len(dataset.classes))
+        self._paster = Paster(
+            dataset,
+            self.videos,
+            self._index,
+            augment,
+            balance=clips.balance,
+            store=self._store,
+        )
+        if not self._index.classes:
+            raise DataError(
+                f"{dataset.folder}: no boxes in split {split!r}", hint="annotate some objects first"
+            )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> ClipBatch:
+        """Return this process's part of the batch of a step, 0 <= step < steps."""
+        clips = [self._clip(lane, step) for lane in self.lanes]
+        frames, earlier, truths = [], [], []
+        for clip in clips:
+            shown = self._pictures(clip)
+            frames.append(shown[0])
+            earlier.append(shown[1])
+            truths += [self._truth(clip, int(place)) for place in clip.places]
+        boxes, labels, valid, ignore, looked_at = _padded(truths)
+        return ClipBatch(
+            frames=torch.stack(frames),
+            earlier=torch.stack(earlier),
+            starts=torch.tensor([clip.starts for clip in clips]),
+            boxes=boxes,
+            labels=labels,
+            valid=valid,
+            ignore=ignore,
+            looked_at=looked_at,
+        )
+
+    def _clip(self, lane: int, step: int) -> _Clip:
+        """Return what a lane plays at a step: the part of a run, drawn from its own generator."""
+        length = self.clips.length
+        together = self.clips.stream_clips if lane < self.streamed_lanes else 1
+        # lanes change their video at different steps, so that no step resets them all
+        run, part = divmod(step + lane * 7, together)
+        rng = np.random.default_rng((self.seed, self.epoch, lane, run))
+        while True:
+            video, focus_place, label = self._index.draw(rng, self.clips.balance)
+            low, high = self.clips.stride
+            stride = int(rng.integers(low, high + 1))
+            count = len(self.videos[video].frames)
+            fits = max(1, count // (length * stride))  # clips that the video holds
+            clips = min(fits, together)
+            span = min(count, clips * length * stride)
+            earliest = max(0, min(focus_place - span + 1, count - span))
+            latest = max(0, min(focus_place, count - span))
+            start = int(rng.integers(earliest, latest + 1))
+            backwards = bool(rng.random() < self.augment.reverse)
+            view = self._view(rng, video, focus_place, label)
+            pasted = self._paster.draw(rng, video, focus_place, view)
+            if part < clips:
+                break
+            part -= clips
+        steps = np.arange(part * length, (part + 1) * length) * stride
+        places = start + _bounced(steps, count - start)
+        turned = _goes_back(steps, count - start)
+        if backwards:
+            places = start + span - 1 - (places - start) % span
+            turned = ~turned
+        return _Clip(video, places, turned, view, part == 0 or step == 0, pasted)
+
+    def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> View:
+        focus: FloatArray | None = None
+        truth = self.videos[video].labels.at(int(self.videos[video].frames[place]))
+        if truth is not None and rng.random() >= self.clips.background:
+            rows = np.nonzero((truth.labels == label) & ~truth.ignore)[0]
+            if len(rows):
+                boxes = self.dataset.canvas_boxes(self.videos[video], truth.boxes)
+                focus = boxes[int(rng.choice(rows))]
+        return draw_view(
+            rng,
+            self.augment,
+            canvas_hw=self.dataset.canvas_hw,
+            size_hw=self.size_hw,
+            focus=focus,
+        )
+
+    def _window(self, clip: _Clip, place: int) -> Picture:
+        """Return what a clip looks at of one prepared frame, uint8 [h, w, 3]."""
+        view = clip.view
+        window = self._store(clip.video).window(
+            place, view.top, view.left, (view.height, view.width)
+        )
+        return self._paster.lay_into(window, clip.pasted, clip.video, place, view)
+
+    def _store(self, video: int) -> FrameStore:
+        store = self._stores.get(video)
+        if store is None:
+            store = self._stores[video] = self.dataset.open(self.videos[video])
+        return store
+
+    def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
+        before = self._before(clip) if self.motion_lag_s else clip.places[:0]
+        needed = np.unique(np.concatenate((clip.places, before)))
+        pictures = clip.view.pictures([self._window(clip, int(place)) for place in needed])
+        return (
+            pictures[torch.from_numpy(np.searchsorted(needed, clip.places))],
+            pictures[torch.from_numpy(np.searchsorted(needed, before))],
+        )
+
+    def _before(self, clip: _Clip) -> IntArray:
+        """Return the places that were seen `motion_lag_s` before those of a clip, as it plays."""
+        earlier, later = self._earlier[clip.video], self._later[clip.video]
+        return np.where(clip.turned, later[clip.places], earlier[clip.places])
+
+    def _truth(
+        self, clip: _Clip, place: int
+    ) -> tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None:
+        video = self.videos[clip.video]
+        truth = video.labels.at(int(video.frames[place]))
+        if truth is None:
+            return None
+        on_canvas = self.dataset.canvas_boxes(video, truth.boxes)
+        more, kinds = self._paster.truth(clip.pasted, place)
+        on_canvas = np.concatenate((on_canvas, more))
+        labels = np.concatenate((truth.labels, kinds))
+        ignore = np.concatenate((truth.ignore, np.zeros(len(kinds), bool)))
+        boxes, share = clip.view.boxes(on_canvas)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
+        hardly = ignore | (share < VISIBLE_SHARE)
+        return boxes[seen], labels[seen], hardly[seen]
+
+
+def _bounced(steps: IntArray, count: int) -> IntArray:
+    """Return places within 0..count-1: a video that is too short is played to and fro."""
+    if count == 1:
+        return np.zeros_like(steps)
+    period = 2 * (count - 1)
+    phase = steps % period
+    return np.where(phase < count, phase, period - phase)
+
+
+def _goes_back(steps: IntArray, count: int) -> BoolArray:
+    """Return at which places of `_bounced` the video was last played backwards."""
+    if count == 1:
+        return np.zeros(len(steps), np.bool_)
+    phase = steps % (2 * (count - 1))
+    back: BoolArray = (phase >= count) | ((phase == 0) & (steps > 0))
+    return back
+
+
+def _padded(
+    truths: list[tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    most = max([len(truth[0]) for truth in truths if truth is not None], default=0)
+    boxes = torch.zeros(len(truths), most, 4)
+    labels = torch.zeros(len(truths), most, dtype=torch.int64)
+    valid = torch.zeros(len(truths), most, dtype=torch.bool)
+    ignore = torch.zeros(len(truths), most, dtype=torch.bool)
+    looked_at = torch.tensor([truth is not None for truth in truths])
+    for row, truth in enumerate(truths):
+        if truth is None:
+            continue
+        n = len(truth[0])
+        boxes[row, :n] = torch.from_numpy(truth[0])
+        labels[row, :n] = torch.from_numpy(truth[1])
+        ignore[row, :n] = torch.from_numpy(truth[2])
+        valid[row, :n] = True
+    return boxes, labels, valid, ignore, looked_at
+
+
+def single_frames(clips: ClipConfig) -> ClipConfig:
+    """Return the same drawing rules for clips of one frame."""
+    return replace_config(clips, length=1, streamed=0.0)
+
+
+def replace_config(clips: ClipConfig, **changes: object) -> ClipConfig:
+    """Return the settings with some changed."""
+    return clips.model_copy(update=changes)

@@ -1,0 +1,252 @@
+"""What to prepare: classes, splits by video or by time, frames, canvas, and boxes put right."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstmcli.core.boxes import Letterbox, box_area, clip_boxes
+from lstmcli.core.errors import DataError, near_name
+from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
+from lstmcli.labels.builder import renumbered
+
+DEFAULT_AREA = 640 * 512
+"""Pixels of the canvas where nobody chose a size: small objects stay visible."""
+
+
+SMALLEST_CROP = 192
+CROP_STEP = 64
+CROP_SIDES = 3.0
+"""A training crop is this many sides of a large object wide, so that it sees what is around it."""
+FRAMES_A_SECOND = 10.0
+ENOUGH_FRAMES = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSplit:
+    """Divides every video in time: its beginning trains, its end validates, a gap belongs to none.
+
+    Args:
+        share: of the frames that trains, 0..1.
+        gap_s: seconds between the two parts, so that neighbouring frames do not leak.
+    """
+
+    share: float
+    gap_s: float = 1.0
+
+
+def merge_sets(sets: Sequence[LabelSet]) -> LabelSet:
+    """Return one set of all videos, with the union of the classes in order of appearance."""
+    classes = tuple(dict.fromkeys(name for labels in sets for name in labels.classes))
+    videos = []
+    taken: Counter[str] = Counter()
+    for labels in sets:
+        index = np.array([classes.index(name) for name in labels.classes] or [0], np.int64)
+        for video in labels.videos:
+            taken[video.name] += 1
+            name = video.name if taken[video.name] == 1 else f"{video.name} ({taken[video.name]})"
+            videos.append(replace(video, name=name, labels=renumbered(video.labels, index)))
+    warnings = tuple(warning for labels in sets for warning in labels.warnings)
+    return LabelSet(classes, tuple(videos), warnings)
+
+
+def choose_classes(
+    labels: LabelSet, keep: Sequence[str] | None, rename: Mapping[str, str]
+) -> LabelSet:
+    """Return the set with renamed classes, reduced to those that are kept, in their order.
+
+    Classes that get the same name become one. Boxes of classes that are not kept are left
+    out; their frames stay looked at.
+
+    Raises:
+        DataError: a class that the set does not have.
+    """
+    for name in rename:
+        if name not in labels.classes:
+            raise DataError(
+                f"--rename {name}=...: the labels have no class {name!r}",
+                hint=near_name(name, labels.classes),
+            )
+    names = [rename.get(name, name) for name in labels.classes]
+    wanted = list(dict.fromkeys(keep or names))
+    for name in wanted:
+        if name not in names:
+            raise DataError(
+                f"--classes {name}: the labels have no class {name!r}", hint=near_name(name, names)
+            )
+    index = np.array([wanted.index(n) if n in wanted else -1 for n in names] or [-1], np.int64)
+    videos = []
+    for video in labels.videos:
+        new = renumbered(video.labels, index)
+        rows = (new >= 0) | ((video.labels < 0) & video.ignore)
+        videos.append(_rows(replace(video, labels=new), rows))
+    return LabelSet(tuple(wanted), tuple(videos), labels.warnings)
+
+
+def _rows(video: VideoLabels, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> VideoLabels:
+    return replace(
+        video,
+        box_frames=video.box_frames[rows],
+        boxes=video.boxes[rows],
+        labels=video.labels[rows],
+        tracks=video.tracks[rows],
+        ignore=video.ignore[rows],
+    )
+
+
+def put_right(
+    video: VideoLabels, size_hw: tuple[int, int], frame_count: int
+) -> tuple[VideoLabels, list[DataWarning]]:
+    """Return the truth cut to the picture, and what was changed or left out.
+
+    Raises:
+        DataError: truth for a frame that the video does not have, or a coordinate that is none.
+    """
+    last = int(video.box_frames[-1]) if len(video.box_frames) else -1
+    if last >= frame_count:
+        count = int((video.box_frames >= frame_count).sum())
+        raise DataError(
+            f"{video.name}: {count} boxes lie after the video's end, up to frame {last}; "
+            f"it has frames 0 to {frame_count - 1}",
+            hint="the labels belong to another video, or count frames from 1",
+        )
+    if not np.isfinite(video.boxes).all():
+        frame = int(video.box_frames[~np.isfinite(video.boxes).all(axis=1)][0])
+        raise DataError(
+            f"{video.name}, frame {frame}: a box coordinate is not a number",
+            hint="mend the annotation file",
+        )
+    warnings = []
+    cut = clip_boxes(np.asarray(video.boxes, np.float32), size_hw)
+    whole, left = box_area(video.boxes), box_area(cut)
+    empty, outside = whole <= 0, (whole > 0) & (left <= 0)
+    over = (whole > 0) & (left > 0) & (left < 0.99 * whole)
+    for rows, text in (
+        (empty, "boxes without width or height were left out"),
+        (outside, "boxes wholly outside the picture were left out"),
+        (over, "boxes that reach beyond the picture were cut to it"),
+    ):
+        if rows.any():
+            where = f"{video.name}, frame {int(video.box_frames[rows][0])}"
+            warnings.append(DataWarning(text, where, int(rows.sum())))
+    looked_at = video.looked_at[video.looked_at < frame_count]
+    return _rows(replace(video, boxes=cut, looked_at=looked_at), left > 0), warnings
+
+
+def choose_crop(videos: Sequence[VideoLabels], canvas_hw: tuple[int, int]) -> int:
+    """Return the side of the training crops in pixels of the canvas: small objects need small ones.
+
+    Args:
+        videos: with sizes.
+        canvas_hw: (height, width) of the canvas.
+    """
+    sides = [
+        np.sqrt(box_area(Letterbox(video.size_hw, canvas_hw).to_canvas(video.boxes[~video.ignore])))
+        for video in videos
+        if video.size_hw is not None
+    ]
+    known = np.concatenate(sides) if sides else np.zeros(0)
+    wanted = CROP_SIDES * float(np.percentile(known, 90)) if len(known) else 0.0
+    rounded = CROP_STEP * math.ceil(wanted / CROP_STEP)
+    return min(max(SMALLEST_CROP, rounded), *canvas_hw)
+
+
+def choose_every(videos: Sequence[VideoLabels]) -> int:
+    """Return every how manieth frame is prepared where nobody chose.
+
+    Neighbouring frames of fast footage are nearly equal: about ten frames a second are taken, but
+    more where that would leave fewer than `ENOUGH_FRAMES` with truth.
+    """
+    labelled = sum(len(video.looked_at) for video in videos)
+    rates = [video.rate or 25.0 for video in videos if len(video.looked_at) > 1]
+    if not rates:
+        return 1
+    by_rate = round(float(np.median(rates)) / FRAMES_A_SECOND)
+    return max(1, min(by_rate, labelled // ENOUGH_FRAMES))
+
+
+def frames_to_prepare(video: VideoLabels, frame_count: int, every: int) -> IntArray:
+    """Return which frames are prepared, int64 [F], sorted.
+
+    Every `every`-th frame from the first to the last that somebody looked at. Where truth is rarer
+    than that, or off that beat, the frames with truth are added.
+    """
+    looked_at = video.looked_at[video.looked_at < frame_count]
+    if len(looked_at) == 0:
+        return np.zeros(0, np.int64)
+    beat = np.arange(int(looked_at[0]), int(looked_at[-1]) + 1, every)
+    hits = np.isin(beat, looked_at).sum()
+    if len(looked_at) > hits and len(looked_at) < 0.9 * (looked_at[-1] - looked_at[0] + 1):
+        kept, last = [], -every
+        for frame in looked_at.tolist():
+            if frame - last >= every:
+                kept.append(frame)
+                last = frame
+        return np.union1d(beat, np.array(kept, np.int64)).astype(np.int64)
+    return beat.astype(np.int64)
+
+
+def split_by_video(
+    names: Sequence[str], groups: Sequence[int], share: float, seed: int
+) -> dict[str, str]:
+    """Return `train` or `val` for every video, never dividing one.
+
+    Args:
+        names: of the videos.
+        groups: the commonest class of each, so that every class is in both splits where it can be.
+        share: of the videos that trains.
+        seed: of the draw.
+
+    Raises:
+        DataError: there is only one video.
+    """
+    if len(names) < 2:
+        raise DataError(
+            "there is only one video, it cannot be split into train and val",
+            hint="give --val another source, or divide it in time with --split-time 0.7",
+        )
+    rng = np.random.default_rng(seed)
+    result: dict[str, str] = {}
+    spare = 0.0
+    for group in sorted(set(groups)):
+        members = [name for name, own in zip(names, groups, strict=True) if own == group]
+        rng.shuffle(members)
+        exact = len(members) * (1 - share) + spare
+        count = min(len(members) - 1, round(exact)) if len(members) > 1 else round(exact)
+        spare = exact - count
+        result |= {name: "val" if i < count else "train" for i, name in enumerate(members)}
+    if "val" not in result.values():
+        result[names[-1]] = "val"
+    if "train" not in result.values():
+        result[names[0]] = "train"
+    return result
+
+
+def choose_canvas(
+    sizes: Sequence[tuple[int, int]], wanted_wh: tuple[int, int] | None, grid: int
+) -> tuple[int, int]:
+    """Return the canvas's (height, width), multiples of 32 and of the grid.
+
+    Args:
+        sizes: (height, width) of the videos; the commonest decides where nobody chose.
+        wanted_wh: what `--size` said, (width, height).
+        grid: pixels a cell is wide and high.
+    """
+    step = math.lcm(32, grid)
+    if wanted_wh is not None:
+        width, height = wanted_wh
+    else:
+        height, width = Counter(sizes).most_common(1)[0][0]
+        scale = min(1.0, math.sqrt(DEFAULT_AREA / (height * width)))
+        height, width = round(height * scale), round(width * scale)
+    rounded = (max(step, round(height / step) * step), max(step, round(width / step) * step))
+    if wanted_wh is not None and rounded != (height, width):
+        raise DataError(
+            f"--size {width},{height}: sides must be multiples of {step}",
+            hint=f"use --size {rounded[1]},{rounded[0]}",
+        )
+    return rounded

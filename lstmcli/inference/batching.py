@@ -1,0 +1,118 @@
+"""Takes the steps of several streams together, where a device would idle with one at a time.
+
+Each stream has a thread and a state of its own. Whoever asks first waits a moment for the others,
+takes all that asked and runs them as one batch; nobody waits for a stream that has nothing to ask.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.predictor import AroundNetwork, Network
+
+WAIT_S = 0.004
+"""So long the first one waits for the others: less than a frame of a camera, by far."""
+
+Answer = tuple[FloatArray, FloatArray, Any]
+
+
+class JoiningNetwork(Network, Protocol):
+    """A network that can step several streams at once."""
+
+    def step_many(
+        self, frames: Sequence[Picture], earlier: Sequence[Picture], states: Sequence[Any]
+    ) -> list[Answer]:
+        """Return for each stream what `step` would."""
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    frame: Picture
+    earlier: Picture
+    state: Any
+    answer: Answer | None = None
+    error: BaseException | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+
+class JoinedStreams(AroundNetwork):
+    """One network for several threads, each of which follows streams of its own.
+
+    It is a `Network`: `step` may be called by many threads at once.
+
+    Args:
+        network: whose steps are joined.
+        streams: how many at the most.
+    """
+
+    def __init__(self, network: JoiningNetwork, streams: int) -> None:
+        super().__init__(network)
+        self._network, self._streams = network, streams
+        self._ready = threading.Condition()
+        self._waiting: list[_Asked] = []
+        self._is_led = False
+
+    def step(self, frame: Picture, earlier: Picture, state: Any) -> Answer:
+        """Return what the network answers to this stream's frame."""
+        asked = _Asked(frame, earlier, state)
+        with self._ready:
+            self._waiting.append(asked)
+            self._ready.notify_all()
+        # Where more wait than a batch has room, who leads may not be of the first batch.
+        while not asked.is_done:
+            batch = self._lead(asked)
+            if batch:
+                self._run(batch)
+        if asked.error is not None:
+            raise asked.error
+        assert asked.answer is not None
+        return asked.answer
+
+    def _lead(self, asked: _Asked) -> list[_Asked]:
+        """Wait until somebody has answered, or until this thread may; return whom it answers."""
+        with self._ready:
+            self._ready.wait_for(lambda: asked.is_done or not self._is_led)
+            if asked.is_done:
+                return []
+            self._is_led = True
+            self._ready.wait_for(lambda: len(self._waiting) >= self._streams, timeout=WAIT_S)
+            batch = self._waiting[: self._streams]  # the oldest first
+            del self._waiting[: self._streams]
+            return batch
+
+    def _run(self, batch: Sequence[_Asked]) -> None:
+        try:
+            answers = self._network.step_many(
+                [one.frame for one in batch],
+                [one.earlier for one in batch],
+                [one.state for one in batch],
+            )
+            for one, answer in zip(batch, answers, strict=True):
+                one.answer = answer
+        except BaseException as error:
+            for one in batch:
+                one.error = error
+        finally:
+            with self._ready:
+                self._is_led = False
+                self._ready.notify_all()
+
+
+def join_streams(network: Network, streams: int) -> Network:
+    """Return a network for so many threads that joins their steps, or the network where it cannot.
+
+    Args:
+        network: of any engine.
+        streams: threads that will ask at once.
+    """
+    many = getattr(network, "step_many", None)
+    if streams < 2 or many is None or not network.device.startswith("cuda"):
+        return network  # on a CPU a batch takes as long as its frames one after the other
+    return JoinedStreams(network, streams)  # type: ignore[arg-type]

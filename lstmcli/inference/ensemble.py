@@ -1,0 +1,127 @@
+"""Several networks that answer as one: their boxes are fused, each keeps its own state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.calibration import Confidence
+from lstmcli.core.errors import ConfigError
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.nms import keep_rows
+from lstmcli.inference.predictor import AroundNetwork, Network
+
+SAME_OBJECT = 0.55
+"""Overlap from which boxes of different networks are one object."""
+FLOOR = 1e-3
+"""A weaker answer has no say."""
+
+
+class Ensemble(AroundNetwork):
+    """A network made of several, by weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
+
+    Boxes of one object are averaged, weighted by how surely each network saw it; the scores are
+    the mean of all networks', so that what only one of them saw counts for less.
+
+    Args:
+        members: at least one; all know the same classes and take the same canvas.
+
+    Raises:
+        ConfigError: they do not fit together.
+    """
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        first = members[0]
+        for member in members[1:]:
+            for what in ("classes", "canvas_hw", "motion_lag_s"):
+                one, two = getattr(first, what), getattr(member, what)
+                if one != two:
+                    raise ConfigError(
+                        f"models that differ in {what}: {one} and {two}",
+                        hint="fuse models that were trained on one prepared dataset",
+                    )
+        super().__init__(first)
+        self._members = tuple(members)
+        self.engine = f"{len(members)} x {first.engine}"
+        powers = [member.remembering.power for member in members]
+        self.remembering = replace(first.remembering, power=sum(powers) / len(powers))
+        slopes = [member.confidence.slope for member in members]
+        self.confidence = Confidence(sum(slopes) / len(slopes))
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return the fused boxes [M, 4] (canvas), scores [M, classes], and all new states."""
+        states = (None,) * len(self._members) if state is None else state
+        answers, new = [], []
+        for member, old in zip(self._members, states, strict=True):
+            boxes, scores, its_state = member.step(frame, earlier, old)
+            rows, _ = keep_rows(
+                boxes,
+                scores.sum(axis=1, keepdims=True),
+                threshold=FLOOR,
+                iou=member.nms_iou,
+                limit=member.max_detections,
+            )
+            answers.append((boxes[rows], scores[rows]))
+            new.append(its_state)
+        boxes, scores = fuse_boxes(answers)
+        return boxes, scores, tuple(new)
+
+
+@dataclass(slots=True)
+class _Cluster:
+    """Sums over the boxes of one object."""
+
+    boxes: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    weight: float
+    members: set[int]
+
+
+def fuse_boxes(
+    answers: Sequence[tuple[FloatArray, FloatArray]], *, iou: float = SAME_OBJECT
+) -> tuple[FloatArray, FloatArray]:
+    """Return one box and one row of scores for every object that some network saw.
+
+    Args:
+        answers: boxes [N, 4] and scores [N, classes] of each network, without doubles.
+        iou: overlap from which boxes are one object.
+    """
+    boxes = np.concatenate([boxes for boxes, _ in answers]).astype(np.float64)
+    scores = np.concatenate([scores for _, scores in answers]).astype(np.float64)
+    owners = np.concatenate([np.full(len(one), n) for n, (one, _) in enumerate(answers)])
+    clusters: list[_Cluster] = []
+    means = np.zeros((len(boxes), 4))
+    for row in np.argsort(-scores.sum(axis=1), kind="stable").tolist():
+        weight, owner = float(scores[row].sum()), int(owners[row])
+        overlaps = _overlaps(boxes[row], means[: len(clusters)])
+        overlaps[[owner in cluster.members for cluster in clusters]] = 0  # one vote each
+        best = int(overlaps.argmax()) if len(overlaps) else -1
+        if best < 0 or overlaps[best] < iou:
+            means[len(clusters)] = boxes[row]
+            clusters.append(_Cluster(boxes[row] * weight, scores[row].copy(), weight, {owner}))
+            continue
+        cluster = clusters[best]
+        cluster.boxes = cluster.boxes + boxes[row] * weight
+        cluster.scores = cluster.scores + scores[row]
+        cluster.weight += weight
+        cluster.members.add(owner)
+        means[best] = cluster.boxes / cluster.weight
+    fused = [cluster.scores / len(answers) for cluster in clusters]
+    rows = np.array(fused, np.float32).reshape(len(clusters), scores.shape[1])
+    return means[: len(clusters)].astype(np.float32), rows
+
+
+def _overlaps(
+    box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the intersection over union of a box [4] with others [N, 4]."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = np.maximum(sides, 0).prod(axis=1)
+    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(shared / np.maximum(areas - shared, 1e-9))

@@ -1,0 +1,315 @@
+"""Engines: how a trained network runs. State in, state out, one frame a step.
+
+Every engine is a `models.predictor.Network`; its file writes (`write`) and reads (`read`) a network
+in the runtime's own format. Boxes agree with torch's within `choosing.SCORE_TOLERANCE` and
+`choosing.BOX_TOLERANCE` over a whole video. Only an engine's file imports its runtime, and torch is
+loaded only where it runs the network or writes one: that saves whoever detects two seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lstmcli.core.boxes import Letterbox
+from lstmcli.core.devices import choose_device
+from lstmcli.core.errors import ConfigError, ModelError, choose
+from lstmcli.core.jobs import thread_count
+from lstmcli.core.metadata import Facts
+from lstmcli.core.model_files import find_checkpoint
+from lstmcli.inference.autotune import (
+    Note,
+    cache_folder,
+    cpu_name,
+    fingerprint,
+    forget_old,
+    recall,
+    remember,
+    threads_beside,
+    try_engines,
+)
+from lstmcli.inference.ensemble import Ensemble
+from lstmcli.inference.predictor import Network
+from lstmcli.inference.runtimes import ENGINES
+
+if TYPE_CHECKING:
+    from lstmcli.inference.quantize import Feed
+    from lstmcli.models.detector import Detector
+
+__all__ = ["find_export", "load_engine", "write_export"]
+
+VARIABLE = "LSTMCLI_ENGINE"
+"""The environment variable that says what `auto` means, where nothing shall be tried."""
+
+
+def load_engine(
+    model: Path | str,
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int = 0,
+    picture_hw: tuple[int, int] | None = None,
+    beside: bool = False,
+    note: Note | None = None,
+) -> Network:
+    """Return a trained network, ready to run.
+
+    Args:
+        model: a checkpoint, a run folder, the name of a shipped model, or an exported network;
+            several with commas between them are fused to an `Ensemble`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        engine: a name of `ENGINES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
+            trial, which is remembered for this machine and model.
+        threads: of the engine at the most; 0: as many as the machine gives.
+        picture_hw: (height, width) of the pictures that it will be shown, as they are: a checkpoint
+            gets a canvas without bars for them. Exported networks and ensembles keep theirs.
+        beside: others work beside the network; a quick one leaves them a core.
+        note: is told in a line what was tried and chosen.
+
+    Raises:
+        ConfigError: no such engine or device, or it is not installed; several models do not fit
+            together.
+        ModelError: the model is missing or damaged.
+    """
+    names = _several(model)
+    if len(names) > 1:
+        load_one = partial(
+            load_engine, device=device, engine=engine, threads=threads, beside=beside, note=note
+        )
+        return Ensemble([load_one(name) for name in names])
+    say = note or (lambda text: None)
+    exported = find_export(model)
+    if exported is None and engine == "auto":
+        engine = os.environ.get(VARIABLE, "auto")
+    if engine != "auto":
+        choose(ENGINES, engine, "engine")
+    device = _device_for(engine, device)
+    path = exported or find_checkpoint(model)
+
+    def load_with(threads: int, name: str) -> Network:
+        if exported is not None:
+            network = _read_export(exported, device=device, engine=engine, threads=threads)
+        else:
+            network = _load_checkpoint(
+                path, name, device=device, threads=threads, picture_hw=picture_hw
+            )
+        problem = getattr(network, "problem", "")
+        if problem:
+            say(f"no CUDA graph of this network, a frame takes longer ({problem})")
+        return network
+
+    def load(name: str) -> Network:
+        if not beside or threads or name == "torch" or device != "cpu":  # torch has its own
+            return load_with(threads, name)
+        cores = thread_count()
+        parts = (fingerprint(path), cpu_name(), name, _version(name), f"{cores} threads")
+        key = ", ".join(parts) + _shape(picture_hw)
+        return load_with(threads_beside(key, cores, partial(load_with, name=name)), name)
+
+    if exported is not None:
+        (runs,) = (name for name, row in ENGINES.items() if row.suffix == exported.suffix)
+        return load(runs)
+    if engine != "auto":
+        return load(engine)
+    if device != "cpu":
+        return load("torch")
+    candidates = ["torch", *(["openvino"] if _is_there("openvino") else [])]
+    if candidates == ["torch"] and _is_there("onnx"):
+        candidates.append("onnx")
+    if len(candidates) == 1:
+        return load("torch")
+    versions = (f"{name} {_version(name)}" for name in candidates)
+    cores = f"{threads or thread_count()} threads"
+    key = ", ".join((fingerprint(path), cpu_name(), cores, *versions))
+    known = recall(key)
+    if known in candidates:
+        return load(known)
+    say(f"trying {' and '.join(candidates)} on this computer, once for this model ...")
+    trial, network = try_engines({name: partial(load_with, threads, name) for name in candidates})
+    say(trial.sentence())
+    remember(key, trial.best)
+    return load(trial.best) if beside else network
+
+
+def _several(model: Path | str) -> list[str]:
+    """Return the models that are meant: `a,b` are two where no file or folder has that name."""
+    if not isinstance(model, str) or "," not in model or Path(model).exists():
+        return [str(model)]
+    return [name.strip() for name in model.split(",") if name.strip()]
+
+
+def find_export(model: Path | str) -> Path | None:
+    """Return the file of an exported network that a path means, or None where it is none.
+
+    Raises:
+        ModelError: a folder holds several.
+    """
+    path = Path(model)
+    suffixes = {engine.suffix for engine in ENGINES.values()}
+    if path.is_file():
+        if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+            return path.with_suffix(".xml")
+        return path if path.suffix in suffixes else None
+    if path.is_dir() and not (path / "best.pt").is_file():
+        found = sorted(entry for entry in path.iterdir() if entry.suffix in suffixes)
+        if len(found) > 1:
+            names = ", ".join(entry.name for entry in found)
+            raise ModelError(f"{path}: several exported models ({names})", hint="name one of them")
+        return found[0] if found else None
+    return None
+
+
+def write_export(model: Detector, path: Path, *, facts: Facts, feed: Feed | None = None) -> Facts:
+    """Write a network in the format that the suffix of `path` names.
+
+    Args:
+        model: the network.
+        path: of the new file; it appears when it is complete.
+        facts: what the file says of itself.
+        feed: clips on which the ranges of 8-bit maps are measured; None: full precision.
+
+    Returns:
+        The facts as they were written.
+
+    Raises:
+        ConfigError: the format's tools are not installed, or it knows no 8-bit networks.
+    """
+    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.quantize import write_int8
+
+    (name,) = (name for name, engine in ENGINES.items() if engine.suffix == path.suffix)
+    _check_installed(name, ENGINES[name].to_write)
+    step = Step(model)
+    if feed is None:
+        _publish(path, lambda place: ENGINES[name].write(step, facts, place))
+        return facts
+    if name == "torch":
+        raise ConfigError("the torch format knows no 8-bit networks", hint="use onnx or openvino")
+    _check_installed("onnx", (*ENGINES["onnx"].to_run, *ENGINES["onnx"].to_write))
+    _publish(path, lambda place: write_int8(step, facts, place, feed))
+    return replace(facts, precision="int8")
+
+
+def _publish(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under a temporary name, and give the file its own when it is complete."""
+    temporary = path.with_name(f"{path.stem}.part{path.suffix}")
+    weights = temporary.with_suffix(".bin")
+    try:
+        write(temporary)
+        if weights.is_file():
+            weights.replace(path.with_suffix(".bin"))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
+
+
+def _load_checkpoint(
+    path: Path, name: str, *, device: str, threads: int, picture_hw: tuple[int, int] | None
+) -> Network:
+    """Return a checkpoint run by an engine; what was converted once is kept."""
+    engine = ENGINES[name]
+    _check_installed(name, engine.to_run)
+    if name == "torch":
+        from lstmcli.inference.exportable import Step
+        from lstmcli.inference.runtimes import pytorch
+        from lstmcli.models.checkpoint import load_checkpoint
+
+        model = _fitted(load_checkpoint(path).model, picture_hw)
+        return pytorch.make(Step(model), model.facts, device=device)
+    folder = cache_folder() / "engines"
+    shape = _shape(picture_hw)
+    kept = folder / f"{fingerprint(path)}-{name}-{_version(name)}-{_version('lstmcli')}{shape}"
+    kept = kept.with_name(kept.name.replace(".", "_") + engine.suffix)
+    if kept.is_file():
+        try:
+            return engine.read(kept, device=device, threads=threads)
+        except ModelError:
+            kept.unlink(missing_ok=True)
+    _check_installed(name, engine.to_write)
+    from lstmcli.inference.exportable import Step
+    from lstmcli.models.checkpoint import load_checkpoint
+
+    model = _fitted(load_checkpoint(path).model, picture_hw)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _publish(kept, lambda place: engine.write(Step(model), model.facts, place))
+    except OSError:  # no home, no space: it is converted again next time
+        with tempfile.TemporaryDirectory() as elsewhere:
+            passing = Path(elsewhere) / f"network{engine.suffix}"
+            engine.write(Step(model), model.facts, passing)
+            return engine.read(passing, device=device, threads=threads)
+    forget_old(folder, engine.suffix)
+    return engine.read(kept, device=device, threads=threads)
+
+
+def _shape(picture_hw: tuple[int, int] | None) -> str:
+    """Return what tells apart the networks for pictures of different shapes, for a file's name."""
+    if picture_hw is None:
+        return ""
+    shape = Fraction(*picture_hw)
+    return f"-{shape.numerator}by{shape.denominator}"
+
+
+def _fitted(model: Detector, picture_hw: tuple[int, int] | None) -> Detector:
+    """Return the network with the smallest canvas that shows pictures as large as its own does."""
+    if picture_hw is not None:
+        snug = Letterbox(picture_hw, model.canvas_hw).snug(model.canvas_multiple)
+        model.canvas_hw = snug.canvas_hw
+    return model
+
+
+def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Network:
+    (can,) = (name for name, row in ENGINES.items() if row.suffix == path.suffix)
+    if engine == "auto":
+        engine = can
+        device = device if ENGINES[engine].on_cuda else "cpu"
+    if engine != can:
+        raise ConfigError(
+            f"{path.name} cannot be run by {engine}",
+            hint=f"use --engine {can}, or export it in the format of {engine}",
+        )
+    _check_installed(engine, ENGINES[engine].to_run)
+    return ENGINES[engine].read(path, device=device, threads=threads)
+
+
+def _device_for(engine: str, device: str) -> str:
+    """Return the torch device; an engine that knows no CUDA takes the CPU where it may choose."""
+    if engine == "auto" or ENGINES[engine].on_cuda:
+        return choose_device(device)
+    if device == "auto":
+        return "cpu"
+    if choose_device(device) != "cpu":
+        raise ConfigError(
+            f"--engine {engine} runs on the CPU, not on {device}",
+            hint="leave --device out, or use --engine torch",
+        )
+    return "cpu"
+
+
+def _is_there(name: str) -> bool:
+    return all(find_spec(module) is not None for module in ENGINES[name].to_run)
+
+
+def _check_installed(name: str, modules: tuple[str, ...]) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            f"{name}: {' and '.join(missing)} is not installed here",
+            hint=f"pip install 'lstmcli[{name}]'",
+        )
+
+
+def _version(name: str) -> str:
+    try:
+        return version("onnxruntime" if name == "onnx" else name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,162 @@
+"""Eight-bit networks: the ranges of the maps are measured on the user's own clips."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.metadata import Described, Facts
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.runtimes import onnx as onnx_engine
+from lstmcli.inference.runtimes import openvino as openvino_engine
+from lstmcli.inference.runtimes.onnx import OnnxEngine
+
+if TYPE_CHECKING:
+    from lstmcli.inference.exportable import Step
+
+Inputs = Mapping[str, npt.NDArray[Any]]
+
+
+class Recorder(Described):
+    """A network that hands what it is fed to somebody else; otherwise it is the network.
+
+    Args:
+        network: in full precision.
+        see: is given the inputs of every step, by name.
+    """
+
+    def __init__(self, network: OnnxEngine, see: Callable[[Inputs], None]) -> None:
+        super().__init__(network.facts, network.device)
+        self.engine = network.engine
+        self._network, self._see = network, see
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return what the network answers."""
+        self._see(self._network.inputs(frame, earlier, state))
+        return self._network.step(frame, earlier, state)
+
+
+Feed = Callable[[OnnxEngine], Iterable[Inputs]]
+"""Runs a network along clips and yields what it was fed."""
+
+
+class _Reader:
+    """ONNX Runtime's view of the calibration: one frame after the other, None at the end."""
+
+    def __init__(self, inputs: Iterator[Inputs]) -> None:
+        self._inputs = inputs
+
+    def get_next(self) -> Inputs | None:
+        """Return the next inputs."""
+        return next(self._inputs, None)
+
+
+def write_int8(step: Step, facts: Facts, path: Path, feed: Feed) -> Facts:
+    """Write a network whose backbone multiplies 8-bit numbers.
+
+    The memory, what follows it, and the first and last convolutions keep their precision: rounding
+    there would add up from frame to frame, or move boxes.
+
+    Args:
+        step: the network.
+        facts: of the network.
+        path: ends in `.onnx` or `.xml`.
+        feed: where the ranges are measured.
+
+    Returns:
+        The facts of what was written.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    facts = replace(facts, precision="int8")
+    with tempfile.TemporaryDirectory() as folder:
+        full, small = Path(folder) / "full.onnx", Path(folder) / "small.onnx"
+        onnx_engine.write(step, facts, full)
+        kept = _kept_in_full(onnx.load(full).graph)
+        network = onnx_engine.read(full)
+        with _without_advice():
+            quantize_static(
+                full,
+                small,
+                _Reader(iter(feed(network))),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_exclude=sorted(kept),
+            )
+        if path.suffix == openvino_engine.SUFFIX:
+            openvino_engine.rewrite(small, facts, path)
+            return facts
+        model = onnx.load(small)
+        onnx.helper.set_model_props(model, facts.as_texts())
+        path.write_bytes(model.SerializeToString())
+    return facts
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep the tool's hints to its own users off the terminal of ours."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _kept_in_full(graph: Any) -> set[str]:
+    """Return the names of the convolutions that keep their precision."""
+    pictures = {"frame", "earlier"}
+    states = {port.name for port in graph.input} - pictures
+    after_state = _reached(graph.node, states)
+    backwards = [_Turned(node) for node in reversed(graph.node)]
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    kept = set()
+    for node in convolutions:
+        others = [other for other in convolutions if other.name != node.name]
+        following = _reached(graph.node, set(node.output))
+        before = _reached(backwards, set(node.input))
+        is_last = not any(other.name in following for other in others)
+        is_first = not any(other.name in before for other in others)
+        if is_first or is_last or node.name in after_state:
+            kept.add(node.name)
+    return kept
+
+
+class _Turned:
+    """A node of the graph, looked at from its end."""
+
+    def __init__(self, node: Any) -> None:
+        self.name, self.input, self.output = node.name, node.output, node.input
+
+
+def _reached(nodes: Iterable[Any], tensors: set[str]) -> set[str]:
+    """Return the names of the nodes that tensors have an influence on; nodes are in order."""
+    tensors, names = set(tensors), set()
+    for node in nodes:
+        if not tensors.isdisjoint(node.input):
+            names.add(node.name)
+            tensors.update(node.output)
+    return names
+
+
+def as_arrays(inputs: Mapping[str, Any]) -> Inputs:
+    """Return inputs as NumPy arrays of their own."""
+    return {
+        name: np.array(value.numpy() if hasattr(value, "numpy") else value)
+        for name, value in inputs.items()
+    }

@@ -1,0 +1,55 @@
+"""A detector run by torch as it is, without an export: what the training validates with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lstmcli.core.devices import has_fast_bf16
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.models.detector import Detector
+
+
+class TorchNetwork:
+    """A detector run by torch, on the CPU in bf16 where it has matrix units for it, or on CUDA.
+
+    Args:
+        model: the network; it is put into evaluation mode on the device.
+        device: `cpu`, `cuda` or `cuda:N`.
+        memory: False leaves the temporal core out, as the frame stage of the training does.
+    """
+
+    engine = "torch"
+
+    def __init__(self, model: Detector, *, device: str = "cpu", memory: bool = True) -> None:
+        self._memory = memory
+        self.model = model.eval().to(device)
+        self.model = self.model.to(memory_format=torch.channels_last)
+        self.classes = model.classes
+        self.canvas_hw = model.canvas_hw
+        self.motion_lag_s = model.config.input.motion_lag_s
+        self.remembering = model.remembering
+        self.confidence = model.confidence
+        self.nms_iou = model.config.head.nms_iou
+        self.max_detections = model.config.head.max_detections
+        self.device = device
+        kind = torch.device(device).type
+        self._half = torch.float16 if kind == "cuda" else torch.bfloat16
+        self._mixed = kind == "cuda" or has_fast_bf16()
+
+    @torch.inference_mode()
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
+        device = torch.device(self.device)
+        shown = torch.tensor(frame).to(device).permute(2, 0, 1)[None, None]
+        before = None
+        if self.motion_lag_s:
+            before = torch.tensor(earlier).to(device).permute(2, 0, 1)[None, None]
+        with torch.autocast(device.type, self._half, enabled=self._mixed):
+            raw, state = self.model(shown, before, state, memory=self._memory)
+        raw = raw[:, 0].float()
+        boxes, scores = self.model.head.boxes(raw)[0], self.model.head.scores(raw)[0]
+        return boxes.cpu().numpy(), scores.cpu().numpy(), state

@@ -1,0 +1,134 @@
+"""The network run by ONNX Runtime: one file for many languages and chips. Only it imports it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstmcli.core.errors import ModelError
+from lstmcli.core.jobs import thread_count
+from lstmcli.core.metadata import Described, Facts
+from lstmcli.core.types import FloatArray, Picture, pixels_of
+
+if TYPE_CHECKING:
+    from lstmcli.inference.exportable import Step
+
+SUFFIX = ".onnx"
+
+
+class OnnxEngine(Described):
+    """A step run by ONNX Runtime; the state stays in the runtime's own values.
+
+    Args:
+        model: the path of an `.onnx` file, or its bytes.
+        place: what errors call it.
+        device: `cpu`, `cuda` or `cuda:N`.
+        threads: at the most; 0: `thread_count`.
+    """
+
+    engine = "onnx"
+
+    def __init__(
+        self, model: Path | bytes, *, place: str = "", device: str = "cpu", threads: int = 0
+    ) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or thread_count()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin for work take the core from decoding and encoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        kind, _, number = device.partition(":")
+        provider: Any = "CPUExecutionProvider"
+        if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            provider = ("CUDAExecutionProvider", {"device_id": number or "0"})
+        else:
+            kind = "cpu"
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=[provider]
+            )
+        except Exception as error:  # its exceptions share no parent but Exception
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(
+                f"{place}: ONNX Runtime cannot read it ({first})", hint="export it again"
+            ) from None
+        texts = dict(self._session.get_modelmeta().custom_metadata_map)
+        super().__init__(Facts.from_texts(texts, place), device if kind == "cuda" else "cpu")
+        self._kind, self._number = kind, int(number or 0)
+        self._names = [port.name for port in self._session.get_inputs()]
+        self._outputs = [port.name for port in self._session.get_outputs()]
+        self._value = onnxruntime.OrtValue.ortvalue_from_numpy
+        self._first = [
+            self._value(np.zeros(port.shape, np.float32), kind, self._number)
+            for port in self._session.get_inputs()
+            if port.name.startswith("state_")
+        ]
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
+        binding = self._session.io_binding()
+        for name, value in self.inputs(frame, earlier, state).items():
+            if name.startswith("state_"):
+                binding.bind_ortvalue_input(name, value)
+            else:
+                binding.bind_cpu_input(name, value)
+        for place, name in enumerate(self._outputs):
+            binding.bind_output(name, "cpu" if place < 2 else self._kind, self._number)
+        self._session.run_with_iobinding(binding)
+        boxes, scores, *new = binding.get_outputs()
+        return boxes.numpy(), scores.numpy(), new
+
+    def inputs(self, frame: Picture, earlier: Picture, state: Any) -> dict[str, Any]:
+        """Return what a step is fed, by name; states are the runtime's own values."""
+        old = self._first if state is None else state
+        values = {
+            "frame": pixels_of(frame)[None],
+            "earlier": pixels_of(earlier)[None],
+            "starts": np.array([state is None]),
+            **{f"state_{i}": value for i, value in enumerate(old)},
+        }
+        return {name: values[name] for name in self._names}
+
+
+def write(step: Step, facts: Facts, path: Path) -> None:
+    """Write one file with graph, weights and facts."""
+    path.write_bytes(_to_onnx(step, facts).SerializeToString())
+
+
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OnnxEngine:
+    """Return what `write` wrote.
+
+    Raises:
+        ModelError: the file is damaged or not ours.
+    """
+    return OnnxEngine(path, place=str(path), device=device, threads=threads)
+
+
+def _to_onnx(step: Step, facts: Facts) -> Any:
+    import onnx
+    import torch
+
+    from lstmcli.inference.exportable import capture
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            capture(step),
+            input_names=list(step.input_names),
+            output_names=list(step.output_names),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:
+        node.ClearField("metadata_props")  # where in whose files each line stood
+    onnx.helper.set_model_props(model, facts.as_texts())
+    return model

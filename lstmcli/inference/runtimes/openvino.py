@@ -1,0 +1,175 @@
+"""The network run by OpenVINO: the quickest on x86 processors. The only file that imports it."""
+
+from __future__ import annotations
+
+import queue
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstmcli.core.errors import ModelError
+from lstmcli.core.jobs import thread_count
+from lstmcli.core.metadata import FACT_NAMES, Described, Facts
+from lstmcli.core.types import FloatArray, Picture, planes_of
+
+if TYPE_CHECKING:
+    from lstmcli.inference.exportable import Step
+
+SUFFIX = ".xml"
+_ROOM = "lstmcli"
+
+
+class OpenVINOEngine(Described):
+    """A step run by OpenVINO on the CPU, in bfloat16 where the chip has units for it.
+
+    The state stays in OpenVINO's own tensors: a step writes the new one into fresh memory, which
+    the next step reads where it lies. So the answer for one stream never depends on another, and
+    an old state stays good.
+
+    Args:
+        model: an `openvino.Model` with the inputs and outputs of `Step`.
+        facts: of the network.
+        threads: at the most; 0: `thread_count`.
+    """
+
+    engine = "openvino"
+
+    def __init__(self, model: Any, facts: Facts, *, threads: int = 0) -> None:
+        import openvino
+
+        super().__init__(facts, "cpu")
+        self._ov = openvino
+        self._compiled = openvino.Core().compile_model(
+            _with_planes(model),
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "NUM_STREAMS": 1,
+                "INFERENCE_NUM_THREADS": threads or thread_count(),
+                # Two runs on one machine would be pinned to the same core.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._inputs = [port.get_any_name() for port in model.inputs]
+        self._first = [
+            np.zeros(tuple(port.shape), np.float32)
+            for name, port in zip(self._inputs, model.inputs, strict=True)
+            if name.startswith("state_")
+        ]
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
+        tensor = self._ov.Tensor
+        old = [tensor(value) for value in self._first] if state is None else state
+        values = {
+            "frame": tensor(planes_of(frame)[None]),
+            "earlier": tensor(planes_of(earlier)[None]),
+            "starts": tensor(np.array([state is None])),
+            **{f"state_{i}": value for i, value in enumerate(old)},
+        }
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:  # one request for each thread that ever stepped at the same time
+            request = self._compiled.create_infer_request()
+        for place, name in enumerate(self._inputs):
+            request.set_input_tensor(place, values[name])
+        new = [tensor(value.element_type, value.shape) for value in old]
+        for place, value in enumerate(new):
+            request.set_output_tensor(2 + place, value)
+        request.infer()
+        boxes, scores = (request.get_output_tensor(i).data.copy() for i in range(2))
+        self._idle.put(request)
+        return boxes, scores, new
+
+
+def _with_planes(model: Any) -> Any:
+    """Return a copy that takes pictures as planes, as they come from the scaler.
+
+    The network turns its pictures into planes itself; OpenVINO drops both turns.
+    """
+    from openvino import Layout
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model.clone())
+    for name in {"frame", "earlier"} & {port.get_any_name() for port in model.inputs}:
+        steps.input(name).tensor().set_layout(Layout("NCHW"))
+        steps.input(name).model().set_layout(Layout("NHWC"))
+    return steps.build()
+
+
+def convert(step: Step, facts: Facts) -> Any:
+    """Return the step as an `openvino.Model` that carries its facts."""
+    import openvino
+
+    from lstmcli.inference.exportable import capture
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = openvino.convert_model(capture(step))
+    model.reshape({i: list(value.shape) for i, value in enumerate(step.examples())})
+    for port, name in zip(model.inputs, step.input_names, strict=True):
+        port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, step.output_names, strict=True):
+        port.get_tensor().set_names({name})
+    _tell(model, facts)
+    return model
+
+
+def _tell(model: Any, facts: Facts) -> None:
+    for name, text in facts.as_texts().items():
+        model.set_rt_info(text, [_ROOM, name])
+
+
+def write(step: Step, facts: Facts, path: Path) -> None:
+    """Write a graph (`.xml`) and beside it its weights (`.bin`), in full precision."""
+    import openvino
+
+    openvino.save_model(convert(step, facts), path, compress_to_fp16=False)
+
+
+def rewrite(onnx: Path, facts: Facts, path: Path) -> None:
+    """Write an ONNX file in OpenVINO's format, in whatever precision it has."""
+    import openvino
+
+    model = openvino.convert_model(onnx)
+    _tell(model, facts)
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINOEngine:
+    """Return what `write` wrote.
+
+    Raises:
+        ModelError: the file is damaged or not ours.
+    """
+    import openvino
+
+    if not path.with_suffix(".bin").is_file():
+        raise ModelError(
+            f"{path}: the weights {path.with_suffix('.bin').name} are not beside it",
+            hint="keep both files together",
+        )
+    try:
+        model = openvino.Core().read_model(path)
+        facts = Facts.from_texts(_told(model), str(path))
+        return OpenVINOEngine(model, facts, threads=threads)
+    except RuntimeError as error:
+        first = (str(error).splitlines() or [type(error).__name__])[-1]
+        raise ModelError(
+            f"{path}: OpenVINO cannot read it ({first.strip()})", hint="export it again"
+        ) from None
+
+
+def _told(model: Any) -> dict[str, str]:
+    if not model.has_rt_info([_ROOM, "classes"]):
+        return {}
+    return {
+        name: model.get_rt_info([_ROOM, name]).astype(str)
+        for name in FACT_NAMES
+        if model.has_rt_info([_ROOM, name])
+    }

@@ -1,0 +1,213 @@
+"""The network run by torch: everywhere, and first of all on CUDA."""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lstmcli.core.devices import has_fast_bf16
+from lstmcli.core.errors import ModelError
+from lstmcli.core.metadata import Described, Facts
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.exportable import Step, capture
+
+_FACTS_FILE = "lstmcli.json"
+
+
+class TorchEngine(Described):
+    """A step run by torch: float16 and a CUDA graph on CUDA, bfloat16 on a CPU made for it.
+
+    Args:
+        step: the network; its `input_names` say what it is fed.
+        facts: of the network.
+        first: the state in which a video begins.
+        input_names: of the step.
+        device: `cpu`, `cuda` or `cuda:N`.
+        mixed: whether convolutions may run in half precision.
+    """
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        step: nn.Module,
+        facts: Facts,
+        *,
+        first: tuple[Tensor, ...],
+        input_names: tuple[str, ...],
+        device: str = "cpu",
+        mixed: bool = True,
+    ) -> None:
+        super().__init__(facts, device)
+        self._device = torch.device(device)
+        self._on_cuda = self._device.type == "cuda"
+        self._half = torch.float16 if self._on_cuda else torch.bfloat16
+        self._mixed = mixed and (self._on_cuda or has_fast_bf16())
+        self._step = step.to(self._device)
+        self._takes_earlier = "earlier" in input_names
+        self._first = tuple(value.to(self._device) for value in first)
+        self._graph = _Graph(self._run, self._first_inputs()) if self._on_cuda else None
+
+    @property
+    def problem(self) -> str:
+        """Why the step could not be captured as a CUDA graph, "" where it was or none is wanted."""
+        return "" if self._graph is None else self._graph.problem
+
+    def _first_inputs(self) -> tuple[Tensor, ...]:
+        height, width = self.canvas_hw
+        blank = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=self._device)
+        return self._inputs(blank, blank.clone(), None)
+
+    def _inputs(
+        self, frame: Tensor, earlier: Tensor | None, state: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, ...]:
+        inputs = [frame, earlier] if earlier is not None and self._takes_earlier else [frame]
+        if self._first:
+            inputs.append(torch.tensor([state is None], device=self._device))
+        return (*inputs, *(self._first if state is None else state))
+
+    @torch.inference_mode()
+    def step(
+        self, frame: Picture, earlier: Picture, state: Any
+    ) -> tuple[FloatArray, FloatArray, Any]:
+        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
+        before = self._picture(earlier) if self._takes_earlier else None
+        inputs = self._inputs(self._picture(frame), before, state)
+        run = self._run if self._graph is None else self._graph
+        boxes, scores, *new = run(inputs)
+        return boxes.float().cpu().numpy(), scores.float().cpu().numpy(), tuple(new)
+
+    @torch.inference_mode()
+    def step_many(
+        self, frames: Sequence[Picture], earlier: Sequence[Picture], states: Sequence[Any]
+    ) -> list[tuple[FloatArray, FloatArray, Any]]:
+        """Return for each stream what `step` would; an exported graph takes one at a time.
+
+        So does a CUDA graph, which is quicker than a batch of one kernel by kernel.
+        """
+        if len(frames) == 1 or not isinstance(self._step, Step):
+            return [self.step(*one) for one in zip(frames, earlier, states, strict=True)]
+        inputs = [torch.cat([self._picture(frame) for frame in frames])]
+        if self._takes_earlier:
+            inputs.append(torch.cat([self._picture(frame) for frame in earlier]))
+        if self._first:
+            inputs.append(torch.tensor([state is None for state in states], device=self._device))
+        parts = [self._first if state is None else state for state in states]
+        inputs += [torch.cat(rows) for rows in zip(*parts, strict=True)]
+        with torch.autocast(self._device.type, self._half, enabled=self._mixed):
+            boxes, scores, *new = self._step.of_many(*inputs)
+        ours, theirs = boxes.float().cpu().numpy(), scores.float().cpu().numpy()
+        return [
+            (ours[row], theirs[row], tuple(part[row : row + 1] for part in new))
+            for row in range(len(frames))
+        ]
+
+    def _picture(self, picture: Picture) -> Tensor:
+        if not picture.flags.writeable:  # torch warns of memory that it must not write
+            picture = picture.copy()
+        return torch.from_numpy(picture).to(self._device).unsqueeze(0)
+
+    def _run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # A captured graph must not hold weights that were cast before the capture.
+        with torch.autocast(
+            self._device.type, self._half, enabled=self._mixed, cache_enabled=not self._on_cuda
+        ):
+            answers: tuple[Tensor, ...] = self._step(*inputs)
+        return answers
+
+
+class _Graph:
+    """A CUDA graph of one step: inputs are copied into fixed memory, answers out of it.
+
+    Where the network cannot be captured, it is called kernel by kernel as ever, and `problem` says
+    why.
+    """
+
+    def __init__(self, run: Any, examples: tuple[Tensor, ...]) -> None:
+        self._run, self._lock = run, threading.Lock()
+        self._inputs = tuple(value.clone() for value in examples)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._answers: tuple[Tensor, ...] = ()
+        self.problem = ""
+        with torch.inference_mode():
+            self._capture()
+
+    def _capture(self) -> None:
+        device = self._inputs[0].device
+        side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            for _ in range(3):  # kernels are chosen and memory is taken before the capture
+                self._run(self._inputs)
+        torch.cuda.current_stream(device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # other streams' threads may take memory meanwhile; only this one's calls are judged
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._answers = tuple(self._run(self._inputs))
+        except RuntimeError as error:
+            self.problem = (str(error).splitlines() or ["for no reason that torch gives"])[0]
+            return
+        self._graph = graph
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self._graph is None:
+            return tuple(self._run(inputs))
+        with self._lock:
+            for fixed, value in zip(self._inputs, inputs, strict=True):
+                fixed.copy_(value, non_blocking=True)
+            self._graph.replay()
+            return tuple(value.clone() for value in self._answers)
+
+
+def make(step: Step, facts: Facts, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
+    """Return the step run by torch itself. The number of threads is torch's own."""
+    step = step.to(memory_format=torch.channels_last)
+    return TorchEngine(step, facts, first=step.first, input_names=step.input_names, device=device)
+
+
+def write(step: Step, facts: Facts, path: Path) -> None:
+    """Write torch's graph with its weights (`torch.export`)."""
+    program = capture(step)
+    texts = facts.as_texts() | {"inputs": json.dumps(step.input_names)}
+    with warnings.catch_warnings(), path.open("wb") as file:
+        warnings.simplefilter("ignore")
+        torch.export.save(program, file, extra_files={_FACTS_FILE: json.dumps(texts)})
+
+
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
+    """Return what `write` wrote; its graph is in float32, as it was captured.
+
+    Raises:
+        ModelError: the file is damaged or not ours.
+    """
+    extra = {_FACTS_FILE: ""}
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            program = torch.export.load(file, extra_files=extra)
+        texts = json.loads(extra[_FACTS_FILE] or "{}")
+    except Exception as error:  # torch raises whatever its reader met
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path}: not an exported network, or cut short ({reason})", hint="export it again"
+        ) from None
+    facts = Facts.from_texts(texts, str(path))
+    inputs = program.example_inputs
+    assert inputs is not None
+    names = tuple(json.loads(texts["inputs"]))
+    first = tuple(
+        torch.zeros_like(value)
+        for name, value in zip(names, inputs[0], strict=True)
+        if name.startswith("state_")
+    )
+    return TorchEngine(
+        program.module(), facts, first=first, input_names=names, device=device, mixed=False
+    )

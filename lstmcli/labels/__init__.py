@@ -1,0 +1,1 @@
+"""Labels of anybody's tools: readers, writers, and the media that they name."""

@@ -1,0 +1,363 @@
+"""What readers share: notes for the person, limits, names, and the columns of a video."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import (
+    BoolArray,
+    DataWarning,
+    FloatArray,
+    IntArray,
+    LabelSet,
+    VideoLabels,
+)
+
+MOST_FRAMES = 10_000_000
+"""Frames of a video beyond which a number in a file is taken for a mistake (four days at 30 Hz)."""
+MOST_BOXES = 20_000_000
+"""Boxes of a label set beyond which it is refused instead of filling the memory."""
+
+_VIDEO = "mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|3gp|ogv|gif|y4m|mxf|h264|264|hevc"
+_IMAGE = "jpg|jpeg|jpe|png|bmp|webp|tif|tiff|ppm|pgm|jp2"
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEO.split("|"))
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGE.split("|"))
+_KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+
+_HIGHEST_TRACK = 1 << 62
+"""Track ids above would not fit into the columns; they are names."""
+_UNTAKEN_TRACK = 10**15
+"""Where such names are counted from, so that they do not meet the small ids beside them."""
+
+Box = tuple[float, float, float, float]
+
+EVERY_CLASS = -1
+"""The label of an ignored region that speaks of no class: it covers all of them."""
+
+
+def as_path(written: str) -> PurePosixPath:
+    """Return a path as a file writes it, of any system, with forward slashes."""
+    return PurePosixPath(unicodedata.normalize("NFC", written.strip().replace("\\", "/")))
+
+
+def is_video(written: str) -> bool:
+    """Return whether a path ends like a video's."""
+    return as_path(written.split("?")[0]).suffix.lower() in VIDEO_SUFFIXES
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./ ][A-Za-z0-9_-]+)*")
+"""Paths that need no care; most are, and there may be a million."""
+
+
+def safe_name(written: str) -> str:
+    """Return a name that can become a file: relative, no `..`, no drive, no control characters."""
+    if _PLAIN.fullmatch(written):
+        return written
+    text = "".join(c for c in written if unicodedata.category(c)[0] != "C")
+    text = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://|^[A-Za-z]:(?=[\\/])", "", text)
+    parts = [part.strip() for part in as_path(text).parts]
+    return "/".join(part for part in parts if part not in {"", ".", "..", "/"}) or "video"
+
+
+def stem_of(written: str) -> str:
+    """Return the relative path without suffix as a name."""
+    stem, _, ending = written.rpartition(".")
+    if _PLAIN.fullmatch(written) and f".{ending.lower()}" in _KNOWN_SUFFIXES:
+        return stem
+    path = as_path(written)
+    known = path.suffix.lower() in _KNOWN_SUFFIXES
+    return safe_name(str(path.with_suffix("")) if known and path.stem else str(path))
+
+
+def files_of(folder: Path, ending: str, *, below: bool = False) -> list[Path]:
+    """Return the files whose names end so, in either case, sorted; `below` goes into folders."""
+    entries = folder.rglob("*") if below else folder.iterdir()
+    return sorted(path for path in entries if path.name.lower().endswith(ending))
+
+
+class Notes:
+    """Collects what a person should know of the data; equal texts become one with a count."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._count: dict[str, int] = {}
+
+    def add(self, text: str, where: str = "", count: int = 1) -> None:
+        """Note a case; `where` of the first case is kept."""
+        if count > 0:
+            self._first.setdefault(text, where)
+            self._count[text] = self._count.get(text, 0) + int(count)
+
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """Return what was noted, in the order of the first cases."""
+        return tuple(DataWarning(t, where, self._count[t]) for t, where in self._first.items())
+
+
+class VideoColumns:
+    """The boxes of one video on their way into a VideoLabels.
+
+    Args:
+        name: see VideoLabels; made safe and unique by the set.
+        place: the file that tells of it, for errors.
+
+    Attributes:
+        is_file: whether the labels say that it is a video, also where they do not tell its path.
+    """
+
+    def __init__(self, name: str, place: str) -> None:
+        self.name = name
+        self.place = place
+        self.media: str | None = ""
+        self.is_file = False
+        self.size_hw: tuple[int, int] | None = None
+        self.rate: float | None = None
+        self.frame_count: int | None = None
+        self.frames: list[int] = []
+        self.boxes: list[Box] = []
+        self.labels: list[int] = []
+        self.tracks: list[int] = []
+        self.ignore: list[bool] = []
+        self._images: dict[int, str] = {}
+        self._until = 0
+        self._looked: set[int] = set()
+        self._ranges: list[range] = []
+        self._track_ids: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def check_frame(self, frame: int, where: str = "") -> int:
+        """Return the frame index; DataError where it cannot be one."""
+        if not 0 <= frame < MOST_FRAMES:
+            raise DataError(
+                f"{where or self.place}: frame {frame} of {self.name!r}",
+                hint=f"frames count from 0 and stay below {MOST_FRAMES}",
+            )
+        return frame
+
+    def set_size(self, width: float, height: float, where: str = "") -> None:
+        """Keep the size in pixels; a size of 0 means that the file does not tell it."""
+        if width == 0 or height == 0:
+            return
+        if not (0 < width <= 1_000_000 and 0 < height <= 1_000_000):
+            raise DataError(
+                f"{where or self.place}: a picture of {width:g}x{height:g} pixels",
+                hint="width and height must be positive",
+            )
+        self.size_hw = (round(height), round(width))
+
+    def look(self, frames: Iterable[int]) -> None:
+        """Note that there is truth for these frames."""
+        if isinstance(frames, range):
+            self._ranges.append(frames)
+        else:
+            self._looked.update(frames)
+
+    def look_until(self, count: int, where: str = "") -> None:
+        """Note that there is truth for the first `count` frames."""
+        if count > 0:
+            self.check_frame(count - 1, where)
+            self._until = max(self._until, count)
+
+    def image(self, frame: int, path: str, where: str = "") -> None:
+        """Give a frame its image; the video is then no file but these images."""
+        self._images[self.check_frame(frame, where)] = path
+        self.media = None
+
+    def track(self, key: str | int) -> int:
+        """Return the number of a track: its own where it is a number, a counted one otherwise."""
+        if isinstance(key, int):
+            if key <= _HIGHEST_TRACK:
+                return max(key, -1)
+            return self._track_ids.setdefault(str(key), _UNTAKEN_TRACK + len(self._track_ids))
+        if re.fullmatch(r"\d{1,15}", key):
+            return int(key)
+        return self._track_ids.setdefault(key, len(self._track_ids) + 1)
+
+    def add(
+        self, frame: int, box: Sequence[float], label: int, *, track: int = -1, ignore: bool = False
+    ) -> None:
+        """Add a box (x1, y1, x2, y2) in pixels."""
+        self.frames.append(frame)
+        self.boxes.append((box[0], box[1], box[2], box[3]))
+        self.labels.append(label)
+        self.tracks.append(track)
+        self.ignore.append(ignore)
+
+    def looked_at(self) -> IntArray:
+        """Return the frames for which there is truth, sorted, boxes or not."""
+        some = self._looked.union(self.frames)
+        if not self._ranges and not self._until:
+            return _FIRST_FRAME if some == {0} else np.array(sorted(some), np.int64)
+        parts = [np.arange(part.start, part.stop, part.step) for part in self._ranges]
+        later = np.unique(np.concatenate((*parts, np.array(list(some), np.int64))))
+        return np.concatenate((np.arange(self._until), later[later >= self._until]))
+
+    def build(self, name: str, rows: _Rows, part: slice) -> VideoLabels:
+        """Return the video with its part of the checked rows."""
+        count = max(self._images, default=-1) + 1
+        return VideoLabels(
+            name=name,
+            media=None if self._images else self.media,
+            looked_at=self.looked_at(),
+            box_frames=rows.frames[part],
+            boxes=rows.boxes[part],
+            labels=rows.labels[part],
+            tracks=rows.tracks[part],
+            ignore=rows.ignore[part],
+            images=tuple(self._images.get(n, "") for n in range(count)),
+            size_hw=self.size_hw,
+            rate=self.rate,
+            frame_count=self.frame_count if self.frame_count is not None else count or None,
+        )
+
+
+_FIRST_FRAME = np.zeros(1, np.int64)
+_FIRST_FRAME.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The boxes of all videos, sorted by video and frame; `bounds` says where each begins."""
+
+    frames: IntArray
+    boxes: FloatArray
+    labels: IntArray
+    tracks: IntArray
+    ignore: BoolArray
+    bounds: list[int]
+
+
+def _checked_rows(videos: Sequence[VideoColumns], notes: Notes) -> _Rows:
+    """Return the boxes with sides in order; those without area are left out and counted.
+
+    Raises:
+        DataError: a box is not made of finite numbers, a frame is out of all bounds.
+    """
+    total = sum(len(video) for video in videos)
+    owner = np.repeat(np.arange(len(videos)), [len(video) for video in videos])
+
+    def column(name: str, kind: type) -> Any:
+        values = chain.from_iterable(getattr(video, name) for video in videos)
+        return np.fromiter(values, kind, total)
+
+    frames = column("frames", np.int64)
+    sides = chain.from_iterable(chain.from_iterable(video.boxes for video in videos))
+    boxes = np.fromiter(sides, np.float64, 4 * total).reshape(-1, 4)
+
+    def where(wrong: Any) -> str:
+        row = int(np.argmax(wrong))
+        video = videos[owner[row]]
+        return f"{video.place}, {video.name!r}, frame {frames[row]}"
+
+    lost = (frames < 0) | (frames >= MOST_FRAMES)
+    if lost.any():
+        raise DataError(where(lost), hint=f"frames count from 0 and stay below {MOST_FRAMES}")
+    broken = ~(np.abs(boxes) < 1e7).all(axis=1)
+    if broken.any():
+        row = [float(side) for side in boxes[int(np.argmax(broken))]]
+        raise DataError(f"{where(broken)}: a box {row}", hint="boxes are finite numbers of pixels")
+    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    if inverted.any():
+        text = "a box with its corners in the wrong order; put right"
+        notes.add(text, where(inverted), int(inverted.sum()))
+        low = np.minimum(boxes[:, :2], boxes[:, 2:])
+        boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
+    found: FloatArray = boxes.astype(np.float32)
+    flat = (found[:, 2:] <= found[:, :2]).any(axis=1)
+    if flat.any():
+        notes.add("a box without area; left out", where(flat), int(flat.sum()))
+    keep = np.flatnonzero(~flat)
+    keep = keep[np.lexsort((frames[keep], owner[keep]))]
+    return _Rows(
+        frames[keep],
+        found[keep],
+        column("labels", np.int64)[keep],
+        column("tracks", np.int64)[keep],
+        column("ignore", np.bool_)[keep],
+        np.searchsorted(owner[keep], np.arange(len(videos) + 1)).tolist(),
+    )
+
+
+def renumbered(labels: IntArray, index: IntArray) -> IntArray:
+    """Return the labels by a table of new ones; regions of every class stay such."""
+    if not len(index):
+        return labels
+    new: IntArray = np.where(labels < 0, labels, index[np.maximum(labels, 0)])
+    return new
+
+
+class SetColumns:
+    """A label set in the making: classes in the order of their first mention, videos by key."""
+
+    def __init__(self, notes: Notes, place: Path | str, classes: Iterable[str] = ()) -> None:
+        self.notes = notes
+        self.place = str(place)
+        self._classes: dict[str, int] = {}
+        self._videos: dict[str, VideoColumns] = {}
+        for name in classes:
+            self.label(name)
+
+    def label(self, name: str) -> int:
+        """Return the index of a class; a name that is not there yet joins."""
+        return self._classes.setdefault(name.strip() or "object", len(self._classes))
+
+    def video(self, key: str, name: str = "", place: str = "") -> VideoColumns:
+        """Return the video of a key, made when it is first asked for."""
+        found = self._videos.get(key)
+        if found is None:
+            found = self._videos[key] = VideoColumns(name or key, place or self.place)
+        return found
+
+    def still(self, key: str, image: str, place: str = "") -> VideoColumns:
+        """Return the one-frame video of an image, looked at."""
+        video = self.video(key, stem_of(image), place)
+        video.image(0, image)
+        video.look((0,))
+        return video
+
+    def build(self) -> LabelSet:
+        """Return the set.
+
+        Raises:
+            DataError: too many boxes, or one that is not made of numbers.
+        """
+        if sum(len(video) for video in self._videos.values()) > MOST_BOXES:
+            raise DataError(
+                f"{self.place}: more than {MOST_BOXES} boxes", hint="split the file into several"
+            )
+        listed = list(self._videos.values())
+        names = unique_names([safe_name(video.name) for video in listed])
+        rows = _checked_rows(listed, self.notes)
+        videos = tuple(
+            video.build(name, rows, slice(rows.bounds[n], rows.bounds[n + 1]))
+            for n, (name, video) in enumerate(zip(names, listed, strict=True))
+        )
+        classes = tuple(self._classes)
+        if not classes and any(len(video.labels) for video in videos):
+            classes = ("object",)
+        return LabelSet(classes, videos, self.notes.warnings())
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return the names, repeated ones with ~2, ~3 ... behind them."""
+    taken = set(names)
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        unique, n = name, 1
+        while unique in seen or (n > 1 and unique in taken):
+            n += 1
+            unique = f"{name}~{n}"
+        seen.add(unique)
+        result.append(unique)
+    return result

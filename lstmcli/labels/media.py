@@ -1,0 +1,384 @@
+"""Finds the videos and images that a label file speaks of, wherever they lie on this computer."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+
+from lstmcli.core.errors import DataError, MediaError
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.ambiguous_media import meant_of
+from lstmcli.labels.builder import IMAGE_SUFFIXES, MOST_FRAMES, VIDEO_SUFFIXES, Notes, as_path
+from lstmcli.labels.sequences import as_one_video, extracted_from
+
+MOST_ENTRIES = 300_000
+"""Files looked through in the folder above the labels before the search gives up."""
+
+
+def written_forms(written: str) -> list[PurePosixPath]:
+    """Return the paths that a text of a label file may mean, the most literal one first.
+
+    Understands file and http addresses, URL escapes, backslashes, and Label Studio's
+    `/data/local-files/?d=PATH` and `/data/upload/1/0a1b2c3d-NAME`
+    (https://labelstud.io/guide/storage, https://labelstud.io/guide/tasks).
+    """
+    texts = [written]
+    if "://" in written or "?" in written or "%" in written:
+        parts = urlsplit(written)
+        asked = parse_qs(parts.query).get("d", [])
+        texts += [unquote(text) for text in (*asked, parts.path, written)]
+    forms = [as_path(text) for text in texts if text.strip()]
+    for form in list(forms):
+        bare = re.sub(r"^[0-9a-f]{8}-", "", form.name)
+        if bare != form.name and bare:
+            forms.append(PurePosixPath(bare))
+    return list(dict.fromkeys(forms))
+
+
+def media_files(root: Path, most: int | None = None) -> Iterator[Path]:
+    """Yield the videos and images below a folder, hidden and prepared folders left out."""
+    seen: set[tuple[int, int]] = set()
+    entries = 0
+    for folder, folders, files in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen or (
+            "dataset.json" in files and Path(folder) != root
+        ):
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        entries += len(files)
+        if most is not None and entries > most:
+            return
+        for name in sorted(files):
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million times
+            known = suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES
+            if known and not name.startswith(".") and ".annotated." not in name:
+                yield Path(folder, name)
+
+
+def _key(name: str) -> str:
+    return as_path(name).name.casefold()
+
+
+def _bases(near: Path) -> list[Path]:
+    """Return the folder of the labels and, if it is a mere label folder, the one of its data set.
+
+    `Annotations/`, `label_02/`, `labels/train/` lie beside the media. Any other folder is the data
+    set itself: above it other people's `video.mp4` begin.
+    """
+    for folder in reversed((near, *near.parents)[:5]):
+        if _LABEL_FOLDER.search(folder.name):
+            return [near, folder.parent]
+    return [near]
+
+
+_LABEL_FOLDER = re.compile(
+    r"(?i)^(.*[-_])?annotations?([-_].*)?$|^labels?([-_].*)?$|^(ann|gt|xmls?|jsons?)$"
+)
+
+
+class MediaFinder:
+    """Looks for media by the path in a label file, by its end, by its name, by its stem.
+
+    Args:
+        source: the label file or folder; relative paths start beside it.
+        media: the folder that the person named, searched first and alone.
+    """
+
+    def __init__(self, source: Path, media: Path | None = None) -> None:
+        if media is not None and not media.exists():
+            raise MediaError(f"{media}: there is no such folder", hint="--media names a folder")
+        near = source if source.is_dir() else source.parent
+        self._source = source.absolute()
+        self.bases = [media.absolute()] if media else _bases(near.absolute())
+        self._single = media.absolute() if media is not None and media.is_file() else None
+        self._by_name: dict[str, list[Path]] = {}
+        self._by_stem: dict[str, list[Path]] = {}
+        self._walked = 0
+        self._listed: dict[Path, frozenset[str]] = {}
+        self._suffixes: dict[Path, list[str]] = {}
+
+    def find(self, written: str, *, video: bool) -> Path | None:
+        """Return the medium that is meant, or None.
+
+        Args:
+            written: the path, the address or only the name in the label file.
+            video: whether to look for a video; otherwise for an image.
+
+        Raises:
+            MediaError: two that differ may be meant; see `meant_of`.
+        """
+        suffixes = VIDEO_SUFFIXES if video else IMAGE_SUFFIXES
+        if self._single is not None:
+            return self._single if self._single.suffix.lower() in suffixes else None
+        forms = written_forms(written)
+        for form in forms:
+            found = self._directly(form, suffixes)
+            if found is not None:
+                return found
+        while True:
+            for table, key_of in ((self._by_name, _key), (self._by_stem, _stem_key)):
+                for form in forms:
+                    named = table.get(key_of(form.name), ())
+                    fitting = [path for path in named if path.suffix.lower() in suffixes]
+                    found = meant_of(fitting, form, self._source)
+                    if found is not None:
+                        return found
+            if not self._walk_on():
+                return None
+
+    def beside(self, folder: Path, stem: str) -> Path | None:
+        """Return the image of a stem in one folder, or None."""
+        self._exists(folder / stem)
+        names = (f"{stem}{suffix}" for suffix in self._suffixes[folder])
+        return next((folder / name for name in names if name in self._listed[folder]), None)
+
+    def only_video(self) -> Path | None:
+        """Return the video beside the labels, where there is exactly one."""
+        if self._single is not None:
+            return self._single
+        for base in self.bases[:1]:
+            videos = [path for path in media_files(base) if path.suffix.lower() in VIDEO_SUFFIXES]
+            if len(videos) == 1:
+                return videos[0]
+        return None
+
+    def _directly(self, form: PurePosixPath, suffixes: frozenset[str]) -> Path | None:
+        if form.suffix.lower() not in suffixes:
+            return None
+        if form.is_absolute():
+            return Path(form) if Path(form).is_file() else None
+        for base in self.bases:
+            for path in (base / form, base / "images" / form, base / "videos" / form):
+                if self._exists(path):
+                    return path
+        return None
+
+    def _exists(self, path: Path) -> bool:
+        """Ask the listing of the folder, so that a million images cost one look a folder."""
+        folder = path.parent
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(path.name for path in folder.iterdir())
+            except OSError:
+                self._listed[folder] = frozenset()
+            suffixes = {Path(name).suffix for name in self._listed[folder]}
+            self._suffixes[folder] = sorted(s for s in suffixes if s.lower() in IMAGE_SUFFIXES)
+        return path.name in self._listed[folder]
+
+    def _walk_on(self) -> bool:
+        if self._walked == len(self.bases):
+            return False
+        base = self.bases[self._walked]
+        self._walked += 1
+        self._by_name.clear()
+        self._by_stem.clear()
+        above = self._walked > 1
+        for path in media_files(base, MOST_ENTRIES if above else None):
+            self._by_name.setdefault(_key(path.name), []).append(path)
+            # Above the labels a stem alone is weak evidence: 000001 is in every data set.
+            if not above or len(path.relative_to(base).parts) <= 2:
+                self._by_stem.setdefault(_stem_key(path.name), []).append(path)
+        return True
+
+
+def _stem_key(name: str) -> str:
+    path = as_path(name)
+    known = path.suffix.lower() in VIDEO_SUFFIXES or path.suffix.lower() in IMAGE_SUFFIXES
+    return (path.stem if known else path.name).casefold()
+
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held (EXIF 2.32, 4.6.4)."""
+LYING = (5, 6, 7, 8)
+"""Its values for pictures that are shown turned by a quarter."""
+
+
+def probe_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) as shown of a video or an image.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                lies = image.getexif().get(ORIENTATION, 1) in LYING
+                return (image.width, image.height) if lies else (image.height, image.width)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise MediaError(f"{path}: {error}", hint="give an image that opens") from None
+    from lstmcli.video import probe
+
+    return probe(path).size_hw
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reading of labels: what a reader may ask and where it leaves its notes.
+
+    Args:
+        finder: finds the media, for formats that do not tell sizes or rates.
+        size_hw: the size that the person gave, for media that are not there.
+        hold: whether a track that never ends is held to the end of the video.
+        within: the folder that the person asked for, where what describes its labels lies above
+            it: nothing else that is described there is meant.
+    """
+
+    finder: MediaFinder
+    size_hw: tuple[int, int] | None = None
+    hold: bool = False
+    within: Path | None = None
+    notes: Notes = field(default_factory=Notes)
+
+    def size_of(self, written: str, where: str, *, video: bool) -> tuple[int, int]:
+        """Return (height, width) of a medium of which the labels tell only fractions.
+
+        Raises:
+            DataError: the medium is not found and no size was given.
+        """
+        path = self.finder.find(written, video=video)
+        if path is None and self.size_hw is not None:
+            return self.size_hw
+        if path is None and video:
+            path = self.finder.only_video()
+        if path is None:
+            raise DataError(
+                f"{where}: the boxes are fractions of {written!r}, whose size is not known",
+                hint="say where the media lie with --media DIR, or their size with --size W,H",
+            )
+        return probe_size(path)
+
+    def rate_of(self, written: str, where: str) -> float:
+        """Return the frames per second of a video of which the labels tell only times.
+
+        Raises:
+            DataError: the video is not found or tells no rate.
+        """
+        path = self.finder.find(written, video=True) or self.finder.only_video()
+        if path is not None:
+            from lstmcli.video import probe
+
+            rate = probe(path).rate
+            if rate:
+                return rate
+        raise DataError(
+            f"{where}: the labels tell seconds of {written!r}, whose frame rate is not known",
+            hint="say where the video lies with --media DIR",
+        )
+
+
+def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> LabelSet:
+    """Return the set with absolute paths of media that exist, and with every size.
+
+    A video or image that is not there is left out, and that is counted in the warnings.
+
+    Args:
+        labels: as read.
+        source: the label file or folder that was read.
+        media: where the media lie, if the person said so.
+
+    Raises:
+        MediaError: nothing is there.
+    """
+    finder = MediaFinder(source, media)
+    notes = Notes()
+    videos = []
+    extracted: dict[Path, list[tuple[int, VideoLabels]]] = {}
+    for video in labels.videos:
+        found = _locate_frames(video, finder, notes) if video.images else None
+        if found is None:
+            found = _locate_video(video, finder, alone=len(labels.videos) == 1)
+        if found is None and _is_extracted(video, finder, extracted):
+            continue
+        if found is None:
+            what = "an image" if video.images else "a video"
+            notes.add(f"{what} that is not there; left out", video.media or video.name)
+            continue
+        if found.size_hw is None:
+            medium = found.media or next(path for path in found.images if path)
+            found = replace(found, size_hw=probe_size(Path(medium)))
+        videos.append(found)
+    for path, group in extracted.items():
+        videos.append(_film_of(path, group, notes))
+    if labels.videos and not videos:
+        first = labels.videos[0]
+        written = first.media or next((path for path in first.images if path), first.name)
+        raise MediaError(
+            f"{source}: {written!r} is not found, nor any other video or image of it",
+            hint="say where the videos or images lie with --media DIR",
+        )
+    return LabelSet(labels.classes, tuple(videos), labels.warnings + notes.warnings())
+
+
+def _locate_video(video: VideoLabels, finder: MediaFinder, *, alone: bool) -> VideoLabels | None:
+    path = finder.find(video.media or video.name, video=True)
+    if path is None and video.images:
+        folder = as_path(next(image for image in video.images if image)).parent
+        path = finder.find(str(folder), video=True) if folder.name else None
+    if path is None and not video.media and not video.images and alone:
+        path = finder.only_video()
+    return None if path is None else replace(video, media=str(path.absolute()), images=())
+
+
+def _is_extracted(
+    video: VideoLabels, finder: MediaFinder, films: dict[Path, list[tuple[int, VideoLabels]]]
+) -> bool:
+    """Put a still whose image is gone to the film that its name tells, if that is there."""
+    told = extracted_from(video.images[0]) if len(video.images) == 1 else None
+    path = None if told is None else finder.find(told[0], video=True)
+    if told is None or path is None or told[1] >= MOST_FRAMES:
+        return False
+    films.setdefault(path.absolute(), []).append((told[1], video))
+    return True
+
+
+def _film_of(path: Path, group: list[tuple[int, VideoLabels]], notes: Notes) -> VideoLabels:
+    """Return the labels of extracted frames as labels of their film.
+
+    FFmpeg numbers extracted frames from 1, CVAT and most scripts by the frame itself; only
+    a set that begins at 1 is taken to count from there.
+    """
+    first = 1 if min(number for number, _ in group) == 1 else 0
+    notes.add(
+        f"extracted frames that are gone; taken from the film itself, counted from {first}",
+        path.name,
+        len(group),
+    )
+    unique = dict(reversed([(number - first, video) for number, video in group]))
+    video = as_one_video(path.stem, list(unique.items()))
+    size_hw = video.size_hw or probe_size(path)
+    return replace(video, media=str(path), images=(), frame_count=None, size_hw=size_hw)
+
+
+def _locate_frames(video: VideoLabels, finder: MediaFinder, notes: Notes) -> VideoLabels | None:
+    images = [finder.find(image, video=False) if image else None for image in video.images]
+    there = np.array([path is not None for path in images])
+    if not there.any():
+        return None
+    looked = video.looked_at[video.looked_at < len(there)]
+    lost = len(video.looked_at) - int(there[looked].sum())
+    written = tuple("" if path is None else str(path.absolute()) for path in images)
+    if lost == 0:
+        return replace(video, images=written)
+    notes.add("an image of a frame that is not there; the frame is left out", video.name, lost)
+    rows = np.isin(video.box_frames, looked[there[looked]])
+    return replace(
+        video,
+        images=written,
+        looked_at=looked[there[looked]],
+        box_frames=video.box_frames[rows],
+        boxes=video.boxes[rows],
+        labels=video.labels[rows],
+        tracks=video.tracks[rows],
+        ignore=video.ignore[rows],
+    )

@@ -1,0 +1,84 @@
+"""Readers of label formats: the contract and the table.
+
+A reader is a module with three functions, see `Reader`. A new format is a file here and a row in
+`READERS`; the order of the table is the order in which a file is offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers import (
+    coco,
+    createml,
+    csv_table,
+    cvat,
+    cvat_held,
+    datumaro,
+    dlib,
+    kitti,
+    label_studio,
+    labelbox,
+    labelme,
+    lightly,
+    mot,
+    openlabel,
+    scalabel,
+    supervisely,
+    ua_detrac,
+    vatic,
+    via,
+    visdrone,
+    voc,
+    vott,
+    yolo,
+)
+from lstmcli.labels.readers.sniff import Head
+
+
+class Reader(Protocol):
+    """What a module must offer to read a format."""
+
+    def recognises(self, head: Head) -> bool:
+        """Return whether the content of a file is of this format."""
+
+    def source_of(self, path: Path) -> Path:
+        """Return what to read when a file was recognised: itself or the folder of its kind."""
+
+    def read(self, source: Path, reading: Reading) -> LabelSet:
+        """Return what a file or a folder of such files says, paths as written.
+
+        Raises:
+            DataError: something that the format does not allow, with file and line.
+        """
+
+
+READERS: Mapping[str, Reader] = {
+    "openlabel": openlabel,
+    "datumaro": datumaro,
+    "labelbox": labelbox,
+    "lightly": lightly,
+    "createml": createml,
+    "label_studio": label_studio,
+    "via": via,
+    "vott": vott,
+    "labelme": labelme,
+    "scalabel": scalabel,
+    "supervisely": supervisely,
+    "coco": coco,
+    "cvat": cvat,
+    "cvat_held": cvat_held,
+    "voc": voc,
+    "ua_detrac": ua_detrac,
+    "dlib": dlib,
+    "vatic": vatic,
+    "kitti": kitti,
+    "visdrone": visdrone,
+    "mot": mot,
+    "yolo": yolo,
+    "csv": csv_table,
+}

@@ -1,0 +1,46 @@
+"""CreateML: a JSON list of images with boxes told by their centre.
+
+https://developer.apple.com/documentation/createml/building-an-object-detector-data-source. Some
+exporters (Datumaro) write the upper left corner instead; a file in which that alone keeps the boxes
+inside the picture is read so, and that is noted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import load_json
+from lstmcli.labels.readers.sniff import Head
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the file holds annotations with coordinates."""
+    return {"image", "annotations", "coordinates"} <= head.keys
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of every image."""
+    columns = SetColumns(reading.notes, source)
+    boxes = []
+    for image in load_json(source).rows():
+        name = image["image"].text()
+        video = columns.still(name, name)
+        for item in image.rows_of("annotations"):
+            place = item["coordinates"]
+            x, y, w, h = (place[key].number() for key in ("x", "y", "width", "height"))
+            boxes.append((video, x, y, w, h, columns.label(item["label"].text())))
+    corners = any(x - w / 2 < -0.5 or y - h / 2 < -0.5 for _, x, y, w, h, _ in boxes)
+    if corners:
+        reading.notes.add("x and y taken for the upper left corner, not the centre", str(source))
+    for video, x, y, w, h, label in boxes:
+        left, top = (x, y) if corners else (x - w / 2, y - h / 2)
+        video.add(0, (left, top, left + w, top + h), label)
+    return columns.build()

@@ -1,0 +1,237 @@
+"""CSV with a header, as many tutorials, VoTT, Kaggle and our own `detect --write csv` write it.
+
+Headerless CSV of keras-retinanet is read too.
+
+Columns are known by their names, see `_COLUMNS`; their order is free. `width` and `height` are of
+the box where there is no right edge, of the picture otherwise (datitran/raccoon_dataset).
+keras-retinanet (README, "CSV datasets"): path, x1, y1, x2, y2, class; empty cells say that the
+image is empty. A box of four zeros says the same (weecology/DeepForest). Frames that a table does
+not mention were not looked at.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import IMAGE_SUFFIXES, SetColumns, VideoColumns, as_path, stem_of
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import read_text
+from lstmcli.labels.readers.sniff import Head
+
+_COLUMNS = {
+    "image": "filename file_name image image_path image_name img path file imageid image_id",
+    "video": "video video_name videoname video_id video_path",
+    "frame": "frame frame_id frame_index frame_number frameindex frame_no",
+    "class": "class label label_name labelname class_name category species cell_type object name",
+    "track": "track_id trackid track object_id instance_id",
+    "x1": "x1 xmin x_min left xtl bbox_x1 x",
+    "y1": "y1 ymin y_min top ytl bbox_y1 y",
+    "x2": "x2 xmax x_max right xbr bbox_x2",
+    "y2": "y2 ymax y_max bottom ybr bbox_y2",
+    "w": "w box_width bbox_width bbox_w width",
+    "h": "h box_height bbox_height bbox_h height",
+    "bbox": "bbox box bounding_box",
+    "size_w": "image_width img_width width",
+    "size_h": "image_height img_height height",
+}
+SLIPS = 0.1
+"""More boxes than this share that are no corners are no slips of the pen."""
+_NUMBER = re.compile(r"^\s*-?\d+(\.\d+)?([eE][-+]?\d+)?\s*$")
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the first line names the columns of boxes, or is a row of keras-retinanet."""
+    if head.path.suffix.lower() not in {".csv", ".tsv", ".txt"} or not head.lines:
+        return False
+    columns = _columns(_cells(head.lines[0]))
+    return columns is not None and (head.path.suffix.lower() != ".txt" or columns.headless)
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where each kind of column stands."""
+
+    at: dict[str, int]
+    headless: bool
+
+    def text(self, row: Sequence[str], kind: str) -> str:
+        place = self.at.get(kind, -1)
+        return row[place].strip() if 0 <= place < len(row) else ""
+
+
+def _delimiter(line: str) -> str:
+    return max(",;\t", key=line.count)
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=_delimiter(line)), [])
+    except csv.Error:
+        return []
+
+
+def _columns(first: list[str]) -> _Columns | None:
+    names = [re.sub(r"[\s-]+", "_", name.strip().strip('"').lower()) for name in first]
+    at: dict[str, int] = {}
+    for kind, known in _COLUMNS.items():
+        for name in known.split():
+            if name in names:
+                at[kind] = names.index(name)
+                break
+    boxed = {"x1", "y1", "x2", "y2"} <= at.keys() or {"x1", "y1", "w", "h"} <= at.keys()
+    if (boxed or "bbox" in at) and ("image" in at or "frame" in at):
+        if {"x2", "y2"} <= at.keys():
+            at.pop("w", None)
+            at.pop("h", None)
+        else:
+            at = {k: v for k, v in at.items() if v not in {at.get("w"), at.get("h")} or k in "wh"}
+        return _Columns(at, headless=False)
+    return _headless(first)
+
+
+def _headless(first: list[str]) -> _Columns | None:
+    if not first or as_path(first[0]).suffix.lower() not in IMAGE_SUFFIXES:
+        return None
+    numeric = [bool(_NUMBER.match(cell)) for cell in first]
+    sides = ("x1", "y1", "x2", "y2")
+    if len(first) in {5, 6} and (all(numeric[1:5]) or not any(cell for cell in first[1:5])):
+        at = {"image": 0, **{side: n + 1 for n, side in enumerate(sides)}}
+        return _Columns(at | ({"class": 5} if len(first) == 6 else {}), headless=True)
+    if len(first) == 6 and all(numeric[2:6]):
+        at = {"image": 0, "class": 1, **{side: n + 2 for n, side in enumerate(sides)}}
+        return _Columns(at, headless=True)
+    return None
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of a table."""
+    text = read_text(source)
+    first = text.partition("\n")[0]
+    at = _columns(_cells(first.rstrip("\r")))
+    if at is None:
+        raise DataError(
+            f"{source}, line 1: {first[:60]!r}",
+            hint="name the columns, as image,class,x1,y1,x2,y2 or video,frame,class,x1,y1,x2,y2",
+        )
+    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(first))
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise DataError(f"{source}, line {reader.line_num}: {error}", hint="no CSV") from None
+    if not at.headless:
+        rows = rows[1:]
+    boxes = [_box(row, at, f"{source}, line {n}") for n, row in rows]
+    if ("bbox" in at.at or at.headless) and _are_sides(boxes, reading, source):
+        boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
+    columns = SetColumns(reading.notes, source)
+    fractions = _are_fractions(boxes)
+    for (n, row), box in zip(rows, boxes, strict=True):
+        where = f"{source}, line {n}"
+        video, frame, medium = _spot(row, at, columns, where)
+        if box is None:
+            continue
+        if fractions:
+            height, width = reading.size_of(medium, where, video="video" in at.at)
+            video.set_size(width, height)
+            box = [box[0] * width, box[1] * height, box[2] * width, box[3] * height]
+        track = at.text(row, "track")
+        video.add(
+            frame,
+            box,
+            columns.label(at.text(row, "class") or "object"),
+            track=video.track(track) if track and track != "-1" else -1,
+        )
+    return columns.build()
+
+
+def _are_sides(boxes: Sequence[list[float] | None], reading: Reading, source: Path) -> bool:
+    """Return whether unnamed numbers are x, y, width, height, because many are no corners.
+
+    Sizes may look like corners where objects are large or far to the left, corners never like
+    sizes, but for slips. A box without area says nothing.
+    """
+    telling = [box for box in boxes if box and box[2] != box[0] and box[3] != box[1]]
+    inverted = sum(box[2] < box[0] or box[3] < box[1] for box in telling)
+    if inverted <= SLIPS * len(telling):
+        return False
+    reading.notes.add(
+        "four numbers without names, many of which are no corners; taken for x, y, width, height",
+        str(source),
+        len(telling) - inverted,
+    )
+    return True
+
+
+def _are_fractions(boxes: Sequence[list[float] | None]) -> bool:
+    sides = [side for box in boxes if box for side in box]
+    return bool(sides) and max(sides) <= 1 and min(sides) >= 0 and any(s % 1 for s in sides)
+
+
+def _box(row: list[str], at: _Columns, where: str) -> list[float] | None:
+    """Return x1, y1, x2, y2; None where the row says that there is nothing."""
+    if "bbox" in at.at and "x1" not in at.at:
+        texts = re.split(r"[,\s]+", at.text(row, "bbox").strip("[]() "))
+    else:
+        kinds = ("x1", "y1", "x2", "y2") if "x2" in at.at else ("x1", "y1", "w", "h")
+        texts = [at.text(row, kind) for kind in kinds]
+    if not any(texts):
+        return None
+    try:
+        box = [float(text) for text in texts]
+    except ValueError:
+        box = [math.nan]
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        raise DataError(f"{where}: the box {texts}", hint="four numbers belong there")
+    if not any(box):
+        return None
+    if "x2" not in at.at and "x1" in at.at:
+        box = [box[0], box[1], box[0] + box[2], box[1] + box[3]]
+    return box
+
+
+def _spot(
+    row: list[str], at: _Columns, columns: SetColumns, where: str
+) -> tuple[VideoColumns, int, str]:
+    told = at.text(row, "frame")
+    image, medium = at.text(row, "image"), at.text(row, "video")
+    if told and (medium or not image):
+        try:
+            number = float(told)
+        except ValueError:
+            number = math.nan
+        if not number == number // 1:
+            raise DataError(f"{where}: frame {told!r}", hint="frames are whole numbers from 0")
+        video = columns.video(
+            medium, stem_of(medium) if medium else stem_of(Path(columns.place).stem)
+        )
+        frame = video.check_frame(int(number), where)
+        video.media = medium
+        video.look((frame,))
+        if image:
+            video.image(frame, image, where)
+    else:
+        if not image:
+            raise DataError(f"{where}: no image", hint="every row names its image")
+        if not as_path(image).suffix:
+            image = f"{image}.jpg"
+        video, frame, medium = columns.still(image, image), 0, image
+    width, height = at.text(row, "size_w"), at.text(row, "size_h")
+    if _NUMBER.match(width) and _NUMBER.match(height):
+        video.set_size(float(width), float(height), where)
+    return video, frame, medium

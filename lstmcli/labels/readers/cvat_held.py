@@ -1,0 +1,31 @@
+"""CVAT for video with open tracks held to the end of the task, as CVAT's own player shows them.
+
+cvat/apps/dataset_manager/annotation.py, TrackManager: a last key frame that is not outside lasts.
+In real exports that invents boxes where the annotator forgot to close a track, so it is chosen by
+name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers import cvat
+from lstmcli.labels.readers.sniff import Head
+
+
+def recognises(head: Head) -> bool:
+    """Return False: it is chosen by a person, never by content."""
+    return False
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of every task in the file, open tracks held."""
+    reading.hold = True
+    return cvat.read(source, reading)

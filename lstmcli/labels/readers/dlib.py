@@ -1,0 +1,48 @@
+"""dlib's image dataset XML (imglab).
+
+http://dlib.net/imaging.html, tools/imglab: `box` with top, left, width, height in pixels and
+`ignore='1'`; the label is optional; an image without boxes is empty.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.xml_file import load_xml
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the root is `dataset` with `images`."""
+    return head.tags[:1] == ("dataset",) and "images" in head.tags
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of every image."""
+    root = load_xml(source)
+    if root.tag != "dataset":
+        raise DataError(f"{root.where}: <{root.tag}>", hint="dlib writes <dataset>")
+    columns = SetColumns(reading.notes, source)
+    for image in root.need("images").all("image"):
+        name = image.attribute("file")
+        video = columns.still(name, name)
+        if "width" in image.attributes and "height" in image.attributes:
+            video.set_size(image.number("width"), image.number("height"), image.where)
+        for box in image.all("box"):
+            left, top = box.number("left"), box.number("top")
+            video.add(
+                0,
+                (left, top, left + box.number("width"), top + box.number("height")),
+                columns.label(box.text_of("label") or "object"),
+                ignore=box.truth("ignore"),
+            )
+    return columns.build()

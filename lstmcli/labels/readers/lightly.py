@@ -1,0 +1,50 @@
+"""Lightly predictions: a JSON file an image beside `schema.json` with the class names.
+
+https://docs.lightly.ai/docs/prediction-format: `bbox` is x, y, width, height in pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns, files_of
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import load_json
+from lstmcli.labels.readers.sniff import Head
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the file holds predictions of a file."""
+    return {"file_name", "predictions"} <= head.keys
+
+
+def source_of(path: Path) -> Path:
+    """Return the folder of the files."""
+    return path.parent
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of a folder of files, or of one."""
+    folder = source if source.is_dir() else source.parent
+    names: dict[str, str] = {}
+    schema = folder / "schema.json"
+    if schema.is_file():
+        for row in load_json(schema)["categories"].rows():
+            names[row["id"].text()] = row["name"].text()
+    columns = SetColumns(reading.notes, source, names.values())
+    for path in files_of(folder, ".json") if source.is_dir() else [source]:
+        if path == schema:
+            continue
+        top = load_json(path)
+        image = top["file_name"].text()
+        video = columns.still(image, image, str(path))
+        for item in top["predictions"].rows():
+            number = item["category_id"].text()
+            if names and number not in names:
+                raise DataError(f"{item.place}: category {number}", hint="see schema.json")
+            x, y, width, height = item["bbox"].numbers(4)
+            label = columns.label(names.get(number, f"class {number}"))
+            video.add(0, (x, y, x + width, y + height), label)
+    return columns.build()

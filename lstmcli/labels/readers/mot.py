@@ -1,0 +1,225 @@
+"""MOTChallenge: folders with `gt/gt.txt` beside `img1/` or a video.
+
+Columns: frame, id, left, top, width, height, flag, then class and visibility (MOT16, 17, 20) or
+x, y, z (MOT15); frames from 1; flag 0 means that the row is not considered. Milan et al. 2016,
+https://arxiv.org/abs/1603.00831, tables 3 and 6; MOT20: https://arxiv.org/abs/2003.09003. Boxes are
+kept as written (the frames and boxes count from 1, so a box is one pixel off at most).
+Class 1 is the target; the MOTChallenge evaluation kit takes detections on classes 2, 7, 8, 12 (and
+MOT20's 13, crowd) for neither right nor wrong, and knows nothing of the others. CVAT writes class
+names into `gt/labels.txt` (cvat/apps/dataset_manager/formats/mot.py), the class column counts them
+from 1.
+"""
+
+from __future__ import annotations
+
+import configparser
+import math
+import re
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import IMAGE_SUFFIXES, VIDEO_SUFFIXES, SetColumns, VideoColumns
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import read_text
+from lstmcli.labels.readers.sniff import Head
+
+Row = tuple[float, ...]
+
+_NEITHER = frozenset({2, 7, 8, 12, 13})
+_PEDESTRIANS = re.compile(
+    r"(?i)^(mot\d\d|tud|pets|eth|adl|kitti|venice|avg|bahnhof|sunnyday|town|dancetrack|crowdhuman)"
+)
+_ROW = re.compile(
+    r"^\d+(?:\s*,\s*|\s+)-?\d+(\.0+)?((?:\s*,\s*|\s+)-?[\d.]+(e[-+]?\d+)?){5,9}$", re.IGNORECASE
+)
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the file holds rows of 7 to 11 numbers, frame and id first."""
+    path = head.path
+    if path.name == "gt.txt" and path.parent.name == "gt" and not head.lines:
+        return True
+    if path.suffix.lower() != ".txt" or path.parent.name == "det" or not head.lines:
+        return False
+    rows = [line for line in head.lines if not line.startswith("#")]
+    if not rows or not all(_ROW.match(row) for row in rows):
+        return False
+    return 7 <= len(_split(rows[0])) <= 11 and (path.parent.name == "gt" or "," in rows[0])
+
+
+def source_of(path: Path) -> Path:
+    """Return the folder of the sequence for a `gt/gt.txt`, otherwise the file."""
+    return path.parent.parent if path.name == "gt.txt" and path.parent.name == "gt" else path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of one sequence."""
+    truth = source / "gt" / "gt.txt" if source.is_dir() else source
+    folder = source_of(truth)
+    folder = folder if folder.is_dir() else folder.parent
+    rows = _rows(truth)
+    info = _sequence_info(folder)
+    name = info.get("name") or (folder.name if truth.name == "gt.txt" else truth.stem)
+    columns = SetColumns(reading.notes, truth)
+    video = columns.video(name)
+    _medium(video, info, folder, own_folder=truth.parent.name == "gt")
+    _boxes(rows, columns, video, _names_beside(truth))
+    last = max((int(row[0]) for row in rows), default=0)
+    video.look_until(max(last, video.frame_count or 0), str(truth))
+    return columns.build()
+
+
+def _split(line: str) -> list[str]:
+    return [part for part in re.split(r"[,\s]+", line.strip()) if part]
+
+
+def _rows(path: Path) -> list[Row]:
+    rows = []
+    for n, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        where = f"{path}, line {n}"
+        try:
+            row = tuple(float(part) for part in _split(line))
+        except ValueError:
+            raise DataError(f"{where}: {line[:60]!r}", hint="MOT rows are numbers") from None
+        if len(row) < 6 or not all(map(math.isfinite, row)):
+            raise DataError(
+                f"{where}: {len(row)} numbers", hint="frame, id, left, top, width, height, flag ..."
+            )
+        if row[0] < 1 or row[0] != int(row[0]):
+            raise DataError(f"{where}: frame {row[0]:g}", hint="MOT counts frames from 1")
+        if row[4] < 0 or row[5] < 0:
+            raise DataError(
+                f"{where}: a box of {row[4]:g}x{row[5]:g}", hint="width and height are positive"
+            )
+        rows.append(row)
+    return rows
+
+
+def _sequence_info(folder: Path) -> dict[str, str]:
+    path = folder / "seqinfo.ini"
+    if not path.is_file():
+        return {}
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(read_text(path), source=str(path))
+    except configparser.Error as error:
+        raise DataError(
+            f"{path}: {error.message.splitlines()[0]}", hint="an INI file with [Sequence]"
+        ) from None
+    section = dict(parser["Sequence"]) if "Sequence" in parser else {}
+    # "%" is doubled where whoever wrote it minds Python's own reader, and single elsewhere
+    return {key: value.replace("%%", "%") for key, value in section.items()}
+
+
+def _number(info: dict[str, str], key: str, path: Path) -> float | None:
+    if not info.get(key, "").strip():
+        return None
+    try:
+        number = float(info[key])
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise DataError(f"{path}: {key}={info[key]}", hint=f"{key} is a positive number")
+    return number or None
+
+
+def _medium(video: VideoColumns, info: dict[str, str], folder: Path, *, own_folder: bool) -> None:
+    path = folder / "seqinfo.ini"
+    video.rate = _number(info, "frameRate", path)
+    length = _number(info, "seqLength", path)
+    if length is not None:
+        video.frame_count = video.check_frame(int(length) - 1, str(path)) + 1
+    width, height = _number(info, "imWidth", path), _number(info, "imHeight", path)
+    video.set_size(width or 0, height or 0, str(path))
+    told = info.get("imDir", "img1")
+    suffix = Path(told).suffix.lower()
+    images = [] if suffix in VIDEO_SUFFIXES else _images(folder / told)
+    if images and own_folder:
+        for frame, image in _numbered(images):
+            video.image(frame, f"{told}/{image}")
+        return
+    beside = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    if suffix in VIDEO_SUFFIXES and told in beside:
+        video.media = told
+    elif own_folder and len(beside) == 1:
+        video.media = beside[0]
+    else:
+        video.media = told if suffix in VIDEO_SUFFIXES else ""
+
+
+def _images(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _numbered(images: list[str]) -> list[tuple[int, str]]:
+    """Return the images with the frames of their numbers (from 1), or in order without numbers."""
+    numbers = [re.search(r"(\d+)$", Path(image).stem) for image in images]
+    if all(numbers):
+        frames = [int(number.group(1)) - 1 for number in numbers if number]
+        if min(frames) >= 0 and len(set(frames)) == len(frames) and max(frames) < 10 * len(frames):
+            return list(zip(frames, images, strict=True))
+    return list(enumerate(images))
+
+
+def _has_classes(rows: list[Row]) -> bool:
+    """Return whether the eighth column is a class; MOT15 has ten columns and a place there."""
+    return any(len(row) in {8, 9} for row in rows)
+
+
+def _of_pedestrians(rows: list[Row], name: str) -> bool:
+    if _PEDESTRIANS.match(name):
+        return True
+    return _has_classes(rows) and any(row[6] == 0 and int(row[7]) in _NEITHER for row in rows)
+
+
+def _names_beside(path: Path) -> list[str]:
+    for file in (path.parent / "labels.txt", path.parent / "classes.txt"):
+        if file.is_file():
+            return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    return []
+
+
+def _boxes(rows: list[Row], columns: SetColumns, video: VideoColumns, names: list[str]) -> None:
+    """Add the rows; the class is written beside the file, or is the data set's own target."""
+    has_classes = _has_classes(rows)
+    of_pedestrians = not names and _of_pedestrians(rows, video.name)
+    target = "pedestrian" if of_pedestrians else "object"
+    several = len({int(row[7]) for row in rows if len(row) in {8, 9} and row[6] != 0}) > 1
+    for name in names:
+        columns.label(name)
+    for n, row in enumerate(rows):
+        left, top, width, height = row[2:6]
+        ignore = len(row) > 6 and row[6] == 0
+        number = int(row[7]) if has_classes and len(row) > 7 else 1
+        name = target
+        if names:
+            if not 1 <= number <= len(names):
+                raise DataError(
+                    f"{columns.place}, row {n + 1}: class {number}",
+                    hint=f"labels.txt names the classes 1 to {len(names)}",
+                )
+            name = names[number - 1]
+        elif of_pedestrians and number not in {1, -1} and number not in _NEITHER:
+            columns.notes.add(
+                "a row of MOT that is no target (vehicle, bicycle, occluder); left out",
+                columns.place,
+            )
+            continue
+        elif of_pedestrians:
+            ignore = ignore or number in _NEITHER
+        elif several:
+            name = f"class {number}"
+        frame = video.check_frame(int(row[0]) - 1, columns.place)
+        video.add(
+            frame,
+            (left, top, left + width, top + height),
+            columns.label(name),
+            track=video.track(int(row[1])),
+            ignore=ignore,
+        )

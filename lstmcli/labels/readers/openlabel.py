@@ -1,0 +1,124 @@
+"""ASAM OpenLABEL and its forerunner VCD: objects with `bbox` in frames, or once for all of them.
+
+https://www.asam.net/standards/detail/openlabel (1.0.0, 8.4.2): `val` of a bbox is centre x, centre
+y, width, height; frames count from 0; `streams` name the media. Objects of the type DontCare (KITTI
+in OpenLABEL) are ignored regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import EVERY_CLASS, SetColumns, VideoColumns, is_video
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import Node, load_json
+from lstmcli.labels.readers.sniff import Head
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the root key is `openlabel` or `vcd`."""
+    return bool({"openlabel", "vcd"} & head.keys) and bool({"objects", "frames"} & head.keys)
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of the scene as one video."""
+    top = load_json(source)
+    root = top.get("openlabel", "vcd")
+    if root is None:
+        raise DataError(f"{source}: no 'openlabel' at the top", hint="export the file again")
+    columns = SetColumns(reading.notes, source)
+    video = columns.video(source.stem)
+    _medium(root, video)
+    looked = _frames(root, video)
+    objects = dict(root["objects"].items()) if "objects" in root else {}
+    regions: list[tuple[int, list[float]]] = []
+    for key, item in objects.items():
+        _add(item, _kind(item), key, _lifetime(item, looked), columns, video, regions)
+    for frame_key, frame in root["frames"].items() if "frames" in root else ():
+        here = frame.get("objects")
+        for key, item in here.items() if here is not None else ():
+            kind = _kind(objects[key]) if key in objects else _kind(item)
+            _add(item, kind, key, (_whole(frame_key, frame),), columns, video, regions)
+    for number, box in regions:
+        video.add(number, box, EVERY_CLASS, ignore=True)
+    video.look(looked or (0,))
+    return columns.build()
+
+
+def _kind(item: Node) -> str:
+    told = item.get("type")
+    return (told.text() if told is not None else "") or "object"
+
+
+def _whole(key: str, node: Node) -> int:
+    return Node(key, f"{node.place} (its key)").whole()
+
+
+def _medium(root: Node, video: VideoColumns) -> None:
+    streams = root.get("streams")
+    for _, stream in streams.items() if streams is not None else ():
+        uri = stream.get("uri")
+        if uri is not None and is_video(uri.text()):
+            video.media = uri.text()
+            return
+
+
+def _frames(root: Node, video: VideoColumns) -> tuple[int, ...]:
+    looked: set[int] = set()
+    for interval in root.rows_of("frame_intervals"):
+        first, last = interval["frame_start"].whole(), interval["frame_end"].whole()
+        video.check_frame(first, interval.place)
+        video.check_frame(last, interval.place)
+        looked.update(range(first, last + 1))
+    for key, frame in root["frames"].items() if "frames" in root else ():
+        looked.add(video.check_frame(_whole(key, frame), frame.place))
+    return tuple(sorted(looked))
+
+
+def _lifetime(item: Node, looked: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the frames that an object without frames of its own is in."""
+    if not looked:
+        return (0,)
+    spans = [
+        (row["frame_start"].whole(), row["frame_end"].whole())
+        for row in item.rows_of("frame_intervals")
+    ]
+    if not spans:
+        return looked
+    return tuple(n for n in looked if any(first <= n <= last for first, last in spans))
+
+
+def _add(
+    item: Node,
+    kind: str,
+    key: str,
+    frames: Iterable[int],
+    columns: SetColumns,
+    video: VideoColumns,
+    regions: list[tuple[int, list[float]]],
+) -> None:
+    data = item.get("object_data")
+    if data is None:
+        return
+    for other in ("rbbox", "cuboid", "poly2d", "poly3d"):
+        columns.notes.add(
+            f"an object with a {other}, not a bbox; left out",
+            item.place,
+            len(list(data.rows_of(other))),
+        )
+    for row in data.rows_of("bbox"):
+        x, y, width, height = row["val"].numbers(4)
+        box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+        for frame in frames:
+            if kind == "DontCare":
+                regions.append((frame, box))
+            else:
+                video.add(frame, box, columns.label(kind), track=video.track(key))

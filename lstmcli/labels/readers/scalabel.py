@@ -1,0 +1,101 @@
+"""Scalabel and BDD100K: frames with `box2d`, as a list or under `frames`.
+
+https://doc.scalabel.com/format.html and https://doc.bdd100k.com/format.html: x1, y1, x2, y2 in
+pixels, `videoName` and `frameIndex` from 0, `attributes.crowd` and the category `ignored` are not
+evaluated. `labels: null` is taken for a frame that nobody looked at, an empty list for an empty
+frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns, VideoColumns, as_path, stem_of
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import Node, load_json
+from lstmcli.labels.readers.sniff import Head
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the file holds frames with names and labels."""
+    return {"name", "labels"} <= head.keys and bool({"box2d", "poly2d", "videoName"} & head.keys)
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of every frame; frames of several cameras become several videos."""
+    top = load_json(source)
+    frames = list(top.rows() if top.is_list() else top["frames"].rows())
+    config = None if top.is_list() else top.get("config")
+    usual_size = None if config is None else config.get("imageSize")
+    spots = Counter((_text(frame, "videoName"), _text(frame, "frameIndex")) for frame in frames)
+    several = {video for (video, index), count in spots.items() if video and index and count > 1}
+    columns = SetColumns(reading.notes, source)
+    counted: Counter[str] = Counter()
+    for frame in frames:
+        video, index = _spot(frame, columns, several, counted)
+        size = frame.get("size") or usual_size
+        if size is not None:
+            video.set_size(size["width"].number(), size["height"].number(), size.place)
+        labels = frame.get("labels")
+        if labels is None:
+            reading.notes.add("a frame without a list of labels; not looked at", frame.place)
+            continue
+        video.look((index,))
+        for label in labels.rows():
+            _read_label(label, video, index, columns)
+    return columns.build()
+
+
+def _text(frame: Node, key: str) -> str:
+    told = frame.get(key)
+    return "" if told is None else told.text()
+
+
+def _spot(
+    frame: Node, columns: SetColumns, several: set[str], counted: Counter[str]
+) -> tuple[VideoColumns, int]:
+    name, url, film = _text(frame, "name"), _text(frame, "url"), _text(frame, "videoName")
+    image = url if url and "://" not in url else name
+    if not film:
+        video = columns.video(f"image {image}", stem_of(image))
+        video.image(0, image, frame.place)
+        return video, 0
+    key = film
+    if film in several:
+        camera = re.sub(r"[\W_]*\d+$", "", as_path(name).stem)
+        key = f"{film}/{camera}"
+    video = columns.video(f"video {key}", key)
+    told = frame.get("frameIndex", "index")
+    index = told.whole() if told is not None else counted[key]
+    counted[key] = index + 1
+    video.check_frame(index, frame.place)
+    if image:
+        video.image(index, image if "/" in image else f"{film}/{image}")
+    return video, index
+
+
+def _read_label(label: Node, video: VideoColumns, frame: int, columns: SetColumns) -> None:
+    box = label.get("box2d")
+    if box is None:
+        columns.notes.add("a label without a box2d (a polygon or 3D box); left out", label.place)
+        return
+    category = label["category"].text()
+    attributes = label.get("attributes")
+    crowd = attributes.get("crowd", "ignored") if attributes is not None else None
+    identity = label.get("id")
+    ignore = category == "ignored" or (crowd is not None and crowd.truth())
+    video.add(
+        frame,
+        [box[side].number() for side in ("x1", "y1", "x2", "y2")],
+        columns.label(category),
+        track=video.track(identity.text()) if identity is not None else -1,
+        ignore=ignore,
+    )

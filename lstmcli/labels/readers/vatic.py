@@ -1,0 +1,50 @@
+"""VATIC: a text file of quoted labels, one line a box and frame.
+
+https://github.com/cvondrick/vatic, "Dump": track, xmin, ymin, xmax, ymax, frame (from 0), lost,
+occluded, generated, label, attributes. A lost object is outside of the view.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import read_text
+from lstmcli.labels.readers.sniff import Head
+
+_ROW = re.compile(r'^(?P<numbers>\d+(?: -?\d+){4} \d+) (?P<lost>[01]) [01] [01] "(?P<label>[^"]*)"')
+
+
+def recognises(head: Head) -> bool:
+    """Return whether every line is nine whole numbers and a quoted label."""
+    return bool(head.lines) and all(map(_ROW.match, head.lines))
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of one video."""
+    columns = SetColumns(reading.notes, source)
+    video = columns.video(source.stem)
+    last = -1
+    for n, line in enumerate(read_text(source).splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {n}"
+        row = _ROW.match(line.strip())
+        if row is None:
+            raise DataError(f"{where}: {line[:60]!r}", hint='nine whole numbers and a "label"')
+        track, x1, y1, x2, y2, frame = (int(part) for part in row["numbers"].split())
+        last = max(last, video.check_frame(frame, where))
+        if row["lost"] == "0":
+            label = columns.label(row["label"])
+            video.add(frame, (x1, y1, x2, y2), label, track=video.track(track))
+    video.look_until(last + 1)
+    return columns.build()

@@ -1,0 +1,179 @@
+"""VGG Image Annotator 1, 2 and 3: JSON and CSV of images, and video rectangles of VIA 3.
+
+https://www.robots.ox.ac.uk/~vgg/software/via: VIA 1 and 2 write `regions` (an object with the keys
+"0", "1" ... or a list) with `shape_attributes` of name `rect` and `region_attributes`; VIA 3 writes
+`metadata` with `xy` = [shape, x, y, width, height], shape 2 being a rectangle, and `z` = [seconds]
+of a video (via-3.x.y/src/js/_via_file_annotator.js). No version tells the size of the picture.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns, VideoColumns, stem_of
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import Node, load_json, read_text
+from lstmcli.labels.readers.sniff import Head
+
+_USUAL = ("class", "label", "name", "category", "type", "object", "object class", "class name")
+_RECTANGLE = 2
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the file is a VIA export, in JSON or CSV, or a project."""
+    if head.lines and "region_shape_attributes" in head.lines[0]:
+        return True
+    keys = head.keys
+    second = {"filename", "regions"} <= keys and bool({"size", "shape_attributes"} & keys)
+    third = {"project", "metadata", "view", "file"} <= keys
+    return "_via_img_metadata" in keys or second or third
+
+
+def source_of(path: Path) -> Path:
+    """Return the file: it stands alone."""
+    return path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of every image or video of the file."""
+    columns = SetColumns(reading.notes, source)
+    if source.suffix.lower() == ".csv":
+        regions = list(_csv_regions(source))
+    else:
+        top = load_json(source)
+        if top.get("metadata", "view") is not None and top.get("file") is not None:
+            return _read_third(top, columns, reading)
+        regions = list(_json_regions(top))
+    label_key = _label_key([attributes for _, _, attributes in regions if attributes is not None])
+    for image, shape, attributes in regions:
+        video = columns.still(image, image)
+        if shape is not None and attributes is not None:
+            _add(video, shape, attributes, label_key, columns)
+    return columns.build()
+
+
+Region = tuple[str, Node | None, Node | None]
+
+
+def _json_regions(top: Node) -> Iterator[Region]:
+    images = top.get("_via_img_metadata") or top
+    for _, image in images.items():
+        name = image["filename"].text()
+        yield name, None, None
+        regions = image.get("regions")
+        if regions is None:
+            continue
+        rows = regions.rows() if regions.is_list() else (node for _, node in regions.items())
+        for region in rows:
+            yield name, region["shape_attributes"], region["region_attributes"]
+
+
+def _csv_regions(source: Path) -> Iterator[Region]:
+    reader = csv.DictReader(io.StringIO(read_text(source)))
+    try:
+        for row in reader:
+            where = f"{source}, line {reader.line_num}"
+            name = (row.get("filename") or row.get("#filename") or "").strip()
+            if not name:
+                raise DataError(f"{where}: no filename", hint="export the file again")
+            yield name, None, None
+            shape = _cell(row.get("region_shape_attributes"), where)
+            if shape.value:
+                yield name, shape, _cell(row.get("region_attributes"), where)
+    except csv.Error as error:
+        raise DataError(f"{source}, line {reader.line_num}: {error}", hint="no CSV") from None
+
+
+def _cell(text: str | None, where: str) -> Node:
+    try:
+        return Node(json.loads(text or "{}"), f"{where}, ")
+    except (ValueError, RecursionError):
+        raise DataError(f"{where}: {str(text)[:60]!r}", hint="VIA writes JSON in cells") from None
+
+
+def _label_key(attributes: list[Node]) -> str:
+    """Return the attribute that names the class: a usual name, or else the most frequent one."""
+    counts = Counter(key for node in attributes for key, _ in node.items())
+    usual = {key.lower(): key for key in counts}
+    for name in _USUAL:
+        if name in usual:
+            return usual[name]
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _label(attributes: Node, key: str, columns: SetColumns) -> int:
+    told = attributes.get(key)
+    if told is not None and told.is_object():  # a checkbox: {"bird": true}
+        chosen = [name for name, node in told.items() if node.truth()]
+        name = chosen[0] if chosen else ""
+    else:
+        name = "" if told is None else told.text()
+    if not name.strip():
+        columns.notes.add("a region without a label; called 'object'", attributes.place)
+    return columns.label(name)
+
+
+def _add(video: VideoColumns, shape: Node, attributes: Node, key: str, columns: SetColumns) -> None:
+    kind = shape["name"].text()
+    if kind != "rect":
+        columns.notes.add(f"a shape of kind {kind!r}, not a box; left out", shape.place)
+        return
+    x, y = shape["x"].number(), shape["y"].number()
+    box = (x, y, x + shape["width"].number(), y + shape["height"].number())
+    video.add(0, box, _label(attributes, key, columns))
+
+
+def _read_third(top: Node, columns: SetColumns, reading: Reading) -> LabelSet:
+    files = dict(top["file"].items())
+    videos: dict[str, VideoColumns] = {}
+    names: dict[str, str] = {}
+    for key, view in top["view"].items():
+        fids = [node.text() for node in view["fid_list"].rows()]
+        if not fids or fids[0] not in files:
+            raise DataError(f"{view.place}: a file that is not listed", hint="export it again")
+        file = files[fids[0]]
+        told = file.get("src", "fname")
+        names[key] = told.text() if told is not None else file["fname"].text()
+        kind = file.get("type")
+        if kind is not None and kind.text() == "4":
+            videos[key] = columns.video(key, stem_of(file["fname"].text()))
+            videos[key].media = names[key]
+        else:
+            videos[key] = columns.still(key, names[key])
+            videos[key].name = stem_of(file["fname"].text())
+    attributes = top.get("attribute")
+    options = dict(attributes.items()) if attributes is not None else {}
+    for _, item in top["metadata"].items():
+        number = item["vid"].text()
+        if number not in videos:
+            raise DataError(f"{item.place}: view {number} is not listed", hint="export it again")
+        xy = [node.number() for node in item.rows_of("xy")]
+        if not xy:
+            continue
+        if xy[0] != _RECTANGLE or len(xy) != 5:
+            columns.notes.add("a shape that is no rectangle; left out", item.place)
+            continue
+        seconds = [node.number() for node in item.rows_of("z")]
+        frame = 0
+        if seconds:
+            rate = reading.rate_of(names[number], item.place)
+            frame = videos[number].check_frame(round(seconds[0] * rate), item.place)
+        label = columns.label(_third_label(item, options) or "object")
+        videos[number].add(frame, (xy[1], xy[2], xy[1] + xy[3], xy[2] + xy[4]), label)
+    return columns.build()
+
+
+def _third_label(item: Node, options: dict[str, Node]) -> str:
+    values = item.get("av")
+    for key, value in values.items() if values is not None else ():
+        told = options[key].get("options") if key in options else None
+        named = told.get(value.text()) if told is not None and told.is_object() else None
+        return named.text() if named is not None else value.text()
+    return ""

@@ -1,0 +1,80 @@
+"""VoTT 2: the JSON export of a project, and the asset files of its working folder.
+
+https://github.com/microsoft/VoTT, src/models/applicationState.ts: `boundingBox` is left, top,
+width, height in pixels; `asset.type` 2 is a video and 3 a frame of one, told in seconds;
+`asset.state` 0 was never opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import SetColumns, VideoColumns, files_of, stem_of
+from lstmcli.labels.media import Reading
+from lstmcli.labels.readers.json_file import Node, load_json
+from lstmcli.labels.readers.sniff import Head
+
+_FRAME_OF_VIDEO = "3"
+
+
+def recognises(head: Head) -> bool:
+    """Return whether the file holds assets with regions."""
+    keys = head.keys
+    return "regions" in keys and bool({"assets", "asset"} & keys) and "filename" not in keys
+
+
+def source_of(path: Path) -> Path:
+    """Return the export, or the folder of the asset files."""
+    return path.parent if path.name.lower().endswith("-asset.json") else path
+
+
+def read(source: Path, reading: Reading) -> LabelSet:
+    """Return the labels of every asset that was opened."""
+    columns = SetColumns(reading.notes, source)
+    files = files_of(source, "-asset.json") if source.is_dir() else [source]
+    for path in files:
+        top = load_json(path)
+        assets = top.get("assets")
+        rows = [node for _, node in assets.items()] if assets is not None else [top]
+        for item in rows:
+            _read_asset(item, columns, reading)
+    return columns.build()
+
+
+def _read_asset(item: Node, columns: SetColumns, reading: Reading) -> None:
+    asset = item.get("asset") or item
+    state, kind = asset.get("state"), asset.get("type")
+    if state is not None and state.text() == "0":
+        reading.notes.add("a picture that nobody opened; not looked at", asset.place)
+        return
+    name = asset["name"].text()
+    frame = 0
+    if kind is not None and kind.text() == _FRAME_OF_VIDEO and "parent" in asset:
+        film = asset["parent"]["name"].text()
+        video = columns.video(f"video {film}", stem_of(film))
+        video.media = film
+        seconds = asset["timestamp"].number()
+        frame = video.check_frame(round(seconds * reading.rate_of(film, asset.place)), asset.place)
+        video.look((frame,))
+    elif kind is not None and kind.text() == "2":
+        return
+    else:
+        video = columns.still(f"image {name}", name)
+    size = asset.get("size")
+    if size is not None:
+        video.set_size(size["width"].number(), size["height"].number(), size.place)
+    for region in item.rows_of("regions"):
+        _read_region(region, video, frame, columns)
+
+
+def _read_region(region: Node, video: VideoColumns, frame: int, columns: SetColumns) -> None:
+    tags = [tag.text() for tag in region.rows_of("tags")]
+    if not tags:
+        columns.notes.add("a region without a tag; called 'object'", region.place)
+    if len(tags) > 1:
+        columns.notes.add("a region with several tags; the first one is taken", region.place)
+    box = region["boundingBox"]
+    left, top = box["left"].number(), box["top"].number()
+    sides = (left, top, left + box["width"].number(), top + box["height"].number())
+    video.add(frame, sides, columns.label(tags[0] if tags else "object"))

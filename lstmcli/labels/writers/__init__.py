@@ -1,0 +1,40 @@
+"""Writers of labels: people's data leaves as easily as it came.
+
+A writer is a module with `write` and `FOLDER`, see `LabelWriter`; a new one is a file here and a
+row in `LABEL_WRITERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lstmcli.core.types import LabelSet
+from lstmcli.labels.builder import Notes
+from lstmcli.labels.writers import coco, mot, yolo
+
+
+class LabelWriter(Protocol):
+    """What a module must offer to write a format."""
+
+    @property
+    def FOLDER(self) -> bool:
+        """Whether the format is a folder; otherwise it is one file."""
+
+    @property
+    def NEEDS_SIZE(self) -> bool:
+        """Whether the format cannot be written without the size of every picture."""
+
+    def write(self, labels: LabelSet, out: Path, notes: Notes) -> None:
+        """Write a set to a file, or into a folder that exists and is empty.
+
+        What the format cannot say is noted with a count.
+        """
+
+
+LABEL_WRITERS: Mapping[str, LabelWriter] = {
+    "coco": coco,
+    "mot": mot,
+    "yolo": yolo,
+}

@@ -1,0 +1,82 @@
+"""MOTChallenge: a folder a video with `gt/gt.txt`, `gt/labels.txt` and `seqinfo.ini`.
+
+Milan et al. 2016, https://arxiv.org/abs/1603.00831: frame and track from 1, left, top, width,
+height, flag (0: not considered), class, visibility. `labels.txt` is CVAT's way to name the classes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.builder import Notes, as_path
+from lstmcli.labels.writers.regions import one_a_class
+
+FOLDER = True
+NEEDS_SIZE = False
+
+
+def write(labels: LabelSet, out: Path, notes: Notes) -> None:
+    """Write a folder for every video below `out`."""
+    for video in one_a_class(labels).videos:
+        folder = out / video.name
+        (folder / "gt").mkdir(parents=True)
+        (folder / "seqinfo.ini").write_text(_sequence(video), encoding="utf-8")
+        names = "".join(f"{name}\n" for name in labels.classes)
+        (folder / "gt" / "labels.txt").write_text(names, encoding="utf-8")
+        (folder / "gt" / "gt.txt").write_text(_rows(video), encoding="utf-8")
+        unseen = _length(video) - len(video.looked_at)
+        notes.add(
+            "a frame that nobody looked at; MOT cannot say so and shows it empty",
+            video.name,
+            unseen,
+        )
+        notes.add(
+            "a box without a track; MOT wants one, -1 is written",
+            video.name,
+            int((video.tracks < 0).sum()),
+        )
+
+
+def _length(video: VideoLabels) -> int:
+    return max(video.frame_count or 0, int(video.looked_at[-1]) + 1 if len(video.looked_at) else 0)
+
+
+def _sequence(video: VideoLabels) -> str:
+    folder, suffix = _image_folder(video)
+    lines = ["[Sequence]", f"name={video.name}", f"imDir={video.media or folder}"]
+    if video.rate is not None:
+        lines.append(f"frameRate={video.rate:g}")
+    lines.append(f"seqLength={_length(video)}")
+    if video.size_hw is not None:
+        lines += [f"imWidth={video.size_hw[1]}", f"imHeight={video.size_hw[0]}"]
+    return "\n".join([*lines, f"imExt={suffix}", ""])
+
+
+def _image_folder(video: VideoLabels) -> tuple[str, str]:
+    """Return where the images lie if MOT's rule finds them: one folder, numbers from 1."""
+    paths = [as_path(path) for path in video.images]
+    folders = {path.parent for path in paths}
+    numbers = [re.search(r"(\d+)$", path.stem) for path in paths]
+    found = [int(number.group(1)) for number in numbers if number]
+    if len(paths) > 1 and len(folders) == 1 and found == list(range(1, len(paths) + 1)):
+        return str(folders.pop()), paths[0].suffix
+    return "img1", ".jpg"
+
+
+def _rows(video: VideoLabels) -> str:
+    boxes = video.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    lines = []
+    for n, (left, top, width, height) in enumerate(boxes.tolist()):
+        sides = ",".join(
+            f"{side:.4f}".rstrip("0").rstrip(".") for side in (left, top, width, height)
+        )
+        flag = 0 if video.ignore[n] else 1
+        lines.append(
+            f"{video.box_frames[n] + 1},{video.tracks[n]},{sides},{flag},{video.labels[n] + 1},1\n"
+        )
+    return "".join(lines)

@@ -1,0 +1,32 @@
+"""Ignored regions of every class, for formats in which a region belongs to one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lstmcli.core.types import LabelSet, VideoLabels
+
+
+def one_a_class(labels: LabelSet) -> LabelSet:
+    """Return the set with each region that covers every class written once for each of them."""
+    count = len(labels.classes)
+    videos = tuple(
+        _repeated(video, count) if (video.labels < 0).any() else video for video in labels.videos
+    )
+    return replace(labels, videos=videos)
+
+
+def _repeated(video: VideoLabels, classes: int) -> VideoLabels:
+    times = np.where(video.labels < 0, classes, 1)
+    rows = np.repeat(np.arange(len(times)), times)
+    nth = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
+    return replace(
+        video,
+        box_frames=video.box_frames[rows],
+        boxes=video.boxes[rows],
+        labels=np.where(video.labels[rows] < 0, nth, video.labels[rows]),
+        tracks=video.tracks[rows],
+        ignore=video.ignore[rows],
+    )

@@ -1,0 +1,99 @@
+"""Pictures: what was found, cut out; and the frames in which something was found, drawn."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from PIL import Image
+
+from lstmcli.core.types import Picture
+from lstmcli.outputs.contract import (
+    Answer,
+    Job,
+    as_output_errors,
+    make_partial_folder,
+    publish_folder,
+)
+
+_QUALITY = 92
+
+
+class CropsOutput:
+    """A folder a class, a JPEG a detection: `bird/000012_t3_0.93.jpg`."""
+
+    SUFFIX = ".crops"
+    MARGIN = 0.1
+    """Of the box's sides, added on every side."""
+
+    def __init__(self, job: Job) -> None:
+        self._classes = job.classes
+        self.path = job.path(self.SUFFIX)
+        self.notes: list[str] = []
+        self._partial = make_partial_folder(self.path)
+
+    def write(self, answer: Answer) -> None:
+        """Cut the detections of a frame out of the undrawn picture."""
+        found = answer.found
+        if not len(found):
+            return
+        picture = answer.frame.rgb()
+        for row in range(len(found)):
+            folder = self._partial / file_name(self._classes[int(found.labels[row])])
+            track = int(found.track_ids[row])
+            which = f"t{track}" if track >= 0 else f"n{row}"
+            name = f"{answer.frame.index:06d}_{which}_{float(found.scores[row]):.2f}.jpg"
+            cut = crop(picture, found.boxes[row], self.MARGIN)
+            with as_output_errors(self.path):
+                folder.mkdir(exist_ok=True)
+                Image.fromarray(cut).save(folder / name, quality=_QUALITY)
+
+    def close(self) -> None:
+        """Complete the folder."""
+        publish_folder(self._partial, self.path)
+
+    def abandon(self) -> None:
+        """Leave the pictures so far."""
+
+
+class FramesOutput:
+    """A JPEG of every frame in which something was found, drawn as in the video."""
+
+    SUFFIX = ".frames"
+
+    def __init__(self, job: Job) -> None:
+        self.path = job.path(self.SUFFIX)
+        self.notes: list[str] = []
+        self._partial = make_partial_folder(self.path)
+
+    def write(self, answer: Answer) -> None:
+        """Write the frame if something was found."""
+        if len(answer.found):
+            picture = answer.drawn.rgb()
+            path = self._partial / f"{answer.frame.index:06d}.jpg"
+            with as_output_errors(self.path):
+                Image.fromarray(picture).save(path, quality=_QUALITY)
+
+    def close(self) -> None:
+        """Complete the folder."""
+        publish_folder(self._partial, self.path)
+
+    def abandon(self) -> None:
+        """Leave the pictures so far."""
+
+
+def crop(picture: Picture, box: np.ndarray, margin: float) -> Picture:
+    """Return the part of a picture under a box with a margin, at least one pixel."""
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = (float(side) for side in box)
+    dx, dy = margin * (x2 - x1), margin * (y2 - y1)
+    left, top = int(np.clip(x1 - dx, 0, width - 1)), int(np.clip(y1 - dy, 0, height - 1))
+    right = int(np.clip(np.ceil(x2 + dx), left + 1, width))
+    bottom = int(np.clip(np.ceil(y2 + dy), top + 1, height))
+    return np.ascontiguousarray(picture[top:bottom, left:right])
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file or folder on every system; letters stay as they are."""
+    clean = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")
+    return clean or "_"

@@ -1,0 +1,134 @@
+"""Finds the batch that a machine trains fastest with: by taking a few steps of each size."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from lstmcli.core.config import Config
+from lstmcli.core.system import available_memory, held_memory
+from lstmcli.models.detector import Detector
+from lstmcli.training.loop import Batch, Clock, EpochProgress, choose_learners, train_steps
+from lstmcli.training.optim import build_optimizer
+
+SMALLEST, LARGEST = 4, 128
+"""Batches that are tried, in clips; each is twice the one before."""
+PAYS = 1.05
+"""A batch that is not faster by this factor than a smaller one is not worth its memory."""
+MEMORY_SHARE = 0.6
+"""Of the free memory that a step may take; the rest is for validation and for other programs."""
+LONGEST_STEP_S = 5.0
+STEPS = 3
+
+
+def measured_batch(
+    fabric: Fabric, network: Detector, config: Config, draw: Callable[[int, bool], Batch]
+) -> int:
+    """Return the clips of a batch that this machine trains fastest with, within its memory.
+
+    Powers of two are tried from small to large, on a copy of the network, in the stage that takes
+    the most memory, until the memory ends or a larger batch does not pay.
+
+    Args:
+        fabric: of one process.
+        network: on its device; it stays as it is.
+        config: the settings.
+        draw: returns a batch of so many clips; of single frames, as many as the clips have, where
+            the second argument is False.
+    """
+    rates: dict[int, float] = {}
+    random = torch.get_rng_state()
+    held, free = _held_memory(fabric.device), _free_memory(fabric.device)
+    batch = SMALLEST
+    while batch <= LARGEST:
+        try:
+            step_s = _step_s(fabric, network, config, draw, batch)
+        except (torch.OutOfMemoryError, MemoryError):
+            break
+        finally:
+            if fabric.device.type == "cuda":
+                torch.cuda.empty_cache()
+        rates[batch] = batch / step_s
+        taken = _held_memory(fabric.device) - held  # what was freed is kept for the next one
+        # twice the batch takes twice the memory, and the time
+        if step_s > LONGEST_STEP_S or 2 * taken > MEMORY_SHARE * free or not _pays(rates):
+            break
+        batch *= 2
+    torch.set_rng_state(random)
+    return best_batch(rates)
+
+
+def _pays(rates: Mapping[int, float]) -> bool:
+    """Whether the largest batch so far was worth it."""
+    *smaller, largest = rates.values()
+    return not smaller or largest > PAYS * max(smaller)
+
+
+def best_batch(rates: Mapping[int, float]) -> int:
+    """Return the smallest batch whose rate is about the highest; the least where none ran.
+
+    Args:
+        rates: clips a second by batch.
+    """
+    if not rates:
+        return SMALLEST
+    fastest = max(rates.values())
+    return min(batch for batch, rate in rates.items() if PAYS * rate >= fastest)
+
+
+def _step_s(
+    fabric: Fabric,
+    network: Detector,
+    config: Config,
+    draw: Callable[[int, bool], Batch],
+    batch: int,
+) -> float:
+    """Return the seconds of a step, the best of some."""
+    memory = network.has_core and config.train.frame_stage == 0
+    tried = copy.deepcopy(network)
+    choose_learners(tried, config, memory=memory)
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, tried))
+    model = fabric.setup_module(tried)
+    drawn = draw(batch, memory)
+    times: list[float] = []
+
+    def batches() -> Iterator[Batch]:
+        for _ in range(STEPS):
+            yield drawn
+
+    began = time.perf_counter()
+    for _ in train_steps(
+        fabric,
+        model,
+        optimizer,
+        batches(),
+        config=config,
+        epoch=0,
+        clock=Clock(total_steps=STEPS, budget_s=None),
+        steps_before=0,
+        memory=memory,
+        progress=EpochProgress(),
+    ):
+        times.append(time.perf_counter() - began)  # the loss was read: the device is done
+        if times[-1] > LONGEST_STEP_S:
+            break
+        began = time.perf_counter()
+    return min(times)
+
+
+def _free_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    return available_memory()
+
+
+def _held_memory(device: torch.device) -> int:
+    """Return the bytes that this process holds, on a CUDA device at the most."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return held_memory()

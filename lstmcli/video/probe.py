@@ -1,0 +1,88 @@
+"""What is known of a video before it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from lstmcli.core.errors import MediaError
+from lstmcli.video.container import (
+    FFMPEG_ERRORS,
+    open_media,
+    rate_of,
+    reason_of,
+    video_stream,
+)
+from lstmcli.video.frame import Turn
+from lstmcli.video.reader import ReadReport, decode
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What is known of a video before it is read.
+
+    Args:
+        path: as given.
+        size_hw: (height, width) in pixels as shown, rotation applied.
+        rate: frames per second on average, None where the container does not tell.
+        frame_count: what the container says, else duration times rate: an estimate, good for a
+            progress bar; None where neither is told.
+        duration_s: None where not told (streams, some images).
+        rotation: degrees clockwise that are applied: 0, 90, 180 or 270.
+        has_audio: whether there is a sound track.
+        codec: FFmpeg's name of the decoder.
+        begins_s: what the stream's clock shows at the beginning; most files begin at 0.
+        pixel_aspect: width of a pixel by its height, as shown.
+    """
+
+    path: str
+    size_hw: tuple[int, int]
+    rate: float | None
+    frame_count: int | None
+    duration_s: float | None
+    rotation: int
+    has_audio: bool
+    codec: str
+    begins_s: float = 0.0
+    pixel_aspect: Fraction = Fraction(1)
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Look into a video or an image; its first frame is decoded.
+
+    Raises:
+        MediaError: it is not there, not media, or no frame of it can be decoded.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        rate, duration_s = rate_of(stream), None
+        if stream.duration and stream.time_base:
+            duration_s = float(stream.duration * stream.time_base)
+        elif container.duration:
+            duration_s = container.duration / av.time_base
+        count = stream.frames or (round(duration_s * rate) if duration_s and rate else None)
+        try:
+            first = next(decode(container, stream, ReadReport()), None)
+        except FFMPEG_ERRORS as error:
+            raise MediaError(f"{path}: {reason_of(error)}", hint="does it play?") from error
+        if first is None:
+            raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
+        turn = Turn.of(first)
+        # some containers tell the shape of a pixel and the codec in them does not
+        told = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        aspect = told or Fraction(1)
+        return VideoInfo(
+            path=str(path),
+            size_hw=turn.size_hw((first.height, first.width)),
+            rate=rate,
+            frame_count=count,
+            duration_s=duration_s,
+            rotation=turn.degrees,
+            has_audio=len(container.streams.audio) > 0,
+            codec=stream.codec_context.name,
+            begins_s=(container.start_time or 0) / av.time_base,
+            pixel_aspect=1 / aspect if turn.transposed else aspect,
+        )

@@ -1,0 +1,288 @@
+"""From a dataset and settings to a training that is ready, new or resumed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from lstmcli.core.boxes import box_area
+from lstmcli.core.config import Config
+from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
+from lstmcli.core.model_files import find_checkpoint
+from lstmcli.core.progress import Progress
+from lstmcli.core.types import no_boxes
+from lstmcli.dataset.clips import ClipBatch, ClipSource, single_frames
+from lstmcli.dataset.manifest import Dataset
+from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
+from lstmcli.models.detector import Detector
+from lstmcli.training.batch_size import measured_batch
+from lstmcli.training.loop import (
+    Clock,
+    balanced_weights,
+)
+from lstmcli.training.optim import build_optimizer, running_average
+from lstmcli.workflows.train.checkpointing import put_back, write_config
+from lstmcli.workflows.train.epochs import steps_per_epoch
+from lstmcli.workflows.train.state import RUN_FILES, Run, TrainOptions
+
+FINEST_STRIDE = 4
+"""Pixels a cell of the finest map of every backbone."""
+NEAR_CELLS = 8
+"""Objects up to so many cells wide lie well within what the finest maps see around a cell."""
+
+
+def next_run(folder: Path, name: str) -> Path:
+    """Return the first of `name`, `name-2`, `name-3` ... that does not exist in a folder."""
+    candidate = folder / name
+    number = 2
+    while candidate.exists():
+        candidate = folder / f"{name}-{number}"
+        number += 1
+    return candidate
+
+
+def make_folder(out: Path, *, overwrite: bool) -> bool:
+    """Make the run's folder; return whether it is new.
+
+    An older run in it stays until the new one is ready to train: see `begin`.
+
+    Raises:
+        OutputError: it holds something, cannot be made, or cannot be written into.
+    """
+    try:
+        is_new = not out.exists()
+        if not is_new and any(out.iterdir()) and not overwrite:
+            raise OutputError(
+                f"{out}: exists already", hint="choose another --out or add --overwrite"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
+    return is_new
+
+
+def _remove_older(out: Path) -> None:
+    """Take an older run out of the folder.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    try:
+        for name in RUN_FILES:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
+
+
+def last_of(out: Path) -> Checkpoint:
+    """Return the `last.pt` of a run that is to go on."""
+    path = out / "last.pt"
+    if not path.is_file():
+        raise ModelError(f"{out}: no last.pt, there is nothing to resume", hint="check the folder")
+    last = load_checkpoint(path)
+    if not last.training:
+        raise ModelError(f"{path}: holds no training state", hint="use --init to start from it")
+    return last
+
+
+def options_of(last: Checkpoint, options: TrainOptions) -> TrainOptions:
+    """Return the options of a resumed run: its own, but for what was asked for anew."""
+    saved = dict(last.training["options"])
+    if options.epochs is not None:
+        saved["epochs"] = options.epochs
+    if options.time_budget_s is not None:
+        saved["time_budget_s"] = options.time_budget_s
+    saved |= {"device": options.device, "devices": options.devices, "nodes": options.nodes}
+    return TrainOptions(**saved)
+
+
+def begin(
+    fabric: Fabric,
+    config: Config,
+    options: TrainOptions,
+    dataset: Dataset,
+    out: Path,
+    progress: Progress,
+    last: Checkpoint | None,
+    began: float,
+) -> Run:
+    """Build everything, then put back what a resumed run left, or remove an older run.
+
+    The older one goes last: whatever may be wrong with the new one is known by then.
+    """
+    torch.manual_seed(config.train.seed)
+    network = (
+        last.model
+        if last
+        else Detector(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=dataset.grid)
+    )
+    _check_same_data(network, dataset)
+    if last is not None:
+        network.load_state_dict(last.training["model"])
+        network.score_power = 1.0  # validation finds it anew
+    elif options.init:
+        _start_from(network, options.init, progress)
+    network.to(fabric.device).to(memory_format=torch.channels_last)
+    average = running_average(network, config.train.ema) if config.train.ema else None
+    saved = dict(last.training) if last else {}
+    batch = int(saved.get("batch") or _batch_size(fabric, network, config, dataset, progress))
+    check_batch(batch, fabric.world_size)
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, network))
+    if average is not None:
+        average.to(fabric.device)
+    epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
+    steps = steps_per_epoch(dataset, config, batch)
+    run = Run(
+        folder=out,
+        config=config,
+        options=options,
+        dataset=dataset,
+        fabric=fabric,
+        progress=progress,
+        network=network,
+        optimizer=optimizer,
+        average=average,
+        clock=Clock(
+            total_steps=epochs * steps if epochs else None,
+            budget_s=options.time_budget_s,
+            spent_s=float(saved.get("spent_s", 0.0)) + time.monotonic() - began,
+        ),
+        class_weights=_class_weights(dataset, config),
+        batch=batch,
+        epochs=epochs,
+    )
+    if last is not None:
+        put_back(run, saved)
+        return run
+    _clip_source(dataset, config, batch, memory=True)  # tells what is wrong with the data
+    fabric.barrier()  # all have read --init, which may be the older run
+    if fabric.is_global_zero:
+        _remove_older(out)
+        write_config(run)
+    return run
+
+
+def _check_same_data(network: Detector, dataset: Dataset) -> None:
+    """Refuse to go on with data that was prepared otherwise than what the run began with.
+
+    Raises:
+        DataError: the classes, the canvas or the grid are others.
+    """
+    hint = "resume with the dataset that the run was started with"
+    if network.classes != dataset.classes:
+        raise DataError(
+            f"{dataset.folder}: classes {', '.join(dataset.classes)}; the run has "
+            f"{', '.join(network.classes)}",
+            hint=hint,
+        )
+    theirs = (tuple(dataset.canvas_hw), dataset.grid)
+    if theirs != (tuple(network.canvas_hw), network.grid):
+        told = [
+            f"a canvas of {width}x{height} and cells of {grid}"
+            for (height, width), grid in (theirs, (network.canvas_hw, network.grid))
+        ]
+        raise DataError(f"{dataset.folder}: {told[0]}; the run has {told[1]}", hint=hint)
+
+
+def _start_from(network: Detector, init: str, progress: Progress) -> None:
+    """Copy the weights that fit by name and shape; say what did not."""
+    source = load_checkpoint(init)
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in source.model.state_dict().items()
+        if name in own and own[name].shape == value.shape
+    }
+    if len(fitting) < len(own) / 3:
+        raise ModelError(
+            f"{find_checkpoint(init)}: {len(fitting)} of {len(own)} tensors fit this preset",
+            hint="use the preset that it was trained with",
+        )
+    network.load_state_dict(fitting, strict=False)
+    progress.note(f"started from {init}: {len(fitting)} of {len(own)} tensors fit")
+
+
+def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
+    """Decide what the settings leave to the dataset.
+
+    `neck.context: auto`: small objects are recognised by what is around their cell. Coarser maps
+    would add what is far away, by which a network tells the place, and the class by the place.
+    """
+    if config.neck.context != "auto":
+        return config
+    boxes = [
+        dataset.canvas_boxes(video, video.labels.boxes[~video.labels.ignore])
+        for video in dataset.split("train")
+    ]
+    sides = np.sqrt(box_area(np.concatenate([no_boxes(), *boxes])))
+    is_large = len(sides) > 0 and float(np.percentile(sides, 90)) > NEAR_CELLS * dataset.grid
+    # no backbone has a map as fine as such a grid: it takes what there is
+    neck = config.neck.model_copy(update={"context": is_large or dataset.grid < FINEST_STRIDE})
+    return config.model_copy(update={"neck": neck})
+
+
+def check_batch(batch: int | str, world: int) -> None:
+    """Refuse a batch that the processes cannot share evenly.
+
+    Raises:
+        ConfigError: it cannot be divided.
+    """
+    if isinstance(batch, int) and batch % world:
+        raise ConfigError(
+            f"train.batch is {batch}, {world} processes cannot share it evenly",
+            hint=f"use a multiple of {world}",
+        )
+
+
+def _batch_size(
+    fabric: Fabric, network: Detector, config: Config, dataset: Dataset, progress: Progress
+) -> int:
+    """Return the clips of the global batch; `auto` is measured here, where one process works."""
+    if config.train.batch != "auto":
+        return config.train.batch
+    if fabric.world_size > 1:  # all would have to measure alike
+        return (32 if fabric.device.type == "cuda" else 8) * fabric.world_size
+    progress.note("train.batch: trying which is the fastest here ...")
+    batch = measured_batch(
+        fabric, network, config, lambda clips, memory: _drawn(dataset, config, clips, memory)
+    )
+    progress.note(f"train.batch: {batch} clips, the fastest here")
+    return batch
+
+
+def _drawn(dataset: Dataset, config: Config, batch: int, memory: bool) -> ClipBatch:
+    """Return a batch of the dataset: of clips, or of as many single frames."""
+    return _clip_source(dataset, config, batch, memory=memory)[0]
+
+
+def _clip_source(dataset: Dataset, config: Config, batch: int, *, memory: bool) -> ClipSource:
+    clips = config.clips if memory else single_frames(config.clips)
+    return ClipSource(
+        dataset,
+        "train",
+        clips,
+        config.augment,
+        batch=batch if memory else batch * config.clips.length,
+        steps=1,
+        seed=config.train.seed,
+        motion_lag_s=config.input.motion_lag_s,
+    )
+
+
+def _class_weights(dataset: Dataset, config: Config) -> torch.Tensor | None:
+    if config.loss.class_balance == 0 or config.clips.balance:
+        return None  # drawn evenly already
+    counts = np.zeros(len(dataset.classes), np.int64)
+    for video in dataset.split("train"):
+        counts += np.bincount(
+            video.labels.labels[~video.labels.ignore], minlength=len(dataset.classes)
+        )
+    return balanced_weights(counts.tolist(), config.loss.class_balance)

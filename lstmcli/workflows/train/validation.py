@@ -1,0 +1,110 @@
+"""How good the network is after an epoch, on part of every validation video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from lstmcli.core.types import Annotations
+from lstmcli.dataset.manifest import Dataset, PreparedVideo
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtimes.eager import TorchNetwork
+from lstmcli.metrics.calibration import best_slope
+from lstmcli.metrics.comparison import compare
+from lstmcli.metrics.frame_result import FrameResult
+from lstmcli.metrics.matching import one_per_place
+from lstmcli.metrics.precision_recall import best_threshold, overall
+from lstmcli.models.checkpoint import BEST_THRESHOLD, SCORE_SLOPE, power_for
+from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run
+
+VALIDATION_SHARE = 0.15
+"""Of a time budget that validations may take together; fewer frames are looked at for that."""
+VALIDATION_THRESHOLD = 0.3
+"""Where the validation is too small to find a better one."""
+WINDOW = 20
+"""Frames in a row that are looked at together, at least."""
+LEAST_FRAMES = 100
+"""Fewer say too little of an epoch, however short the budget."""
+
+
+def validate(run: Run) -> dict[str, Any]:
+    """Return the scores on part of every validation video, streamed as detect does."""
+    source = run.network if run.average is None else run.average.module
+    was_training = source.training
+    splits = {video.split for video in run.dataset.videos}
+    names = dict.fromkeys(("map50", "map50_any_class", "precision", "recall"))
+    if "val" not in splits:
+        return dict(names)
+    # judged as it is trained: without the temporal core until its turn comes
+    memory = run.network.has_core and run.frames_are_done
+    network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
+    predictor = Predictor(network, multi_label=True)
+    videos = run.dataset.split("val")
+    results: list[FrameResult] = []
+    if not run.validate_frames:  # once, so that all epochs are judged on the same frames
+        run.validate_frames = _affordable(run, predictor, videos[0])
+    share = max(1, run.validate_frames // len(videos))
+    budget = run.options.time_budget_s or float("inf")
+    for video in run.progress.track(videos, total=len(videos), label="validate"):
+        for result in _stream(run.dataset, video, predictor, share):
+            results.append(result)
+            if run.interruption.asked:
+                raise KeyboardInterrupt
+        if run.clock.spent_s > budget - 2:
+            run.progress.note("validated on fewer videos: the time budget is spent")
+            break
+    source.train(was_training)
+    if not results:
+        return dict(names)
+    best = best_threshold(results)
+    shown = VALIDATION_THRESHOLD if best is None else best
+    scores = overall(compare(results, run.dataset.classes, threshold=shown, iou=0.5))
+    slope = best_slope(results, power=power_for(best))
+    return {name: scores[name] for name in names} | {BEST_THRESHOLD: best, SCORE_SLOPE: slope}
+
+
+def _affordable(run: Run, predictor: Predictor, video: PreparedVideo) -> int:
+    """Return how many frames each validation may look at."""
+    wanted, budget = run.config.train.validate_frames, run.options.time_budget_s
+    if budget is None:
+        return wanted
+    canvas = run.dataset.open(video).picture(0)
+    times = []
+    for number in range(4):
+        predictor.start(video.size_hw)
+        began = time.monotonic()
+        predictor.step(canvas, float(number))
+        times.append(time.monotonic() - began)
+    affordable = VALIDATION_SHARE * budget / BUDGET_EPOCHS / max(min(times), 1e-4)
+    return min(wanted, max(LEAST_FRAMES, int(affordable)))
+
+
+def _stream(
+    dataset: Dataset, video: PreparedVideo, predictor: Predictor, share: int
+) -> Iterator[FrameResult]:
+    """Stream some windows of a video: a memory, and motion, are judged on frames in a row."""
+    store = dataset.open(video)
+    for window in windows(len(video.frames), share):
+        predictor.start(video.size_hw)
+        for place in window:
+            frame, time_s = int(video.frames[place]), float(video.times[place])
+            found = predictor.step(store.picture(place), time_s)
+            truth: Annotations | None = video.labels.at(frame)
+            if truth is not None:
+                shown = one_per_place(found)
+                yield FrameResult(video.name, frame, time_s, video.size_hw, truth, found, shown)
+
+
+def windows(frames: int, share: int) -> list[range]:
+    """Return places in a row, spread evenly over a video.
+
+    Args:
+        frames: how many the video has.
+        share: how many may be looked at in all.
+    """
+    share = min(frames, share)
+    count = max(1, share // WINDOW)
+    length, room = share // count, frames // count
+    begins = [which * room + (room - length) // 2 for which in range(count)]
+    return [range(begin, begin + length) for begin in begins]
