@@ -83,10 +83,10 @@ def write_video(
     )
     if not codec:
         codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264"
-    steady = Fraction(rate).limit_denominator(100000)
+    interpolate_gaps = Fraction(rate).limit_denominator(100000)
     if times is None:
-        times = [float(i / steady) for i in range(len(pictures))]
-    time_base = Fraction(1, 90000) if path.suffix != ".avi" else 1 / steady
+        times = [float(i / interpolate_gaps) for i in range(len(pictures))]
+    time_base = Fraction(1, 90000) if path.suffix != ".avi" else 1 / interpolate_gaps
     height, width = pictures[0].shape[:2] if pictures else size_hw
     extra = dict(options or {})
     if codec == "libx264":
@@ -95,7 +95,7 @@ def write_video(
             extra["x264-params"] = "tff=1"
     with av.open(str(path), "w", container_options=container_options or {}) as out:
         out.metadata.update(metadata or {})
-        video = out.add_stream(codec, rate=steady, options=extra, time_base=time_base)
+        video = out.add_stream(codec, rate=interpolate_gaps, options=extra, time_base=time_base)
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
         video.codec_context.time_base = time_base
         if full_range:
@@ -147,7 +147,7 @@ def write_dataset(
     frames: int = 12,
     canvas_hw: tuple[int, int] = (64, 96),
     scale: int = 1,
-    looked_at: Callable[[int], bool] = lambda frame: True,
+    annotated_frames: Callable[[int], bool] = lambda frame: True,
     form: str = "raw",
     crop: int = 64,
 ) -> Dataset:
@@ -173,12 +173,12 @@ def write_dataset(
                 picture = np.full((*canvas_hw, 3), 114, np.uint8)
                 picture[top:bottom, left:right] = COLOURS[number % 2]
                 writer.add(picture)
-        seen = np.array([f for f in range(frames) if looked_at(f)], np.int64)
+        seen = np.array([f for f in range(frames) if annotated_frames(f)], np.int64)
         size_hw = (canvas_hw[0] * scale, canvas_hw[1] * scale)
         labels = VideoLabels(
             name=f"video {number}",
             media=f"{number}.mp4",
-            looked_at=seen,
+            annotated_frames=seen,
             box_frames=seen,
             boxes=np.array([boxes[f] for f in seen], np.float32).reshape(-1, 4) * scale,
             labels=np.full(len(seen), number % 2, np.int64),

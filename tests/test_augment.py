@@ -12,11 +12,11 @@ import torch
 
 from lstmcli.core.config import AugmentConfig
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.dataset.augment import View, draw_view
+from lstmcli.dataset.augment import ClipTransform, draw_transform
 
 CANVAS_HW = (96, 128)
 BOX = np.array([50.0, 30.0, 80.0, 54.0], np.float32)
-PLAIN = View(left=0, top=0, width=64, height=64, size_hw=(64, 64))
+PLAIN = ClipTransform(left=0, top=0, width=64, height=64, size_hw=(64, 64))
 QUIET = {"colour": 0.0, "grey": 0.0, "noise": 0.0, "blur": 0.0}
 
 
@@ -28,7 +28,7 @@ def canvas() -> Picture:
     return picture
 
 
-def window(view: View, picture: Picture) -> Picture:
+def window(view: ClipTransform, picture: Picture) -> Picture:
     """Return what a frame store would give for a view."""
     room = 400
     framed = np.pad(picture, ((room, room), (room, room), (0, 0)), constant_values=114)
@@ -45,15 +45,15 @@ def red_box(shown: torch.Tensor) -> FloatArray:
 
 
 VIEWS = {
-    "plain": View(20, 10, 64, 64, (64, 64)),
-    "mirrored": View(20, 10, 64, 64, (64, 64), flip=True),
-    "enlarged": View(40, 20, 48, 48, (96, 96)),
-    "reduced": View(0, 0, 128, 96, (48, 64)),
-    "beyond the canvas": View(-40, -30, 256, 192, (96, 128)),
-    "mirrored and beyond": View(-41, -31, 255, 193, (96, 128), flip=True),
-    "cut": View(60, 40, 64, 64, (64, 64)),
-    "cut and mirrored": View(60, 40, 64, 64, (64, 64), flip=True),
-    "unequal": View(30, 20, 80, 40, (80, 80)),
+    "plain": ClipTransform(20, 10, 64, 64, (64, 64)),
+    "mirrored": ClipTransform(20, 10, 64, 64, (64, 64), flip=True),
+    "enlarged": ClipTransform(40, 20, 48, 48, (96, 96)),
+    "reduced": ClipTransform(0, 0, 128, 96, (48, 64)),
+    "beyond the canvas": ClipTransform(-40, -30, 256, 192, (96, 128)),
+    "mirrored and beyond": ClipTransform(-41, -31, 255, 193, (96, 128), flip=True),
+    "cut": ClipTransform(60, 40, 64, 64, (64, 64)),
+    "cut and mirrored": ClipTransform(60, 40, 64, 64, (64, 64), flip=True),
+    "unequal": ClipTransform(30, 20, 80, 40, (80, 80)),
 }
 
 
@@ -90,7 +90,7 @@ def test_no_boxes_stay_no_boxes() -> None:
 @pytest.mark.parametrize("size_hw", [(64, 64), (96, 128)])
 def test_whatever_is_drawn_the_box_follows_the_pixels(seed: int, size_hw: tuple[int, int]) -> None:
     config = AugmentConfig.model_validate({"scale": (0.5, 2.0), "flip": 0.5} | QUIET)
-    view = draw_view(
+    view = draw_transform(
         np.random.default_rng(seed), config, canvas_hw=CANVAS_HW, size_hw=size_hw, focus=BOX
     )
     boxes, share = view.boxes(BOX[None])
@@ -102,8 +102,8 @@ def test_whatever_is_drawn_the_box_follows_the_pixels(seed: int, size_hw: tuple[
 
 @pytest.mark.parametrize("focus", [BOX, None])
 def test_a_view_is_a_function_of_its_generator(focus: FloatArray | None) -> None:
-    def drawn(seed: int) -> View:
-        return draw_view(
+    def drawn(seed: int) -> ClipTransform:
+        return draw_transform(
             np.random.default_rng(seed),
             AugmentConfig(),
             canvas_hw=CANVAS_HW,
@@ -121,10 +121,10 @@ def test_a_view_is_a_function_of_its_generator(focus: FloatArray | None) -> None
 
 def test_a_view_of_the_whole_canvas_without_zoom_is_the_canvas() -> None:
     config = AugmentConfig.model_validate({"scale": (1.0, 1.0), "flip": 0.0} | QUIET)
-    view = draw_view(
+    view = draw_transform(
         np.random.default_rng(0), config, canvas_hw=CANVAS_HW, size_hw=CANVAS_HW, focus=BOX
     )
-    assert replace(view, noise_seed=0) == View(0, 0, 128, 96, CANVAS_HW)
+    assert replace(view, noise_seed=0) == ClipTransform(0, 0, 128, 96, CANVAS_HW)
     shown = view.pictures([canvas()])[0]
     np.testing.assert_array_equal(shown.permute(1, 2, 0).numpy(), canvas())
 
@@ -189,7 +189,7 @@ def test_the_focus_is_always_in_the_picture() -> None:
         left, top = rng.uniform(0, 110), rng.uniform(0, 80)
         sides = rng.uniform(6, 18, 2)
         focus = np.array([left, top, left + sides[0], top + sides[1]], np.float32)
-        view = draw_view(rng, config, canvas_hw=CANVAS_HW, size_hw=(48, 48), focus=focus)
+        view = draw_transform(rng, config, canvas_hw=CANVAS_HW, size_hw=(48, 48), focus=focus)
         _, share = view.boxes(focus[None])
         assert share[0] > 0.8, (focus, view)  # windows lie on whole pixels
 
@@ -198,6 +198,6 @@ def test_a_window_stays_on_the_canvas_where_it_fits() -> None:
     config = AugmentConfig(scale=(1.0, 1.5))
     rng = np.random.default_rng(0)
     for _ in range(100):
-        view = draw_view(rng, config, canvas_hw=CANVAS_HW, size_hw=(64, 64), focus=None)
+        view = draw_transform(rng, config, canvas_hw=CANVAS_HW, size_hw=(64, 64), focus=None)
         assert 0 <= view.left <= 128 - view.width
         assert 0 <= view.top <= 96 - view.height

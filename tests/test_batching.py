@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from lstmcli.core.config import Config
 from lstmcli.core.system import available_memory, held_memory
 from lstmcli.dataset.clips import ClipBatch
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.training import batching
 from lstmcli.training.batch_size import best_batch, measured_batch
 
@@ -36,13 +36,13 @@ def draw(batch: int, memory: bool) -> ClipBatch:
     count = lanes * steps
     return ClipBatch(
         frames=torch.randint(0, 256, (lanes, steps, 3, SIDE, SIDE), dtype=torch.uint8),
-        earlier=torch.zeros(0),
+        previous_frames=torch.zeros(0),
         starts=torch.ones(lanes, dtype=torch.bool),
         boxes=torch.tensor([[4.0, 4, 20, 20]]).expand(count, 1, 4).clone(),
         labels=torch.zeros(count, 1, dtype=torch.int64),
         valid=torch.ones(count, 1, dtype=torch.bool),
         ignore=torch.zeros(count, 1, dtype=torch.bool),
-        looked_at=torch.ones(count, dtype=torch.bool),
+        annotated_frames=torch.ones(count, dtype=torch.bool),
     )
 
 
@@ -67,7 +67,7 @@ def test_measuring_leaves_network_and_chance_as_they_were(
     config = config.model_copy(
         update={"train": config.train.model_copy(update={"frame_stage": frame_stage})}
     )
-    network = Detector(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
+    network = DetectorNet(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     stages: list[bool] = []
 
@@ -108,7 +108,7 @@ def test_a_batch_that_does_not_fit_ends_the_search(
         return 0.1
 
     tried = faked(monkeypatch, step_s)
-    network = Detector(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
+    network = DetectorNet(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
     assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 8
     assert tried == [4, 8, 16]
 
@@ -116,7 +116,7 @@ def test_a_batch_that_does_not_fit_ends_the_search(
 def test_slow_steps_and_little_memory_end_the_search(
     monkeypatch: pytest.MonkeyPatch, config: Config
 ) -> None:
-    network = Detector(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
+    network = DetectorNet(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
     tried = faked(monkeypatch, lambda batch: 10.0)
     assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 4
     assert tried == [4]

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from lstmcli.cli.app import main
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, MediaError
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import Picture
 from lstmcli.models.checkpoint import save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.workflows import benchmark as room
 from lstmcli.workflows.benchmark import STAGES, benchmark
 
@@ -24,14 +24,14 @@ from lstmcli.workflows.benchmark import STAGES, benchmark
 class Sleeper:
     """A network that finds nothing and takes its time."""
 
-    classes, canvas_hw, motion_lag_s, remembering = ("bird",), (64, 96), 0.0, Remembering()
-    confidence = Confidence()
+    classes, canvas_hw, motion_lag_s, track_memory = ("bird",), (64, 96), 0.0, TrackMemoryConfig()
+    calibration = ScoreCalibration()
     nms_iou, max_detections, device = 0.6, 10, "cpu"
 
     def __init__(self, engine: str, clock: list[float], seconds: float) -> None:
         self.engine, self._clock, self._seconds = engine, clock, seconds
 
-    def step(self, frame: Picture, earlier: Picture, state: Any) -> tuple[Any, Any, Any]:
+    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> tuple[Any, Any, Any]:
         self._clock[0] += self._seconds
         return np.zeros((1, 4), np.float32), np.zeros((1, 1), np.float32), None
 
@@ -95,7 +95,7 @@ def test_the_command_prints_tables_and_writes_json(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = load_config("small", ["backbone.name=tiny", "neck.channels=16"])
-    model = Detector(config, ("bird",), canvas_hw=(64, 96), grid=16)
+    model = DetectorNet(config, ("bird",), canvas_hw=(64, 96), grid=16)
     save_checkpoint(Path("m.pt"), model, model.state_dict(), metrics={})
     make_video(tmp_path / "a.mp4", frames=8)
     arguments = ["benchmark", "m.pt", "a.mp4", "--engine", "torch", "--json", "b.json"]

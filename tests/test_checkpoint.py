@@ -20,21 +20,21 @@ from lstmcli.models.checkpoint import (
     save_checkpoint,
     save_shipped,
 )
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 
 SETTINGS: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}, "temporal": "conv_lstm"}
 
 
 @pytest.fixture(scope="module")
-def model() -> Detector:
+def model() -> DetectorNet:
     """A small network that knows two classes."""
     torch.manual_seed(0)
     config = Config.model_validate(SETTINGS)
-    return Detector(config, ("cat", "dog"), canvas_hw=(32, 64), grid=8).eval()
+    return DetectorNet(config, ("cat", "dog"), canvas_hw=(32, 64), grid=8).eval()
 
 
 @pytest.fixture
-def saved(model: Detector, tmp_path: Path) -> Path:
+def saved(model: DetectorNet, tmp_path: Path) -> Path:
     """Its checkpoint."""
     path = tmp_path / "best.pt"
     save_checkpoint(path, model, model.state_dict(), metrics={"map50": 0.5, "epoch": 3})
@@ -48,7 +48,7 @@ def rewrite(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_what_was_saved_is_loaded(saved: Path, model: Detector) -> None:
+def test_what_was_saved_is_loaded(saved: Path, model: DetectorNet) -> None:
     loaded = load_checkpoint(saved)
     assert (loaded.classes, loaded.canvas_hw, loaded.model.grid) == (("cat", "dog"), (32, 64), 8)
     assert loaded.config == model.config
@@ -64,26 +64,26 @@ def test_what_was_saved_is_loaded(saved: Path, model: Detector) -> None:
     ("best", "told"), [(0.2, 0.3), (0.3, 0.3), (0.5, 0.3), (None, 0.2), (0.0, 0.2), (1.0, 0.2)]
 )
 def test_the_best_threshold_becomes_the_usual_one(
-    best: float | None, told: float, model: Detector, tmp_path: Path
+    best: float | None, told: float, model: DetectorNet, tmp_path: Path
 ) -> None:
     metrics = {} if best is None else {"best_threshold": best}
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics=metrics)
     save_shipped(tmp_path / "shipped.safetensors", model, metrics=metrics)
     for name in ("best.pt", "shipped.safetensors"):
-        power = load_checkpoint(tmp_path / name).model.remembering.power
+        power = load_checkpoint(tmp_path / name).model.track_memory.power
         score = best if best in (0.2, 0.3, 0.5) else 0.2
         assert score**power == pytest.approx(told)
 
 
-def test_how_sure_scores_are_is_kept(model: Detector, tmp_path: Path) -> None:
+def test_how_sure_scores_are_is_kept(model: DetectorNet, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={"score_slope": 2.5})
-    assert load_checkpoint(tmp_path / "best.pt").model.confidence.slope == 2.5
+    assert load_checkpoint(tmp_path / "best.pt").model.calibration.slope == 2.5
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
-    assert load_checkpoint(tmp_path / "best.pt").model.confidence.slope == 1
+    assert load_checkpoint(tmp_path / "best.pt").model.calibration.slope == 1
 
 
 def test_a_shipped_model_answers_as_the_one_it_was_made_from(
-    model: Detector, tmp_path: Path
+    model: DetectorNet, tmp_path: Path
 ) -> None:
     """Half precision keeps three digits."""
     path = tmp_path / "birds.safetensors"
@@ -121,7 +121,7 @@ def test_a_truncated_checkpoint_is_told(saved: Path, kept: float) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 4, 0.5, 0.99])
-def test_a_truncated_shipped_model_is_told(model: Detector, tmp_path: Path, kept: float) -> None:
+def test_a_truncated_shipped_model_is_told(model: DetectorNet, tmp_path: Path, kept: float) -> None:
     path = tmp_path / "birds.safetensors"
     save_shipped(path, model, metrics={})
     data = path.read_bytes()
@@ -206,8 +206,8 @@ def test_a_file_of_torch_that_is_no_checkpoint_is_told(saved: Path, value: Any) 
 @pytest.mark.parametrize("header", [None, "[]", "3", "{", '{"format": 1}'])
 def test_a_foreign_model_file_is_told(tmp_path: Path, header: str | None) -> None:
     path = tmp_path / "other.safetensors"
-    facts = None if header is None else {"lstmcli": header}
-    save_file({"a": torch.zeros(2)}, path, metadata=facts)
+    metadata = None if header is None else {"lstmcli": header}
+    save_file({"a": torch.zeros(2)}, path, metadata=metadata)
     with pytest.raises(ModelError, match=r"other\.safetensors"):
         load_checkpoint(path)
 
@@ -229,7 +229,7 @@ def test_what_is_no_model_is_told(tmp_path: Path, name: str, problem: str) -> No
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), RuntimeError("full")])
 def test_a_full_disk_leaves_the_older_checkpoint(
-    saved: Path, model: Detector, failure: Exception, monkeypatch: pytest.MonkeyPatch
+    saved: Path, model: DetectorNet, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def half(values: object, path: Path) -> None:
         path.write_bytes(b"half")
@@ -244,7 +244,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(
 
 
 def test_a_sudden_end_while_saving_leaves_the_older_checkpoint(
-    saved: Path, model: Detector, monkeypatch: pytest.MonkeyPatch
+    saved: Path, model: DetectorNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As kill -9 in the middle: nothing is tidied up, and it does not matter."""
 
@@ -265,7 +265,7 @@ def test_a_sudden_end_while_saving_leaves_the_older_checkpoint(
     assert load_checkpoint(saved).metrics == {"epoch": 4}
 
 
-def test_a_folder_that_cannot_be_written_is_told(model: Detector, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(model: DetectorNet, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         save_checkpoint(tmp_path / "no" / "best.pt", model, model.state_dict(), metrics={})
     with pytest.raises(OutputError, match="cannot be written"):
@@ -284,5 +284,5 @@ def test_what_a_checkpoint_holds_is_plain(saved: Path) -> None:
         "weights",
         "training",
     }
-    facts = {key: value for key, value in values.items() if key != "weights"}
-    assert json.loads(json.dumps(facts)) == facts
+    metadata = {key: value for key, value in values.items() if key != "weights"}
+    assert json.loads(json.dumps(metadata)) == metadata

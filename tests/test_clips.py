@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import ConfigError, DataError
-from lstmcli.dataset.clips import ClipBatch, ClipSource, earlier_places, single_frames
+from lstmcli.dataset.clips import ClipBatch, ClipDataset, earlier_places, single_frames
 from lstmcli.dataset.manifest import Dataset
 
 QUIET = AugmentConfig(flip=0.0, scale=(1.0, 1.0), colour=0.0, grey=0.0, noise=0.0, blur=0.0)
@@ -31,12 +31,12 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def source(
     dataset: Dataset, *, augment: AugmentConfig = QUIET, batch: int = 4, **changes: Any
-) -> ClipSource:
+) -> ClipDataset:
     of_clips = {
         name: changes.pop(name) for name in list(changes) if name in ClipConfig.model_fields
     }
     clips = ClipConfig.model_validate({"length": 3, "streamed": 0.5, "stream_clips": 4} | of_clips)
-    return ClipSource(
+    return ClipDataset(
         dataset, "train", clips, augment, **({"batch": batch, "steps": 40, "seed": 7} | changes)
     )
 
@@ -62,14 +62,14 @@ def colour_box(picture: Tensor, label: int) -> np.ndarray[Any, Any] | None:
 
 def test_a_batch_has_the_shapes_that_it_promises(dataset: Dataset) -> None:
     batch = source(dataset, motion_lag_s=0.08)[0]
-    assert batch.frames.shape == batch.earlier.shape == (4, 3, 3, 64, 64)
+    assert batch.frames.shape == batch.previous_frames.shape == (4, 3, 3, 64, 64)
     assert batch.frames.dtype == torch.uint8
     assert batch.starts.tolist() == [True] * 4
     assert batch.boxes.shape[0] == batch.labels.shape[0] == 12
     assert batch.boxes.shape == (*batch.labels.shape, 4)
     assert batch.valid.shape == batch.ignore.shape == batch.labels.shape
-    assert batch.looked_at.shape == (12,)
-    assert source(dataset)[0].earlier.shape == (4, 0, 3, 64, 64)
+    assert batch.annotated_frames.shape == (12,)
+    assert source(dataset)[0].previous_frames.shape == (4, 0, 3, 64, 64)
 
 
 @pytest.mark.parametrize("augment", [QUIET, LOUD])
@@ -168,7 +168,7 @@ def test_a_video_that_is_shorter_than_a_clip_is_played_to_and_fro(tmp_path: Path
     assert set(np.abs(np.diff(places)).tolist()) == {1}
     single = write_dataset(tmp_path / "single", videos=("train",), frames=1)
     batch = source(single, length=8, motion_lag_s=0.2)[0]
-    assert batch.frames.shape == batch.earlier.shape == (4, 8, 3, 64, 64)
+    assert batch.frames.shape == batch.previous_frames.shape == (4, 8, 3, 64, 64)
 
 
 @pytest.mark.parametrize("augment", [QUIET, LOUD.model_copy(update={"colour": 0.0, "grey": 0.0})])
@@ -205,7 +205,7 @@ def test_the_earlier_frames_are_those_before(dataset: Dataset) -> None:
             store = dataset.open(clips.videos[clip.video])
             for time, place in enumerate(clip.places.tolist()):
                 before = store.picture(max(0, place - 2))
-                shown = batch.earlier[lane, time].permute(1, 2, 0).numpy()
+                shown = batch.previous_frames[lane, time].permute(1, 2, 0).numpy()
                 np.testing.assert_array_equal(shown, before)
 
 
@@ -233,15 +233,15 @@ def test_a_crop_too_small_to_learn_from_is_told(dataset: Dataset) -> None:
 
 def test_frames_that_nobody_looked_at_are_neither_empty_nor_full(tmp_path: Path) -> None:
     made = write_dataset(
-        tmp_path / "dataset", videos=("train",) * 2, looked_at=lambda frame: frame % 2 == 0
+        tmp_path / "dataset", videos=("train",) * 2, annotated_frames=lambda frame: frame % 2 == 0
     )
     clips = source(made, whole=True)
     for step in range(5):
         batch = clips[step]
         places = np.concatenate([clips._clip(lane, step).places for lane in range(4)])
-        assert batch.looked_at.tolist() == (places % 2 == 0).tolist()
-        assert not batch.valid[~batch.looked_at].any()
-        assert batch.valid[batch.looked_at].any(dim=1).all()
+        assert batch.annotated_frames.tolist() == (places % 2 == 0).tolist()
+        assert not batch.valid[~batch.annotated_frames].any()
+        assert batch.valid[batch.annotated_frames].any(dim=1).all()
 
 
 def test_an_ignored_box_is_handed_on_as_ignored(dataset: Dataset) -> None:
@@ -255,9 +255,9 @@ def test_an_ignored_box_is_handed_on_as_ignored(dataset: Dataset) -> None:
     assert 0 not in drawn  # an ignored object is no reason to look at a video
     assert not any(batch.ignore.any() for batch in batches)
     clip = replace(clips._clip(0, 0), video=0)
-    truth = clips._truth(clip, 3)
-    assert truth is not None
-    assert truth[2].tolist() == [True]
+    gt = clips._truth(clip, 3)
+    assert gt is not None
+    assert gt[2].tolist() == [True]
 
 
 def test_a_box_that_the_window_hardly_shows_is_ignored(dataset: Dataset) -> None:
@@ -269,9 +269,9 @@ def test_a_box_that_the_window_hardly_shows_is_ignored(dataset: Dataset) -> None
     for shown, ignored in ((0.3, True), (0.7, False)):
         cut = round(right - shown * (right - left))
         view = replace(clip.view, left=cut, top=max(0, int(top) - 20))
-        truth = clips._truth(replace(clip, view=view), 5)
-        assert truth is not None
-        assert truth[2].tolist() == [ignored], shown
+        gt = clips._truth(replace(clip, view=view), 5)
+        assert gt is not None
+        assert gt[2].tolist() == [ignored], shown
 
 
 def test_classes_are_drawn_evenly_where_that_is_wanted(tmp_path: Path) -> None:
@@ -290,7 +290,9 @@ def test_classes_are_drawn_evenly_where_that_is_wanted(tmp_path: Path) -> None:
 
 
 def test_a_split_without_boxes_is_told(tmp_path: Path) -> None:
-    made = write_dataset(tmp_path / "dataset", videos=("train",), looked_at=lambda frame: False)
+    made = write_dataset(
+        tmp_path / "dataset", videos=("train",), annotated_frames=lambda frame: False
+    )
     with pytest.raises(DataError, match="no boxes in split 'train'"):
         source(made)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_metrics import A, found_of, result_of, truth_of
 
-from lstmcli.core.calibration import USUAL_THRESHOLD, Confidence
+from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.metrics.calibration import LEAST_RIGHT, best_slope, calibration
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.frame_result import FrameResult
@@ -20,48 +20,48 @@ def answers(rights: dict[float, float], count: int = 200) -> list[FrameResult]:
     for score, share in rights.items():
         for number in range(count):
             is_right = number < round(share * count)
-            truth = truth_of([A] if is_right else [])
-            results.append(result_of(len(results), truth, found_of([A], [score])))
+            gt = truth_of([A] if is_right else [])
+            results.append(result_of(len(results), gt, found_of([A], [score])))
     return results
 
 
 @pytest.mark.parametrize("slope", [0.5, 1.0, 2.5, 5.0])
 def test_the_order_and_the_usual_threshold_stay(slope: float) -> None:
-    confidence = Confidence(slope)
-    told = confidence.told(SCORES)
+    calibration = ScoreCalibration(slope)
+    told = calibration.calibrated(SCORES)
     assert (np.diff(told) >= 0).all()
     assert (np.diff(told[told < 0.999]) > 0).all()
     assert told.dtype == np.float32
     assert told.min() >= 0
     assert told.max() <= 1
-    usual = confidence.told(np.array([USUAL_THRESHOLD], np.float32))
+    usual = calibration.calibrated(np.array([USUAL_THRESHOLD], np.float32))
     assert usual == pytest.approx(USUAL_THRESHOLD, abs=1e-6)
-    assert confidence.score_of(USUAL_THRESHOLD) == USUAL_THRESHOLD
+    assert calibration.raw_score(USUAL_THRESHOLD) == USUAL_THRESHOLD
 
 
 def test_one_tells_scores_as_they_are() -> None:
     found = found_of([A], [0.7])
-    assert Confidence().tell(found) is found
-    assert Confidence().score_of(0.42) == 0.42
+    assert ScoreCalibration().calibrate(found) is found
+    assert ScoreCalibration().raw_score(0.42) == 0.42
 
 
 @pytest.mark.parametrize("slope", [0.5, 2.5, 5.0])
 @pytest.mark.parametrize("told", [0.0, 0.01, 0.29, 0.5, 0.9, 0.999, 1.0])
 def test_what_passes_a_threshold_is_not_told_as_less(slope: float, told: float) -> None:
-    confidence = Confidence(slope)
-    score = confidence.score_of(told)
+    calibration = ScoreCalibration(slope)
+    score = calibration.raw_score(told)
     assert 0 <= score <= 1
     if 0 < told < 1:
-        assert float(confidence.told(np.array([score], np.float32))[0]) >= told
-        assert float(confidence.told(np.array([score], np.float32))[0]) == pytest.approx(
+        assert float(calibration.calibrated(np.array([score], np.float32))[0]) >= told
+        assert float(calibration.calibrated(np.array([score], np.float32))[0]) == pytest.approx(
             told, abs=1e-3
         )
 
 
 def test_a_slope_is_found_where_scores_hesitate_more_than_they_err() -> None:
-    true = Confidence(3.0)
+    true = ScoreCalibration(3.0)
     scores = (0.2, 0.3, 0.35, 0.4, 0.5)
-    rights = {score: float(true.told(np.array([score]))[0]) for score in scores}
+    rights = {score: float(true.calibrated(np.array([score]))[0]) for score in scores}
     assert best_slope(answers(rights), power=1.0) == pytest.approx(3.0, abs=0.25)
     assert best_slope(answers({s: s for s in scores}), power=1.0) == pytest.approx(1.0, abs=0.25)
 
@@ -89,10 +89,10 @@ def test_the_error_is_the_distance_between_what_is_told_and_what_is_right() -> N
 
 def test_the_threshold_is_meant_as_it_is_told() -> None:
     results = answers({0.4: 1.0, 0.6: 1.0}, 10)
-    confidence = Confidence(3.0)
-    told = confidence.told(np.array([0.4, 0.6], np.float32)).tolist()
+    calibration = ScoreCalibration(3.0)
+    told = calibration.calibrated(np.array([0.4, 0.6], np.float32)).tolist()
     assert 0.6 < told[0] < 0.7 < told[1]
-    found = compare(results, ("bird",), threshold=0.7, iou=0.5, confidence=confidence)
+    found = compare(results, ("bird",), threshold=0.7, iou=0.5, calibration=calibration)
     assert len(found.shown.scores) == 10
     (row,) = calibration(found)["bins"]  # type: ignore[union-attr]
     assert row == {"told": pytest.approx(told[1]), "right": 1.0, "found": 10}

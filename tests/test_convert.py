@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 from lstmcli.labels.search import read_labels
 from lstmcli.labels.writers import LABEL_WRITERS
 from lstmcli.labels.writers.regions import one_a_class
@@ -37,7 +37,7 @@ def video_labels(
     return VideoLabels(
         name=name,
         media=media,
-        looked_at=np.arange(frames),
+        annotated_frames=np.arange(frames),
         box_frames=np.array([row[0] for row in rows], np.int64),
         boxes=np.array([row[1] for row in rows], np.float32).reshape(-1, 4),
         labels=np.array([row[2] for row in rows], np.int64),
@@ -95,7 +95,7 @@ def assert_same(first: LabelSet, second: LabelSet, *, yolo: bool = False) -> Non
     assert sorted(by_name) == sorted(video.name for video in first.videos)
     for video in first.videos:
         other = by_name[video.name]
-        np.testing.assert_array_equal(video.looked_at, other.looked_at)
+        np.testing.assert_array_equal(video.annotated_frames, other.annotated_frames)
         mine, theirs = rows_of(first, video, yolo=yolo), rows_of(second, other, yolo=yolo)
         assert [row[:4] for row in mine] == [row[:4] for row in theirs]
         sides = [np.array([row[4:] for row in rows]) for rows in (mine, theirs)]
@@ -108,7 +108,7 @@ def assert_same(first: LabelSet, second: LabelSet, *, yolo: bool = False) -> Non
 def written(labels: LabelSet, to: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     out = folder if LABEL_WRITERS[to].FOLDER else folder / "labels.json"
-    LABEL_WRITERS[to].write(labels, out, Notes())
+    LABEL_WRITERS[to].write(labels, out, WarningCollector())
     return out
 
 
@@ -146,7 +146,7 @@ def test_boxes_come_back_to_a_thousandth_of_a_pixel(tmp_path: Path) -> None:
 
 def test_frames_that_nobody_looked_at_stay_so_in_coco(tmp_path: Path) -> None:
     video = video_labels("v", [(2, (1, 2, 3, 4), 0, 5, False)], frames=6)
-    video = replace(video, looked_at=np.array([0, 2, 5]))
+    video = replace(video, annotated_frames=np.array([0, 2, 5]))
     labels = LabelSet(("a",), (video,))
     assert_same(labels, read_labels(written(labels, "coco", tmp_path / "o")))
 
@@ -175,9 +175,9 @@ def test_the_path_of_a_video_comes_back(tmp_path: Path) -> None:
 
 
 def test_what_a_format_cannot_say_is_counted(tmp_path: Path) -> None:
-    notes = Notes()
+    notes = WarningCollector()
     rows = [(0, (1.0, 2.0, 3.0, 4.0), 0, -1, True), (1, (1.0, 2.0, 3.0, 4.0), 0, 4, False)]
-    video = replace(video_labels("v", rows, frames=4), looked_at=np.array([0, 1]))
+    video = replace(video_labels("v", rows, frames=4), annotated_frames=np.array([0, 1]))
     labels = LabelSet(("a",), (video,))
     for to in ("mot", "yolo"):
         (tmp_path / to).mkdir()

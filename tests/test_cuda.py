@@ -21,16 +21,16 @@ from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig
 from lstmcli.core.devices import choose_device
-from lstmcli.dataset.clips import ClipSource
+from lstmcli.dataset.clips import ClipDataset
 from lstmcli.inference.autotune import SCORE_TOLERANCE, agree, moving_frames
-from lstmcli.inference.batching import join_streams
-from lstmcli.inference.exportable import Step
-from lstmcli.inference.loading import load_engine
+from lstmcli.inference.batching import micro_batch
+from lstmcli.inference.exportable import ExportableStep
+from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtimes import pytorch as torch_engine
-from lstmcli.inference.runtimes.eager import TorchNetwork
-from lstmcli.inference.runtimes.pytorch import TorchEngine
+from lstmcli.inference.runtimes.eager import EagerRuntime
+from lstmcli.inference.runtimes.pytorch import TorchRuntime
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.models.losses import detection_loss
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.loop import targets_of
@@ -55,17 +55,19 @@ FRAMES = 8
 
 
 @cache
-def _lively(core: str) -> Detector:
+def _lively(core: str) -> DetectorNet:
     return lively(core)
 
 
-def fresh(core: str = "conv_lstm") -> Detector:
+def fresh(core: str = "conv_lstm") -> DetectorNet:
     """Return a network of its own, as `lively` makes it."""
     return copy.deepcopy(_lively(core))
 
 
-def on_cuda(model: Detector) -> TorchEngine:
-    return torch_engine.make(Step(model).requires_grad_(False), model.facts, device="cuda")
+def on_cuda(model: DetectorNet) -> TorchRuntime:
+    return torch_engine.make(
+        ExportableStep(model).requires_grad_(False), model.metadata, device="cuda"
+    )
 
 
 def agreeing(found: list[Any], wanted: list[Any]) -> None:
@@ -100,15 +102,15 @@ def test_a_network_that_cannot_be_captured_runs_and_says_why(
 ) -> None:
     model, frames = fresh(), moving_frames(CANVAS_HW, FRAMES)
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
-    whole = Step.of_many
+    whole = ExportableStep.of_many
 
-    def waits(step: Step, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def waits(step: ExportableStep, *inputs: Tensor) -> tuple[Tensor, ...]:
         inputs[0].float().mean().cpu()
         return whole(step, *inputs)
 
-    monkeypatch.setattr(Step, "of_many", waits)
+    monkeypatch.setattr(ExportableStep, "of_many", waits)
     notes: list[str] = []
-    engine = load_engine(tmp_path / "best.pt", device="cuda", note=notes.append)
+    engine = load_runtime(tmp_path / "best.pt", device="cuda", note=notes.append)
     assert len(notes) == 1
     assert "no CUDA graph" in notes[0]
     agreeing(follow(engine, frames), follow(in_full_precision(model), frames))
@@ -141,7 +143,7 @@ def test_streams_in_one_batch_get_what_they_get_alone(core: str, cuda: str) -> N
     model, streams = fresh(core), 3
     pictures = moving_frames(CANVAS_HW, FRAMES + streams)
     videos = [pictures[stream : stream + FRAMES] for stream in range(streams)]
-    joined = join_streams(on_cuda(model), streams)
+    joined = micro_batch(on_cuda(model), streams)
     assert type(joined).__name__ == "JoinedStreams"
     with ThreadPoolExecutor(streams) as pool:
         together = list(pool.map(lambda video: follow(joined, video), videos))
@@ -153,10 +155,10 @@ def test_streams_in_one_batch_get_what_they_get_alone(core: str, cuda: str) -> N
 @pytest.mark.parametrize("memory", [True, False])
 def test_a_network_that_is_being_trained_is_judged_on_it(memory: bool, cuda: str) -> None:
     model, frames = fresh(), moving_frames(CANVAS_HW, FRAMES)
-    on_cpu = TorchNetwork(fresh(), memory=memory)
+    on_cpu = EagerRuntime(fresh(), memory=memory)
     on_cpu._mixed = False
     wanted = follow(on_cpu, frames)
-    network = TorchNetwork(model.requires_grad_(False), device="cuda", memory=memory)
+    network = EagerRuntime(model.requires_grad_(False), device="cuda", memory=memory)
     agreeing(follow(network, frames), wanted)
 
 
@@ -167,7 +169,7 @@ def test_the_loss_is_computed_where_the_network_is(
     dataset = make_dataset(tmp_path / "dataset", crop=64)
     model = fresh().train().requires_grad_(False)
     config = model.config.model_copy(update={"augment": AugmentConfig()})
-    batch = ClipSource(
+    batch = ClipDataset(
         dataset, "train", config.clips, config.augment, batch=2, steps=1, seed=0, motion_lag_s=0.2
     )[0]
 
@@ -177,7 +179,7 @@ def test_the_loss_is_computed_where_the_network_is(
         torch.manual_seed(0)
         raw, _ = network(
             batch.frames.to(device),
-            batch.earlier.to(device),
+            batch.previous_frames.to(device),
             starts=batch.starts.to(device),
             memory=False,
         )
@@ -242,7 +244,7 @@ def test_a_training_on_a_gpu_goes_on_where_it_was_and_its_model_runs_on_a_cpu(
     assert len(losses) == 4
     assert losses[-1] < losses[0]
     frames = moving_frames(CANVAS_HW, FRAMES)
-    answers = follow(TorchNetwork(load_checkpoint(run / "best.pt").model), frames)
+    answers = follow(EagerRuntime(load_checkpoint(run / "best.pt").model), frames)
     assert all(np.isfinite(scores).all() for _, scores in answers)
 
 

@@ -62,29 +62,29 @@ def test_the_same_seed_draws_the_same_clip() -> None:
         list(synthetic.draw_clip(np.random.default_rng(5), frames=3, size_hw=SIZE_HW))
         for _ in range(2)
     )
-    for (one, truth), (other, same) in zip(first, second, strict=True):
+    for (one, gt), (other, same) in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(truth.boxes, same.boxes)
+        np.testing.assert_array_equal(gt.boxes, same.boxes)
 
 
 def test_boxes_lie_inside_the_picture_and_tracks_keep_their_class() -> None:
     classes: dict[tuple[int, int], int] = {}
     for seed in range(6):
         generator = np.random.default_rng(seed)
-        for picture, truth in synthetic.draw_clip(generator, frames=12, size_hw=SIZE_HW):
+        for picture, gt in synthetic.draw_clip(generator, frames=12, size_hw=SIZE_HW):
             assert picture.shape == (*SIZE_HW, 3)
-            assert (truth.boxes >= 0).all()
-            assert (truth.boxes[:, 2:] > truth.boxes[:, :2]).all()
-            assert (truth.boxes <= np.array((96, 64, 96, 64))).all()
-            for track, label in zip(truth.tracks.tolist(), truth.labels.tolist(), strict=True):
+            assert (gt.boxes >= 0).all()
+            assert (gt.boxes[:, 2:] > gt.boxes[:, :2]).all()
+            assert (gt.boxes <= np.array((96, 64, 96, 64))).all()
+            for track, label in zip(gt.tracks.tolist(), gt.labels.tolist(), strict=True):
                 assert classes.setdefault((seed, track), label) == label
     assert set(classes.values()) == {0, 1, 2}
 
 
 def test_a_hidden_shape_has_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "random_shape", lambda generator, size_hw: shape(1))
-    truth = next(synthetic.draw_clip(np.random.default_rng(0), frames=1, size_hw=SIZE_HW))[1]
-    assert len(truth) == 1  # they all lie at one place: only the last is seen
+    gt = next(synthetic.draw_clip(np.random.default_rng(0), frames=1, size_hw=SIZE_HW))[1]
+    assert len(gt) == 1  # they all lie at one place: only the last is seen
 
 
 def test_the_set_is_videos_with_labels_that_prepare_reads(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_set_is_videos_with_labels_that_prepare_reads(tmp_path: Path) -> Non
     boxes = json.loads(path.read_text(encoding="utf-8"))["annotations"]
     assert sum(len(video.boxes) for video in labels.videos) == len(boxes) > 0
     for video in labels.videos:
-        assert video.looked_at.tolist() == [0, 1, 2, 3, 4]
+        assert video.annotated_frames.tolist() == [0, 1, 2, 3, 4]
         assert video.media is not None
         info = probe(tmp_path / "videos" / Path(video.media).name)
         assert info.size_hw == SIZE_HW

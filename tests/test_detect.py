@@ -23,7 +23,7 @@ from lstmcli.core.types import Detections, Picture
 from lstmcli.outputs import WRITERS
 from lstmcli.video import probe, read_frames
 from lstmcli.workflows.detect import Detector, DetectReport, VideoDone, choose_model, detect
-from lstmcli.workflows.detect.schedule import Looks
+from lstmcli.workflows.detect.schedule import InferenceSchedule
 
 
 class Eye:
@@ -206,10 +206,10 @@ def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
 def test_undecided_the_network_looks_fifteen_times_a_second(
     times: npt.NDArray[np.float64], looked: int
 ) -> None:
-    looks = Looks(None)
-    due = [looks.due(float(time_s)) for time_s in times]
-    assert due[0]
-    assert sum(due) == looks.looked == looked
+    looks = InferenceSchedule(None)
+    should_run = [looks.should_run(float(time_s)) for time_s in times]
+    assert should_run[0]
+    assert sum(should_run) == looks.looked == looked
     assert looks.seen == len(times)
 
 

@@ -11,16 +11,16 @@ from torch import Tensor
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import BACKBONES
-from lstmcli.models.detector import MEAN, STD, Detector, Neck
+from lstmcli.models.detector import MEAN, STD, DetectorNet, Neck
 from lstmcli.models.heads import HEADS
 from lstmcli.models.temporal import TEMPORAL_CORES
-from lstmcli.training.loop import choose_learners
+from lstmcli.training.loop import set_trainable
 
 
-def build(**changes: Any) -> Detector:
+def build(**changes: Any) -> DetectorNet:
     torch.manual_seed(0)
     values = {"backbone": "tiny", "neck": {"channels": 8}, "temporal": "conv_lstm"} | changes
-    model = Detector(Config.model_validate(values), ("a", "b"), canvas_hw=(32, 48), grid=8)
+    model = DetectorNet(Config.model_validate(values), ("a", "b"), canvas_hw=(32, 48), grid=8)
     with torch.no_grad():  # so that everything has a say
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
@@ -143,7 +143,7 @@ def test_the_memory_begins_by_changing_nothing() -> None:
     torch.manual_seed(0)
     values: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}}
     config = Config.model_validate(values | {"temporal": {"name": "conv_lstm", "skip": "concat"}})
-    model = Detector(config, ("a",), canvas_hw=(32, 48), grid=8).eval()
+    model = DetectorNet(config, ("a",), canvas_hw=(32, 48), grid=8).eval()
     torch.testing.assert_close(model(clip())[0], model(clip(), memory=False)[0])
 
 
@@ -151,7 +151,7 @@ def test_the_memory_begins_by_changing_nothing() -> None:
     ("core", "remembers"), [("none", False), ("objects", True), ("lstm", True)]
 )
 def test_it_knows_whether_it_has_a_memory(core: str, remembers: bool) -> None:
-    assert build(temporal=core).has_memory is remembers
+    assert build(temporal=core).is_stateful is remembers
 
 
 def test_pixels_are_normalised_as_for_imagenet() -> None:
@@ -178,7 +178,7 @@ def test_motion_is_shown_where_it_is_asked_for() -> None:
 def test_the_map_has_the_cells_of_the_grid(backbone: str, grid: int) -> None:
     values = {"backbone": backbone, "neck": {"channels": 8}, "temporal": "none"}
     config = Config.model_validate(values)
-    model = Detector(config, ("a",), canvas_hw=(64, 96), grid=grid).eval()
+    model = DetectorNet(config, ("a",), canvas_hw=(64, 96), grid=grid).eval()
     raw, _ = model(clip(1, size_hw=(64, 96)))
     assert raw.shape == (1, 1, 6, 64 // grid, 96 // grid)
 
@@ -193,7 +193,7 @@ def test_crops_of_any_size_are_taken(head: str) -> None:
 
 def test_a_grid_finer_than_the_backbone_needs_context() -> None:
     with pytest.raises(ConfigError, match="a grid of 2 pixels") as told:
-        Detector(
+        DetectorNet(
             Config.model_validate({"backbone": "tiny", "neck": {"context": False}}),
             ("a",),
             canvas_hw=(32, 32),
@@ -220,7 +220,7 @@ def test_gradients_reach_exactly_what_learns_in_a_stage(
     model = build(temporal={"name": core, "skip": skip}, backbone={"name": "tiny"})
     train = {"memory_stage_backbone_lr": 0.0 if frozen else 1.0}
     config = Config.model_validate(model.config.model_dump() | {"train": train})
-    choose_learners(model, config, memory=memory)
+    set_trainable(model, config, memory=memory)
     state = None
     for _ in range(2):
         model.zero_grad()

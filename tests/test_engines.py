@@ -17,37 +17,37 @@ import torch
 
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, ModelError
-from lstmcli.core.metadata import Facts
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture, pixels_of, planes_of
 from lstmcli.inference import autotune as choosing
 from lstmcli.inference import loading, quantize
 from lstmcli.inference.autotune import (
     agree,
+    benchmark_runtimes,
     box_difference,
+    cache_get,
+    cache_put,
     moving_frames,
-    recall,
-    remember,
-    threads_beside,
-    try_engines,
+    pick_thread_count,
 )
-from lstmcli.inference.exportable import Step, fold_norms
-from lstmcli.inference.loading import load_engine
-from lstmcli.inference.predictor import Network
-from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.exportable import ExportableStep, fold_norms
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes import openvino as openvino_engine
 from lstmcli.inference.runtimes import pytorch as torch_engine
-from lstmcli.inference.runtimes.eager import TorchNetwork
-from lstmcli.inference.runtimes.pytorch import TorchEngine
+from lstmcli.inference.runtimes.eager import EagerRuntime
+from lstmcli.inference.runtimes.pytorch import TorchRuntime
 from lstmcli.models.backbones import BACKBONES
 from lstmcli.models.checkpoint import save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.models.temporal import TEMPORAL_CORES
 
 CANVAS_HW = (64, 96)
 FRAMES = 24
 RUNTIMES = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, loading._is_there(name)) for name in ENGINES)
+    for name, there in ((name, loading._is_there(name)) for name in RUNTIMES)
 ]
 SLOW_TO_CONVERT = [
     pytest.param(core, marks=[] if core == "conv_lstm" else [pytest.mark.slow])
@@ -55,7 +55,7 @@ SLOW_TO_CONVERT = [
 ]
 
 
-def lively(core: str = "conv_lstm", *settings: str) -> Detector:
+def lively(core: str = "conv_lstm", *settings: str) -> DetectorNet:
     """Return a network whose answers differ from cell to cell and from frame to frame."""
     torch.manual_seed(0)
     config = load_config(
@@ -68,7 +68,7 @@ def lively(core: str = "conv_lstm", *settings: str) -> Detector:
             *settings,
         ],
     )
-    model = Detector(config, ("bird", "drone"), canvas_hw=CANVAS_HW, grid=16)
+    model = DetectorNet(config, ("bird", "drone"), canvas_hw=CANVAS_HW, grid=16)
     model.train()  # a few frames give the norms something to know
     frames = torch.from_numpy(np.stack(moving_frames(CANVAS_HW, 8))).permute(0, 3, 1, 2)
     with torch.no_grad():
@@ -82,42 +82,42 @@ def lively(core: str = "conv_lstm", *settings: str) -> Detector:
     return model.eval()
 
 
-def in_full_precision(model: Detector) -> TorchNetwork:
-    network = TorchNetwork(model)
+def in_full_precision(model: DetectorNet) -> EagerRuntime:
+    network = EagerRuntime(model)
     network._mixed = False
     return network
 
 
-def follow(network: Network, frames: list[Picture]) -> list[tuple[Any, Any]]:
+def follow(network: Runtime, frames: list[Picture]) -> list[tuple[Any, Any]]:
     """Return what a network answers to frames that it is shown one after the other."""
-    state, earlier, answers = None, frames[0], []
+    state, previous_frames, answers = None, frames[0], []
     for frame in frames:
-        boxes, scores, state = network.step(frame, earlier, state)
+        boxes, scores, state = network.step(frame, previous_frames, state)
         answers.append((boxes, scores))
-        earlier = frame
+        previous_frames = frame
     return answers
 
 
-def run_by(name: str, model: Detector, folder: Path) -> Network:
-    """Return a network as `load_engine` would run a checkpoint."""
+def run_by(name: str, model: DetectorNet, folder: Path) -> Runtime:
+    """Return a network as `load_runtime` would run a checkpoint."""
     if name == "torch":
-        return torch_engine.make(Step(model), model.facts)
+        return torch_engine.make(ExportableStep(model), model.metadata)
     return exported_by(name, model, folder)
 
 
-def told(model: Detector) -> Facts:
-    return replace(model.facts, threshold=0.42, licence='CC "BY" <4.0> & ÄÖ')
+def told(model: DetectorNet) -> ModelMetadata:
+    return replace(model.metadata, threshold=0.42, licence='CC "BY" <4.0> & ÄÖ')
 
 
-def exported_by(name: str, model: Detector, folder: Path) -> Network:
-    path = folder / f"network{ENGINES[name].suffix}"
+def exported_by(name: str, model: DetectorNet, folder: Path) -> Runtime:
+    path = folder / f"network{RUNTIMES[name].suffix}"
     if not path.exists():
-        loading.write_export(model, path, facts=told(model))
-    return ENGINES[name].read(path, device="cpu", threads=1)
+        loading.write_export(model, path, metadata=told(model))
+    return RUNTIMES[name].read(path, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
-def conv_lstm() -> Detector:
+def conv_lstm() -> DetectorNet:
     return lively()
 
 
@@ -128,7 +128,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def checkpoint(conv_lstm: Detector, tmp_path: Path) -> Path:
+def checkpoint(conv_lstm: DetectorNet, tmp_path: Path) -> Path:
     path = tmp_path / "best.pt"
     save_checkpoint(path, conv_lstm, conv_lstm.state_dict(), metrics={})
     return path
@@ -145,7 +145,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("core", SLOW_TO_CONVERT)
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_whole_video_is_answered_as_by_torch(
-    name: str, core: str, conv_lstm: Detector, folder: Path, tmp_path: Path
+    name: str, core: str, conv_lstm: DetectorNet, folder: Path, tmp_path: Path
 ) -> None:
     """Reference: torch in float32, not folded. Tolerances: bfloat16, where the chip has it."""
     model, place = (conv_lstm, folder) if core == "conv_lstm" else (lively(core), tmp_path)
@@ -159,7 +159,7 @@ def test_a_whole_video_is_answered_as_by_torch(
         assert agree(one, two), f"frame {frame}"
 
 
-def test_torchs_own_export_answers_as_torch(conv_lstm: Detector, folder: Path) -> None:
+def test_torchs_own_export_answers_as_torch(conv_lstm: DetectorNet, folder: Path) -> None:
     frames = moving_frames(CANVAS_HW, FRAMES)
     found = follow(exported_by("torch", conv_lstm, folder), frames)
     wanted = follow(in_full_precision(conv_lstm), frames)
@@ -168,7 +168,7 @@ def test_torchs_own_export_answers_as_torch(conv_lstm: Detector, folder: Path) -
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_the_memory_is_used_and_a_video_begins_anew(
-    name: str, conv_lstm: Detector, folder: Path
+    name: str, conv_lstm: DetectorNet, folder: Path
 ) -> None:
     network = run_by(name, conv_lstm, folder)
     frames = moving_frames(CANVAS_HW, 6)
@@ -182,7 +182,9 @@ def test_the_memory_is_used_and_a_video_begins_anew(
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_streams_at_the_same_time_do_not_meet(name: str, conv_lstm: Detector, folder: Path) -> None:
+def test_streams_at_the_same_time_do_not_meet(
+    name: str, conv_lstm: DetectorNet, folder: Path
+) -> None:
     network = run_by(name, conv_lstm, folder)
     frames = moving_frames(CANVAS_HW, 8)
     clips = [frames, frames[::-1], frames]
@@ -196,7 +198,7 @@ def test_streams_at_the_same_time_do_not_meet(name: str, conv_lstm: Detector, fo
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_picture_may_lie_in_memory_as_planes(
-    name: str, conv_lstm: Detector, folder: Path
+    name: str, conv_lstm: DetectorNet, folder: Path
 ) -> None:
     network = run_by(name, conv_lstm, folder)
     frames = [pixels_of(frame) for frame in moving_frames(CANVAS_HW, 3)]
@@ -207,7 +209,7 @@ def test_a_picture_may_lie_in_memory_as_planes(
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_an_old_state_stays_good(name: str, conv_lstm: Detector, folder: Path) -> None:
+def test_an_old_state_stays_good(name: str, conv_lstm: DetectorNet, folder: Path) -> None:
     network = run_by(name, conv_lstm, folder)
     frames = moving_frames(CANVAS_HW, 5)
     _, _, state = network.step(frames[0], frames[0], None)
@@ -219,38 +221,40 @@ def test_an_old_state_stays_good(name: str, conv_lstm: Detector, folder: Path) -
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_an_export_says_how_it_is_used(name: str, conv_lstm: Detector, folder: Path) -> None:
+def test_an_export_says_how_it_is_used(name: str, conv_lstm: DetectorNet, folder: Path) -> None:
     exported_by(name, conv_lstm, folder)
-    network = load_engine(folder / f"network{ENGINES[name].suffix}")
-    assert network.facts == told(conv_lstm)  # type: ignore[attr-defined]
+    network = load_runtime(folder / f"network{RUNTIMES[name].suffix}")
+    assert network.metadata == told(conv_lstm)  # type: ignore[attr-defined]
     assert (network.classes, network.canvas_hw) == (conv_lstm.classes, CANVAS_HW)
     assert (network.engine, network.device) == (name, "cpu")
     assert not list(folder.glob("*.part*"))
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_an_export_names_no_path_of_its_maker(name: str, conv_lstm: Detector, folder: Path) -> None:
+def test_an_export_names_no_path_of_its_maker(
+    name: str, conv_lstm: DetectorNet, folder: Path
+) -> None:
     exported_by(name, conv_lstm, folder)
     package = str(Path(loading.__file__).parents[2]).encode()
-    for path in folder.glob(f"network{ENGINES[name].suffix}"):
+    for path in folder.glob(f"network{RUNTIMES[name].suffix}"):
         assert package not in path.read_bytes()
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_damaged_export_is_told_in_one_line(
-    name: str, conv_lstm: Detector, folder: Path, tmp_path: Path
+    name: str, conv_lstm: DetectorNet, folder: Path, tmp_path: Path
 ) -> None:
     exported_by(name, conv_lstm, folder)
-    suffix = ENGINES[name].suffix
+    suffix = RUNTIMES[name].suffix
     path = tmp_path / f"cut{suffix}"
     content = (folder / f"network{suffix}").read_bytes()
     path.write_bytes(content[: len(content) // 2])
     path.with_suffix(".bin").write_bytes(b"")
     with pytest.raises(ModelError, match=f"cut{suffix}"):
-        load_engine(path)
+        load_runtime(path)
 
 
-def test_openvino_misses_its_weights(conv_lstm: Detector, tmp_path: Path) -> None:
+def test_openvino_misses_its_weights(conv_lstm: DetectorNet, tmp_path: Path) -> None:
     path = tmp_path / "x.xml"
     path.write_text("<net/>")
     with pytest.raises(ModelError, match=r"x\.bin are not beside it"):
@@ -262,7 +266,7 @@ def test_folding_the_norms_changes_nothing(name: str) -> None:
     """Reference: the network as it was trained, in evaluation mode."""
     torch.manual_seed(0)
     config = load_config("small", [f"backbone.name={name}", "backbone.width=1"])
-    model = Detector(config, ("bird",), canvas_hw=(64, 64), grid=16)
+    model = DetectorNet(config, ("bird",), canvas_hw=(64, 64), grid=16)
     frames = torch.randint(0, 256, (1, 1, 3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
         for module in model.modules():
@@ -282,25 +286,25 @@ def test_folding_the_norms_changes_nothing(name: str) -> None:
 
 
 def test_a_network_without_memory_or_motion_has_no_such_inputs() -> None:
-    step = Step(lively("none", "input.motion_lag_s=0"))
+    step = ExportableStep(lively("none", "input.motion_lag_s=0"))
     assert step.input_names == ("frame",)
     assert step.output_names == ("boxes", "scores")
-    network = TorchEngine(
-        step, lively("none").facts, first=step.first, input_names=step.input_names
+    network = TorchRuntime(
+        step, lively("none").metadata, first=step.first, input_names=step.input_names
     )
     frames = moving_frames(CANVAS_HW, 2)
     assert network.step(frames[0], frames[1], None)[0].shape == (24, 4)
 
 
-def test_facts_survive_text_and_refuse_others(conv_lstm: Detector) -> None:
-    facts = conv_lstm.facts
-    assert Facts.from_texts(facts.as_texts(), "x") == facts
+def test_facts_survive_text_and_refuse_others(conv_lstm: DetectorNet) -> None:
+    metadata = conv_lstm.metadata
+    assert ModelMetadata.from_texts(metadata.as_texts(), "x") == metadata
     with pytest.raises(ModelError, match="not exported by lstmcli"):
-        Facts.from_texts({}, "x")
+        ModelMetadata.from_texts({}, "x")
     with pytest.raises(ModelError, match="format 99"):
-        Facts.from_texts(facts.as_texts() | {"format": "99"}, "x")
+        ModelMetadata.from_texts(metadata.as_texts() | {"format": "99"}, "x")
     with pytest.raises(ModelError, match="damaged"):
-        Facts.from_texts(facts.as_texts() | {"canvas_hw": "3"}, "x")
+        ModelMetadata.from_texts(metadata.as_texts() | {"canvas_hw": "3"}, "x")
 
 
 # --- the choice -------------------------------------------------------------------------------
@@ -312,7 +316,7 @@ class Pretended:
     def __init__(self, name: str, score: float = 0.5) -> None:
         self.engine, self.canvas_hw, self.score = name, CANVAS_HW, score
 
-    def step(self, frame: Picture, earlier: Picture, state: Any) -> tuple[Any, Any, Any]:
+    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> tuple[Any, Any, Any]:
         return np.array([[0, 0, 9, 9]], np.float32), np.array([[self.score]], np.float32), None
 
 
@@ -321,7 +325,7 @@ def candidates(**scores: float) -> dict[str, Callable[[], Any]]:
 
 
 def test_an_engine_that_disagrees_is_left_out() -> None:
-    trial, network = try_engines(candidates(torch=0.5, openvino=0.9))
+    trial, network = benchmark_runtimes(candidates(torch=0.5, openvino=0.9))
     assert trial.best == network.engine == "torch"
     assert "openvino is left out (its answers differ from those of torch)" in trial.sentence()
 
@@ -330,7 +334,7 @@ def test_an_engine_that_fails_is_left_out_in_one_line() -> None:
     def fail() -> Any:
         raise RuntimeError("unknown operation\nand a long story")
 
-    trial, network = try_engines({**candidates(torch=0.5), "openvino": fail})
+    trial, network = benchmark_runtimes({**candidates(torch=0.5), "openvino": fail})
     assert network.engine == "torch"
     assert trial.failures == {"openvino": "unknown operation"}
     assert "\n" not in trial.sentence()
@@ -342,11 +346,13 @@ def test_the_quickest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing.time, "perf_counter", lambda: clock[0])
 
     class Ticking(Pretended):
-        def step(self, frame: Picture, earlier: Picture, state: Any) -> tuple[Any, Any, Any]:
+        def step(
+            self, frame: Picture, previous_frames: Picture, state: Any
+        ) -> tuple[Any, Any, Any]:
             clock[0] += speeds[self.engine]
-            return super().step(frame, earlier, state)
+            return super().step(frame, previous_frames, state)
 
-    trial, network = try_engines({name: (lambda n=name: Ticking(n)) for name in speeds})
+    trial, network = benchmark_runtimes({name: (lambda n=name: Ticking(n)) for name in speeds})
     assert network.engine == "openvino"
     assert trial.ms == pytest.approx({"torch": 20.0, "openvino": 10.0})
 
@@ -362,13 +368,13 @@ def test_boxes_are_compared_by_their_size() -> None:
 
 
 def test_a_choice_is_remembered(cache: Path) -> None:
-    assert recall("x") is None
-    remember("x", "openvino")
-    remember("y", "torch")
-    assert (recall("x"), recall("y")) == ("openvino", "torch")
+    assert cache_get("x") is None
+    cache_put("x", "openvino")
+    cache_put("y", "torch")
+    assert (cache_get("x"), cache_get("y")) == ("openvino", "torch")
     assert json.loads((cache / "engines.json").read_text()) == {"x": "openvino", "y": "torch"}
     (cache / "engines.json").write_text("{")
-    assert recall("x") is None
+    assert cache_get("x") is None
 
 
 def test_what_a_busy_machine_told_is_asked_again_when_it_is_idle(
@@ -376,20 +382,20 @@ def test_what_a_busy_machine_told_is_asked_again_when_it_is_idle(
 ) -> None:
     load = [100.0]
     monkeypatch.setattr("os.getloadavg", lambda: (load[0], 0.0, 0.0), raising=False)
-    choosing.remember("model", "torch")
-    assert choosing.recall("model") == "torch"
+    choosing.cache_put("model", "torch")
+    assert choosing.cache_get("model") == "torch"
     load[0] = 0.0
-    assert choosing.recall("model") is None
-    choosing.remember("model", "openvino")
+    assert choosing.cache_get("model") is None
+    choosing.cache_put("model", "openvino")
     load[0] = 100.0
-    assert choosing.recall("model") == "openvino"
+    assert choosing.cache_get("model") == "openvino"
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
-    remember("x", "torch")
-    assert recall("x") is None
+    cache_put("x", "torch")
+    assert cache_get("x") is None
 
 
 def test_auto_tries_once_and_then_knows(
@@ -397,12 +403,12 @@ def test_auto_tries_once_and_then_knows(
 ) -> None:
     pytest.importorskip("openvino")
     said: list[str] = []
-    network = load_engine(checkpoint, device="cpu", note=said.append)
+    network = load_runtime(checkpoint, device="cpu", note=said.append)
     assert len(said) == 2
     assert "trying torch and openvino" in said[0]
     assert f"using {network.engine}" in said[1]
     monkeypatch.setattr(loading, "try_engines", None)
-    assert load_engine(checkpoint, device="cpu", note=said.append).engine == network.engine
+    assert load_runtime(checkpoint, device="cpu", note=said.append).engine == network.engine
     assert len(said) == 2
     kept = list((cache / "engines").glob("*.xml"))
     assert len(kept) == 1
@@ -416,16 +422,16 @@ def test_a_quick_network_leaves_a_core_to_the_others(
 
     def load(threads: int) -> Any:
         loaded.append(threads)
-        return TorchNetwork(lively("none"))
+        return EagerRuntime(lively("none"))
 
     monkeypatch.setattr(choosing, "_time", lambda network, frames: (ms, []))
-    assert threads_beside("a network", cores, load) == chosen
-    assert threads_beside("a network", cores, load) == chosen
+    assert pick_thread_count("a network", cores, load) == chosen
+    assert pick_thread_count("a network", cores, load) == chosen
     assert loaded == [cores], "it is measured once"
 
 
 def test_one_core_is_not_shared(cache: Path) -> None:
-    assert threads_beside("a network", 1, lambda threads: pytest.fail("nothing to choose")) == 1
+    assert pick_thread_count("a network", 1, lambda threads: pytest.fail("nothing to choose")) == 1
 
 
 @pytest.mark.parametrize("cores", [1, 4])
@@ -436,24 +442,24 @@ def test_who_works_beside_others_is_loaded_with_fewer_threads(
     taken: list[int] = []
     read = openvino_engine.read
 
-    def watched(path: Path, *, device: str, threads: int) -> Network:
+    def watched(path: Path, *, device: str, threads: int) -> Runtime:
         taken.append(threads)
         return read(path, device=device, threads=1)
 
-    monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], read=watched))
+    monkeypatch.setitem(RUNTIMES, "openvino", replace(RUNTIMES["openvino"], read=watched))
     monkeypatch.setattr(loading, "thread_count", lambda: cores)
     monkeypatch.setattr(choosing, "_time", lambda network, frames: (1.0, []))
-    load_engine(checkpoint, device="cpu", engine="openvino", beside=True)
+    load_runtime(checkpoint, device="cpu", engine="openvino", leave_core_free=True)
     assert taken == ([1] if cores == 1 else [4, 3])
-    load_engine(checkpoint, device="cpu", engine="openvino", beside=True)
-    load_engine(checkpoint, device="cpu", engine="openvino")
+    load_runtime(checkpoint, device="cpu", engine="openvino", leave_core_free=True)
+    load_runtime(checkpoint, device="cpu", engine="openvino")
     assert taken[-2:] == [max(1, cores - 1), 0]
 
 
 def test_a_kept_conversion_that_is_damaged_is_made_again(
     checkpoint: Path,
     cache: Path,
-    conv_lstm: Detector,
+    conv_lstm: DetectorNet,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -461,10 +467,10 @@ def test_a_kept_conversion_that_is_damaged_is_made_again(
     exported_by("onnx", conv_lstm, folder)
     good = (folder / "network.onnx").read_bytes()
     monkeypatch.setattr(loading, "_publish", lambda path, write: path.write_bytes(good))
-    load_engine(checkpoint, device="cpu", engine="onnx")
+    load_runtime(checkpoint, device="cpu", engine="onnx")
     (kept,) = (cache / "engines").glob("*.onnx")
     kept.write_bytes(good[:100])
-    assert load_engine(checkpoint, device="cpu", engine="onnx").engine == "onnx"
+    assert load_runtime(checkpoint, device="cpu", engine="onnx").engine == "onnx"
     assert kept.read_bytes() == good
 
 
@@ -472,13 +478,13 @@ def test_the_environment_says_what_auto_means(
     checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LSTMCLI_ENGINE", "torch")
-    assert load_engine(checkpoint).engine == "torch"
+    assert load_runtime(checkpoint).engine == "torch"
     assert not cache.exists()
 
 
 def test_an_unknown_engine_has_a_near_name(checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match="opnvino") as failure:
-        load_engine(checkpoint, engine="opnvino")
+        load_runtime(checkpoint, engine="opnvino")
     assert "openvino" in failure.value.hint
 
 
@@ -487,15 +493,15 @@ def test_an_engine_that_is_not_installed_is_told_with_its_extra(
 ) -> None:
     monkeypatch.setattr(loading, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="openvino is not installed") as failure:
-        load_engine(checkpoint, engine="openvino")
+        load_runtime(checkpoint, engine="openvino")
     assert "lstmcli[openvino]" in failure.value.hint
-    assert load_engine(checkpoint, device="cpu").engine == "torch"
+    assert load_runtime(checkpoint, device="cpu").engine == "torch"
 
 
 def test_an_export_is_run_by_its_own_engine_only(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"x\.onnx cannot be run by torch"):
-        load_engine(tmp_path / "x.onnx", engine="torch", device="cpu")
+        load_runtime(tmp_path / "x.onnx", engine="torch", device="cpu")
 
 
 def test_old_conversions_go(tmp_path: Path) -> None:
@@ -509,15 +515,15 @@ def test_old_conversions_go(tmp_path: Path) -> None:
     assert left[0] == "03.bin"
 
 
-def test_read_only_frames_are_taken_without_a_warning(conv_lstm: Detector) -> None:
+def test_read_only_frames_are_taken_without_a_warning(conv_lstm: DetectorNet) -> None:
     frame = moving_frames(CANVAS_HW, 1)[0]
     frame.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        torch_engine.make(Step(conv_lstm), conv_lstm.facts).step(frame, frame, None)
+        torch_engine.make(ExportableStep(conv_lstm), conv_lstm.metadata).step(frame, frame, None)
 
 
-def test_int8_is_near_and_says_so(conv_lstm: Detector, tmp_path: Path) -> None:
+def test_int8_is_near_and_says_so(conv_lstm: DetectorNet, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     frames = moving_frames(CANVAS_HW, 10)
@@ -527,13 +533,13 @@ def test_int8_is_near_and_says_so(conv_lstm: Detector, tmp_path: Path) -> None:
             inputs = network.inputs(frame, frame, None)
             yield quantize.as_arrays(inputs)
 
-    facts = conv_lstm.facts
+    metadata = conv_lstm.metadata
     path = tmp_path / "small.onnx"
-    assert loading.write_export(conv_lstm, path, facts=facts, feed=feed).precision == "int8"
-    network = load_engine(path, device="cpu")
-    assert network.facts == replace(facts, precision="int8")  # type: ignore[attr-defined]
+    assert loading.write_export(conv_lstm, path, metadata=metadata, feed=feed).precision == "int8"
+    network = load_runtime(path, device="cpu")
+    assert network.metadata == replace(metadata, precision="int8")  # type: ignore[attr-defined]
     found, wanted = follow(network, frames), follow(in_full_precision(conv_lstm), frames)
     errors = [np.abs(one[1] - two[1]).mean() for one, two in zip(found, wanted, strict=True)]
     assert max(errors) < 0.05
     with pytest.raises(ConfigError, match="torch format knows no 8-bit"):
-        loading.write_export(conv_lstm, tmp_path / "x.pt2", facts=facts, feed=feed)
+        loading.write_export(conv_lstm, tmp_path / "x.pt2", metadata=metadata, feed=feed)

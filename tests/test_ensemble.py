@@ -11,14 +11,14 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.inference.ensemble import Ensemble, fuse_boxes
-from lstmcli.inference.loading import load_engine
+from lstmcli.inference.loading import load_runtime
 from lstmcli.models.checkpoint import save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.workflows.evaluate import evaluate
 
 
@@ -63,14 +63,14 @@ class Fixed:
     """A network that counts its steps and answers one box."""
 
     classes, canvas_hw, motion_lag_s = ("a", "b"), (64, 96), 0.0
-    remembering, nms_iou, max_detections = Remembering(), 0.6, 10
-    confidence = Confidence()
+    track_memory, nms_iou, max_detections = TrackMemoryConfig(), 0.6, 10
+    calibration = ScoreCalibration()
     engine, device = "fixed", "cpu"
 
     def __init__(self, left: float) -> None:
         self.left = left
 
-    def step(self, frame: Any, earlier: Any, state: Any) -> tuple[Any, Any, Any]:
+    def step(self, frame: Any, previous_frames: Any, state: Any) -> tuple[Any, Any, Any]:
         count = 0 if state is None else state
         return array((self.left, 0, self.left + 10, 10)), array((0.8, 0.1)), count + 1
 
@@ -99,12 +99,12 @@ def test_two_runs_are_evaluated_as_one(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         torch.manual_seed(len(name) + ord(name[0]))
-        model = Detector(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=8)
+        model = DetectorNet(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=8)
         save_checkpoint(tmp_path / name / "best.pt", model, model.state_dict(), metrics={})
     both = f"{tmp_path / 'one'},{tmp_path / 'two'}"
     found = evaluate(both, dataset.folder, engine="torch", device="cpu")
     assert found.speed.engine == "2 x torch"
     assert found.scores.frames == 4
-    network = load_engine(both, engine="torch", device="cpu")
-    alone = load_engine(tmp_path / "one", engine="torch", device="cpu")
-    assert replace(network.remembering) == alone.remembering
+    network = load_runtime(both, engine="torch", device="cpu")
+    alone = load_runtime(tmp_path / "one", engine="torch", device="cpu")
+    assert replace(network.track_memory) == alone.track_memory

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import FloatArray, Picture, VideoLabels
 from lstmcli.dataset.frame_store import FrameStoreWriter
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
@@ -30,7 +30,7 @@ class FakeNetwork:
 
     classes: tuple[str, ...] = ("bird", "drone")
     canvas_hw = CANVAS_HW
-    motion_lag_s, remembering, confidence = 0.0, Remembering(), Confidence()
+    motion_lag_s, track_memory, calibration = 0.0, TrackMemoryConfig(), ScoreCalibration()
     nms_iou = 0.6
     max_detections = 100
     engine = "fake"
@@ -42,7 +42,7 @@ class FakeNetwork:
         self.levels: list[int] = []
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         assert frame.shape == (*CANVAS_HW, 3)
         seen = state or 0
@@ -69,14 +69,14 @@ class Listener:
 
 
 def labels_of(
-    frames: int, *, looked_at: list[int] | None = None, label: int = 0, name: str = "clip"
+    frames: int, *, annotated_frames: list[int] | None = None, label: int = 0, name: str = "clip"
 ) -> VideoLabels:
-    looked = list(range(frames)) if looked_at is None else looked_at
+    looked = list(range(frames)) if annotated_frames is None else annotated_frames
     n = len(looked)
     return VideoLabels(
         name=name,
         media="clip.mp4",
-        looked_at=np.array(looked, np.int64),
+        annotated_frames=np.array(looked, np.int64),
         box_frames=np.array(looked, np.int64),
         boxes=np.tile(np.array([BOX], np.float32), (n, 1)),
         labels=np.full(n, label, np.int64),
@@ -94,7 +94,7 @@ def prepare_by_hand(
     videos: int = 1,
     classes: tuple[str, ...] = ("bird", "drone"),
     canvas_hw: tuple[int, int] = CANVAS_HW,
-    looked_at: list[int] | None = None,
+    annotated_frames: list[int] | None = None,
     path: str = "clip.mp4",
 ) -> Path:
     prepared = []
@@ -113,7 +113,7 @@ def prepare_by_hand(
                 frames=np.arange(6),
                 times=np.arange(6) / 25,
                 store=store,
-                labels=labels_of(6, looked_at=looked_at, name=f"clip{place}"),
+                labels=labels_of(6, annotated_frames=annotated_frames, name=f"clip{place}"),
             )
         )
     Dataset(folder, classes, canvas_hw, 8, 32, 1, tuple(prepared)).save()
@@ -179,7 +179,7 @@ def test_without_memory_the_state_is_empty_at_every_frame(tmp_path: Path) -> Non
 
 def test_a_frame_at_which_nobody_looked_is_seen_but_not_counted(tmp_path: Path) -> None:
     network = FakeNetwork()
-    done = evaluate(network, prepare_by_hand(tmp_path, looked_at=[3, 4]))
+    done = evaluate(network, prepare_by_hand(tmp_path, annotated_frames=[3, 4]))
     assert len(network.states) == 6
     assert (done.scores.frames, done.scores.recall, done.scores.f1) == (2, 1.0, 1.0)
 
@@ -202,7 +202,7 @@ class ConfusedNetwork(FakeNetwork):
         self.random = np.random.default_rng(1)
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         boxes = np.repeat(self.random.uniform((0, 0, 24, 16), (20, 12, 44, 30), (4, 4)), 8, axis=0)
         scores = self.random.uniform(0, 1, (32, 2))
@@ -292,8 +292,8 @@ def test_a_limit_looks_at_the_beginning_of_each_video(tmp_path: Path) -> None:
 def test_truth_outside_the_frame_is_cut_or_told(tmp_path: Path) -> None:
     data = prepare_by_hand(tmp_path)
     values = json.loads((data / "dataset.json").read_text())
-    truth = values["videos"][0]["annotations"]
-    truth["boxes"][4] = [-500, 20, -300, 50]
+    gt = values["videos"][0]["annotations"]
+    gt["boxes"][4] = [-500, 20, -300, 50]
     (data / "dataset.json").write_text(json.dumps(values))
     listener = Listener()
     done = evaluate(FakeNetwork(), data, progress=listener)
@@ -303,7 +303,7 @@ def test_truth_outside_the_frame_is_cut_or_told(tmp_path: Path) -> None:
 
 def test_a_split_without_truth_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no labelled frame in split 'val'"):
-        evaluate(FakeNetwork(), prepare_by_hand(tmp_path, looked_at=[]))
+        evaluate(FakeNetwork(), prepare_by_hand(tmp_path, annotated_frames=[]))
 
 
 def test_data_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from lstmcli.cli.app import main
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.inference.loading import load_engine
-from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.models.checkpoint import save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.workflows.evaluate import evaluate
 from lstmcli.workflows.export import export
 
@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "birds"
     folder.mkdir()
     config = load_config("small", ["backbone.name=tiny", "backbone.width=0.5", "neck.channels=16"])
-    model = Detector(config, CLASSES, canvas_hw=(64, 96), grid=16)
+    model = DetectorNet(config, CLASSES, canvas_hw=(64, 96), grid=16)
     save_checkpoint(folder / "best.pt", model, model.state_dict(), metrics={})
     return folder
 
@@ -44,17 +44,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let every format write only what it is told; give what that was."""
     told: list[Any] = []
 
-    def write(step: Any, facts: Any, path: Path) -> None:
-        told.append(facts)
+    def write(step: Any, metadata: Any, path: Path) -> None:
+        told.append(metadata)
         path.write_bytes(b"graph")
         if path.suffix == ".xml":
             path.with_suffix(".bin").write_bytes(b"weights")
 
     quick_ones = {
-        name: type(engine)(engine.suffix, write, engine.read) for name, engine in ENGINES.items()
+        name: type(engine)(engine.suffix, write, engine.read) for name, engine in RUNTIMES.items()
     }
-    monkeypatch.setattr("lstmcli.inference.loading.ENGINES", quick_ones)
-    monkeypatch.setattr("lstmcli.workflows.export.ENGINES", quick_ones)
+    monkeypatch.setattr("lstmcli.inference.loading.RUNTIMES", quick_ones)
+    monkeypatch.setattr("lstmcli.workflows.export.RUNTIMES", quick_ones)
     return told
 
 
@@ -117,12 +117,12 @@ def test_what_exists_is_kept_unless_it_may_be_overwritten(
 def test_a_failure_leaves_nothing(
     run: Path, here: Path, quick: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill_the_disk(step: Any, facts: Any, path: Path) -> None:
+    def fill_the_disk(step: Any, metadata: Any, path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    full = {"onnx": type(ENGINES["onnx"])(".onnx", fill_the_disk, ENGINES["onnx"].read)}
-    monkeypatch.setattr("lstmcli.inference.loading.ENGINES", full)
+    full = {"onnx": type(RUNTIMES["onnx"])(".onnx", fill_the_disk, RUNTIMES["onnx"].read)}
+    monkeypatch.setattr("lstmcli.inference.loading.RUNTIMES", full)
     with pytest.raises(OutputError, match="No space left"):
         export(run)
     assert not list(here.iterdir())
@@ -142,7 +142,7 @@ def test_evaluate_takes_an_export_like_its_checkpoint(
     one, two = (evaluate(model, "dataset", device="cpu", engine="torch") for model in (run, path))
     assert one.speed.engine == two.speed.engine == "torch"
     assert two.scores.as_json()["frames"] == 12
-    assert load_engine(path).classes == CLASSES
+    assert load_runtime(path).classes == CLASSES
 
 
 def test_the_command_measures_ranges_and_shows_the_accuracy(
@@ -165,4 +165,4 @@ def test_the_command_measures_ranges_and_shows_the_accuracy(
     assert [line.split()[0] for line in lines[2:]] == ["before", "after"]
     assert "8-bit backbone" in said.err
     assert "WARNING" not in said.err
-    assert load_engine("birds.int8.onnx").canvas_hw == (64, 96)
+    assert load_runtime("birds.int8.onnx").canvas_hw == (64, 96)

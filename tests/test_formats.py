@@ -219,25 +219,25 @@ def test_every_reader_has_a_sample_here() -> None:
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_a_format_is_recognised_and_read(name: str, tmp_path: Path) -> None:
-    file, text, truth = SAMPLES[name]
+    file, text, gt = SAMPLES[name]
     path = written(tmp_path, file, text)
     assert format_of(path) == name
-    for got, want in zip(rows(read_labels(path, size_hw=(200, 100))), truth, strict=True):
+    for got, want in zip(rows(read_labels(path, size_hw=(200, 100))), gt, strict=True):
         assert got[:2] + got[3:] == want[:2] + want[3:]
         np.testing.assert_allclose(got[2], want[2], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_a_format_is_found_below_a_folder(name: str, tmp_path: Path) -> None:
-    file, text, truth = SAMPLES[name]
+    file, text, gt = SAMPLES[name]
     written(tmp_path / "deep" / "er", file, text)
     assert len(find_annotations(tmp_path)) == 1
-    assert len(rows(read_labels(tmp_path, size_hw=(200, 100)))) == len(truth)
+    assert len(rows(read_labels(tmp_path, size_hw=(200, 100)))) == len(gt)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_a_truncated_file_is_a_clear_error_or_says_what_it_lost(name: str, tmp_path: Path) -> None:
-    file, text, truth = SAMPLES[name]
+    file, text, gt = SAMPLES[name]
     lines = text.splitlines()
     for cut in range(1, len(text), max(1, len(text) // 40)):
         path = written(tmp_path, file, text[:cut])
@@ -247,7 +247,7 @@ def test_a_truncated_file_is_a_clear_error_or_says_what_it_lost(name: str, tmp_p
             assert labels.hint
             continue
         # What can be read without the end are whole lines, or a shorter last number.
-        assert len(lines) > 1 or len(rows(labels)) <= len(truth)
+        assert len(lines) > 1 or len(rows(labels)) <= len(gt)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_cvat_gaps_are_filled_on_the_grid_of_the_task(tmp_path: Path) -> None:
     track = f'<track id="0" label="a">{cvat_box(10, 0)}{cvat_box(25, 30, outside=1)}</track>'
     labels = read(tmp_path, "a.xml", cvat(track, size=4, meta=meta))
     assert [(row[0], row[2][0]) for row in rows(labels)] == [(10, 0.0), (15, 10.0), (20, 20.0)]
-    np.testing.assert_array_equal(labels.videos[0].looked_at, [10, 15, 20, 25])
+    np.testing.assert_array_equal(labels.videos[0].annotated_frames, [10, 15, 20, 25])
 
 
 def test_cvat_written_boxes_are_the_truth(tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_label_studio_frames_begin_at_one_and_disabled_ones_are_seen_once(tmp_pa
     labels = read(tmp_path, "a.json", json.dumps(task))
     seen = [(row[0], round(row[2][0], 3)) for row in rows(labels)]
     assert seen == [(0, 0.0), (1, 10.0), (2, 20.0), (5, 50.0), (6, 50.0), (7, 50.0)]
-    assert len(labels.videos[0].looked_at) == 8
+    assert len(labels.videos[0].annotated_frames) == 8
 
 
 def test_label_studio_cancelled_annotations_do_not_count(tmp_path: Path) -> None:
@@ -415,7 +415,7 @@ def test_imagenet_vid_frames_become_one_video(tmp_path: Path) -> None:
         )
         (tmp_path / f"{n:06d}.xml").write_text(text)
     (video,) = read_labels(tmp_path).videos
-    np.testing.assert_array_equal(video.looked_at, [0, 1, 7])
+    np.testing.assert_array_equal(video.annotated_frames, [0, 1, 7])
     assert video.images[7] == "train/s1/000007.JPEG"
     assert set(video.tracks) == {4}
 
@@ -439,7 +439,7 @@ def test_youtube_vis_objects_skip_the_frames_where_they_are_null(tmp_path: Path)
     )
     labels = read(tmp_path, "a.json", text)
     assert rows(labels) == [(1, "a", (1.0, 2.0, 4.0, 6.0), 5, False)]
-    assert len(labels.videos[0].looked_at) == 2
+    assert len(labels.videos[0].annotated_frames) == 2
 
 
 def test_what_coco_drops_is_counted(tmp_path: Path) -> None:
@@ -494,7 +494,7 @@ def test_numbered_frames_of_folders_become_videos(tmp_path: Path) -> None:
     assert [video.name for video in labels.videos] == ["one", "two"]
     numbers = ("000001", "000002", "000003", "", "000005")
     assert labels.videos[0].images == tuple(f"one/{n}.jpg" if n else "" for n in numbers)
-    np.testing.assert_array_equal(labels.videos[0].looked_at, [0, 1, 2, 4])
+    np.testing.assert_array_equal(labels.videos[0].annotated_frames, [0, 1, 2, 4])
 
 
 def test_unrelated_pictures_with_numbers_stay_stills(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def boxes(labels: LabelSet, *, ignored: bool = True) -> int:
     return sum(int((~v.ignore | ignored).sum()) for v in labels.videos)
 
 
-def looked_at(labels: LabelSet) -> int:
-    return sum(len(video.looked_at) for video in labels.videos)
+def annotated_frames(labels: LabelSet) -> int:
+    return sum(len(video.annotated_frames) for video in labels.videos)
 
 
 def classes(labels: LabelSet, *, ignored: bool = True) -> dict[str, int]:
@@ -74,35 +74,35 @@ def holds(labels: LabelSet, box: list[float], **wanted: Any) -> bool:
 
 
 def test_cvat_videos_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["cvat_video"].values():
-        labels = read_labels(samples / truth["file"])
-        task = next(iter(truth["tasks"].values()))
-        assert boxes(labels) == truth["boxes_explicit"]
-        assert classes(labels) == truth["classes"]
-        assert looked_at(labels) == task["size"]
+    for gt in expected["cvat_video"].values():
+        labels = read_labels(samples / gt["file"])
+        task = next(iter(gt["tasks"].values()))
+        assert boxes(labels) == gt["boxes_explicit"]
+        assert classes(labels) == gt["classes"]
+        assert annotated_frames(labels) == task["size"]
         if task["width"]:
             assert labels.videos[0].size_hw == (task["height"], task["width"])
-        for row in truth["sample_explicit"]:
+        for row in gt["sample_explicit"]:
             wanted = {"frame": row["frame"], "label": row["label"], "track": int(row["track"])}
             assert holds(labels, row["box"], **wanted), row
 
 
 def test_cvat_images_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["cvat_images"].values():
-        labels = read_labels(samples / truth["file"])
-        assert boxes(labels) == truth["boxes"]
-        assert looked_at(labels) == truth["images"]
-        for kind, count in truth["other_shapes"].items():
+    for gt in expected["cvat_images"].values():
+        labels = read_labels(samples / gt["file"])
+        assert boxes(labels) == gt["boxes"]
+        assert annotated_frames(labels) == gt["images"]
+        for kind, count in gt["other_shapes"].items():
             assert noted(labels, "tag" if kind == "tag" else f"{kind!r}") == count
-        for row in truth["sample"]:
+        for row in gt["sample"]:
             assert holds(labels, row["box"], label=row["label"], image=row["image"]), row
 
 
 def test_label_studio_videos_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["labelstudio_video"].values():
-        labels = read_labels(samples / truth["file"], size_hw=(1000, 2000))
-        assert boxes(labels) == truth["boxes"]
-        (task,) = truth["task_list"]
+    for gt in expected["labelstudio_video"].values():
+        labels = read_labels(samples / gt["file"], size_hw=(1000, 2000))
+        assert boxes(labels) == gt["boxes"]
+        (task,) = gt["task_list"]
         for region in task["region_list"]:
             width, height = region["size"] if region["size"][0] else (2000, 1000)
             for frame, (x, y, w, h) in region["sample"].items():
@@ -112,59 +112,59 @@ def test_label_studio_videos_agree(samples: Path, expected: dict[str, Any]) -> N
                     for _, n, _, _, box in rows(labels)
                     if n == int(frame) - 1
                 ]
-                assert min(found) < 1e-5, (truth["file"], frame)
+                assert min(found) < 1e-5, (gt["file"], frame)
         if task["framesCount"]:
-            assert looked_at(labels) == task["framesCount"][0]
+            assert annotated_frames(labels) == task["framesCount"][0]
 
 
 def test_label_studio_images_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["labelstudio_image"].values():
-        labels = read_labels(samples / truth["file"])
-        assert boxes(labels) == truth["boxes"]
-        assert classes(labels) == truth["classes"]
-        assert len(labels.videos) == truth["tasks"]
-        for kind, count in truth["other_results"].items():
+    for gt in expected["labelstudio_image"].values():
+        labels = read_labels(samples / gt["file"])
+        assert boxes(labels) == gt["boxes"]
+        assert classes(labels) == gt["classes"]
+        assert len(labels.videos) == gt["tasks"]
+        for kind, count in gt["other_results"].items():
             assert noted(labels, f"{kind!r}") == count
-        for row in truth["sample"]:
+        for row in gt["sample"]:
             assert holds(labels, row["box"], label=row["label"][0]), row
 
 
 def test_coco_files_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in (*expected["coco"].values(), *expected["coco_vid"].values()):
-        folder = "" if truth["videos"] else "coco/"
-        path = samples / truth["file"]
-        labels = read_labels(path if path.exists() else samples / (folder + truth["file"]))
-        assert boxes(labels) == truth["with_bbox"]
-        assert sum(int(v.ignore.sum()) for v in labels.videos) == truth["iscrowd"]
-        assert looked_at(labels) == truth["images"]
-        assert set(truth["categories_declared"]) <= set(labels.classes)
-        assert noted(labels, "without a bbox") == truth["annotations"] - truth["with_bbox"]
+    for gt in (*expected["coco"].values(), *expected["coco_vid"].values()):
+        folder = "" if gt["videos"] else "coco/"
+        path = samples / gt["file"]
+        labels = read_labels(path if path.exists() else samples / (folder + gt["file"]))
+        assert boxes(labels) == gt["with_bbox"]
+        assert sum(int(v.ignore.sum()) for v in labels.videos) == gt["iscrowd"]
+        assert annotated_frames(labels) == gt["images"]
+        assert set(gt["categories_declared"]) <= set(labels.classes)
+        assert noted(labels, "without a bbox") == gt["annotations"] - gt["with_bbox"]
         tracks = {(v.name, t) for v, _, _, t, _ in rows(labels) if t >= 0}
-        assert len(tracks) == truth["tracks"]
-        named = {k: n for k, n in truth["boxes_per_class"].items() if k not in {"null", "None"}}
+        assert len(tracks) == gt["tracks"]
+        named = {k: n for k, n in gt["boxes_per_class"].items() if k not in {"null", "None"}}
         assert named.items() <= classes(labels).items()
-        for row in truth["sample"]:
+        for row in gt["sample"]:
             assert holds(labels, row["box"], image=row["image"]), row
 
 
 def test_mot_files_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["mot"].values():
-        labels = read_labels(samples / truth["file"])
-        assert boxes(labels) == truth["rows"]
-        assert looked_at(labels) == truth["last_frame"]
-        for row in truth["sample"]:
+    for gt in expected["mot"].values():
+        labels = read_labels(samples / gt["file"])
+        assert boxes(labels) == gt["rows"]
+        assert annotated_frames(labels) == gt["last_frame"]
+        for row in gt["sample"]:
             assert holds(labels, row["box_raw"], frame=row["frame_1based"] - 1, track=row["id"])
 
 
 def test_kitti_tracking_agrees(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["kitti_tracking"].values():
-        labels = read_labels(samples / truth["file"])
-        assert boxes(labels) == truth["rows"]
-        assert boxes(labels, ignored=False) == truth["boxes_without_dontcare"]
-        assert looked_at(labels) == truth["frames"]
-        types = {k: n for k, n in truth["types"].items() if k != "DontCare"}
+    for gt in expected["kitti_tracking"].values():
+        labels = read_labels(samples / gt["file"])
+        assert boxes(labels) == gt["rows"]
+        assert boxes(labels, ignored=False) == gt["boxes_without_dontcare"]
+        assert annotated_frames(labels) == gt["frames"]
+        types = {k: n for k, n in gt["types"].items() if k != "DontCare"}
         assert classes(labels, ignored=False) == types
-        for row in truth["sample"]:
+        for row in gt["sample"]:
             wanted = {"frame": row["frame"], "track": row["id"], "label": row["type"]}
             assert holds(labels, row["box"], **wanted), row
 
@@ -173,27 +173,27 @@ def test_kitti_tracking_agrees(samples: Path, expected: dict[str, Any]) -> None:
 def test_folders_of_a_file_an_image_agree(
     kind: str, samples: Path, expected: dict[str, Any]
 ) -> None:
-    for name, truth in expected[kind].items():
-        folders = {Path(row["file"]).parent for row in truth["sample"] if "/" in row["file"]}
+    for name, gt in expected[kind].items():
+        folders = {Path(row["file"]).parent for row in gt["sample"] if "/" in row["file"]}
         base = samples / kind
         found = next((base / d.name for d in base.iterdir() if d.name.startswith(name)), None)
         if found is None:
             found = samples / Path(*next(iter(folders)).parts[:2])
         labels = read_labels(found)
-        assert boxes(labels) == truth["boxes"], name
-        for row in truth["sample"]:
+        assert boxes(labels) == gt["boxes"], name
+        for row in gt["sample"]:
             image = Path(row.get("filename") or row["file"]).name
             box = row.get("box") or [float(text) for text in row["raw"].split()[4:8]]
             assert holds(labels, box, image=image), row
 
 
 def test_yolo_folders_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for name, truth in expected["yolo"].items():
+    for name, gt in expected["yolo"].items():
         labels = read_labels(samples / "yolo" / name, size_hw=(100, 200))
-        assert boxes(labels) == truth["box_rows"]
-        assert looked_at(labels) == truth["label_files"]
-        assert noted(labels, "polygon or turned box") == truth["other_rows"]
-        for row in truth["sample"]:
+        assert boxes(labels) == gt["box_rows"]
+        assert annotated_frames(labels) == gt["label_files"]
+        assert noted(labels, "polygon or turned box") == gt["other_rows"]
+        for row in gt["sample"]:
             if row["image_size"]:
                 assert holds(labels, row["box"], image=Path(row["file"]).stem), row
                 continue
@@ -203,56 +203,56 @@ def test_yolo_folders_agree(samples: Path, expected: dict[str, Any]) -> None:
 
 
 def test_labelme_folders_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for name, truth in expected["labelme"].items():
+    for name, gt in expected["labelme"].items():
         labels = read_labels(samples / "labelme" / name)
-        assert boxes(labels) == truth["rectangles"]
-        assert classes(labels) == truth["classes"]
-        for row in truth["sample"]:
+        assert boxes(labels) == gt["rectangles"]
+        assert classes(labels) == gt["classes"]
+        for row in gt["sample"]:
             assert holds(labels, row["box"], label=row["label"], image=row["file"]), row
 
 
 def test_via_files_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["via"].values():
-        if "rects" not in truth:
+    for gt in expected["via"].values():
+        if "rects" not in gt:
             continue
-        labels = read_labels(samples / truth["file"])
-        assert boxes(labels) == truth["rects"]
-        assert len(labels.videos) == truth["images"]
-        assert classes(labels) == truth["labels"]
-        for row in truth["sample"]:
+        labels = read_labels(samples / gt["file"])
+        assert boxes(labels) == gt["rects"]
+        assert len(labels.videos) == gt["images"]
+        assert classes(labels) == gt["labels"]
+        for row in gt["sample"]:
             assert holds(labels, row["box"], image=row["image"]), row
 
 
 def test_scalabel_files_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["bdd_scalabel"].values():
-        labels = read_labels(samples / truth["file"])
-        assert boxes(labels) == truth["boxes"]
-        assert classes(labels) == truth["classes"]
-        assert sum(int(v.ignore.sum()) for v in labels.videos) == truth["crowd"]
-        for row in truth["sample"]:
+    for gt in expected["bdd_scalabel"].values():
+        labels = read_labels(samples / gt["file"])
+        assert boxes(labels) == gt["boxes"]
+        assert classes(labels) == gt["classes"]
+        assert sum(int(v.ignore.sum()) for v in labels.videos) == gt["crowd"]
+        for row in gt["sample"]:
             assert holds(labels, row["box"], label=row["label"]), row
 
 
 def test_ua_detrac_agrees(samples: Path, expected: dict[str, Any]) -> None:
-    truth = expected["ua_detrac"]
+    gt = expected["ua_detrac"]
     labels = read_labels(samples / "ua_detrac" / "motmetrics_iotest")
-    frames = len(truth["frames"])
-    assert boxes(labels, ignored=False) == truth["boxes"]
-    assert boxes(labels) == truth["boxes"] + frames * truth["ignored_regions"]
-    assert looked_at(labels) == frames
-    for row in truth["sample"]:
+    frames = len(gt["frames"])
+    assert boxes(labels, ignored=False) == gt["boxes"]
+    assert boxes(labels) == gt["boxes"] + frames * gt["ignored_regions"]
+    assert annotated_frames(labels) == frames
+    for row in gt["sample"]:
         assert holds(labels, row["box"], frame=row["frame_1based"] - 1, track=row["id"])
 
 
 def test_csv_files_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for truth in expected["csv"].values():
-        labels = read_labels(samples / truth["file"])
-        empty = truth["inverted"] if "blank" in truth["file"] else 0
+    for gt in expected["csv"].values():
+        labels = read_labels(samples / gt["file"])
+        empty = gt["inverted"] if "blank" in gt["file"] else 0
         dropped = noted(labels, "without area")
-        assert boxes(labels) + dropped + empty == truth["rows"]
-        assert looked_at(labels) == truth["images"]
+        assert boxes(labels) + dropped + empty == gt["rows"]
+        assert annotated_frames(labels) == gt["images"]
         if not empty:
-            for row in truth["sample"]:
+            for row in gt["sample"]:
                 assert holds(labels, row["box"], label=row["label"], image=row["image"]), row
 
 
@@ -262,15 +262,15 @@ def test_vott_csv_agrees(samples: Path, expected: dict[str, Any]) -> None:
 
 
 def test_openlabel_files_agree(samples: Path, expected: dict[str, Any]) -> None:
-    for name, truth in expected["openlabel"].items():
+    for name, gt in expected["openlabel"].items():
         labels = read_labels(samples / "openlabel_vcd" / "vcd_tests" / name)
-        assert boxes(labels) == truth["static_bbox"] + truth["frame_bbox"]
-        if truth["frames"]:
-            assert looked_at(labels) == truth["frames"]
-        if truth["first"]:
-            x, y, w, h = truth["first"]["bbox_cxcywh"]
+        assert boxes(labels) == gt["static_bbox"] + gt["frame_bbox"]
+        if gt["frames"]:
+            assert annotated_frames(labels) == gt["frames"]
+        if gt["first"]:
+            x, y, w, h = gt["first"]["bbox_cxcywh"]
             box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
-            assert holds(labels, box, frame=int(truth["first"]["frame"] or 0))
+            assert holds(labels, box, frame=int(gt["first"]["frame"] or 0))
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ def foreign_index(path: Path) -> None:
 
 def other_form(path: Path) -> None:
     index = path.with_name(path.name + ".json")
-    facts = json.loads(index.read_text(encoding="utf-8"))
-    index.write_text(json.dumps(facts | {"form": "zip"}), encoding="utf-8")
+    metadata = json.loads(index.read_text(encoding="utf-8"))
+    index.write_text(json.dumps(metadata | {"form": "zip"}), encoding="utf-8")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 from test_engines import CANVAS_HW, in_full_precision, lively
 
-from lstmcli.core.calibration import Confidence
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.calibration import ScoreCalibration
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.autotune import moving_frames
-from lstmcli.inference.batching import JoinedStreams, _Asked, join_streams
-from lstmcli.inference.exportable import Step
-from lstmcli.inference.predictor import Network
+from lstmcli.inference.batching import MicroBatcher, _Asked, micro_batch
+from lstmcli.inference.exportable import ExportableStep
+from lstmcli.inference.predictor import Runtime
 from lstmcli.inference.runtimes import pytorch as torch_engine
 from lstmcli.models.temporal import TEMPORAL_CORES
 
 STREAMS, FRAMES = 3, 12
 
 
-def follow(network: Network, frames: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:
+def follow(network: Runtime, frames: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:
     state, answers = None, []
-    for frame, earlier in zip(frames[1:], frames, strict=False):
-        boxes, scores, state = network.step(frame, earlier, state)
+    for frame, previous_frames in zip(frames[1:], frames, strict=False):
+        boxes, scores, state = network.step(frame, previous_frames, state)
         answers.append((boxes, scores))
     return answers
 
@@ -37,11 +37,11 @@ def follow(network: Network, frames: Sequence[Picture]) -> list[tuple[FloatArray
 @pytest.mark.parametrize("core", TEMPORAL_CORES)
 def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) -> None:
     model = lively(core)
-    engine = torch_engine.make(Step(model), model.facts)
+    engine = torch_engine.make(ExportableStep(model), model.metadata)
     engine._mixed = False
     pictures = moving_frames(CANVAS_HW, FRAMES + STREAMS)
     videos = [pictures[stream : stream + FRAMES] for stream in range(STREAMS)]
-    joined = JoinedStreams(engine, STREAMS)
+    joined = MicroBatcher(engine, STREAMS)
     with ThreadPoolExecutor(STREAMS) as pool:
         together = list(pool.map(lambda video: follow(joined, video), videos))
     alone = in_full_precision(model)
@@ -56,18 +56,18 @@ def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) ->
 class Counting:
     """Answers with the number in the frame's corner, and remembers how many were asked at once."""
 
-    classes, canvas_hw, motion_lag_s, remembering = ("bird",), (8, 8), 0.0, Remembering()
-    confidence = Confidence()
+    classes, canvas_hw, motion_lag_s, track_memory = ("bird",), (8, 8), 0.0, TrackMemoryConfig()
+    calibration = ScoreCalibration()
     nms_iou, max_detections, engine, device = 0.5, 10, "torch", "cuda"
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.is_busy = threading.Lock()
 
-    def step(self, frame: Picture, earlier: Picture, state: Any) -> Any:
+    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> Any:
         raise AssertionError("one at a time")
 
-    def step_many(self, frames: Any, earlier: Any, states: Any) -> list[Any]:
+    def step_many(self, frames: Any, previous_frames: Any, states: Any) -> list[Any]:
         assert self.is_busy.acquire(blocking=False), "two batches at once"
         self.sizes.append(len(frames))
         time.sleep(0.001)
@@ -85,7 +85,7 @@ def picture(value: int) -> Picture:
 
 def test_many_threads_are_served_in_full_batches_and_no_state_goes_astray() -> None:
     network = Counting()
-    joined = JoinedStreams(network, 4)
+    joined = MicroBatcher(network, 4)
 
     def stream(value: int) -> int:
         state = None
@@ -102,7 +102,7 @@ def test_many_threads_are_served_in_full_batches_and_no_state_goes_astray() -> N
 
 def test_who_leads_a_batch_without_being_in_it_is_answered_too() -> None:
     network = Counting()
-    joined = JoinedStreams(network, 2)
+    joined = MicroBatcher(network, 2)
     older = [_Asked(picture(value), picture(value), None) for value in (1, 2, 3)]
     joined._waiting += older
     _, _, state = joined.step(picture(9), picture(9), None)
@@ -111,7 +111,7 @@ def test_who_leads_a_batch_without_being_in_it_is_answered_too() -> None:
 
 
 def test_a_lonely_stream_does_not_wait_for_others_that_never_ask() -> None:
-    joined = JoinedStreams(Counting(), 8)
+    joined = MicroBatcher(Counting(), 8)
     began = time.monotonic()
     for _ in range(20):
         joined.step(picture(1), picture(1), None)
@@ -120,10 +120,10 @@ def test_a_lonely_stream_does_not_wait_for_others_that_never_ask() -> None:
 
 def test_a_failure_reaches_everybody_who_waits_and_nobody_hangs() -> None:
     class Failing(Counting):
-        def step_many(self, frames: Any, earlier: Any, states: Any) -> list[Any]:
+        def step_many(self, frames: Any, previous_frames: Any, states: Any) -> list[Any]:
             raise RuntimeError("the device is gone")
 
-    joined = JoinedStreams(Failing(), 3)
+    joined = MicroBatcher(Failing(), 3)
 
     def ask(value: int) -> str:
         with pytest.raises(RuntimeError, match="gone") as caught:
@@ -136,9 +136,9 @@ def test_a_failure_reaches_everybody_who_waits_and_nobody_hangs() -> None:
 
 def test_steps_are_joined_only_where_it_pays() -> None:
     network: Any = Counting()
-    assert isinstance(join_streams(network, 4), JoinedStreams)
-    assert join_streams(network, 1) is network
+    assert isinstance(micro_batch(network, 4), MicroBatcher)
+    assert micro_batch(network, 1) is network
     on_cpu: Any = SimpleNamespace(step_many=network.step_many, device="cpu")
-    assert join_streams(on_cpu, 4) is on_cpu
+    assert micro_batch(on_cpu, 4) is on_cpu
     no_batches: Any = SimpleNamespace(device="cuda")
-    assert join_streams(no_batches, 4) is no_batches
+    assert micro_batch(no_batches, 4) is no_batches

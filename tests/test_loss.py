@@ -33,13 +33,13 @@ def targets(
     ignore = torch.zeros_like(valid)
     ignore[:, list(ignored)] = True
     kinds = torch.tensor((labels or []) + [0] * most)[:most].expand(len(frames), -1)
-    looked_at = torch.tensor([frame is not None for frame in frames])
-    return Targets(boxes, kinds.to(torch.int64), valid, ignore & valid, looked_at)
+    annotated_frames = torch.tensor([frame is not None for frame in frames])
+    return Targets(boxes, kinds.to(torch.int64), valid, ignore & valid, annotated_frames)
 
 
-def assigned(truth: Targets, radius: float = 1.5) -> Assignment:
+def assigned(gt: Targets, radius: float = 1.5) -> Assignment:
     raw = torch.zeros(1, 7, *GRID_HW)
-    return assign(truth, cell_centres(raw, STRIDE), stride=STRIDE, radius=radius)
+    return assign(gt, cell_centres(raw, STRIDE), stride=STRIDE, radius=radius)
 
 
 def cells_of(assignment: Assignment, box: int, frame: int = 0) -> set[tuple[int, int]]:
@@ -91,8 +91,8 @@ def test_the_smallest_of_several_boxes_gets_the_cell() -> None:
 
 
 def test_an_ignored_region_counts_neither_way_but_for_the_objects_in_it() -> None:
-    truth = targets([(0.0, 0.0, 24.0, 32.0), (0.0, 0.0, 8.0, 8.0)], ignored=(0,))
-    found = assigned(truth)
+    gt = targets([(0.0, 0.0, 24.0, 32.0), (0.0, 0.0, 8.0, 8.0)], ignored=(0,))
+    found = assigned(gt)
     assert cells_of(found, 0) == set()
     assert cells_of(found, 1) == {(0, 0)}
     uncounted = {divmod(n, 6) for n in (~found.counted[0]).nonzero()[:, 0].tolist()}
@@ -123,9 +123,9 @@ def test_padding_is_no_box() -> None:
 def test_no_gradient_comes_from_a_frame_that_nobody_looked_at(name: str) -> None:
     head, box = make_head(name), [(0.0, 0.0, 40.0, 24.0)]
     raw = raw_of(head, frames=2)
-    truth = targets(box, box)
-    truth.looked_at[1] = False
-    parts = detection_loss(head, raw, truth, LossConfig())
+    gt = targets(box, box)
+    gt.annotated_frames[1] = False
+    parts = detection_loss(head, raw, gt, LossConfig())
     torch.stack(list(parts.values())).sum().backward()
     assert raw.grad is not None
     assert raw.grad[0].abs().sum() > 0
@@ -136,8 +136,8 @@ def test_no_gradient_comes_from_a_frame_that_nobody_looked_at(name: str) -> None
 def test_no_gradient_comes_from_an_ignored_region(name: str) -> None:
     head = make_head(name)
     raw = raw_of(head)
-    truth = targets([(0.0, 0.0, 24.0, 32.0), (40.0, 8.0, 48.0, 16.0)], ignored=(0,))
-    parts = detection_loss(head, raw, truth, LossConfig())
+    gt = targets([(0.0, 0.0, 24.0, 32.0), (40.0, 8.0, 48.0, 16.0)], ignored=(0,))
+    parts = detection_loss(head, raw, gt, LossConfig())
     torch.stack(list(parts.values())).sum().backward()
     assert raw.grad is not None
     assert raw.grad[..., :3].abs().sum() == 0
@@ -148,16 +148,16 @@ def test_no_gradient_comes_from_an_ignored_region(name: str) -> None:
 @pytest.mark.parametrize(
     "truth", [targets([]), targets(None), targets([], None), targets([(0.0, 0.0, 9.0, 9.0)], [])]
 )
-def test_the_loss_is_a_number_with_few_boxes_or_none(name: str, truth: Targets) -> None:
+def test_the_loss_is_a_number_with_few_boxes_or_none(name: str, gt: Targets) -> None:
     head = make_head(name)
-    raw = raw_of(head, frames=len(truth.looked_at))
-    parts = detection_loss(head, raw, truth, LossConfig())
+    raw = raw_of(head, frames=len(gt.annotated_frames))
+    parts = detection_loss(head, raw, gt, LossConfig())
     total = torch.stack(list(parts.values())).sum()
     total.backward()
     assert math.isfinite(float(total.detach()))
     assert raw.grad is not None
     assert bool(raw.grad.isfinite().all())
-    assert (float(total.detach()) > 0) == bool(truth.looked_at.any())
+    assert (float(total.detach()) > 0) == bool(gt.annotated_frames.any())
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -173,13 +173,13 @@ def test_the_loss_is_a_number_for_wild_answers(name: str, value: float) -> None:
     assert bool(raw.grad.isfinite().all())
 
 
-def perfect(head: DetectionHead, truth: Targets, kind: int) -> Tensor:
+def perfect(head: DetectionHead, gt: Targets, kind: int) -> Tensor:
     """Return answers that say the class with certainty, and the box exactly, where it is asked."""
     raw = torch.zeros(1, 5 + head.classes, *GRID_HW)
-    found = assigned(truth)
+    found = assigned(gt)
     centres = cell_centres(raw, STRIDE)
     positive = (found.box[0] >= 0).view(GRID_HW)
-    box = truth.boxes[0, 0]
+    box = gt.boxes[0, 0]
     sides = torch.cat((centres - box[:2], box[2:] - centres), dim=1).clamp_min(1e-3) / STRIDE
     raw[0, 1:5] = sides.log().T.view(4, *GRID_HW)
     sure = 30.0 if isinstance(head, AnchorFreeHead) else -30.0
@@ -191,13 +191,13 @@ def perfect(head: DetectionHead, truth: Targets, kind: int) -> Tensor:
 @pytest.mark.parametrize("name", HEADS)
 def test_the_right_answer_costs_nothing_and_a_wrong_class_does(name: str) -> None:
     head = make_head(name)
-    truth = targets([(0.0, 0.0, 40.0, 24.0)], labels=[1])
+    gt = targets([(0.0, 0.0, 40.0, 24.0)], labels=[1])
     config = LossConfig(label_smoothing=0.0)
-    right = detection_loss(head, perfect(head, truth, 1), truth, config)
+    right = detection_loss(head, perfect(head, gt, 1), gt, config)
     for part, value in right.items():
         # the overlap loss adds 1e-7 to its denominators; float32 rounds the sides
         assert float(value) == pytest.approx(0.0, abs=2e-4), part
-    wrong = detection_loss(head, perfect(head, truth, 0), truth, config)
+    wrong = detection_loss(head, perfect(head, gt, 0), gt, config)
     assert float(wrong["class"]) > 1
     assert float(wrong["box"]) == float(right["box"])
 
@@ -208,13 +208,13 @@ def test_objectness_is_the_quality_focal_loss() -> None:
     raw = torch.zeros(1, 7, 1, 1)
     centre = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]])
     one = torch.ones(1, 1, dtype=torch.bool)
-    truth = Targets(
+    gt = Targets(
         centre, torch.zeros(1, 1, dtype=torch.int64), one, ~one, torch.ones(1, dtype=torch.bool)
     )
-    parts = detection_loss(head, raw, truth, LossConfig(quality=False, label_smoothing=0.0))
+    parts = detection_loss(head, raw, gt, LossConfig(quality=False, label_smoothing=0.0))
     assert float(parts["object"]) == pytest.approx(math.log(2) / 4)
     assert float(parts["class"]) == pytest.approx(math.log(2))  # two classes, even odds
-    empty = Targets(centre, truth.labels, ~one, ~one, truth.looked_at)
+    empty = Targets(centre, gt.labels, ~one, ~one, gt.annotated_frames)
     parts = detection_loss(head, raw, empty, LossConfig())
     assert float(parts["object"]) == pytest.approx(math.log(2) / 4)
 
@@ -223,12 +223,12 @@ def test_the_classic_loss_is_plain_cross_entropy() -> None:
     """Reference: torch's cross-entropy over all cells, background as class 0."""
     head = make_head("classic")
     raw = raw_of(head).detach()
-    truth = targets([(16.0, 8.0, 24.0, 16.0)], labels=[1])
+    gt = targets([(16.0, 8.0, 24.0, 16.0)], labels=[1])
     wanted = torch.zeros(24, dtype=torch.int64)
     wanted[6 + 2] = 2
     assert isinstance(head, ClassicHead)
     expected = torch.nn.functional.cross_entropy(head.cell_logits(raw)[0], wanted)
-    parts = detection_loss(head, raw, truth, LossConfig())
+    parts = detection_loss(head, raw, gt, LossConfig())
     torch.testing.assert_close(parts["class"], expected)
 
 
@@ -236,11 +236,9 @@ def test_the_classic_loss_is_plain_cross_entropy() -> None:
 def test_classes_can_weigh_differently(name: str) -> None:
     head = make_head(name)
     raw = raw_of(head).detach()
-    truth = targets([(0.0, 0.0, 40.0, 24.0)], labels=[1])
+    gt = targets([(0.0, 0.0, 40.0, 24.0)], labels=[1])
     costs = [
-        float(
-            detection_loss(head, raw, truth, LossConfig(), class_weights=torch.tensor(w))["class"]
-        )
+        float(detection_loss(head, raw, gt, LossConfig(), class_weights=torch.tensor(w))["class"])
         for w in ([1.0, 1.0], [1.0, 3.0])
     ]
     assert costs[1] > costs[0]
@@ -251,10 +249,10 @@ def test_halves_of_a_batch_with_a_common_count_add_up_to_the_whole(name: str) ->
     """What two processes do: each divides by the mean count of both, gradients are averaged."""
     head = make_head(name)
     raw = raw_of(head, frames=2).detach()
-    truth = targets([(0.0, 0.0, 40.0, 24.0)], [(16.0, 8.0, 24.0, 16.0)])
-    whole = detection_loss(head, raw, truth, LossConfig())
+    gt = targets([(0.0, 0.0, 40.0, 24.0)], [(16.0, 8.0, 24.0, 16.0)])
+    whole = detection_loss(head, raw, gt, LossConfig())
     halves = [
-        Targets(*(getattr(truth, field)[row : row + 1] for field in Targets.__slots__))
+        Targets(*(getattr(gt, field)[row : row + 1] for field in Targets.__slots__))
         for row in (0, 1)
     ]
     counts = [

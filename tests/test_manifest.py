@@ -17,7 +17,9 @@ from lstmcli.dataset.manifest import Dataset
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     """Two videos to train on and one to validate, every third frame looked at."""
-    return write_dataset(tmp_path / "dataset", scale=2, looked_at=lambda frame: frame % 3 == 0)
+    return write_dataset(
+        tmp_path / "dataset", scale=2, annotated_frames=lambda frame: frame % 3 == 0
+    )
 
 
 def test_what_was_saved_is_loaded(dataset: Dataset) -> None:
@@ -42,9 +44,9 @@ def test_the_file_itself_can_be_named(dataset: Dataset) -> None:
 def test_a_frame_that_nobody_looked_at_has_no_truth(dataset: Dataset) -> None:
     labels = Dataset.load(dataset.folder).videos[0].labels
     assert labels.at(1) is None
-    truth = labels.at(3)
-    assert truth is not None
-    assert truth.boxes.tolist() == [[2.0 * side for side in square_box(3)]]
+    gt = labels.at(3)
+    assert gt is not None
+    assert gt.boxes.tolist() == [[2.0 * side for side in square_box(3)]]
 
 
 def test_a_dataset_can_be_moved(dataset: Dataset, tmp_path: Path) -> None:
@@ -65,9 +67,9 @@ def test_frames_come_with_their_numbers_times_and_boxes_on_the_canvas(dataset: D
         rows, columns = np.nonzero(blue)
         box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert np.abs(np.array(box) - (left, top, right, bottom)).max() <= 1  # halved chroma
-        truth = video.labels.at(frame)
-        if truth is not None:
-            found = dataset.canvas_boxes(video, truth.boxes)
+        gt = video.labels.at(frame)
+        if gt is not None:
+            found = dataset.canvas_boxes(video, gt.boxes)
             np.testing.assert_allclose(found, [[left, top, right, bottom]])
 
 

@@ -172,7 +172,7 @@ def test_a_missing_image_takes_its_frame_with_it(tmp_path: Path) -> None:
     frames = entry(media=None, images=("f/0.jpg", "f/1.jpg", "f/2.jpg"))
     found = locate_media(labels_of(frames), tmp_path)
     (video,) = found.videos
-    np.testing.assert_array_equal(video.looked_at, [0, 2])
+    np.testing.assert_array_equal(video.annotated_frames, [0, 2])
     np.testing.assert_array_equal(video.box_frames, [0, 2])
     assert video.images == (str(tmp_path / "f/0.jpg"), "", str(tmp_path / "f/2.jpg"))
     assert found.warnings[0].count == 1
@@ -183,7 +183,7 @@ def test_frames_whose_images_are_gone_are_taken_from_the_video(tmp_path: Path) -
     frames = entry("one", media=None, images=("clip/0.jpg", "clip/1.jpg", "clip/2.jpg"))
     (video,) = locate_media(labels_of(frames), tmp_path).videos
     assert (video.media, video.images) == (str(tmp_path / "films/clip.mp4"), ())
-    np.testing.assert_array_equal(video.looked_at, [0, 1, 2])
+    np.testing.assert_array_equal(video.annotated_frames, [0, 1, 2])
 
 
 def test_stills_whose_images_are_gone_become_frames_of_their_film(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_stills_whose_images_are_gone_become_frames_of_their_film(tmp_path: Path
             f"clip_{n:04d}",
             None,
             images=(f"exports/clip_{n:04d}.jpg",),
-            looked_at=np.zeros(1, np.int64),
+            annotated_frames=np.zeros(1, np.int64),
             box_frames=np.zeros(3, np.int64),
         )
         for n in (1, 7)
@@ -201,7 +201,7 @@ def test_stills_whose_images_are_gone_become_frames_of_their_film(tmp_path: Path
     found = locate_media(labels_of(*stills), tmp_path)
     (video,) = found.videos
     assert video.media == str(tmp_path / "clip.mp4")
-    np.testing.assert_array_equal(video.looked_at, [0, 6])
+    np.testing.assert_array_equal(video.annotated_frames, [0, 6])
     np.testing.assert_array_equal(video.box_frames, [0, 0, 0, 6, 6, 6])
     assert "counted from 1" in found.warnings[0].text
 
@@ -215,7 +215,9 @@ def test_sizes_are_asked_of_the_media_only_where_nobody_told_them(
     found = locate_media(
         labels_of(
             entry("turned", "turned.mp4", size_hw=None),
-            entry("a", None, images=("a.png",), size_hw=None, looked_at=np.zeros(1, np.int64)),
+            entry(
+                "a", None, images=("a.png",), size_hw=None, annotated_frames=np.zeros(1, np.int64)
+            ),
             entry("empty", "empty.mp4"),
         ),
         tmp_path,

@@ -17,7 +17,7 @@ from lstmcli.core.types import Annotations, Detections
 from lstmcli.metrics import METRICS
 from lstmcli.metrics.average_precision import average_precision
 from lstmcli.metrics.comparison import compare
-from lstmcli.metrics.matching import match_frame, one_per_place
+from lstmcli.metrics.matching import class_agnostic_nms, match_frame
 from lstmcli.metrics.motion import motion_iou
 from lstmcli.metrics.precision_recall import LEAST_RIGHT, best_threshold, precision_recall_f1
 from lstmcli.metrics.scoring import FrameResult, Scores, score
@@ -57,15 +57,13 @@ def found_of(
 
 def result_of(
     frame: int,
-    truth: Annotations,
+    gt: Annotations,
     found: Detections,
     *,
     video: str = "a",
     steps_before: int | None = None,
 ) -> FrameResult:
-    return FrameResult(
-        video, frame, frame / 25, (100, 100), truth, found, steps_before=steps_before
-    )
+    return FrameResult(video, frame, frame / 25, (100, 100), gt, found, steps_before=steps_before)
 
 
 A: Box = (10, 10, 30, 30)
@@ -100,8 +98,8 @@ def test_another_class_is_no_match_unless_classes_are_taken_as_one() -> None:
 
 def test_a_detection_inside_an_ignored_region_counts_neither_way() -> None:
     region: Box = (0, 0, 100, 100)
-    truth = truth_of([region, A], ignore=[True, False])
-    rows, ignored = match_frame(truth, found_of([A, B, ELSEWHERE]), iou=0.5)
+    gt = truth_of([region, A], ignore=[True, False])
+    rows, ignored = match_frame(gt, found_of([A, B, ELSEWHERE]), iou=0.5)
     assert rows.tolist() == [1, -1, -1]
     assert ignored.tolist() == [False, True, True]
 
@@ -116,7 +114,7 @@ def test_an_ignored_box_covers_its_own_class_and_one_without_class_covers_all() 
 
 def test_one_per_place_keeps_the_best_name_of_an_object() -> None:
     close: Box = (11, 10, 31, 30)
-    kept = one_per_place(found_of([A, close, B], [0.4, 0.8, 0.2], [0, 1, 0]))
+    kept = class_agnostic_nms(found_of([A, close, B], [0.4, 0.8, 0.2], [0, 1, 0]))
     assert kept.labels.tolist() == [1, 0]
     np.testing.assert_allclose(kept.scores, [0.8, 0.2])
 
@@ -173,7 +171,9 @@ def test_the_confusion_counts_the_missed_and_the_invented() -> None:
 
 def test_what_is_shown_may_differ_from_what_average_precision_is_counted_on() -> None:
     both = found_of([A, A], [0.9, 0.8], [0, 1])
-    result = FrameResult("a", 0, 0.0, (100, 100), truth_of([A]), both, shown=one_per_place(both))
+    result = FrameResult(
+        "a", 0, 0.0, (100, 100), truth_of([A]), both, shown=class_agnostic_nms(both)
+    )
     assert score([result], CLASSES, threshold=0.5).precision == 1.0
     alone = FrameResult("a", 0, 0.0, (100, 100), truth_of([A]), both)
     assert score([alone], CLASSES, threshold=0.5).precision == 0.5
@@ -223,19 +223,19 @@ def random_results(seed: int, *, crowds: bool = True) -> list[FrameResult]:
 def coco_by_the_book(results: Sequence[FrameResult], *, classes: bool) -> np.ndarray:
     """Return COCO's stats from hand-made dictionaries, independently of ours."""
     images: list[Any] = []
-    truth: list[Any] = []
+    gt: list[Any] = []
     found: list[Any] = []
     for image, result in enumerate(
         sorted(results, key=lambda r: (r.video != results[0].video, r.frame)), start=1
     ):
         images.append({"id": image, "width": 600, "height": 600})
         for box, label, ignore in zip(
-            result.truth.boxes, result.truth.labels, result.truth.ignore, strict=True
+            result.gt.boxes, result.gt.labels, result.gt.ignore, strict=True
         ):
             x1, y1, x2, y2 = map(float, box)
-            truth.append(
+            gt.append(
                 {
-                    "id": len(truth) + 1,
+                    "id": len(gt) + 1,
                     "image_id": image,
                     "category_id": int(label) if classes else 0,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
@@ -256,7 +256,7 @@ def coco_by_the_book(results: Sequence[FrameResult], *, classes: bool) -> np.nda
                 }
             )
     categories = [{"id": label, "name": str(label)} for label in ((0, 1) if classes else (0,))]
-    coco = COCO({"images": images, "categories": categories, "annotations": truth})
+    coco = COCO({"images": images, "categories": categories, "annotations": gt})
     run = COCOeval_faster(coco, coco.loadRes(found) if found else COCO(), "bbox")
     run.run()
     return np.asarray(run.stats)
@@ -284,10 +284,10 @@ def test_average_precision_is_cocos(seed: int) -> None:
 def test_our_own_count_of_ap50_is_cocos(seed: int) -> None:
     """The count that serves parts of the data, on all of the data."""
     comparison = compare(random_results(seed), CLASSES, threshold=0.5, iou=0.5)
-    matching, truth = comparison.scored, comparison.truth
+    matching, gt = comparison.scored, comparison.gt
     for label in range(2):
         counted = ~matching.ignored & (matching.labels == label)
-        ours = average_precision(matching, counted, int((truth.labels == label).sum()))
+        ours = average_precision(matching, counted, int((gt.labels == label).sum()))
         assert (-1 if ours is None else ours) == pytest.approx(
             comparison.coco.ap50[label, 0], abs=1e-6
         )
@@ -313,8 +313,8 @@ def test_slow_and_fast_objects_are_told_apart() -> None:
     results = []
     for frame in range(4):
         runner: Box = (20.0 * frame, 60, 20.0 * frame + 10, 70)
-        truth = truth_of([A, runner])
-        results.append(result_of(frame, truth, found_of([A])))
+        gt = truth_of([A, runner])
+        results.append(result_of(frame, gt, found_of([A])))
     parts = score(results, CLASSES, threshold=0.5).as_json()["by_motion"]
     assert (parts["slow"]["recall"], parts["slow"]["map50"]) == (1.0, pytest.approx(1.0))
     assert (parts["fast"]["recall"], parts["fast"]["map50"]) == (0.0, 0.0)
@@ -389,8 +389,10 @@ def test_the_delay_counts_source_frames_until_the_first_find() -> None:
 
 def test_a_steady_offset_is_no_jitter_and_a_swinging_one_is() -> None:
     """Centres swing by +-1 of 20 pixels in x: a standard deviation of 0.05."""
-    steady: Box = (12, 10, 32, 30)
-    calm = stability_of([result_of(f, truth_of([A]), found_of([steady])) for f in range(4)])
+    interpolate_gaps: Box = (12, 10, 32, 30)
+    calm = stability_of(
+        [result_of(f, truth_of([A]), found_of([interpolate_gaps])) for f in range(4)]
+    )
     assert calm["centre_error"] == pytest.approx(0, abs=1e-6)
     swing = stability_of(
         [
@@ -461,12 +463,12 @@ def test_truth_as_answer_is_perfect(seed: int) -> None:
             r.frame,
             r.time_s,
             r.size_hw,
-            r.truth,
+            r.gt,
             Detections(
-                r.truth.boxes,
-                np.ones(len(r.truth), np.float32),
-                r.truth.labels,
-                np.full(len(r.truth), -1),
+                r.gt.boxes,
+                np.ones(len(r.gt), np.float32),
+                r.gt.labels,
+                np.full(len(r.gt), -1),
             ),
         )
         for r in random_results(seed, crowds=False)

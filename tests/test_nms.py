@@ -10,7 +10,7 @@ import torch
 from torchvision.ops import batched_nms
 
 from lstmcli.core.types import FloatArray
-from lstmcli.inference.nms import CANDIDATES, keep_best, keep_rows
+from lstmcli.inference.nms import PRE_NMS_TOP_K, multiclass_nms, nms
 
 
 def array(values: object) -> FloatArray:
@@ -24,7 +24,7 @@ def boxes_of(*rows: tuple[float, float, float, float]) -> FloatArray:
 def test_the_best_of_overlapping_boxes_is_kept() -> None:
     boxes = boxes_of((0, 0, 10, 10), (0, 0, 10, 9), (20, 20, 30, 30))
     scores = array([[0.5], [0.9], [0.7]])
-    kept, values, labels = keep_best(boxes, scores, threshold=0.1, iou=0.6, limit=10)
+    kept, values, labels = multiclass_nms(boxes, scores, threshold=0.1, iou=0.6, limit=10)
     assert kept.tolist() == [[0, 0, 10, 9], [20, 20, 30, 30]]
     np.testing.assert_allclose(values, array([0.9, 0.7]))
     assert labels.tolist() == [0, 0]
@@ -33,9 +33,9 @@ def test_the_best_of_overlapping_boxes_is_kept() -> None:
 def test_a_cell_has_one_answer_for_people_and_one_for_every_class_for_the_metric() -> None:
     boxes = boxes_of((0, 0, 10, 10), (0, 0, 10, 10))
     scores = array([[0.5, 0.4], [0.1, 0.45]])
-    _, values, labels = keep_best(boxes, scores, threshold=0.05, iou=0.6, limit=10)
+    _, values, labels = multiclass_nms(boxes, scores, threshold=0.05, iou=0.6, limit=10)
     assert (values.tolist(), labels.tolist()) == ([0.5], [0])
-    _, values, labels = keep_best(
+    _, values, labels = multiclass_nms(
         boxes, scores, threshold=0.05, iou=0.6, limit=10, multi_label=True
     )
     assert labels.tolist() == [0, 1]
@@ -45,15 +45,15 @@ def test_a_cell_has_one_answer_for_people_and_one_for_every_class_for_the_metric
 def test_the_threshold_and_the_limit_are_kept() -> None:
     boxes = np.arange(50, dtype=np.float32)[:, None] * 20 + array([0.0, 0.0, 10.0, 10.0])
     scores = np.linspace(0.0, 0.98, 50, dtype=np.float32)[:, None]
-    _, values, _ = keep_best(boxes, scores, threshold=0.5, iou=0.6, limit=100)
+    _, values, _ = multiclass_nms(boxes, scores, threshold=0.5, iou=0.6, limit=100)
     assert float(values.min()) > 0.5
-    _, values, _ = keep_best(boxes, scores, threshold=0.0, iou=0.6, limit=3)
+    _, values, _ = multiclass_nms(boxes, scores, threshold=0.0, iou=0.6, limit=3)
     np.testing.assert_allclose(values, array([0.98, 0.96, 0.94]))
 
 
 def test_nothing_is_kept_where_nothing_is_found() -> None:
     for multi_label in (False, True):
-        boxes, values, labels = keep_best(
+        boxes, values, labels = multiclass_nms(
             boxes_of((0, 0, 1, 1)),
             np.zeros((1, 2), np.float32),
             threshold=0.1,
@@ -68,7 +68,7 @@ def test_nothing_is_kept_where_nothing_is_found() -> None:
 def test_an_answer_that_is_no_number_is_not_given() -> None:
     scores = array([[math.nan], [0.5]])
     boxes = boxes_of((0, 0, 10, 10), (20, 20, 30, 30))
-    _, values, _ = keep_best(boxes, scores, threshold=0.1, iou=0.6, limit=5)
+    _, values, _ = multiclass_nms(boxes, scores, threshold=0.1, iou=0.6, limit=5)
     assert values.tolist() == [0.5]
 
 
@@ -80,15 +80,13 @@ def test_it_keeps_what_torchvision_keeps(seed: int, multi_label: bool) -> None:
     boxes = np.hstack((corners, corners + rng.uniform(5, 40, (300, 2)))).astype(np.float32)
     scores = rng.permutation(900).reshape(300, 3).astype(np.float32) / 900
     limit = 90
-    rows, labels = keep_rows(
-        boxes, scores, threshold=0.2, iou=0.5, limit=limit, multi_label=multi_label
-    )
+    rows, labels = nms(boxes, scores, threshold=0.2, iou=0.5, limit=limit, multi_label=multi_label)
     if multi_label:
         all_rows, all_labels = np.nonzero(scores > 0.2)
         values = scores[all_rows, all_labels]
     else:
         all_rows, all_labels, values = np.arange(300), scores.argmax(1), scores.max(1)
-    best = np.argsort(-values)[: CANDIDATES * limit]
+    best = np.argsort(-values)[: PRE_NMS_TOP_K * limit]
     all_rows, all_labels, values = all_rows[best], all_labels[best], values[best]
     kept = batched_nms(
         torch.from_numpy(boxes[all_rows]),

@@ -11,24 +11,24 @@ from torch import nn
 
 from lstmcli.core.config import Config, TrainConfig
 from lstmcli.core.errors import ConfigError
-from lstmcli.models.detector import Detector
-from lstmcli.training.loop import Clock, balanced_weights
+from lstmcli.models.detector import DetectorNet
+from lstmcli.training.loop import TrainingBudget, balanced_weights
 from lstmcli.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
+    build_ema,
     build_optimizer,
-    done_of_stage,
-    rate_factor,
-    running_average,
-    set_rates,
+    lr_factor,
+    set_lr,
+    stage_progress,
 )
 
 
 @pytest.fixture
-def detector() -> Detector:
+def detector() -> DetectorNet:
     """A small network with a memory."""
     values: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}, "temporal": "lstm"}
-    return Detector(Config.model_validate(values), ("a",), canvas_hw=(32, 32), grid=8)
+    return DetectorNet(Config.model_validate(values), ("a",), canvas_hw=(32, 32), grid=8)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -49,7 +49,7 @@ def test_every_optimizer_goes_downhill(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_norms_and_biases_are_not_decayed_and_every_weight_is_trained_once(
-    name: str, detector: Detector
+    name: str, detector: DetectorNet
 ) -> None:
     optimizer = build_optimizer(TrainConfig(optimizer=name, weight_decay=0.1), detector)
     decay = {
@@ -61,16 +61,16 @@ def test_norms_and_biases_are_not_decayed_and_every_weight_is_trained_once(
         assert decay[id(parameter)] == (0.1 if parameter.ndim > 1 else 0.0), parameter_name
 
 
-def test_a_frozen_backbone_is_not_given_to_the_optimizer(detector: Detector) -> None:
+def test_a_frozen_backbone_is_not_given_to_the_optimizer(detector: DetectorNet) -> None:
     detector.backbone.requires_grad_(False)
     optimizer = build_optimizer(TrainConfig(), detector)
     given = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert given.isdisjoint(id(p) for p in detector.backbone.parameters())
 
 
-def test_the_backbone_and_the_features_have_rates_of_their_own(detector: Detector) -> None:
+def test_the_backbone_and_the_features_have_rates_of_their_own(detector: DetectorNet) -> None:
     optimizer = build_optimizer(TrainConfig(lr=1.0, backbone_lr=0.1), detector)
-    set_rates(optimizer, 0.5, frames_factor=0.2)
+    set_lr(optimizer, 0.5, frames_factor=0.2)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in detector.named_parameters():
         expected = {"backbone": 0.1 * 0.5 * 0.2, "neck": 0.5 * 0.2}.get(name.split(".")[0], 0.5)
@@ -81,32 +81,32 @@ def test_the_backbone_and_the_features_have_rates_of_their_own(detector: Detecto
 def test_every_schedule_warms_up_to_one_and_never_rises_again(name: str) -> None:
     config = TrainConfig(schedule=name, warmup=0.1)
     places = [place / 200 for place in range(201)]
-    factors = [rate_factor(config, place) for place in places]
+    factors = [lr_factor(config, place) for place in places]
     assert all(0 < factor <= 1 for factor in factors)
     assert factors[:20] == sorted(factors[:20])
     assert factors[0] == pytest.approx(1e-3)
-    assert rate_factor(config, 0.05) == pytest.approx(0.5)
+    assert lr_factor(config, 0.05) == pytest.approx(0.5)
     assert factors[20] == pytest.approx(1.0)
     assert factors[20:] == sorted(factors[20:], reverse=True)
     assert factors[-1] == pytest.approx(1.0 if name == "constant" else 0.01)
 
 
 def test_no_warmup_begins_at_full_rate() -> None:
-    assert rate_factor(TrainConfig(schedule="cosine", warmup=0.0), 0.0) == 1.0
+    assert lr_factor(TrainConfig(schedule="cosine", warmup=0.0), 0.0) == 1.0
 
 
 def test_frame_detector_and_memory_have_a_schedule_each() -> None:
     config = TrainConfig(frame_stage=0.6)
-    frames = [done_of_stage(config, done, memory=False) for done in (0.0, 0.3, 0.6, 0.7)]
+    frames = [stage_progress(config, done, memory=False) for done in (0.0, 0.3, 0.6, 0.7)]
     assert frames == pytest.approx([0.0, 0.5, 1.0, 1.0])
-    memory = [done_of_stage(config, done, memory=True) for done in (0.6, 0.8, 1.0)]
+    memory = [stage_progress(config, done, memory=True) for done in (0.6, 0.8, 1.0)]
     assert memory == pytest.approx([0.0, 0.5, 1.0])
 
 
 @pytest.mark.parametrize("done", [0.0, 0.3, 1.0])
 def test_one_stage_has_the_whole_training(done: float) -> None:
-    assert done_of_stage(TrainConfig(frame_stage=0.0), done, memory=True) == done
-    assert done_of_stage(TrainConfig(frame_stage=0.0), done, memory=False) == done
+    assert stage_progress(TrainConfig(frame_stage=0.0), done, memory=True) == done
+    assert stage_progress(TrainConfig(frame_stage=0.0), done, memory=False) == done
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_one_stage_has_the_whole_training(done: float) -> None:
     ],
 )
 def test_an_unknown_name_is_told(
-    setting: dict[str, str], problem: str, hint: str, detector: Detector
+    setting: dict[str, str], problem: str, hint: str, detector: DetectorNet
 ) -> None:
     config = TrainConfig.model_validate(setting)
     with pytest.raises(ConfigError, match=problem) as told:
@@ -128,7 +128,7 @@ def test_an_unknown_name_is_told(
 def test_the_average_follows_weights_and_buffers() -> None:
     """By hand: after one update the mean is 0.1 old + 0.9 new, whatever the decay."""
     model = nn.BatchNorm1d(1)
-    average = running_average(model, 0.99)
+    average = build_ema(model, 0.99)
     average.update_parameters(model)  # the first one copies
     with torch.no_grad():
         model.weight.fill_(2.0)
@@ -176,7 +176,7 @@ def test_the_clock_goes_by_steps_or_seconds_whichever_is_further(
 
     stopped = Stopped()
     monkeypatch.setattr("lstmcli.training.loop.time", stopped)
-    clock = Clock(total_steps=steps, budget_s=budget_s, spent_s=2.0)
+    clock = TrainingBudget(total_steps=steps, budget_s=budget_s, spent_s=2.0)
     stopped.now = now - 2.0
     assert clock.spent_s == now
     assert math.isclose(clock.done(5), done)

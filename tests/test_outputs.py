@@ -14,11 +14,11 @@ from PIL import Image
 
 from lstmcli.core.errors import ConfigError, OutputError
 from lstmcli.core.types import Detections
-from lstmcli.outputs import WRITERS, Answer, Job
+from lstmcli.outputs import WRITERS, AnnotatedFrame, OutputSpec
 from lstmcli.outputs.contract import Output
 from lstmcli.outputs.draw import (
-    Look,
-    Painter,
+    Annotator,
+    DrawStyle,
     Shape,
     place_label,
     stamp_text,
@@ -47,17 +47,22 @@ FOUND = Detections(
 
 
 def write_all(
-    kind: str, tmp_path: Path, make_video: MakeVideo, *, frames: int = 4, look: Look | None = None
+    kind: str,
+    tmp_path: Path,
+    make_video: MakeVideo,
+    *,
+    frames: int = 4,
+    look: DrawStyle | None = None,
 ) -> Output:
     """Give a writer four frames, of which the first and the third hold something."""
     source = make_video(tmp_path / "a.mp4", frames)
     (tmp_path / "out").mkdir(exist_ok=True)
-    job = Job("a.mp4", tmp_path / "out" / "a", CLASSES, (64, 96), rate=25)
-    painter = Painter(CLASSES, (64, 96), look or Look())
+    job = OutputSpec("a.mp4", tmp_path / "out" / "a", CLASSES, (64, 96), rate=25)
+    painter = Annotator(CLASSES, (64, 96), look or DrawStyle())
     output = WRITERS[kind].make(job)
     for frame in read_frames(source):
         found = FOUND if frame.index % 2 == 0 else Detections.none()
-        output.write(Answer(frame, found, painter))
+        output.write(AnnotatedFrame(frame, found, painter))
     return output
 
 
@@ -95,7 +100,7 @@ def test_a_second_run_replaces_the_first(kind: str, tmp_path: Path, make_video: 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_folder_that_cannot_be_written_is_an_error(kind: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    job = Job("a.mp4", tmp_path / "file" / "a", CLASSES, (64, 96))
+    job = OutputSpec("a.mp4", tmp_path / "file" / "a", CLASSES, (64, 96))
     with pytest.raises(OutputError):
         OutputGroup([kind], job)
 
@@ -197,7 +202,7 @@ def test_the_video_has_every_frame(tmp_path: Path, make_video: MakeVideo) -> Non
 
 
 def test_an_unknown_writer_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
-    job = Job("a.mp4", tmp_path / "a", CLASSES, (64, 96))
+    job = OutputSpec("a.mp4", tmp_path / "a", CLASSES, (64, 96))
     with pytest.raises(ConfigError, match="vidoe") as caught:
         output_paths(["vidoe"], job)
     assert "video" in caught.value.hint
@@ -216,17 +221,22 @@ def test_a_crop_is_never_empty() -> None:
 
 
 def paint(
-    size_hw: tuple[int, int], found: Detections, look: Look, *, level: int = 128, **options: object
+    size_hw: tuple[int, int],
+    found: Detections,
+    look: DrawStyle,
+    *,
+    level: int = 128,
+    **options: object,
 ) -> Planes:
     planes = Planes.from_rgb(np.full((*size_hw, 3), level, np.uint8))
-    painter = Painter(CLASSES, size_hw, look)
+    painter = Annotator(CLASSES, size_hw, look)
     painter.paint(planes, found, frame=12, time_s=3.5, **options)
     return planes
 
 
 def test_a_box_is_drawn_around_its_object_in_the_colour_of_its_class() -> None:
     found = FOUND.select(np.array([0]))
-    picture = paint((64, 96), found, Look(labels=False)).rgb().astype(int)
+    picture = paint((64, 96), found, DrawStyle(labels=False)).rgb().astype(int)
     assert np.abs(picture[12:26, 14:36] - 128).max() <= 3  # the object stays as it was
     assert np.abs(picture[20, 8:10] - class_colour(1)).max() <= 40  # the line is outside it
     assert np.abs(picture[50:, :] - 128).max() <= 3
@@ -246,14 +256,14 @@ def test_nothing_leaves_the_picture_at_any_size(size_hw: tuple[int, int]) -> Non
     )
     found = Detections(boxes, np.full(4, 0.5, np.float32), np.array([0, 1, 0, 1]), np.arange(4))
     shapes = (Shape(((-9.0, -9.0), (width + 9.0, height / 2)), text="a long name of a line"),)
-    planes = paint(size_hw, found, Look(stamp="both"), shapes=shapes)
+    planes = paint(size_hw, found, DrawStyle(stamp="both"), shapes=shapes)
     assert planes.y.shape == size_hw
     assert (planes.y != Planes.from_rgb(np.full((8, 8, 3), 128, np.uint8)).y[0, 0]).any()
 
 
 @pytest.mark.parametrize("size_hw", [(240, 320), (2160, 3840)])
 def test_labels_can_be_read_on_small_and_large_pictures(size_hw: tuple[int, int]) -> None:
-    painter = Painter(CLASSES, size_hw, Look())
+    painter = Annotator(CLASSES, size_hw, DrawStyle())
     assert 0.02 <= painter.font_px / size_hw[0] <= 0.05
     assert painter.font_px >= 11
     assert 2 <= painter.line_px <= size_hw[0] / 100
@@ -339,7 +349,7 @@ def test_what_was_found_is_hidden_with_a_margin_and_nothing_else(style: str) -> 
         np.array([[40, 40, 90, 100]], np.float32), np.ones(1, np.float32), np.zeros(1, int),
         np.zeros(1, int),
     )  # fmt: skip
-    Painter(CLASSES, (128, 128), Look(style=style)).paint(planes, found, frame=0, time_s=0.0)
+    Annotator(CLASSES, (128, 128), DrawStyle(style=style)).paint(planes, found, frame=0, time_s=0.0)
     assert planes.y[40:100, 40:90].std() < 0.35 * before.y[40:100, 40:90].std()
     edges = np.abs(np.diff(planes.y[36:104, 36:94].astype(int), axis=1)).mean()
     assert edges < 0.1 * np.abs(np.diff(before.y[36:104, 36:94].astype(int), axis=1)).mean()
@@ -348,8 +358,8 @@ def test_what_was_found_is_hidden_with_a_margin_and_nothing_else(style: str) -> 
 
 
 def test_a_trail_shows_where_an_object_came_from() -> None:
-    look, size_hw = Look(labels=False), (64, 200)
-    painter = Painter(CLASSES, size_hw, look)
+    look, size_hw = DrawStyle(labels=False), (64, 200)
+    painter = Annotator(CLASSES, size_hw, look)
     for i in range(10):
         box = np.array([[10 + 15 * i, 30, 20 + 15 * i, 40]], np.float32)
         planes = Planes.from_rgb(np.full((*size_hw, 3), 128, np.uint8))
@@ -370,12 +380,12 @@ def test_the_clock_says_hours_minutes_and_seconds(stamp: str, text: str) -> None
 
 def test_a_group_completes_or_abandons_all(tmp_path: Path, make_video: MakeVideo) -> None:
     source = make_video(tmp_path / "a.mp4", 4)
-    job = Job("a.mp4", tmp_path / "new" / "folder" / "a", CLASSES, (64, 96), rate=25)
+    job = OutputSpec("a.mp4", tmp_path / "new" / "folder" / "a", CLASSES, (64, 96), rate=25)
     for ends in ("close", "abandon"):
         group = OutputGroup(["video", "jsonl"], job)
-        painter = Painter(CLASSES, (64, 96), Look())
+        painter = Annotator(CLASSES, (64, 96), DrawStyle())
         for frame in read_frames(source):
-            group.write(Answer(frame, FOUND, painter))
+            group.write(AnnotatedFrame(frame, FOUND, painter))
         group.sync()
         getattr(group, ends)()
     names = sorted(path.name for path in job.stem.parent.iterdir())
@@ -388,7 +398,7 @@ def test_a_group_completes_or_abandons_all(tmp_path: Path, make_video: MakeVideo
 
 
 def test_a_sequence_counts_frames_at_the_rate_of_its_source(tmp_path: Path) -> None:
-    job = Job("a.mp4", tmp_path / "50%", CLASSES, (64, 96), rate=7.5, source_rate=30.0)
+    job = OutputSpec("a.mp4", tmp_path / "50%", CLASSES, (64, 96), rate=7.5, source_rate=30.0)
     output = WRITERS["mot"].make(job)
     output.close()
     parser = configparser.ConfigParser()
@@ -414,7 +424,7 @@ def test_a_folder_that_cannot_get_its_name_is_an_error_that_names_it(
 def test_a_line_to_far_away_is_drawn_as_far_as_the_picture_goes(far: float) -> None:
     planes = Planes((64, 96))
     planes.y[:] = 16
-    painter = Painter(CLASSES, (64, 96), Look())
+    painter = Annotator(CLASSES, (64, 96), DrawStyle())
     shape = Shape(((-far, 32.0), (far, 32.0)))
     painter.paint(planes, Detections.none(), frame=0, time_s=0.0, shapes=(shape,))
     assert planes.y[32].min() > 200

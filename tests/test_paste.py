@@ -11,8 +11,8 @@ from conftest import COLOURS, write_dataset
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.types import VideoLabels
-from lstmcli.dataset.clips import ClipSource
-from lstmcli.dataset.copy_paste import Pasted
+from lstmcli.dataset.clips import ClipDataset
+from lstmcli.dataset.copy_paste import PastedPatch
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.dataset.pasted_patch import MARGIN, paste_into, region_of
 
@@ -73,10 +73,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     )
 
 
-def source(dataset: Dataset, paste: float, decoy: float = 0.0) -> ClipSource:
+def source(dataset: Dataset, paste: float, decoy: float = 0.0) -> ClipDataset:
     clips = ClipConfig(length=3, streamed=0.5, stream_clips=4)
     augment = AugmentConfig.model_validate(QUIET | {"paste": paste, "decoy": decoy})
-    return ClipSource(
+    return ClipDataset(
         dataset, "train", clips, augment, batch=4, steps=40, seed=7, motion_lag_s=0.08
     )
 
@@ -137,25 +137,25 @@ def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
     """A pasted object and a decoy are drawn as often; only the object is in the truth."""
     clips = source(dataset, 1.0, decoy=1.0)
     drawn = [clips._clip(lane, step) for lane in range(4) for step in range(20)]
-    decoys = [one for clip in drawn for one in clip.pasted if one.beside is not None]
-    objects = [one for clip in drawn for one in clip.pasted if one.beside is None]
+    decoys = [one for clip in drawn for one in clip.pasted if one.leave_core_free is not None]
+    objects = [one for clip in drawn for one in clip.pasted if one.leave_core_free is None]
     assert len(decoys) > 10
     assert len(objects) > 10
     for clip in drawn:
         for place in clip.places.tolist():
             for one in clip.pasted:
                 found = clips._paster._its_box(one, place)
-                if found is None or one.beside is None:
+                if found is None or one.leave_core_free is None:
                     continue
                 left, top, right, bottom = region_of(found[1])
-                x, y = one.beside
+                x, y = one.leave_core_free
                 size_hw = (bottom - top, right - left)
                 if clips._paster._is_empty(one.video, found[0], (left + x, top + y), size_hw):
                     shown = clips._store(one.video).window(found[0], top + y, left + x, size_hw)
                     assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"
 
 
-def a_pasted_one(clips: ClipSource) -> tuple[Pasted, int]:
+def a_pasted_one(clips: ClipDataset) -> tuple[PastedPatch, int]:
     """Return an object that is laid into a clip, and a place at which it is seen."""
     drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
     return next(
@@ -163,7 +163,7 @@ def a_pasted_one(clips: ClipSource) -> tuple[Pasted, int]:
     )
 
 
-def relabel(clips: ClipSource, video: int, labels: VideoLabels) -> None:
+def relabel(clips: ClipDataset, video: int, labels: VideoLabels) -> None:
     """Give a video other labels, as what is pasted from it sees them."""
     videos = list(clips.videos)
     videos[video] = replace(videos[video], labels=labels)

@@ -13,12 +13,12 @@ from lstmcli.core.types import Picture, VideoLabels
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.dataset.pixel_checks import (
     LEAST_BOXES,
-    ExchangeCheck,
+    SwappedAxesCheck,
     check_pictures,
-    note_twins,
+    note_near_duplicates,
     thumbnail,
 )
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 
 
 def blocks(seed: int) -> Picture:
@@ -36,12 +36,12 @@ def sky(seed: int) -> Picture:
 
 
 def twins(first: Picture, second: Picture, *, splits: tuple[str, str] = ("train", "val")) -> bool:
-    notes, seen = Notes(), (thumbnail(first), thumbnail(second))
+    notes, seen = WarningCollector(), (thumbnail(first), thumbnail(second))
     thumbnails = {
         name: [one for one in [small] if one is not None]
         for name, small in zip("uv", seen, strict=True)
     }
-    note_twins(thumbnails, dict(zip("uv", splits, strict=True)), notes)
+    note_near_duplicates(thumbnails, dict(zip("uv", splits, strict=True)), notes)
     return len(notes.warnings()) == 1
 
 
@@ -73,7 +73,7 @@ def scene(count: int) -> tuple[Picture, np.ndarray]:
 
 
 def told(boxes: np.ndarray, exchanged: np.ndarray, picture: Picture) -> list[str]:
-    check, notes = ExchangeCheck(), Notes()
+    check, notes = SwappedAxesCheck(), WarningCollector()
     check.look(picture, boxes, exchanged)
     check.note("train", notes)
     return [warning.text for warning in notes.warnings()]
@@ -115,5 +115,5 @@ def exchanged(labels: VideoLabels) -> VideoLabels:
 
 
 def test_a_dataset_without_truth_is_survived(tmp_path: Path) -> None:
-    made: Dataset = write_dataset(tmp_path / "set", frames=4, looked_at=lambda frame: False)
+    made: Dataset = write_dataset(tmp_path / "set", frames=4, annotated_frames=lambda frame: False)
     assert check_pictures(made) == ()

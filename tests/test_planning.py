@@ -18,7 +18,7 @@ from lstmcli.dataset.plan import (
     choose_every,
     frames_to_prepare,
     merge_sets,
-    put_right,
+    sanitize_boxes,
     split_by_video,
 )
 
@@ -26,7 +26,7 @@ from lstmcli.dataset.plan import (
 def video(
     name: str = "a",
     *,
-    looked_at: Sequence[int] = (0, 1),
+    annotated_frames: Sequence[int] = (0, 1),
     frames: Sequence[int] = (0, 1),
     boxes: Sequence[Sequence[float]] | None = None,
     labels: Sequence[int] | None = None,
@@ -37,7 +37,7 @@ def video(
     return VideoLabels(
         name=name,
         media=f"{name}.mp4",
-        looked_at=np.array(looked_at, np.int64),
+        annotated_frames=np.array(annotated_frames, np.int64),
         box_frames=np.array(frames, np.int64),
         boxes=np.array(given, np.float32).reshape(-1, 4),
         labels=np.array(labels if labels is not None else [0] * count, np.int64),
@@ -77,11 +77,11 @@ def test_a_set_without_classes_can_be_merged() -> None:
 def test_classes_are_kept_and_renamed(
     keep: tuple[str, ...], rename: dict[str, str], classes: tuple[str, ...], labels: list[int]
 ) -> None:
-    one = video(looked_at=(0, 1, 2), frames=(0, 1, 2), labels=[0, 1, 2])
+    one = video(annotated_frames=(0, 1, 2), frames=(0, 1, 2), labels=[0, 1, 2])
     chosen = choose_classes(LabelSet(("cat", "dog", "bird"), (one,)), keep, rename)
     assert chosen.classes == classes
     assert chosen.videos[0].labels.tolist() == labels
-    assert chosen.videos[0].looked_at.tolist() == [0, 1, 2]
+    assert chosen.videos[0].annotated_frames.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_boxes_are_put_right_and_every_change_is_counted() -> None:
         [10, 10, 10, 30],  # no width
         [20, 10, 10, 30],  # inside out
     ]
-    right, warnings = put_right(
-        video(looked_at=(0, 5), frames=[0] * 3 + [5] * 3, boxes=boxes), (64, 96), 8
+    right, warnings = sanitize_boxes(
+        video(annotated_frames=(0, 5), frames=[0] * 3 + [5] * 3, boxes=boxes), (64, 96), 8
     )
     assert right.boxes.tolist() == [[10, 10, 20, 30], [0, 10, 20, 30], [90, 10, 96, 30]]
-    assert right.looked_at.tolist() == [0, 5]
+    assert right.annotated_frames.tolist() == [0, 5]
     told = {warning.text: (warning.where, warning.count) for warning in warnings}
     assert told == {
         "boxes without width or height were left out": ("a, frame 5", 2),
@@ -124,8 +124,8 @@ def test_boxes_are_put_right_and_every_change_is_counted() -> None:
 
 
 def test_a_box_that_is_a_hair_too_large_is_cut_without_a_word() -> None:
-    right, warnings = put_right(
-        video(looked_at=(0,), frames=(0,), boxes=[[0, 0, 96.2, 64.1]]), (64, 96), 1
+    right, warnings = sanitize_boxes(
+        video(annotated_frames=(0,), frames=(0,), boxes=[[0, 0, 96.2, 64.1]]), (64, 96), 1
     )
     assert right.boxes.tolist() == [[0, 0, 96, 64]]
     assert warnings == []
@@ -134,20 +134,20 @@ def test_a_box_that_is_a_hair_too_large_is_cut_without_a_word() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_coordinate_that_is_no_number_is_told(value: float) -> None:
     with pytest.raises(DataError, match="a, frame 1: a box coordinate is not a number"):
-        put_right(video(boxes=[[0, 0, 1, 1], [0, value, 1, 1]]), (64, 96), 8)
+        sanitize_boxes(video(boxes=[[0, 0, 1, 1], [0, value, 1, 1]]), (64, 96), 8)
 
 
 def test_truth_after_the_end_of_the_video_is_told() -> None:
-    late = video(looked_at=(0, 8, 9), frames=(0, 8, 9))
+    late = video(annotated_frames=(0, 8, 9), frames=(0, 8, 9))
     with pytest.raises(DataError, match="2 boxes lie after the video's end, up to frame 9") as told:
-        put_right(late, (64, 96), 8)
+        sanitize_boxes(late, (64, 96), 8)
     assert "frames 0 to 7" in told.value.problem
     assert "count frames from 1" in told.value.hint
 
 
 def test_frames_without_boxes_after_the_end_are_no_failure() -> None:
-    right, _ = put_right(video(looked_at=(0, 1, 50)), (64, 96), 8)
-    assert right.looked_at.tolist() == [0, 1]
+    right, _ = sanitize_boxes(video(annotated_frames=(0, 1, 50)), (64, 96), 8)
+    assert right.annotated_frames.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_frames_without_boxes_after_the_end_are_no_failure() -> None:
     ],
 )
 def test_frames_are_taken_from_the_first_to_the_last_with_truth(
-    looked_at: Sequence[int], every: int, expected: list[int]
+    annotated_frames: Sequence[int], every: int, expected: list[int]
 ) -> None:
-    one = video(looked_at=looked_at, frames=())
+    one = video(annotated_frames=annotated_frames, frames=())
     assert frames_to_prepare(one, 20, every).tolist() == expected
 
 
@@ -174,7 +174,7 @@ def test_frames_are_taken_from_the_first_to_the_last_with_truth(
 def test_fast_footage_is_thinned_only_where_there_is_enough(
     labelled: int, rate: float, expected: int
 ) -> None:
-    assert choose_every([video(looked_at=range(labelled), frames=(), rate=rate)]) == expected
+    assert choose_every([video(annotated_frames=range(labelled), frames=(), rate=rate)]) == expected
     assert choose_every([]) == 1
 
 
@@ -244,7 +244,7 @@ def test_crops_are_as_large_as_objects_need(side: float, crop: int) -> None:
     many = VideoLabels(
         name="v",
         media="v.mp4",
-        looked_at=frames,
+        annotated_frames=frames,
         box_frames=frames,
         boxes=boxes,
         labels=np.zeros(20, np.int64),

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import Config
 from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.dataset.clips import earlier_places
-from lstmcli.inference.nms import keep_best
+from lstmcli.inference.nms import multiclass_nms
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtimes.eager import TorchNetwork
+from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 
 CANVAS_HW = (32, 48)
 
 
-def build(lag_s: float = 0.0, core: str = "conv_lstm", evidence_s: float = 0.0) -> Detector:
+def build(lag_s: float = 0.0, core: str = "conv_lstm", evidence_s: float = 0.0) -> DetectorNet:
     torch.manual_seed(0)
     config = Config.model_validate(
         {
@@ -34,15 +34,15 @@ def build(lag_s: float = 0.0, core: str = "conv_lstm", evidence_s: float = 0.0) 
             "input": {"motion_lag_s": lag_s},
         }
     )
-    model = Detector(config, ("a", "b"), canvas_hw=CANVAS_HW, grid=8)
+    model = DetectorNet(config, ("a", "b"), canvas_hw=CANVAS_HW, grid=8)
     with torch.no_grad():  # so that the memory has a say and something is found
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
     return model.eval()
 
 
-def full_precision(model: Detector) -> TorchNetwork:
-    network = TorchNetwork(model)
+def full_precision(model: DetectorNet) -> EagerRuntime:
+    network = EagerRuntime(model)
     network._mixed = False  # some CPUs would compute in bf16
     return network
 
@@ -54,17 +54,17 @@ def canvases(count: int) -> list[Picture]:
 
 @torch.inference_mode()
 def expected_boxes(
-    model: Detector, shown: list[Picture], earlier: list[Picture] | None
+    model: DetectorNet, shown: list[Picture], previous_frames: list[Picture] | None
 ) -> list[tuple[Any, ...]]:
     """Return what the detector finds in each frame of a clip that it sees at once."""
 
     def stacked(pictures: list[Picture]) -> torch.Tensor:
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[None]
 
-    raw, _ = model(stacked(shown), None if earlier is None else stacked(earlier))
+    raw, _ = model(stacked(shown), None if previous_frames is None else stacked(previous_frames))
     boxes, scores = model.head.boxes(raw[0]).numpy(), model.head.scores(raw[0]).numpy()
     return [
-        keep_best(
+        multiclass_nms(
             boxes[place],
             scores[place],
             threshold=0.05,
@@ -82,8 +82,8 @@ def test_a_stream_is_answered_as_the_detector_answers_the_whole_clip(
 ) -> None:
     model, shown = build(lag_s, core), canvases(5)
     times = np.arange(5) / 25
-    earlier = [shown[place] for place in earlier_places(times, lag_s)] if lag_s else None
-    expected = expected_boxes(model, shown, earlier)
+    previous_frames = [shown[place] for place in earlier_places(times, lag_s)] if lag_s else None
+    expected = expected_boxes(model, shown, previous_frames)
     predictor = Predictor(full_precision(model), threshold=0.05)
     letterbox = predictor.start(CANVAS_HW)
     assert letterbox.offset_yx == (0, 0)
@@ -183,34 +183,34 @@ def test_boxes_come_in_pixels_of_the_source() -> None:
     assert (large.boxes <= np.array([96, 64, 96, 64])).all()
 
 
-class Recorder:
+class CalibrationRecorder:
     """A network that finds nothing and remembers what it was shown as earlier."""
 
     classes = ("a",)
     canvas_hw = (1, 1)
-    nms_iou, max_detections, remembering = 0.6, 10, Remembering()
-    confidence = Confidence()
+    nms_iou, max_detections, track_memory = 0.6, 10, TrackMemoryConfig()
+    calibration = ScoreCalibration()
     engine, device = "none", "cpu"
 
     def __init__(self, motion_lag_s: float) -> None:
         self.motion_lag_s = motion_lag_s
-        self.earlier: list[int] = []
+        self.previous_frames: list[int] = []
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
-        self.earlier.append(int(earlier[0, 0, 0]))
+        self.previous_frames.append(int(previous_frames[0, 0, 0]))
         return np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32), None
 
 
 def earlier_frames(times: list[float], lag_s: float) -> list[int]:
     """Return which frame a predictor shows as the earlier one of each."""
-    recorder = Recorder(lag_s)
+    recorder = CalibrationRecorder(lag_s)
     predictor = Predictor(recorder)
     predictor.start((1, 1))
     for number, time_s in enumerate(times):
         predictor.step(np.full((1, 1, 3), number, np.uint8), time_s)
-    return recorder.earlier
+    return recorder.previous_frames
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_training_and_prediction_show_the_same_earlier_frame(rate: float, lag_s:
 
 
 def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:
-    predictor = Predictor(Recorder(0.2))
+    predictor = Predictor(CalibrationRecorder(0.2))
     predictor.start((1, 1))
     for number in range(500):
         predictor.step(np.zeros((1, 1, 3), np.uint8), number / 25)
@@ -251,7 +251,7 @@ def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:
 def test_a_checkpoint_runs_by_its_path(tmp_path: Any) -> None:
     model = build()
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
-    network = TorchNetwork(load_checkpoint(tmp_path).model)
+    network = EagerRuntime(load_checkpoint(tmp_path).model)
     assert (network.classes, network.canvas_hw, network.device) == (("a", "b"), CANVAS_HW, "cpu")
 
 

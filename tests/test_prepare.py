@@ -120,12 +120,12 @@ def test_cocovid_becomes_a_dataset(footage: Path, tmp_path: Path) -> None:
         assert video.frames.tolist() == list(range(FRAMES))
         np.testing.assert_allclose(video.times, np.arange(FRAMES) / 25, atol=1e-3)
         for frame in range(FRAMES):
-            truth = video.labels.at(frame)
-            assert truth is not None
+            gt = video.labels.at(frame)
+            assert gt is not None
             x, y, width, height = box_at(frame)
-            assert truth.boxes.tolist() == [[x, y, x + width, y + height]]
-            assert truth.tracks.tolist() == [5]
-            assert truth.labels.tolist() == [int(video.name[-1]) % 2]
+            assert gt.boxes.tolist() == [[x, y, x + width, y + height]]
+            assert gt.tracks.tolist() == [5]
+            assert gt.labels.tolist() == [int(video.name[-1]) % 2]
     assert prepared.dataset.folder == (tmp_path / "dataset").resolve()
     rows = {row.split: row for row in prepared.counts}
     assert set(rows) == {"train", "val"}
@@ -160,12 +160,12 @@ def test_mot_becomes_a_dataset(tmp_path: Path) -> None:
         for frame, time_s, picture in dataset.frames(video):
             assert time_s == pytest.approx(frame / 20)
             assert np.abs(picture.astype(int) - grey_level(frame)).max() <= 5
-            truth = video.labels.at(frame)
-            assert truth is not None
-            assert truth.ignore.sum() == len(truth) - 1
+            gt = video.labels.at(frame)
+            assert gt is not None
+            assert gt.ignore.sum() == len(gt) - 1
             x, y, width, height = box_at(frame)
             np.testing.assert_allclose(
-                truth.boxes[~truth.ignore], [[x, y, x + width, y + height]], atol=1.01
+                gt.boxes[~gt.ignore], [[x, y, x + width, y + height]], atol=1.01
             )
 
 
@@ -183,10 +183,10 @@ def test_a_letterbox_is_undone_exactly(tmp_path: Path) -> None:
         assert np.abs(inside - grey_level(frame)).max() <= 5
         bars = np.concatenate((picture[: top - 2], picture[top + height + 2 :])).astype(int)
         assert np.abs(bars - GREY).max() <= 2
-        truth = video.labels.at(frame)
-        assert truth is not None
-        shown = dataset.canvas_boxes(video, truth.boxes)
-        np.testing.assert_allclose(letterbox.to_source(shown), truth.boxes, atol=1e-3)
+        gt = video.labels.at(frame)
+        assert gt is not None
+        shown = dataset.canvas_boxes(video, gt.boxes)
+        np.testing.assert_allclose(letterbox.to_source(shown), gt.boxes, atol=1e-3)
 
 
 def test_previews_show_every_split(footage: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_video_can_be_divided_in_time_with_a_gap(tmp_path: Path) -> None:
     assert train.frames.tolist() == list(range(30))
     assert val.frames.tolist() == list(range(35, 50))  # 0.2 s are five frames
     for video in (train, val):
-        assert video.labels.looked_at.tolist() == video.frames.tolist()
+        assert video.labels.annotated_frames.tolist() == video.frames.tolist()
         assert video.times[0] == pytest.approx(video.frames[0] / 25, abs=1e-3)
 
 
@@ -279,7 +279,7 @@ def test_frames_that_nobody_looked_at_stay_so(tmp_path: Path) -> None:
     prepared = prepare([source], out=tmp_path / "dataset", options=PrepareOptions(every=1))
     for video in prepared.dataset.videos:
         assert video.frames.tolist() == [1, 2, 3, 4, 5, 6]
-        assert video.labels.looked_at.tolist() == [1, 6]
+        assert video.labels.annotated_frames.tolist() == [1, 6]
     assert all(row.labelled == 2 for row in prepared.counts)
 
 
@@ -314,9 +314,9 @@ def test_a_frame_without_boxes_is_not_a_frame_without_truth(tmp_path: Path) -> N
     labels["annotations"] = [a for a in labels["annotations"] if a["image_id"] != 3]
     source = write(tmp_path / "labels.json", labels)
     prepared = prepare([source], out=tmp_path / "dataset", options=PrepareOptions(every=1))
-    truth = next(v for v in prepared.dataset.videos if v.name == "clip-0").labels.at(3)
-    assert truth is not None
-    assert len(truth) == 0
+    gt = next(v for v in prepared.dataset.videos if v.name == "clip-0").labels.at(3)
+    assert gt is not None
+    assert len(gt) == 0
 
 
 def test_a_dataset_is_replaced_only_when_that_is_asked(footage: Path, tmp_path: Path) -> None:

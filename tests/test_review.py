@@ -21,7 +21,7 @@ def video(name: str, boxes: list[tuple[float, ...]], **changes: object) -> Video
     made = VideoLabels(
         name=name,
         media=f"{name}.mp4",
-        looked_at=np.arange(max(n, 1)),
+        annotated_frames=np.arange(max(n, 1)),
         box_frames=np.arange(n),
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         labels=np.zeros(n, np.int64),
@@ -56,7 +56,7 @@ def test_a_clean_set_has_no_warning_and_is_counted() -> None:
 
 
 def test_empty_frames_and_frames_without_truth_are_counted_apart() -> None:
-    made = video("u", STILL, looked_at=np.arange(6), frame_count=10)
+    made = video("u", STILL, annotated_frames=np.arange(6), frame_count=10)
     (split,) = looked(made).splits
     assert (split.frames, split.empty, split.unseen) == (6, 2, 4)
 
@@ -90,7 +90,7 @@ def test_fractions_taken_for_pixels_are_suspected() -> None:
 
 
 def test_frames_that_count_from_one_are_suspected() -> None:
-    made = video("u", STILL, looked_at=np.arange(1, 5), box_frames=np.arange(1, 5))
+    made = video("u", STILL, annotated_frames=np.arange(1, 5), box_frames=np.arange(1, 5))
     assert any("count from 1" in text for text in texts(looked(made)))
 
 

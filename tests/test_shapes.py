@@ -12,25 +12,25 @@ from lstmcli.core.boxes import Letterbox
 from lstmcli.core.config import load_config
 from lstmcli.inference import loading
 from lstmcli.inference.autotune import moving_frames
-from lstmcli.inference.loading import load_engine, write_export
+from lstmcli.inference.loading import load_runtime, write_export
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime_pool import MOST_SHAPES, NetworkByShape
-from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.runtime_pool import MOST_SHAPES, RuntimePool
+from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.models.checkpoint import save_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 
 RUNTIMES = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, loading._is_there(name)) for name in ENGINES)
+    for name, there in ((name, loading._is_there(name)) for name in RUNTIMES)
 ]
 WIDE_HW = (32, 96)  # on a canvas of 64x96: half of it would be bars
 
 
-def small(*settings: str) -> Detector:
+def small(*settings: str) -> DetectorNet:
     config = load_config(
         "small", ["backbone.name=tiny", "backbone.width=0.5", "neck.channels=16", *settings]
     )
-    return Detector(config, ("bird", "drone"), canvas_hw=(64, 96), grid=16).eval()
+    return DetectorNet(config, ("bird", "drone"), canvas_hw=(64, 96), grid=16).eval()
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +66,15 @@ def test_a_snug_canvas_shows_the_picture_as_large(
     snug_hw: tuple[int, int],
 ) -> None:
     wide = Letterbox(source_hw, canvas_hw)
-    snug = wide.snug(multiple)
-    assert snug.canvas_hw == snug_hw
-    assert snug.inner_hw == wide.inner_hw
+    minimal_canvas = wide.minimal_canvas(multiple)
+    assert minimal_canvas.canvas_hw == snug_hw
+    assert minimal_canvas.inner_hw == wide.inner_hw
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_checkpoint_is_given_a_canvas_for_its_pictures(name: str, checkpoint: Path) -> None:
-    assert load_engine(checkpoint, device="cpu", engine=name).canvas_hw == (64, 96)
-    network = load_engine(checkpoint, device="cpu", engine=name, picture_hw=(720, 2160))
+    assert load_runtime(checkpoint, device="cpu", engine=name).canvas_hw == (64, 96)
+    network = load_runtime(checkpoint, device="cpu", engine=name, picture_hw=(720, 2160))
     assert network.canvas_hw == WIDE_HW
     state = None
     for frame in moving_frames(WIDE_HW, 3):
@@ -86,7 +86,7 @@ def test_a_checkpoint_is_given_a_canvas_for_its_pictures(name: str, checkpoint: 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: Path) -> None:
     shapes = [(64, 96), WIDE_HW, (64, 32), None, WIDE_HW]
-    loaded = [load_engine(checkpoint, device="cpu", engine=name, picture_hw=s) for s in shapes]
+    loaded = [load_runtime(checkpoint, device="cpu", engine=name, picture_hw=s) for s in shapes]
     assert [one.canvas_hw for one in loaded] == [(64, 96), WIDE_HW, (64, 32), (64, 96), WIDE_HW]
 
 
@@ -99,9 +99,9 @@ def test_the_sides_of_a_canvas_suit_the_coarsest_map_that_is_used() -> None:
 
 def test_an_exported_network_keeps_its_canvas(checkpoint: Path, tmp_path: Path) -> None:
     model = small()
-    path = tmp_path / f"network{ENGINES['torch'].suffix}"
-    write_export(model, path, facts=model.facts)
-    assert load_engine(path, device="cpu", picture_hw=WIDE_HW).canvas_hw == (64, 96)
+    path = tmp_path / f"network{RUNTIMES['torch'].suffix}"
+    write_export(model, path, metadata=model.metadata)
+    assert load_runtime(path, device="cpu", picture_hw=WIDE_HW).canvas_hw == (64, 96)
 
 
 def test_one_network_is_loaded_for_each_shape() -> None:
@@ -111,7 +111,7 @@ def test_one_network_is_loaded_for_each_shape() -> None:
         asked.append(size_hw)
         return object()
 
-    networks = NetworkByShape(load)
+    networks = RuntimePool(load)
     wide = networks.of((720, 1280))
     assert networks.of((1080, 1920)) is wide
     assert networks.of((1280, 720)) is not wide
@@ -126,14 +126,14 @@ def test_many_shapes_share_the_canvas_of_the_training() -> None:
         asked.append(size_hw)
         return size_hw
 
-    networks = NetworkByShape(load)
+    networks = RuntimePool(load)
     for side in range(1, 10):
         networks.of((side, 7))
     assert asked == [*((side, 7) for side in range(1, MOST_SHAPES + 1)), None]
 
 
 def test_a_predictor_answers_in_pixels_of_the_picture(checkpoint: Path) -> None:
-    network = load_engine(checkpoint, device="cpu", engine="torch", picture_hw=(320, 960))
+    network = load_runtime(checkpoint, device="cpu", engine="torch", picture_hw=(320, 960))
     predictor = Predictor(network, threshold=0.001)
     letterbox = predictor.start((320, 960))
     assert letterbox.inner_hw == WIDE_HW

@@ -17,7 +17,7 @@ def test_the_shipped_model_is_small_and_knows_its_classes() -> None:
     assert shipped_models()["sky"].stat().st_size < LARGEST
     checkpoint = load_checkpoint("sky")
     assert checkpoint.classes == ("airplane", "bird", "drone", "helicopter")
-    assert checkpoint.model.has_memory
+    assert checkpoint.model.is_stateful
 
 
 def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(
@@ -31,8 +31,8 @@ def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(
 @pytest.mark.real
 def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shared: Path) -> None:
     """The first frames of every validation clip; far below what the whole clips score."""
-    truth = shared / "data" / "sky" / "val" / "annotations.json"
-    scores = evaluate("sky", truth, device="cpu", engine="torch", limit=4).scores
+    gt = shared / "data" / "sky" / "val" / "annotations.json"
+    scores = evaluate("sky", gt, device="cpu", engine="torch", limit=4).scores
     assert scores.videos == 35
     assert scores.map50_any_class is not None
     assert scores.map50_any_class > 0.35

@@ -42,7 +42,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_frame_by_frame_equals_the_whole_clip(name: str) -> None:
-    core, features = make(name, learned_start=True), clip()
+    core, features = make(name, learned_initial_state=True), clip()
     whole, end = core(features)
     state, frames = None, []
     for t in range(features.shape[1]):
@@ -81,7 +81,7 @@ def test_rows_of_a_batch_do_not_meet(name: str) -> None:
 
 
 def test_a_reset_row_starts_anew(name: str) -> None:
-    core, features = make(name, learned_start=True), clip()
+    core, features = make(name, learned_initial_state=True), clip()
     _, state = core(clip(seed=2))
     spoiled = tuple(torch.cat((torch.full_like(s[:1], torch.nan), s[1:])) for s in state)
     state = reset_rows(spoiled, torch.tensor([True, False]), core.initial_state(features))
@@ -102,7 +102,7 @@ def test_a_reset_row_sends_no_gradient_into_its_past(name: str) -> None:
 
 
 def test_without_a_state_a_video_begins(name: str) -> None:
-    core, features = make(name, learned_start=True), clip()
+    core, features = make(name, learned_initial_state=True), clip()
     initial = core.initial_state(features)
     assert reset_rows(None, torch.tensor([False, False]), initial) is initial
     assert_close(core(features, initial)[0], core(features)[0], rtol=0, atol=0)
@@ -141,7 +141,7 @@ def test_half_precision_weights_run_in_half_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_MEMORY)
 def test_every_parameter_learns(name: str) -> None:
-    core = make(name, learned_start=True)
+    core = make(name, learned_initial_state=True)
     core(clip())[0].square().sum().backward()
     assert isinstance(core, nn.Module)
     asleep = [n for n, p in core.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

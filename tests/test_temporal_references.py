@@ -14,7 +14,7 @@ from lstmcli.models.temporal.attention import Attention
 from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
 from lstmcli.models.temporal.conv_gru import ConvGRU
 from lstmcli.models.temporal.conv_lstm import ConvLSTM
-from lstmcli.models.temporal.gates import CELL_LIMIT, open_gate, split_gates
+from lstmcli.models.temporal.gates import CELL_LIMIT, init_forget_bias, split_gates
 from lstmcli.models.temporal.gru import GRU
 from lstmcli.models.temporal.lstm import LSTM
 from lstmcli.models.temporal.object_lstm import ObjectLSTM
@@ -286,7 +286,7 @@ def test_gates_of_a_group_come_from_the_group(groups: int) -> None:
     }
     assert gates == expected[groups]
     bias = torch.zeros(12)
-    open_gate(bias, 1, 3, groups)
+    init_forget_bias(bias, 1, 3, groups)
     assert bias.nonzero().flatten().tolist() == sorted(expected[groups][1])
 
 

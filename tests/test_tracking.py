@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from lstmcli.core.boxes import box_iou
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.types import Detections
-from lstmcli.tracking import Counter, Tracker, load_plan, steady
+from lstmcli.tracking import Counter, Tracker, interpolate_gaps, load_count_config
 
 
 def found(*rows: tuple[float, ...], ids: Iterable[int] = ()) -> Detections:
@@ -120,7 +120,7 @@ def ran(ids_by_frame: list[list[int]]) -> Iterator[tuple[int, float, Detections]
 
 
 def test_a_gap_is_filled_on_the_straight_line() -> None:
-    answers = list(steady(ran([[1], [1], [], [], [1], [1]])))
+    answers = list(interpolate_gaps(ran([[1], [1], [], [], [1], [1]])))
     assert [item for item, _ in answers] == list(range(6))
     assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 6
     assert [float(answer.boxes[0, 0]) for _, answer in answers] == pytest.approx(
@@ -128,7 +128,7 @@ def test_a_gap_is_filled_on_the_straight_line() -> None:
     )
 
 
-def looked_at(
+def annotated_frames(
     ids_by_frame: list[list[int]], every: int
 ) -> Iterator[tuple[int, float, Detections | None]]:
     for i, time_s, answer in ran(ids_by_frame):
@@ -138,7 +138,7 @@ def looked_at(
 @pytest.mark.parametrize("every", [2, 3, 7, 20])
 def test_frames_that_nobody_looks_at_lie_on_the_straight_line(every: int) -> None:
     frames = 3 * every + 1
-    answers = list(steady(looked_at([[1]] * frames, every)))
+    answers = list(interpolate_gaps(annotated_frames([[1]] * frames, every)))
     assert [item for item, _ in answers] == list(range(frames))
     assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * frames
     assert [float(answer.boxes[0, 0]) for _, answer in answers] == pytest.approx(
@@ -147,25 +147,27 @@ def test_frames_that_nobody_looks_at_lie_on_the_straight_line(every: int) -> Non
 
 
 def test_an_object_that_goes_is_not_seen_after_the_last_look() -> None:
-    answers = steady(looked_at([[1]] * 7 + [[]] * 12, 3))
+    answers = interpolate_gaps(annotated_frames([[1]] * 7 + [[]] * 12, 3))
     assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 7 + [[]] * 12
 
 
 def test_a_flash_at_one_look_is_dropped() -> None:
-    answers = steady(looked_at([[1]] * 3 + [[1, 7]] + [[1]] * 15, 3))
+    answers = interpolate_gaps(annotated_frames([[1]] * 3 + [[1, 7]] + [[1]] * 15, 3))
     assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 19
 
 
 def test_a_gap_of_more_than_half_a_second_stays_open() -> None:
-    answers = [a.track_ids.tolist() for _, a in steady(ran([[1]] * 3 + [[]] * 14 + [[1]] * 3))]
+    answers = [
+        a.track_ids.tolist() for _, a in interpolate_gaps(ran([[1]] * 3 + [[]] * 14 + [[1]] * 3))
+    ]
     assert answers == [[1]] * 3 + [[]] * 14 + [[1]] * 3
 
 
 def test_a_single_flash_is_dropped_and_a_late_arrival_is_not() -> None:
     frames = [[1], [1, 7], [1], [1], [1], [1], [1, 8]]
-    kept = [answer.track_ids.tolist() for _, answer in steady(ran(frames))]
+    kept = [answer.track_ids.tolist() for _, answer in interpolate_gaps(ran(frames))]
     assert kept == [[1], [1], [1], [1], [1], [1], [1, 8]]
-    kept = [answer.track_ids.tolist() for _, answer in steady(ran(frames), min_hits=1)]
+    kept = [answer.track_ids.tolist() for _, answer in interpolate_gaps(ran(frames), min_hits=1)]
     assert [sorted(ids) for ids in kept] == frames
 
 
@@ -178,7 +180,7 @@ def test_no_more_than_sixteen_frames_wait() -> None:
             taken += 1
             yield i, i / 1000, Detections.none()
 
-    for item, _ in steady(counted()):
+    for item, _ in interpolate_gaps(counted()):
         assert taken - item <= 17
 
 
@@ -194,7 +196,7 @@ zones:
 def counted(tmp_path: Path, points: list[tuple[float, float]], plan: str = PLAN) -> list[str]:
     path = tmp_path / "count.yaml"
     path.write_text(plan, encoding="utf-8")
-    counter = Counter(load_plan(path), (100, 100))
+    counter = Counter(load_count_config(path), (100, 100))
     events = []
     for i, (x, y) in enumerate(points):
         events += counter.step(found((x, y, 10, 0.9, 0), ids=[1]), i, i / 25)
@@ -258,20 +260,20 @@ def test_a_plan_with_a_mistake_is_an_error_that_says_which(
     path = tmp_path / "count.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        load_plan(path)
+        load_count_config(path)
     assert str(path) in caught.value.problem
     assert words in caught.value.problem
     with pytest.raises(ConfigError, match="absent"):
-        load_plan(tmp_path / "absent.yaml")
+        load_count_config(tmp_path / "absent.yaml")
 
 
 def read_truth(path: Path, keep: str = "") -> dict[int, list[list[float]]]:
-    truth: dict[int, list[list[float]]] = {}
+    gt: dict[int, list[list[float]]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         values = [float(value) for value in line.split(",")]
         if not keep or (values[6] == 1 and values[7] == 1):
-            truth.setdefault(int(values[0]) - 1, []).append(values[1:6])
-    return truth
+            gt.setdefault(int(values[0]) - 1, []).append(values[1:6])
+    return gt
 
 
 @pytest.mark.real
@@ -290,13 +292,13 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
     Measured 2026-11-22 with five seeds: MOT16-11 recall 0.986 to 0.988, 56 to 97 switches of 69
     people, who are often hidden; PETS 0.996 and 3 switches of 19 people.
     """
-    truth = read_truth(shared / "data" / name, keep)
+    gt = read_truth(shared / "data" / name, keep)
     rng, tracker = np.random.default_rng(0), Tracker(threshold=0.4)
 
     def answers() -> Iterator[tuple[int, float, Detections]]:
-        for frame in range(max(truth) + 1):
+        for frame in range(max(gt) + 1):
             rows = []
-            for _, x, y, w, h in truth.get(frame, []):
+            for _, x, y, w, h in gt.get(frame, []):
                 if rng.random() >= 0.09:
                     noise = rng.normal(0, 0.03 * np.sqrt(w * h), 4)
                     score = 0.25 if rng.random() < 0.15 else rng.uniform(0.5, 0.95)
@@ -314,8 +316,8 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
 
     last: dict[float, int] = {}
     hits = changes = 0
-    for frame, answer in steady(answers()):
-        people = np.array(truth.get(frame, []), np.float32).reshape(-1, 5)
+    for frame, answer in interpolate_gaps(answers()):
+        people = np.array(gt.get(frame, []), np.float32).reshape(-1, 5)
         corners = np.concatenate([people[:, 1:3], people[:, 1:3] + people[:, 3:5]], axis=1)
         overlap = box_iou(corners, answer.boxes)
         for i, j in zip(*linear_sum_assignment(-overlap), strict=True):
@@ -324,5 +326,5 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
                 changes += last.get(person, track) != track
                 last[person] = track
                 hits += 1
-    assert hits / sum(len(rows) for rows in truth.values()) >= recall
+    assert hits / sum(len(rows) for rows in gt.values()) >= recall
     assert changes <= switches

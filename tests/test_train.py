@@ -29,8 +29,8 @@ from lstmcli.core.errors import (
 from lstmcli.core.progress import SilentProgress
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.models.detector import Detector
-from lstmcli.workflows.train import TrainOptions, beginning, next_run, steps_per_epoch, train
+from lstmcli.models.detector import DetectorNet
+from lstmcli.workflows.train import TrainOptions, next_run, setup, steps_per_epoch, train
 from lstmcli.workflows.train.setup import fit_to_dataset
 from lstmcli.workflows.train.state import RUN_FILES
 from lstmcli.workflows.train.validation import windows
@@ -174,7 +174,7 @@ def test_a_measured_batch_is_told_and_stays_when_resumed(
     batch = load_checkpoint(run / "last.pt").training["batch"]
     assert batch in (4, 8, 16, 32, 64, 128)
     assert f"batch: {batch}\n" in (run / "config.yaml").read_text(encoding="utf-8")
-    monkeypatch.setattr(beginning, "measured_batch", lambda *_: pytest.fail("measured anew"))
+    monkeypatch.setattr(setup, "measured_batch", lambda *_: pytest.fail("measured anew"))
     train(dataset, config=config, out=run, options=TrainOptions(epochs=2), resume=True)
     assert load_checkpoint(run / "last.pt").training["batch"] == batch
 
@@ -257,7 +257,7 @@ def fresh_weights(dataset: Path, config: Config) -> dict[str, torch.Tensor]:
     """Return what a run of this configuration begins with."""
     prepared = Dataset.load(dataset)
     torch.manual_seed(config.train.seed)
-    model = Detector(config, prepared.classes, canvas_hw=prepared.canvas_hw, grid=prepared.grid)
+    model = DetectorNet(config, prepared.classes, canvas_hw=prepared.canvas_hw, grid=prepared.grid)
     return model.state_dict()
 
 
@@ -359,7 +359,7 @@ def test_an_interruption_before_the_first_step_leaves_nothing(
     def interrupted(*given: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(beginning, "measured_batch", interrupted)
+    monkeypatch.setattr(setup, "measured_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(dataset, config=settings(train={"batch": "auto"}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -407,7 +407,7 @@ def test_an_epoch_of_few_frames_may_be_lengthened(
     dataset: Path, settings_of_train: dict[str, int], steps: int | str
 ) -> None:
     made = Dataset.load(dataset)
-    labelled = sum(len(video.labels.looked_at) for video in made.split("train"))
+    labelled = sum(len(video.labels.annotated_frames) for video in made.split("train"))
     expected = -(-labelled // (2 * 4)) if steps == "all" else steps
     assert steps_per_epoch(made, settings(train=settings_of_train), batch=4) == expected
 

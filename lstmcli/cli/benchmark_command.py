@@ -133,7 +133,7 @@ def show_training(console: Console, rows: Sequence[Mapping[str, float | str]]) -
                 str(row["epoch"]),
                 str(row["stage"]),
                 f"{row['frames_per_second']:.1f}",
-                f"{row['waited']:.0%}",
+                f"{row['data_wait']:.0%}",
             )
             for row in rows
         ],
@@ -194,7 +194,7 @@ def show_benchmark(console: Console, measured: Benchmark) -> None:
         ("detect --every 1", measured.detect_all_fps),
         ("decoding and encoding", measured.transcode_fps),
     )
-    console.facts(
+    console.metadata(
         [
             *((name, f"{fps:.1f} frames/s") for name, fps in rates if fps),
             *((("video", "{1}x{0}".format(*measured.size_hw)),) if measured.size_hw else ()),

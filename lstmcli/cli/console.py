@@ -58,7 +58,7 @@ class Console:
         self.progress.pause()
         print(text, flush=True)
 
-    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def metadata(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print names and values, one pair a line."""
         rows = list(pairs)
         width = max((len(name) for name, _ in rows), default=0)

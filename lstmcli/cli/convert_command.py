@@ -70,7 +70,7 @@ def default_name(source: Path, to: Target) -> str:
 
 def show_converted(console: Console, result: ConvertResult) -> None:
     """Print what was written, and what a person should know about it."""
-    console.facts(
+    console.metadata(
         [
             ("wrote", str(result.path)),
             ("classes", ", ".join(result.classes)),

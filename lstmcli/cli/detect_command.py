@@ -124,7 +124,7 @@ def detect(
     segment_s, patience_s = parsing.duration_s(segment), parsing.duration_s(patience)
     kept, written = parsing.names(classes), parsing.names(write)
 
-    from lstmcli.workflows.detect import Look
+    from lstmcli.workflows.detect import DrawStyle
     from lstmcli.workflows.detect import detect as work
 
     console: Console = context.obj
@@ -143,7 +143,7 @@ def detect(
         quality=quality,
         track=track,
         count=count,
-        look=Look(style=style, labels=labels, trails=trails, stamp=stamp),
+        look=DrawStyle(style=style, labels=labels, trails=trails, stamp=stamp),
         sound=sound,
         image_rate=image_rate,
         memory=memory,

@@ -109,8 +109,8 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
         ],
     )
     stability, speed = values["stability"] or {}, values["speed"]
-    sureness = values["calibration"]
-    console.facts(
+    calibration = values["calibration"]
+    console.metadata(
         [
             ("split", f"{values['split']}: {values['videos']} videos, {values['frames']} frames"),
             ("mAP50", number(values["map50"])),
@@ -120,7 +120,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             ("recall", number(values["recall"])),
             ("F1", number(values["f1"])),
             ("flicker", f"{number(stability.get('flicker_per_minute'), 1)} a minute"),
-            ("scores off by", f"{number(sureness.get('error'))} in the mean"),
+            ("scores off by", f"{number(calibration.get('error'))} in the mean"),
             (
                 "speed",
                 f"{number(speed['ms_per_frame'], 1)} ms a frame "

@@ -80,11 +80,11 @@ def export(
 
 def show_exported(console: Console, exported: Exported) -> None:
     """Print the files, and what they hold to stderr."""
-    facts = exported.facts
-    height, width = facts.canvas_hw
+    metadata = exported.metadata
+    height, width = metadata.canvas_hw
     console.say(
-        f"{exported.size / 1e6:.1f} MB, {len(facts.classes)} classes, canvas {width}x{height}, "
-        f"{'8-bit backbone' if facts.precision == 'int8' else 'full precision'}"
+        f"{exported.size / 1e6:.1f} MB, {len(metadata.classes)} classes, canvas {width}x{height}, "
+        f"{'8-bit backbone' if metadata.precision == 'int8' else 'full precision'}"
     )
     for path in exported.paths:
         console.result(str(path))

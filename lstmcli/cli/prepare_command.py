@@ -129,7 +129,7 @@ def show_prepared(console: Console, prepared: Prepared, out: Path) -> None:
         (_row(counts, dataset.classes) for counts in prepared.counts),
     )
     height, width = dataset.canvas_hw
-    console.facts(
+    console.metadata(
         [
             (
                 "canvas",

@@ -142,7 +142,7 @@ def dataset_of(run: Path) -> Path:
 def show_trained(console: Console, trained: Trained) -> None:
     """Print where the run lies and how good its best epoch was."""
     best = trained.best
-    console.facts(
+    console.metadata(
         [
             ("run", str(trained.run)),
             ("epochs", f"{trained.epochs} in {time_text(trained.seconds)}"),

@@ -69,7 +69,7 @@ class Letterbox:
         inner = self.inner_hw
         return (self.canvas_hw[0] - inner[0]) // 2, (self.canvas_hw[1] - inner[1]) // 2
 
-    def snug(self, multiple: int) -> Letterbox:
+    def minimal_canvas(self, multiple: int) -> Letterbox:
         """Return the letterbox with the smallest canvas that shows the picture as large as here.
 
         Args:

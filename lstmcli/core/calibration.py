@@ -16,7 +16,7 @@ _EDGE, _ROUNDING = 1e-9, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Confidence:
+class ScoreCalibration:
     """Tells scores as the share of such answers that is right, as far as the validation knew.
 
     A logistic curve over the score's logit (Platt 1999, "Probabilistic outputs for support vector
@@ -30,7 +30,7 @@ class Confidence:
 
     slope: float = 1.0
 
-    def told(self, scores: FloatArray) -> FloatArray:
+    def calibrated(self, scores: FloatArray) -> FloatArray:
         """Return what is told of scores, float32 in 0..1.
 
         Args:
@@ -39,18 +39,18 @@ class Confidence:
         if self.slope == 1:
             return scores
         logits = _logit(np.asarray(scores, np.float64)) - _logit(USUAL_THRESHOLD)
-        told = 1 / (1 + np.exp(-(self.slope * logits + _logit(USUAL_THRESHOLD))))
-        return np.asarray(told, np.float32)
+        calibrated = 1 / (1 + np.exp(-(self.slope * logits + _logit(USUAL_THRESHOLD))))
+        return np.asarray(calibrated, np.float32)
 
-    def tell(self, found: Detections) -> Detections:
+    def calibrate(self, found: Detections) -> Detections:
         """Return the same detections with scores as they are told."""
-        return found if self.slope == 1 else replace(found, scores=self.told(found.scores))
+        return found if self.slope == 1 else replace(found, scores=self.calibrated(found.scores))
 
-    def score_of(self, told: float) -> float:
+    def raw_score(self, calibrated: float) -> float:
         """Return the least score that is told as this or more; thresholds are given as told."""
-        if self.slope == 1 or told in (0, USUAL_THRESHOLD, 1):
-            return told
-        logit = (float(_logit(told)) - float(_logit(USUAL_THRESHOLD))) / self.slope
+        if self.slope == 1 or calibrated in (0, USUAL_THRESHOLD, 1):
+            return calibrated
+        logit = (float(_logit(calibrated)) - float(_logit(USUAL_THRESHOLD))) / self.slope
         score = 1 / (1 + math.exp(-(logit + float(_logit(USUAL_THRESHOLD)))))
         return min(1.0, score + _ROUNDING)  # what is rounded must not be told as less
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 
-class Track(Protocol):
+class ProgressCallback(Protocol):
     """What `Progress.track` is to a single piece of work."""
 
     def __call__(
@@ -25,7 +25,7 @@ class Track(Protocol):
 
 
 def run_jobs(
-    tasks: Sequence[Callable[[Track], T]],
+    tasks: Sequence[Callable[[ProgressCallback], T]],
     *,
     jobs: int,
     progress: Progress,
@@ -36,7 +36,7 @@ def run_jobs(
     """Return what the tasks return, in their order.
 
     Args:
-        tasks: each passes its items through the `Track` it is given.
+        tasks: each passes its items through the `ProgressCallback` it is given.
         jobs: threads.
         progress: sees the items of all of them as one row.
         total: items of all tasks, None where nobody can know.

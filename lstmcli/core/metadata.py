@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ModelError
 
 FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Remembering:
+class TrackMemoryConfig:
     """How objects are remembered.
 
     Args:
@@ -40,7 +40,7 @@ class Remembering:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ModelMetadata:
     """How an exported network is fed and read.
 
     Args:
@@ -60,8 +60,8 @@ class Facts:
     classes: tuple[str, ...]
     canvas_hw: tuple[int, int]
     motion_lag_s: float
-    remembering: Remembering
-    confidence: Confidence
+    track_memory: TrackMemoryConfig
+    calibration: ScoreCalibration
     nms_iou: float
     max_detections: int
     threshold: float = 0.3
@@ -75,7 +75,7 @@ class Facts:
         return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
 
     @classmethod
-    def from_texts(cls, texts: Mapping[str, str], place: str) -> Facts:
+    def from_texts(cls, texts: Mapping[str, str], place: str) -> ModelMetadata:
         """Read what `as_texts` made.
 
         Raises:
@@ -97,8 +97,8 @@ class Facts:
             height, width = known["canvas_hw"]
             known["canvas_hw"] = (int(height), int(width))
             known["classes"] = tuple(known["classes"])
-            known["remembering"] = Remembering(**known["remembering"])
-            known["confidence"] = Confidence(**known["confidence"])
+            known["remembering"] = TrackMemoryConfig(**known["remembering"])
+            known["confidence"] = ScoreCalibration(**known["confidence"])
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
@@ -106,11 +106,11 @@ class Facts:
             ) from None
 
 
-FACT_NAMES = ("format", *(part.name for part in fields(Facts)))
-"""The names of `Facts.as_texts`."""
+METADATA_NAMES = ("format", *(part.name for part in fields(ModelMetadata)))
+"""The names of `ModelMetadata.as_texts`."""
 
 
-class Described:
+class DescribedRuntime:
     """The part of every network that comes from its facts.
 
     Args:
@@ -118,13 +118,13 @@ class Described:
         device: what it runs on.
     """
 
-    def __init__(self, facts: Facts, device: str) -> None:
-        self.facts = facts
-        self.classes = facts.classes
-        self.canvas_hw = facts.canvas_hw
-        self.motion_lag_s = facts.motion_lag_s
-        self.remembering = facts.remembering
-        self.confidence = facts.confidence
-        self.nms_iou = facts.nms_iou
-        self.max_detections = facts.max_detections
+    def __init__(self, metadata: ModelMetadata, device: str) -> None:
+        self.metadata = metadata
+        self.classes = metadata.classes
+        self.canvas_hw = metadata.canvas_hw
+        self.motion_lag_s = metadata.motion_lag_s
+        self.track_memory = metadata.track_memory
+        self.calibration = metadata.calibration
+        self.nms_iou = metadata.nms_iou
+        self.max_detections = metadata.max_detections
         self.device = device

@@ -49,7 +49,7 @@ class _Worker(Generic[T]):
         return False
 
 
-def ahead(items: Iterable[T], *, depth: int = 4) -> Iterator[T]:
+def prefetch(items: Iterable[T], *, depth: int = 4) -> Iterator[T]:
     """Yield the items of an iterable that runs in a thread of its own.
 
     An error of the iterable comes out here, with its own traceback. Leaving the loop early closes

@@ -132,7 +132,7 @@ class VideoLabels:
 
     name: str
     media: str | None
-    looked_at: IntArray
+    annotated_frames: IntArray
     box_frames: IntArray
     boxes: FloatArray
     labels: IntArray
@@ -151,8 +151,8 @@ class VideoLabels:
 
     def at(self, frame: int) -> Annotations | None:
         """Return the truth of one frame, or None where nobody looked."""
-        place = np.searchsorted(self.looked_at, frame)
-        if place == len(self.looked_at) or self.looked_at[place] != frame:
+        place = np.searchsorted(self.annotated_frames, frame)
+        if place == len(self.annotated_frames) or self.annotated_frames[place] != frame:
             return None
         first, last = np.searchsorted(self.box_frames, (frame, frame + 1))
         rows = slice(int(first), int(last))

@@ -20,7 +20,7 @@ TINT = 25.0
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ClipTransform:
     """How a clip looks at its canvases.
 
     Args:
@@ -134,14 +134,14 @@ def _blurred(pictures: Tensor, sigma: float) -> Tensor:
     return F.conv2d(pictures, kernel[..., None], groups=3)
 
 
-def draw_view(
+def draw_transform(
     rng: np.random.Generator,
     config: AugmentConfig,
     *,
     canvas_hw: tuple[int, int],
     size_hw: tuple[int, int],
     focus: FloatArray | None,
-) -> View:
+) -> ClipTransform:
     """Draw how a clip is looked at.
 
     Args:
@@ -165,7 +165,7 @@ def draw_view(
     tint = rng.uniform(-1, 1, 3) * config.hue * TINT
     blur = float(rng.uniform(0.3, 1.2)) if rng.random() < config.blur else 0.0
     noise = float(rng.uniform(0, config.noise)) * 255 if rng.random() < 0.5 else 0.0
-    return View(
+    return ClipTransform(
         left=left,
         top=top,
         width=width,

@@ -16,9 +16,9 @@ from torch.utils.data import Dataset as TorchDataset
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import ConfigError, DataError
 from lstmcli.core.types import BoolArray, FloatArray, IntArray, Picture
-from lstmcli.dataset.augment import View, draw_view
+from lstmcli.dataset.augment import ClipTransform, draw_transform
 from lstmcli.dataset.class_index import ClassIndex
-from lstmcli.dataset.copy_paste import Pasted, Paster
+from lstmcli.dataset.copy_paste import CopyPaste, PastedPatch
 from lstmcli.dataset.frame_store import FrameStore
 from lstmcli.dataset.manifest import Dataset
 
@@ -44,13 +44,13 @@ class ClipBatch:
     """
 
     frames: Tensor
-    earlier: Tensor
+    previous_frames: Tensor
     starts: Tensor
     boxes: Tensor
     labels: Tensor
     valid: Tensor
     ignore: Tensor
-    looked_at: Tensor
+    annotated_frames: Tensor
 
     def pin_memory(self) -> ClipBatch:
         """Return the same batch in memory that a GPU fetches by itself; a loader asks for it."""
@@ -67,9 +67,9 @@ class _Clip:
     video: int
     places: IntArray
     turned: BoolArray
-    view: View
+    view: ClipTransform
     starts: bool
-    pasted: tuple[Pasted, ...]
+    pasted: tuple[PastedPatch, ...]
 
 
 def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
@@ -93,7 +93,7 @@ def later_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: flo
     return np.ascontiguousarray(len(times) - 1 - mirrored[::-1])
 
 
-class ClipSource(TorchDataset[ClipBatch]):
+class ClipDataset(TorchDataset[ClipBatch]):
     """The batches of one epoch, by step.
 
     Args:
@@ -150,7 +150,7 @@ class ClipSource(TorchDataset[ClipBatch]):
         self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
         self._later = [later_places(video.times, motion_lag_s) for video in self.videos]
         self._index = ClassIndex.of(self.videos, len(dataset.classes))
-        self._paster = Paster(
+        self._paster = CopyPaste(
             dataset,
             self.videos,
             self._index,
@@ -169,22 +169,22 @@ class ClipSource(TorchDataset[ClipBatch]):
     def __getitem__(self, step: int) -> ClipBatch:
         """Return this process's part of the batch of a step, 0 <= step < steps."""
         clips = [self._clip(lane, step) for lane in self.lanes]
-        frames, earlier, truths = [], [], []
+        frames, previous_frames, gts = [], [], []
         for clip in clips:
             shown = self._pictures(clip)
             frames.append(shown[0])
-            earlier.append(shown[1])
-            truths += [self._truth(clip, int(place)) for place in clip.places]
-        boxes, labels, valid, ignore, looked_at = _padded(truths)
+            previous_frames.append(shown[1])
+            gts += [self._truth(clip, int(place)) for place in clip.places]
+        boxes, labels, valid, ignore, annotated_frames = _padded(gts)
         return ClipBatch(
             frames=torch.stack(frames),
-            earlier=torch.stack(earlier),
+            previous_frames=torch.stack(previous_frames),
             starts=torch.tensor([clip.starts for clip in clips]),
             boxes=boxes,
             labels=labels,
             valid=valid,
             ignore=ignore,
-            looked_at=looked_at,
+            annotated_frames=annotated_frames,
         )
 
     def _clip(self, lane: int, step: int) -> _Clip:
@@ -219,15 +219,15 @@ class ClipSource(TorchDataset[ClipBatch]):
             turned = ~turned
         return _Clip(video, places, turned, view, part == 0 or step == 0, pasted)
 
-    def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> View:
+    def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> ClipTransform:
         focus: FloatArray | None = None
-        truth = self.videos[video].labels.at(int(self.videos[video].frames[place]))
-        if truth is not None and rng.random() >= self.clips.background:
-            rows = np.nonzero((truth.labels == label) & ~truth.ignore)[0]
+        gt = self.videos[video].labels.at(int(self.videos[video].frames[place]))
+        if gt is not None and rng.random() >= self.clips.background:
+            rows = np.nonzero((gt.labels == label) & ~gt.ignore)[0]
             if len(rows):
-                boxes = self.dataset.canvas_boxes(self.videos[video], truth.boxes)
+                boxes = self.dataset.canvas_boxes(self.videos[video], gt.boxes)
                 focus = boxes[int(rng.choice(rows))]
-        return draw_view(
+        return draw_transform(
             rng,
             self.augment,
             canvas_hw=self.dataset.canvas_hw,
@@ -260,21 +260,21 @@ class ClipSource(TorchDataset[ClipBatch]):
 
     def _before(self, clip: _Clip) -> IntArray:
         """Return the places that were seen `motion_lag_s` before those of a clip, as it plays."""
-        earlier, later = self._earlier[clip.video], self._later[clip.video]
-        return np.where(clip.turned, later[clip.places], earlier[clip.places])
+        previous_frames, later = self._earlier[clip.video], self._later[clip.video]
+        return np.where(clip.turned, later[clip.places], previous_frames[clip.places])
 
     def _truth(
         self, clip: _Clip, place: int
     ) -> tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None:
         video = self.videos[clip.video]
-        truth = video.labels.at(int(video.frames[place]))
-        if truth is None:
+        gt = video.labels.at(int(video.frames[place]))
+        if gt is None:
             return None
-        on_canvas = self.dataset.canvas_boxes(video, truth.boxes)
-        more, kinds = self._paster.truth(clip.pasted, place)
+        on_canvas = self.dataset.canvas_boxes(video, gt.boxes)
+        more, kinds = self._paster.gt(clip.pasted, place)
         on_canvas = np.concatenate((on_canvas, more))
-        labels = np.concatenate((truth.labels, kinds))
-        ignore = np.concatenate((truth.ignore, np.zeros(len(kinds), bool)))
+        labels = np.concatenate((gt.labels, kinds))
+        ignore = np.concatenate((gt.ignore, np.zeros(len(kinds), bool)))
         boxes, share = clip.view.boxes(on_canvas)
         sides = boxes[:, 2:] - boxes[:, :2]
         seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
@@ -301,23 +301,23 @@ def _goes_back(steps: IntArray, count: int) -> BoolArray:
 
 
 def _padded(
-    truths: list[tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None],
+    gts: list[tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    most = max([len(truth[0]) for truth in truths if truth is not None], default=0)
-    boxes = torch.zeros(len(truths), most, 4)
-    labels = torch.zeros(len(truths), most, dtype=torch.int64)
-    valid = torch.zeros(len(truths), most, dtype=torch.bool)
-    ignore = torch.zeros(len(truths), most, dtype=torch.bool)
-    looked_at = torch.tensor([truth is not None for truth in truths])
-    for row, truth in enumerate(truths):
-        if truth is None:
+    most = max([len(gt[0]) for gt in gts if gt is not None], default=0)
+    boxes = torch.zeros(len(gts), most, 4)
+    labels = torch.zeros(len(gts), most, dtype=torch.int64)
+    valid = torch.zeros(len(gts), most, dtype=torch.bool)
+    ignore = torch.zeros(len(gts), most, dtype=torch.bool)
+    annotated_frames = torch.tensor([gt is not None for gt in gts])
+    for row, gt in enumerate(gts):
+        if gt is None:
             continue
-        n = len(truth[0])
-        boxes[row, :n] = torch.from_numpy(truth[0])
-        labels[row, :n] = torch.from_numpy(truth[1])
-        ignore[row, :n] = torch.from_numpy(truth[2])
+        n = len(gt[0])
+        boxes[row, :n] = torch.from_numpy(gt[0])
+        labels[row, :n] = torch.from_numpy(gt[1])
+        ignore[row, :n] = torch.from_numpy(gt[2])
         valid[row, :n] = True
-    return boxes, labels, valid, ignore, looked_at
+    return boxes, labels, valid, ignore, annotated_frames
 
 
 def single_frames(clips: ClipConfig) -> ClipConfig:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmcli.core.config import AugmentConfig
 from lstmcli.core.types import FloatArray, IntArray, Picture, no_boxes
-from lstmcli.dataset.augment import View
+from lstmcli.dataset.augment import ClipTransform
 from lstmcli.dataset.class_index import ClassIndex
 from lstmcli.dataset.frame_store import FrameStore
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
@@ -20,7 +20,7 @@ TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Pasted:
+class PastedPatch:
     """An object of another video that moves through a run of clips as it moves in its own.
 
     Or a decoy: what lies beside the object there, moving as it does. Without decoys, a network
@@ -40,10 +40,10 @@ class Pasted:
     track: int
     begins: int
     shift: tuple[int, int]
-    beside: tuple[int, int] | None = None
+    leave_core_free: tuple[int, int] | None = None
 
 
-class Paster:
+class CopyPaste:
     """Objects of the videos of a split on their way into other videos of it.
 
     Args:
@@ -69,14 +69,14 @@ class Paster:
         self._index, self._store = index, store
 
     def draw(
-        self, rng: np.random.Generator, video: int, place: int, view: View
-    ) -> tuple[Pasted, ...]:
+        self, rng: np.random.Generator, video: int, place: int, view: ClipTransform
+    ) -> tuple[PastedPatch, ...]:
         """Draw what is laid into a clip, apart from each other and from what is there at a place.
 
         Decoys come first: they lie under the objects.
         """
         taken = self.boxes(video, place)
-        drawn: list[Pasted] = []
+        drawn: list[PastedPatch] = []
         for decoy, wanted in ((True, self.augment.decoy), (False, self.augment.paste)):
             for _ in range(int(wanted) + int(rng.random() < wanted % 1)):
                 found = self._draw_one(rng, video, place, view, taken, decoy=decoy)
@@ -90,17 +90,17 @@ class Paster:
         rng: np.random.Generator,
         video: int,
         place: int,
-        view: View,
+        view: ClipTransform,
         taken: FloatArray,
         *,
         decoy: bool,
-    ) -> tuple[Pasted, FloatArray] | None:
+    ) -> tuple[PastedPatch, FloatArray] | None:
         """Draw an object of any class, or a decoy, and the box [4] where it is seen at a place."""
         other, its_place, label = self._index.draw(rng, self.balance)
-        truth = self.videos[other].labels.at(int(self.videos[other].frames[its_place]))
-        assert truth is not None
-        row = int(rng.choice(np.nonzero((truth.labels == label) & ~truth.ignore)[0]))
-        box = self.dataset.canvas_boxes(self.videos[other], truth.boxes)[row]
+        gt = self.videos[other].labels.at(int(self.videos[other].frames[its_place]))
+        assert gt is not None
+        row = int(rng.choice(np.nonzero((gt.labels == label) & ~gt.ignore)[0]))
+        box = self.dataset.canvas_boxes(self.videos[other], gt.boxes)[row]
         corner = np.array((view.left, view.top))
         room = np.array((view.width, view.height)) - (box[2:] - box[:2])
         if room.min() < 0:
@@ -110,29 +110,29 @@ class Paster:
             moved = box + np.tile(shift, 2)
             apart = (taken[:, :2] >= moved[2:]) | (taken[:, 2:] <= moved[:2])
             if other != video and apart.any(axis=1).all():
-                beside = rng.uniform(-1, 1, 2) * self.dataset.canvas_hw[::-1] / 2
-                one = Pasted(
+                leave_core_free = rng.uniform(-1, 1, 2) * self.dataset.canvas_hw[::-1] / 2
+                one = PastedPatch(
                     other,
                     label,
-                    int(truth.tracks[row]),
+                    int(gt.tracks[row]),
                     its_place - place,
                     (int(shift[0]), int(shift[1])),
-                    (int(beside[0]), int(beside[1])) if decoy else None,
+                    (int(leave_core_free[0]), int(leave_core_free[1])) if decoy else None,
                 )
                 return one, moved.astype(np.float32)
         return None
 
     def boxes(self, video: int, place: int) -> FloatArray:
         """Return the boxes [N, 4] of a prepared frame, in pixels of the canvas."""
-        truth = self.videos[video].labels.at(int(self.videos[video].frames[place]))
-        boxes = no_boxes() if truth is None else truth.boxes
+        gt = self.videos[video].labels.at(int(self.videos[video].frames[place]))
+        boxes = no_boxes() if gt is None else gt.boxes
         return self.dataset.canvas_boxes(self.videos[video], boxes)
 
-    def truth(self, pasted: Iterable[Pasted], place: int) -> tuple[FloatArray, IntArray]:
+    def gt(self, pasted: Iterable[PastedPatch], place: int) -> tuple[FloatArray, IntArray]:
         """Return boxes [N, 4] of the canvas and labels [N] of what is seen at a place of a run."""
         boxes, labels = [no_boxes()], []
         for one in pasted:
-            found = None if one.beside else self._its_box(one, place)
+            found = None if one.leave_core_free else self._its_box(one, place)
             if found is not None:
                 moved = found[1] + np.tile(np.array(one.shift, np.float32), 2)
                 boxes.append(moved[None])
@@ -140,7 +140,12 @@ class Paster:
         return np.concatenate(boxes), np.array(labels, np.int64)
 
     def lay_into(
-        self, window: Picture, pasted: Iterable[Pasted], video: int, place: int, view: View
+        self,
+        window: Picture,
+        pasted: Iterable[PastedPatch],
+        video: int,
+        place: int,
+        view: ClipTransform,
     ) -> Picture:
         """Return what a clip looks at of one prepared frame with everything laid into it.
 
@@ -156,9 +161,9 @@ class Paster:
             if found is None:
                 continue
             left, top, right, bottom = region_of(found[1])
-            (x, y), (bx, by) = one.shift, one.beside or (0, 0)
+            (x, y), (bx, by) = one.shift, one.leave_core_free or (0, 0)
             size_hw = (bottom - top, right - left)
-            if one.beside and not (
+            if one.leave_core_free and not (
                 self._is_empty(one.video, found[0], (left + bx, top + by), size_hw)
                 and self._is_empty(video, place, (left + x, top + y), size_hw)
             ):
@@ -167,20 +172,20 @@ class Paster:
             window = paste_into(window, patch, left=left + x - view.left, top=top + y - view.top)
         return window
 
-    def _its_box(self, pasted: Pasted, place: int) -> tuple[int, FloatArray] | None:
+    def _its_box(self, pasted: PastedPatch, place: int) -> tuple[int, FloatArray] | None:
         """Return the object's place in its own video and its box there [4], if it is there."""
         video = self.videos[pasted.video]
         source = place + pasted.begins
         if not 0 <= source < len(video.frames):
             return None
-        truth = video.labels.at(int(video.frames[source]))
-        if truth is None:
+        gt = video.labels.at(int(video.frames[source]))
+        if gt is None:
             return None
-        same = (truth.labels == pasted.label) & (truth.tracks == pasted.track)
-        rows = np.nonzero(same & ~truth.ignore)[0]
+        same = (gt.labels == pasted.label) & (gt.tracks == pasted.track)
+        rows = np.nonzero(same & ~gt.ignore)[0]
         if len(rows) != 1:  # gone, or one of several that nobody told apart
             return None
-        boxes = self.dataset.canvas_boxes(video, truth.boxes)
+        boxes = self.dataset.canvas_boxes(video, gt.boxes)
         left, top, right, bottom = region_of(boxes[rows[0]])
         x1, y1, x2, y2 = np.delete(boxes, rows[0], axis=0).T
         if ((x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)).any():

@@ -66,8 +66,8 @@ class FrameStoreWriter:
         """Close the file, and write the index if all went well."""
         self._file.close()
         if error is None:
-            facts = {"form": self.form, "canvas_hw": self.canvas_hw, "offsets": self._offsets}
-            _index_path(self.path).write_text(json.dumps(facts), encoding="utf-8")
+            metadata = {"form": self.form, "canvas_hw": self.canvas_hw, "offsets": self._offsets}
+            _index_path(self.path).write_text(json.dumps(metadata), encoding="utf-8")
 
 
 def _index_path(path: Path) -> Path:
@@ -86,10 +86,10 @@ class FrameStore:
 
     def __init__(self, path: Path) -> None:
         try:
-            facts = json.loads(_index_path(path).read_text(encoding="utf-8"))
-            self._offsets: IntArray = np.array(facts["offsets"], np.int64)
-            self._form = str(facts["form"])
-            height, width = facts["canvas_hw"]
+            metadata = json.loads(_index_path(path).read_text(encoding="utf-8"))
+            self._offsets: IntArray = np.array(metadata["offsets"], np.int64)
+            self._form = str(metadata["form"])
+            height, width = metadata["canvas_hw"]
             size = path.stat().st_size
             if self._form not in FORMS:
                 raise ValueError(f"a form named {self._form!r}")

@@ -16,7 +16,7 @@ from lstmcli.core.types import (
     LabelSet,
     VideoLabels,
 )
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 
 SIZE_EDGES = (0, 8, 16, 32, 64, 128, 256, 512)
 """Pixels of the square root of a box's area."""
@@ -113,7 +113,7 @@ def review(
         splits: the split of every video by its name.
         found_in_pictures: what `picture_checks` says of the frames.
     """
-    notes = Notes()
+    notes = WarningCollector()
     _note_counts(labels, splits, notes)
     for video in labels.videos:
         _note_places(video, notes)
@@ -133,9 +133,9 @@ def review(
 
 def _count(labels: LabelSet, splits: Mapping[str, str], split: str) -> SplitCount:
     videos = [video for video in labels.videos if splits[video.name] == split]
-    seen = sum(len(video.looked_at) for video in videos)
+    seen = sum(len(video.annotated_frames) for video in videos)
     filled = sum(len(np.unique(video.box_frames)) for video in videos)
-    unseen = sum(max(0, (v.frame_count or 0) - len(v.looked_at)) for v in videos)
+    unseen = sum(max(0, (v.frame_count or 0) - len(v.annotated_frames)) for v in videos)
     per_class = np.zeros(len(labels.classes), np.int64)
     for video in videos:
         per_class += np.bincount(video.labels[~video.ignore], minlength=len(per_class))
@@ -208,7 +208,7 @@ def _steps(video: VideoLabels) -> tuple[np.ndarray, FloatArray, FloatArray]:
     return rows[1:][same], steps[same].astype(np.float32), gaps[same]
 
 
-def _note_counts(labels: LabelSet, splits: Mapping[str, str], notes: Notes) -> None:
+def _note_counts(labels: LabelSet, splits: Mapping[str, str], notes: WarningCollector) -> None:
     train = np.zeros(len(labels.classes), np.int64)
     other = np.zeros(len(labels.classes), np.int64)
     for video in labels.videos:
@@ -232,7 +232,7 @@ def _note_counts(labels: LabelSet, splits: Mapping[str, str], notes: Notes) -> N
             notes.add("a class is in no video for validation or test", name)
 
 
-def _note_places(video: VideoLabels, notes: Notes) -> None:
+def _note_places(video: VideoLabels, notes: WarningCollector) -> None:
     """Note boxes that leave the picture, twins, swapped axes and fractions taken for pixels."""
     if video.size_hw is None or not len(video.boxes):
         return
@@ -261,21 +261,21 @@ def _outside(boxes: FloatArray, width: int, height: int) -> BoolArray:
     )
 
 
-def _note_frames(video: VideoLabels, notes: Notes) -> None:
+def _note_frames(video: VideoLabels, notes: WarningCollector) -> None:
     """Note truth beyond the end of the video, and frames that seem to count from 1."""
-    if video.frame_count is None or not len(video.looked_at):
+    if video.frame_count is None or not len(video.annotated_frames):
         return
-    first, last = int(video.looked_at[0]), int(video.looked_at[-1])
+    first, last = int(video.annotated_frames[0]), int(video.annotated_frames[-1])
     if last == video.frame_count and first == 1:
         notes.add(
             "frames seem to count from 1: the first is missing and the last too many", video.name
         )
     elif last >= video.frame_count:
-        late = int((video.looked_at >= video.frame_count).sum())
+        late = int((video.annotated_frames >= video.frame_count).sum())
         notes.add("truth for a frame beyond the end of the video", video.name, late)
 
 
-def _note_tracks(video: VideoLabels, notes: Notes) -> None:
+def _note_tracks(video: VideoLabels, notes: WarningCollector) -> None:
     """Note tracks that jump, and frames with two boxes of one track."""
     rows, steps, gaps = _steps(video)
     jumps = (steps > 5) & (gaps == 1)
@@ -292,7 +292,7 @@ def _note_tracks(video: VideoLabels, notes: Notes) -> None:
     notes.add("two boxes of one track in a frame", video.name, twice)
 
 
-def _note_leaks(labels: LabelSet, splits: Mapping[str, str], notes: Notes) -> None:
+def _note_leaks(labels: LabelSet, splits: Mapping[str, str], notes: WarningCollector) -> None:
     """Note videos of different splits that are one file or carry the same boxes."""
     first: dict[object, VideoLabels] = {}
     for video in labels.videos:

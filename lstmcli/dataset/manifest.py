@@ -196,7 +196,7 @@ def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
         "frames": video.frames.tolist(),
         "times": [round(time, 6) for time in video.times.tolist()],
         "annotations": {
-            "looked_at": labels.looked_at.tolist(),
+            "looked_at": labels.annotated_frames.tolist(),
             "frames": labels.box_frames.tolist(),
             "boxes": [[round(value, 3) for value in box] for box in labels.boxes.tolist()],
             "labels": labels.labels.tolist(),
@@ -207,16 +207,16 @@ def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
 
 
 def _video_from(item: dict[str, Any]) -> PreparedVideo:
-    truth = item["annotations"]
+    gt = item["annotations"]
     labels = VideoLabels(
         name=item["name"],
         media=item["path"],
-        looked_at=np.array(truth["looked_at"], np.int64),
-        box_frames=np.array(truth["frames"], np.int64),
-        boxes=np.array(truth["boxes"], np.float32).reshape(-1, 4),
-        labels=np.array(truth["labels"], np.int64),
-        tracks=np.array(truth["tracks"], np.int64),
-        ignore=np.array(truth["ignore"], np.bool_),
+        annotated_frames=np.array(gt["looked_at"], np.int64),
+        box_frames=np.array(gt["frames"], np.int64),
+        boxes=np.array(gt["boxes"], np.float32).reshape(-1, 4),
+        labels=np.array(gt["labels"], np.int64),
+        tracks=np.array(gt["tracks"], np.int64),
+        ignore=np.array(gt["ignore"], np.bool_),
         size_hw=_pair(item["size_hw"]),
         rate=float(item["rate"]),
         frame_count=item["frame_count"],

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lstmcli.core.types import DataWarning, FloatArray, Picture
 from lstmcli.dataset.manifest import Dataset
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 
 MOST_FRAMES = 2000
 """Frames that are looked at in all; a few seconds' work."""
@@ -32,16 +32,18 @@ SMALLEST = 6
 Grey = npt.NDArray[np.float32]
 
 
-def check_pictures(dataset: Dataset, *, look_for_twins: bool = True) -> tuple[DataWarning, ...]:
+def check_pictures(
+    dataset: Dataset, *, check_near_duplicates: bool = True
+) -> tuple[DataWarning, ...]:
     """Look at some frames of every prepared video.
 
     Args:
         dataset: with frames.
         look_for_twins: compare the videos of different splits.
     """
-    notes = Notes()
+    notes = WarningCollector()
     thumbnails: dict[str, list[Grey]] = {}
-    checks: dict[str, ExchangeCheck] = {}
+    checks: dict[str, SwappedAxesCheck] = {}
     share = int(np.clip(MOST_FRAMES // max(1, len(dataset.videos)), 3, 24))
     for video in dataset.videos:
         store = dataset.open(video)
@@ -49,21 +51,21 @@ def check_pictures(dataset: Dataset, *, look_for_twins: bool = True) -> tuple[Da
         small = thumbnails.setdefault(video.name, [])
         for place in places if len(store) else []:
             picture = store.picture(place)
-            if look_for_twins and place in {places[0], places[len(places) // 2], places[-1]}:
+            if check_near_duplicates and place in {places[0], places[len(places) // 2], places[-1]}:
                 seen = thumbnail(picture)
                 small += [] if seen is None else [seen]
-            truth = video.labels.at(int(video.frames[place]))
-            if truth is None or not len(truth):
+            gt = video.labels.at(int(video.frames[place]))
+            if gt is None or not len(gt):
                 continue
-            boxes = truth.boxes[~truth.ignore][:MOST_BOXES]
-            checks.setdefault(video.split, ExchangeCheck()).look(
+            boxes = gt.boxes[~gt.ignore][:MOST_BOXES]
+            checks.setdefault(video.split, SwappedAxesCheck()).look(
                 picture,
                 dataset.canvas_boxes(video, boxes),
                 dataset.canvas_boxes(video, boxes[:, [1, 0, 3, 2]]),
             )
     for split, check in checks.items():
         check.note(split, notes)
-    note_twins(thumbnails, {video.name: video.split for video in dataset.videos}, notes)
+    note_near_duplicates(thumbnails, {video.name: video.split for video in dataset.videos}, notes)
     return notes.warnings()
 
 
@@ -90,8 +92,8 @@ def thumbnail(picture: Picture) -> Grey | None:
     return np.asarray(detail / np.linalg.norm(detail), np.float32)
 
 
-def note_twins(
-    thumbnails: Mapping[str, Sequence[Grey]], splits: Mapping[str, str], notes: Notes
+def note_near_duplicates(
+    thumbnails: Mapping[str, Sequence[Grey]], splits: Mapping[str, str], notes: WarningCollector
 ) -> None:
     """Note pairs of videos of different splits of which most pictures are the same.
 
@@ -115,7 +117,7 @@ def note_twins(
 
 
 @dataclass(slots=True)
-class ExchangeCheck:
+class SwappedAxesCheck:
     """Whether boxes lie on more to see when x and y are exchanged.
 
     The contrast of a box is the logarithm of the highest gradient in it over the median gradient
@@ -147,7 +149,7 @@ class ExchangeCheck:
                 self.boxes += 1
                 self.better += _contrast(steep, other) > _contrast(steep, box)
 
-    def note(self, where: str, notes: Notes) -> None:
+    def note(self, where: str, notes: WarningCollector) -> None:
         """Say it if most boxes lie better with their axes exchanged."""
         if self.boxes >= LEAST_BOXES and self.better > BETTER_SHARE * self.boxes:
             notes.add(

@@ -98,7 +98,7 @@ def _rows(video: VideoLabels, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) 
     )
 
 
-def put_right(
+def sanitize_boxes(
     video: VideoLabels, size_hw: tuple[int, int], frame_count: int
 ) -> tuple[VideoLabels, list[DataWarning]]:
     """Return the truth cut to the picture, and what was changed or left out.
@@ -133,8 +133,8 @@ def put_right(
         if rows.any():
             where = f"{video.name}, frame {int(video.box_frames[rows][0])}"
             warnings.append(DataWarning(text, where, int(rows.sum())))
-    looked_at = video.looked_at[video.looked_at < frame_count]
-    return _rows(replace(video, boxes=cut, looked_at=looked_at), left > 0), warnings
+    annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
+    return _rows(replace(video, boxes=cut, annotated_frames=annotated_frames), left > 0), warnings
 
 
 def choose_crop(videos: Sequence[VideoLabels], canvas_hw: tuple[int, int]) -> int:
@@ -161,8 +161,8 @@ def choose_every(videos: Sequence[VideoLabels]) -> int:
     Neighbouring frames of fast footage are nearly equal: about ten frames a second are taken, but
     more where that would leave fewer than `ENOUGH_FRAMES` with truth.
     """
-    labelled = sum(len(video.looked_at) for video in videos)
-    rates = [video.rate or 25.0 for video in videos if len(video.looked_at) > 1]
+    labelled = sum(len(video.annotated_frames) for video in videos)
+    rates = [video.rate or 25.0 for video in videos if len(video.annotated_frames) > 1]
     if not rates:
         return 1
     by_rate = round(float(np.median(rates)) / FRAMES_A_SECOND)
@@ -175,14 +175,16 @@ def frames_to_prepare(video: VideoLabels, frame_count: int, every: int) -> IntAr
     Every `every`-th frame from the first to the last that somebody looked at. Where truth is rarer
     than that, or off that beat, the frames with truth are added.
     """
-    looked_at = video.looked_at[video.looked_at < frame_count]
-    if len(looked_at) == 0:
+    annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
+    if len(annotated_frames) == 0:
         return np.zeros(0, np.int64)
-    beat = np.arange(int(looked_at[0]), int(looked_at[-1]) + 1, every)
-    hits = np.isin(beat, looked_at).sum()
-    if len(looked_at) > hits and len(looked_at) < 0.9 * (looked_at[-1] - looked_at[0] + 1):
+    beat = np.arange(int(annotated_frames[0]), int(annotated_frames[-1]) + 1, every)
+    hits = np.isin(beat, annotated_frames).sum()
+    if len(annotated_frames) > hits and len(annotated_frames) < 0.9 * (
+        annotated_frames[-1] - annotated_frames[0] + 1
+    ):
         kept, last = [], -every
-        for frame in looked_at.tolist():
+        for frame in annotated_frames.tolist():
             if frame - last >= every:
                 kept.append(frame)
                 last = frame

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lstmcli.core.config import AugmentConfig
 from lstmcli.core.types import IntArray
-from lstmcli.dataset.augment import draw_view
+from lstmcli.dataset.augment import draw_transform
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
 
 PositiveCells = Callable[[Dataset, PreparedVideo, int], IntArray]
@@ -73,15 +73,15 @@ def _picture(dataset: Dataset, video: PreparedVideo, place: int, cells: IntArray
         left, top = column * dataset.grid, row * dataset.grid
         draw.rectangle((left, top, left + dataset.grid - 1, top + dataset.grid - 1), fill=CELL)
     font = ImageFont.load_default(size=12)
-    truth = video.labels.at(frame)
-    if truth is not None:
-        boxes = dataset.canvas_boxes(video, truth.boxes)
+    gt = video.labels.at(frame)
+    if gt is not None:
+        boxes = dataset.canvas_boxes(video, gt.boxes)
         rng = np.random.default_rng(frame)
         for index, (box, label, ignored) in enumerate(
-            zip(boxes, truth.labels, truth.ignore, strict=True)
+            zip(boxes, gt.labels, gt.ignore, strict=True)
         ):
             if index < 2 and not ignored:
-                view = draw_view(
+                view = draw_transform(
                     rng,
                     AugmentConfig(scale=(1.0, 1.0)),
                     canvas_hw=dataset.canvas_hw,
@@ -93,6 +93,6 @@ def _picture(dataset: Dataset, video: PreparedVideo, place: int, cells: IntArray
             draw.rectangle(tuple(box.tolist()), outline=IGNORED if ignored else BOX)
             name = "ignored" if ignored else dataset.classes[int(label)]
             draw.text((float(box[0]), max(0.0, float(box[1]) - 14)), name, fill=BOX, font=font)
-    text = f"{video.name}  frame {frame}" + ("" if truth is not None else "  nobody looked")
+    text = f"{video.name}  frame {frame}" + ("" if gt is not None else "  nobody looked")
     draw.text((4, 2), text, fill="white", font=font, stroke_width=1, stroke_fill="black")
     return picture

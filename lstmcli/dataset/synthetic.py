@@ -199,7 +199,7 @@ def write_video_set(
         The path of the annotations.
     """
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    truth: dict[str, list[dict[str, Any]]] = {
+    gt: dict[str, list[dict[str, Any]]] = {
         "categories": [{"id": n + 1, "name": name} for n, name in enumerate(CLASSES)],
         "videos": [],
         "images": [],
@@ -213,8 +213,8 @@ def write_video_set(
                 draw_clip(generator, frames=frames, size_hw=size_hw)
             ):
                 writer.write(picture, frame / RATE)
-                _note_frame(truth, name, number, frame, size_hw, drawn)
-        truth["videos"].append(
+                _note_frame(gt, name, number, frame, size_hw, drawn)
+        gt["videos"].append(
             {
                 "id": number,
                 "name": name,
@@ -227,21 +227,21 @@ def write_video_set(
         )
     path = folder / "annotations.json"
     temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(truth), encoding="utf-8")
+    temporary.write_text(json.dumps(gt), encoding="utf-8")
     temporary.replace(path)
     return path
 
 
 def _note_frame(
-    truth: dict[str, list[dict[str, Any]]],
+    gt: dict[str, list[dict[str, Any]]],
     name: str,
     number: int,
     frame: int,
     size_hw: tuple[int, int],
     drawn: Annotations,
 ) -> None:
-    image = len(truth["images"]) + 1
-    truth["images"].append(
+    image = len(gt["images"]) + 1
+    gt["images"].append(
         {
             "id": image,
             "video_id": number,
@@ -255,9 +255,9 @@ def _note_frame(
         drawn.boxes.tolist(), drawn.labels.tolist(), drawn.tracks.tolist(), strict=True
     ):
         width, height = box[2] - box[0], box[3] - box[1]
-        truth["annotations"].append(
+        gt["annotations"].append(
             {
-                "id": len(truth["annotations"]) + 1,
+                "id": len(gt["annotations"]) + 1,
                 "image_id": image,
                 "video_id": number,
                 "category_id": label + 1,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.types import FloatArray, Picture, planes_of
-from lstmcli.inference.predictor import Network
+from lstmcli.inference.predictor import Runtime
 
 TRIAL_FRAMES = 10
 TRIAL_S = 0.6
@@ -38,7 +38,7 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BenchmarkResult:
     """What a trial found.
 
     Args:
@@ -61,7 +61,9 @@ class Trial:
         return "; ".join([f"{times} a frame on this computer: using {self.best}", *parts])
 
 
-def try_engines(candidates: Mapping[str, Callable[[], Network]]) -> tuple[Trial, Network]:
+def benchmark_runtimes(
+    candidates: Mapping[str, Callable[[], Runtime]],
+) -> tuple[BenchmarkResult, Runtime]:
     """Time every candidate on the same frames; one that disagrees with the first is left out.
 
     Args:
@@ -72,7 +74,7 @@ def try_engines(candidates: Mapping[str, Callable[[], Network]]) -> tuple[Trial,
     """
     ms: dict[str, float] = {}
     failures: dict[str, str] = {}
-    networks: dict[str, Network] = {}
+    networks: dict[str, Runtime] = {}
     wanted: list[tuple[FloatArray, FloatArray]] = []
     for name, make in candidates.items():
         try:
@@ -90,26 +92,26 @@ def try_engines(candidates: Mapping[str, Callable[[], Network]]) -> tuple[Trial,
             del ms[name]
             continue
         networks[name] = network
-    trial = Trial(ms, failures)
+    trial = BenchmarkResult(ms, failures)
     return trial, networks[trial.best]
 
 
 def _time(
-    network: Network, frames: list[Picture]
+    network: Runtime, frames: list[Picture]
 ) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
-    state, earlier, answers, times = None, frames[0], [], []
+    state, previous_frames, answers, times = None, frames[0], [], []
     for frame in frames:
         begin = time.perf_counter()
-        boxes, scores, state = network.step(frame, earlier, state)
+        boxes, scores, state = network.step(frame, previous_frames, state)
         times.append(time.perf_counter() - begin)
         answers.append((boxes, scores))
-        earlier = frame
+        previous_frames = frame
         if len(times) > WARM_FRAMES and sum(times[WARM_FRAMES:]) > TRIAL_S:
             break
     return 1000 * float(np.median(times[WARM_FRAMES:])), answers
 
 
-def threads_beside(key: str, threads: int, load: Callable[[int], Network]) -> int:
+def pick_thread_count(key: str, threads: int, load: Callable[[int], Runtime]) -> int:
     """Return how many threads a network takes while others decode, draw and encode beside it.
 
     A quick network leaves them a core: its threads would rather wait for each other than work, and
@@ -122,13 +124,13 @@ def threads_beside(key: str, threads: int, load: Callable[[int], Network]) -> in
     """
     if threads < 2:
         return threads
-    known = recall(f"{key}, threads beside others")
+    known = cache_get(f"{key}, threads beside others")
     if known is not None and known.isdigit():
         return min(int(known), threads)
     network = load(threads)
     ms, _ = _time(network, moving_frames(network.canvas_hw, WARM_FRAMES + TRIAL_FRAMES))
     chosen = threads - 1 if ms < QUICK_MS else threads
-    remember(f"{key}, threads beside others", str(chosen))
+    cache_put(f"{key}, threads beside others", str(chosen))
     return chosen
 
 
@@ -192,12 +194,12 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def recall(key: str) -> str | None:
+def cache_get(key: str) -> str | None:
     """Return the engine that won the trial of this key, or None where there was none.
 
     What a busy machine told is asked again as soon as it is idle.
     """
-    name = _remembered().get(key)
+    name = _cached().get(key)
     if not isinstance(name, str):
         return None
     if name.endswith(_IN_HASTE):
@@ -205,10 +207,10 @@ def recall(key: str) -> str | None:
     return name
 
 
-def remember(key: str, engine: str) -> None:
+def cache_put(key: str, engine: str) -> None:
     """Keep the winner of a trial; where nothing can be written, it is tried again next time."""
     told = engine + _IN_HASTE if is_busy() else engine
-    values = {**dict(list(_remembered().items())[-200:]), key: told}
+    values = {**dict(list(_cached().items())[-200:]), key: told}
     path = cache_folder() / "engines.json"
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
@@ -224,7 +226,7 @@ def is_busy() -> bool:
     return os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
 
 
-def _remembered() -> dict[str, object]:
+def _cached() -> dict[str, object]:
     try:
         values = json.loads((cache_folder() / "engines.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

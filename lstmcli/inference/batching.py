@@ -12,29 +12,29 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.inference.predictor import AroundNetwork, Network
+from lstmcli.inference.predictor import Runtime, RuntimeWrapper
 
 WAIT_S = 0.004
 """So long the first one waits for the others: less than a frame of a camera, by far."""
 
-Answer = tuple[FloatArray, FloatArray, Any]
+AnnotatedFrame = tuple[FloatArray, FloatArray, Any]
 
 
-class JoiningNetwork(Network, Protocol):
+class BatchableRuntime(Runtime, Protocol):
     """A network that can step several streams at once."""
 
     def step_many(
-        self, frames: Sequence[Picture], earlier: Sequence[Picture], states: Sequence[Any]
-    ) -> list[Answer]:
+        self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
+    ) -> list[AnnotatedFrame]:
         """Return for each stream what `step` would."""
 
 
 @dataclass(slots=True, eq=False)
 class _Asked:
     frame: Picture
-    earlier: Picture
+    previous_frames: Picture
     state: Any
-    answer: Answer | None = None
+    answer: AnnotatedFrame | None = None
     error: BaseException | None = None
 
     @property
@@ -42,26 +42,26 @@ class _Asked:
         return self.answer is not None or self.error is not None
 
 
-class JoinedStreams(AroundNetwork):
+class MicroBatcher(RuntimeWrapper):
     """One network for several threads, each of which follows streams of its own.
 
-    It is a `Network`: `step` may be called by many threads at once.
+    It is a `Runtime`: `step` may be called by many threads at once.
 
     Args:
         network: whose steps are joined.
         streams: how many at the most.
     """
 
-    def __init__(self, network: JoiningNetwork, streams: int) -> None:
+    def __init__(self, network: BatchableRuntime, streams: int) -> None:
         super().__init__(network)
         self._network, self._streams = network, streams
         self._ready = threading.Condition()
         self._waiting: list[_Asked] = []
         self._is_led = False
 
-    def step(self, frame: Picture, earlier: Picture, state: Any) -> Answer:
+    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> AnnotatedFrame:
         """Return what the network answers to this stream's frame."""
-        asked = _Asked(frame, earlier, state)
+        asked = _Asked(frame, previous_frames, state)
         with self._ready:
             self._waiting.append(asked)
             self._ready.notify_all()
@@ -91,7 +91,7 @@ class JoinedStreams(AroundNetwork):
         try:
             answers = self._network.step_many(
                 [one.frame for one in batch],
-                [one.earlier for one in batch],
+                [one.previous_frames for one in batch],
                 [one.state for one in batch],
             )
             for one, answer in zip(batch, answers, strict=True):
@@ -105,7 +105,7 @@ class JoinedStreams(AroundNetwork):
                 self._ready.notify_all()
 
 
-def join_streams(network: Network, streams: int) -> Network:
+def micro_batch(network: Runtime, streams: int) -> Runtime:
     """Return a network for so many threads that joins their steps, or the network where it cannot.
 
     Args:
@@ -115,4 +115,4 @@ def join_streams(network: Network, streams: int) -> Network:
     many = getattr(network, "step_many", None)
     if streams < 2 or many is None or not network.device.startswith("cuda"):
         return network  # on a CPU a batch takes as long as its frames one after the other
-    return JoinedStreams(network, streams)  # type: ignore[arg-type]
+    return MicroBatcher(network, streams)  # type: ignore[arg-type]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.inference.nms import keep_rows
-from lstmcli.inference.predictor import AroundNetwork, Network
+from lstmcli.inference.nms import nms
+from lstmcli.inference.predictor import Runtime, RuntimeWrapper
 
 SAME_OBJECT = 0.55
 """Overlap from which boxes of different networks are one object."""
@@ -21,7 +21,7 @@ FLOOR = 1e-3
 """A weaker answer has no say."""
 
 
-class Ensemble(AroundNetwork):
+class Ensemble(RuntimeWrapper):
     """A network made of several, by weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
 
     Boxes of one object are averaged, weighted by how surely each network saw it; the scores are
@@ -34,7 +34,7 @@ class Ensemble(AroundNetwork):
         ConfigError: they do not fit together.
     """
 
-    def __init__(self, members: Sequence[Network]) -> None:
+    def __init__(self, members: Sequence[Runtime]) -> None:
         first = members[0]
         for member in members[1:]:
             for what in ("classes", "canvas_hw", "motion_lag_s"):
@@ -47,20 +47,20 @@ class Ensemble(AroundNetwork):
         super().__init__(first)
         self._members = tuple(members)
         self.engine = f"{len(members)} x {first.engine}"
-        powers = [member.remembering.power for member in members]
-        self.remembering = replace(first.remembering, power=sum(powers) / len(powers))
-        slopes = [member.confidence.slope for member in members]
-        self.confidence = Confidence(sum(slopes) / len(slopes))
+        powers = [member.track_memory.power for member in members]
+        self.track_memory = replace(first.track_memory, power=sum(powers) / len(powers))
+        slopes = [member.calibration.slope for member in members]
+        self.calibration = ScoreCalibration(sum(slopes) / len(slopes))
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return the fused boxes [M, 4] (canvas), scores [M, classes], and all new states."""
         states = (None,) * len(self._members) if state is None else state
         answers, new = [], []
         for member, old in zip(self._members, states, strict=True):
-            boxes, scores, its_state = member.step(frame, earlier, old)
-            rows, _ = keep_rows(
+            boxes, scores, its_state = member.step(frame, previous_frames, old)
+            rows, _ = nms(
                 boxes,
                 scores.sum(axis=1, keepdims=True),
                 threshold=FLOOR,

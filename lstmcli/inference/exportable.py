@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.models.temporal import State
 
 
-class Step(nn.Module):
+class ExportableStep(nn.Module):
     """A frame and a state in, the boxes of all cells and the new state out; batch and canvas fixed.
 
     Pixels are normalised inside. The state begins inside too: where `starts` is true, whatever is
@@ -33,7 +33,7 @@ class Step(nn.Module):
         model: whose weights are copied, folded and cast to float32.
     """
 
-    def __init__(self, model: Detector) -> None:
+    def __init__(self, model: DetectorNet) -> None:
         super().__init__()
         self.model = fold_norms(model).float().cpu()
         with torch.no_grad():
@@ -42,7 +42,7 @@ class Step(nn.Module):
         states = len(self.first)
         self.input_names = (
             "frame",
-            *(["earlier"] if model.shows_motion else []),
+            *(["earlier"] if model.uses_frame_difference else []),
             *(["starts"] if self.begun else []),
             *(f"state_{i}" for i in range(states)),
         )
@@ -59,7 +59,7 @@ class Step(nn.Module):
         height, width = self.model.canvas_hw
         frames = [
             torch.zeros(1, height, width, 3, dtype=torch.uint8)
-            for _ in range(1 + self.model.shows_motion)
+            for _ in range(1 + self.model.uses_frame_difference)
         ]
         starts = [torch.ones(1, dtype=torch.bool)] if self.begun else []
         return (*frames, *starts, *(value.clone() for value in self.first))
@@ -73,10 +73,10 @@ class Step(nn.Module):
         """Return the same for several streams: every tensor has a row for each."""
         values = dict(zip(self.input_names, inputs, strict=True))
         state = tuple(values[name] for name in self.input_names if name.startswith("state_"))
-        earlier = values.get("earlier")
+        previous_frames = values.get("earlier")
         raw, state = self.model(
             as_clip(values["frame"]),
-            None if earlier is None else as_clip(earlier),
+            None if previous_frames is None else as_clip(previous_frames),
             state if self.begun else None,
             starts=values.get("starts"),
         )
@@ -90,7 +90,7 @@ def as_clip(frames: Tensor) -> Tensor:
     return frames.permute(0, 3, 1, 2).unsqueeze(1)
 
 
-def capture(step: Step) -> ExportedProgram:
+def capture(step: ExportableStep) -> ExportedProgram:
     """Return the step as torch's own graph, the source of all the others."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own habits
@@ -100,7 +100,7 @@ def capture(step: Step) -> ExportedProgram:
     return program
 
 
-def fold_norms(model: Detector) -> Detector:
+def fold_norms(model: DetectorNet) -> DetectorNet:
     """Return a copy in evaluation mode whose convolutions have taken in the norms behind them.
 
     Our blocks and torchvision's register a norm right after the convolution that feeds it.

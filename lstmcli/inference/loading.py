@@ -1,6 +1,6 @@
 """Engines: how a trained network runs. State in, state out, one frame a step.
 
-Every engine is a `models.predictor.Network`; its file writes (`write`) and reads (`read`) a network
+Every engine is a `models.predictor.Runtime`; its file writes (`write`) and reads (`read`) a network
 in the runtime's own format. Boxes agree with torch's within `choosing.SCORE_TOLERANCE` and
 `choosing.BOX_TOLERANCE` over a whole video. Only an engine's file imports its runtime, and torch is
 loaded only where it runs the network or writes one: that saves whoever detects two seconds.
@@ -23,50 +23,50 @@ from lstmcli.core.boxes import Letterbox
 from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError, ModelError, choose
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import Facts
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.inference.autotune import (
     Note,
+    benchmark_runtimes,
     cache_folder,
+    cache_get,
+    cache_put,
     cpu_name,
     fingerprint,
     forget_old,
-    recall,
-    remember,
-    threads_beside,
-    try_engines,
+    pick_thread_count,
 )
 from lstmcli.inference.ensemble import Ensemble
-from lstmcli.inference.predictor import Network
-from lstmcli.inference.runtimes import ENGINES
+from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from lstmcli.inference.quantize import Feed
-    from lstmcli.models.detector import Detector
+    from lstmcli.models.detector import DetectorNet
 
-__all__ = ["find_export", "load_engine", "write_export"]
+__all__ = ["find_export", "load_runtime", "write_export"]
 
 VARIABLE = "LSTMCLI_ENGINE"
 """The environment variable that says what `auto` means, where nothing shall be tried."""
 
 
-def load_engine(
+def load_runtime(
     model: Path | str,
     *,
     device: str = "auto",
     engine: str = "auto",
     threads: int = 0,
     picture_hw: tuple[int, int] | None = None,
-    beside: bool = False,
+    leave_core_free: bool = False,
     note: Note | None = None,
-) -> Network:
+) -> Runtime:
     """Return a trained network, ready to run.
 
     Args:
         model: a checkpoint, a run folder, the name of a shipped model, or an exported network;
             several with commas between them are fused to an `Ensemble`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        engine: a name of `ENGINES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
+        engine: a name of `RUNTIMES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
             trial, which is remembered for this machine and model.
         threads: of the engine at the most; 0: as many as the machine gives.
         picture_hw: (height, width) of the pictures that it will be shown, as they are: a checkpoint
@@ -82,7 +82,12 @@ def load_engine(
     names = _several(model)
     if len(names) > 1:
         load_one = partial(
-            load_engine, device=device, engine=engine, threads=threads, beside=beside, note=note
+            load_runtime,
+            device=device,
+            engine=engine,
+            threads=threads,
+            leave_core_free=leave_core_free,
+            note=note,
         )
         return Ensemble([load_one(name) for name in names])
     say = note or (lambda text: None)
@@ -90,11 +95,11 @@ def load_engine(
     if exported is None and engine == "auto":
         engine = os.environ.get(VARIABLE, "auto")
     if engine != "auto":
-        choose(ENGINES, engine, "engine")
+        choose(RUNTIMES, engine, "engine")
     device = _device_for(engine, device)
     path = exported or find_checkpoint(model)
 
-    def load_with(threads: int, name: str) -> Network:
+    def load_with(threads: int, name: str) -> Runtime:
         if exported is not None:
             network = _read_export(exported, device=device, engine=engine, threads=threads)
         else:
@@ -106,16 +111,18 @@ def load_engine(
             say(f"no CUDA graph of this network, a frame takes longer ({problem})")
         return network
 
-    def load(name: str) -> Network:
-        if not beside or threads or name == "torch" or device != "cpu":  # torch has its own
+    def load(name: str) -> Runtime:
+        if (
+            not leave_core_free or threads or name == "torch" or device != "cpu"
+        ):  # torch has its own
             return load_with(threads, name)
         cores = thread_count()
         parts = (fingerprint(path), cpu_name(), name, _version(name), f"{cores} threads")
         key = ", ".join(parts) + _shape(picture_hw)
-        return load_with(threads_beside(key, cores, partial(load_with, name=name)), name)
+        return load_with(pick_thread_count(key, cores, partial(load_with, name=name)), name)
 
     if exported is not None:
-        (runs,) = (name for name, row in ENGINES.items() if row.suffix == exported.suffix)
+        (runs,) = (name for name, row in RUNTIMES.items() if row.suffix == exported.suffix)
         return load(runs)
     if engine != "auto":
         return load(engine)
@@ -129,14 +136,16 @@ def load_engine(
     versions = (f"{name} {_version(name)}" for name in candidates)
     cores = f"{threads or thread_count()} threads"
     key = ", ".join((fingerprint(path), cpu_name(), cores, *versions))
-    known = recall(key)
+    known = cache_get(key)
     if known in candidates:
         return load(known)
     say(f"trying {' and '.join(candidates)} on this computer, once for this model ...")
-    trial, network = try_engines({name: partial(load_with, threads, name) for name in candidates})
+    trial, network = benchmark_runtimes(
+        {name: partial(load_with, threads, name) for name in candidates}
+    )
     say(trial.sentence())
-    remember(key, trial.best)
-    return load(trial.best) if beside else network
+    cache_put(key, trial.best)
+    return load(trial.best) if leave_core_free else network
 
 
 def _several(model: Path | str) -> list[str]:
@@ -153,7 +162,7 @@ def find_export(model: Path | str) -> Path | None:
         ModelError: a folder holds several.
     """
     path = Path(model)
-    suffixes = {engine.suffix for engine in ENGINES.values()}
+    suffixes = {engine.suffix for engine in RUNTIMES.values()}
     if path.is_file():
         if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
             return path.with_suffix(".xml")
@@ -167,7 +176,9 @@ def find_export(model: Path | str) -> Path | None:
     return None
 
 
-def write_export(model: Detector, path: Path, *, facts: Facts, feed: Feed | None = None) -> Facts:
+def write_export(
+    model: DetectorNet, path: Path, *, metadata: ModelMetadata, feed: Feed | None = None
+) -> ModelMetadata:
     """Write a network in the format that the suffix of `path` names.
 
     Args:
@@ -182,20 +193,20 @@ def write_export(model: Detector, path: Path, *, facts: Facts, feed: Feed | None
     Raises:
         ConfigError: the format's tools are not installed, or it knows no 8-bit networks.
     """
-    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.exportable import ExportableStep
     from lstmcli.inference.quantize import write_int8
 
-    (name,) = (name for name, engine in ENGINES.items() if engine.suffix == path.suffix)
-    _check_installed(name, ENGINES[name].to_write)
-    step = Step(model)
+    (name,) = (name for name, engine in RUNTIMES.items() if engine.suffix == path.suffix)
+    _check_installed(name, RUNTIMES[name].to_write)
+    step = ExportableStep(model)
     if feed is None:
-        _publish(path, lambda place: ENGINES[name].write(step, facts, place))
-        return facts
+        _publish(path, lambda place: RUNTIMES[name].write(step, metadata, place))
+        return metadata
     if name == "torch":
         raise ConfigError("the torch format knows no 8-bit networks", hint="use onnx or openvino")
-    _check_installed("onnx", (*ENGINES["onnx"].to_run, *ENGINES["onnx"].to_write))
-    _publish(path, lambda place: write_int8(step, facts, place, feed))
-    return replace(facts, precision="int8")
+    _check_installed("onnx", (*RUNTIMES["onnx"].to_run, *RUNTIMES["onnx"].to_write))
+    _publish(path, lambda place: write_int8(step, metadata, place, feed))
+    return replace(metadata, precision="int8")
 
 
 def _publish(path: Path, write: Callable[[Path], object]) -> None:
@@ -214,17 +225,17 @@ def _publish(path: Path, write: Callable[[Path], object]) -> None:
 
 def _load_checkpoint(
     path: Path, name: str, *, device: str, threads: int, picture_hw: tuple[int, int] | None
-) -> Network:
+) -> Runtime:
     """Return a checkpoint run by an engine; what was converted once is kept."""
-    engine = ENGINES[name]
+    engine = RUNTIMES[name]
     _check_installed(name, engine.to_run)
     if name == "torch":
-        from lstmcli.inference.exportable import Step
+        from lstmcli.inference.exportable import ExportableStep
         from lstmcli.inference.runtimes import pytorch
         from lstmcli.models.checkpoint import load_checkpoint
 
-        model = _fitted(load_checkpoint(path).model, picture_hw)
-        return pytorch.make(Step(model), model.facts, device=device)
+        model = _resize_canvas(load_checkpoint(path).model, picture_hw)
+        return pytorch.make(ExportableStep(model), model.metadata, device=device)
     folder = cache_folder() / "engines"
     shape = _shape(picture_hw)
     kept = folder / f"{fingerprint(path)}-{name}-{_version(name)}-{_version('lstmcli')}{shape}"
@@ -235,17 +246,17 @@ def _load_checkpoint(
         except ModelError:
             kept.unlink(missing_ok=True)
     _check_installed(name, engine.to_write)
-    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.exportable import ExportableStep
     from lstmcli.models.checkpoint import load_checkpoint
 
-    model = _fitted(load_checkpoint(path).model, picture_hw)
+    model = _resize_canvas(load_checkpoint(path).model, picture_hw)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _publish(kept, lambda place: engine.write(Step(model), model.facts, place))
+        _publish(kept, lambda place: engine.write(ExportableStep(model), model.metadata, place))
     except OSError:  # no home, no space: it is converted again next time
         with tempfile.TemporaryDirectory() as elsewhere:
             passing = Path(elsewhere) / f"network{engine.suffix}"
-            engine.write(Step(model), model.facts, passing)
+            engine.write(ExportableStep(model), model.metadata, passing)
             return engine.read(passing, device=device, threads=threads)
     forget_old(folder, engine.suffix)
     return engine.read(kept, device=device, threads=threads)
@@ -259,31 +270,33 @@ def _shape(picture_hw: tuple[int, int] | None) -> str:
     return f"-{shape.numerator}by{shape.denominator}"
 
 
-def _fitted(model: Detector, picture_hw: tuple[int, int] | None) -> Detector:
+def _resize_canvas(model: DetectorNet, picture_hw: tuple[int, int] | None) -> DetectorNet:
     """Return the network with the smallest canvas that shows pictures as large as its own does."""
     if picture_hw is not None:
-        snug = Letterbox(picture_hw, model.canvas_hw).snug(model.canvas_multiple)
-        model.canvas_hw = snug.canvas_hw
+        minimal_canvas = Letterbox(picture_hw, model.canvas_hw).minimal_canvas(
+            model.canvas_multiple
+        )
+        model.canvas_hw = minimal_canvas.canvas_hw
     return model
 
 
-def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Network:
-    (can,) = (name for name, row in ENGINES.items() if row.suffix == path.suffix)
+def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runtime:
+    (can,) = (name for name, row in RUNTIMES.items() if row.suffix == path.suffix)
     if engine == "auto":
         engine = can
-        device = device if ENGINES[engine].on_cuda else "cpu"
+        device = device if RUNTIMES[engine].on_cuda else "cpu"
     if engine != can:
         raise ConfigError(
             f"{path.name} cannot be run by {engine}",
             hint=f"use --engine {can}, or export it in the format of {engine}",
         )
-    _check_installed(engine, ENGINES[engine].to_run)
-    return ENGINES[engine].read(path, device=device, threads=threads)
+    _check_installed(engine, RUNTIMES[engine].to_run)
+    return RUNTIMES[engine].read(path, device=device, threads=threads)
 
 
 def _device_for(engine: str, device: str) -> str:
     """Return the torch device; an engine that knows no CUDA takes the CPU where it may choose."""
-    if engine == "auto" or ENGINES[engine].on_cuda:
+    if engine == "auto" or RUNTIMES[engine].on_cuda:
         return choose_device(device)
     if device == "auto":
         return "cpu"
@@ -296,7 +309,7 @@ def _device_for(engine: str, device: str) -> str:
 
 
 def _is_there(name: str) -> bool:
-    return all(find_spec(module) is not None for module in ENGINES[name].to_run)
+    return all(find_spec(module) is not None for module in RUNTIMES[name].to_run)
 
 
 def _check_installed(name: str, modules: tuple[str, ...]) -> None:

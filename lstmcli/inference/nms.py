@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from lstmcli.core.types import FloatArray, IntArray
 
-CANDIDATES = 10
+PRE_NMS_TOP_K = 10
 """This many times the number of answers take part; weaker ones are not looked at."""
 
 AT_ONCE = 128
 """So many boxes are compared with each other in one go."""
 
 
-def keep_best(
+def multiclass_nms(
     boxes: FloatArray,
     scores: FloatArray,
     *,
@@ -29,14 +29,14 @@ def keep_best(
     limit: int,
     multi_label: bool = False,
 ) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Return boxes [K, 4], scores [K] and labels [K] of the best answers; see `keep_rows`."""
-    rows, labels = keep_rows(
+    """Return boxes [K, 4], scores [K] and labels [K] of the best answers; see `nms`."""
+    rows, labels = nms(
         boxes, scores, threshold=threshold, iou=iou, limit=limit, multi_label=multi_label
     )
     return boxes[rows], scores[rows, labels], labels
 
 
-def keep_rows(
+def nms(
     boxes: FloatArray,
     scores: FloatArray,
     *,
@@ -66,13 +66,13 @@ def keep_rows(
         values = scores[np.arange(len(scores)), labels]
         rows = np.nonzero(values > threshold)[0]
         values, labels = values[rows], labels[rows]
-    order = np.argsort(-values, kind="stable")[: CANDIDATES * limit]
+    order = np.argsort(-values, kind="stable")[: PRE_NMS_TOP_K * limit]
     rows, labels = rows[order], labels[order]
-    kept = _survivors(boxes[rows], labels if multi_label else None, iou, limit)
+    kept = _greedy_nms(boxes[rows], labels if multi_label else None, iou, limit)
     return rows[kept].astype(np.int64), labels[kept].astype(np.int64)
 
 
-def _survivors(boxes: FloatArray, labels: IntArray | None, iou: float, limit: int) -> IntArray:
+def _greedy_nms(boxes: FloatArray, labels: IntArray | None, iou: float, limit: int) -> IntArray:
     """Return the places of the boxes that stay, at most `limit`; the best come first.
 
     Box by box would be as many calls of NumPy as boxes stay; here it is two for each `AT_ONCE`:

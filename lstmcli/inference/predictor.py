@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.calibration import Confidence
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.calibration import ScoreCalibration
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import Detections, FloatArray, Picture
-from lstmcli.inference.nms import keep_best, keep_rows
-from lstmcli.inference.track_memory import ObjectMemory
+from lstmcli.inference.nms import multiclass_nms, nms
+from lstmcli.inference.track_memory import TrackMemory
 
 FLOOR = 1e-3
 """Scores below are nobody's answer (COCO evaluation starts here)."""
@@ -21,7 +21,7 @@ WEAK_SHARE = 0.3
 """An answer of this share of the threshold still tells where a remembered object is."""
 
 
-class Network(Protocol):
+class Runtime(Protocol):
     """One step of a trained network, in whatever runtime.
 
     Attributes:
@@ -38,36 +38,36 @@ class Network(Protocol):
     classes: tuple[str, ...]
     canvas_hw: tuple[int, int]
     motion_lag_s: float
-    remembering: Remembering
-    confidence: Confidence
+    track_memory: TrackMemoryConfig
+    calibration: ScoreCalibration
     nms_iou: float
     max_detections: int
     engine: str
     device: str
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
 
 
-class AroundNetwork:
+class RuntimeWrapper:
     """The base of a network that asks another one: the same facts, a `step` of its own.
 
     Args:
         network: that is asked.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Runtime) -> None:
         self.classes, self.canvas_hw = network.classes, network.canvas_hw
-        self.motion_lag_s, self.remembering = network.motion_lag_s, network.remembering
-        self.confidence = network.confidence
+        self.motion_lag_s, self.track_memory = network.motion_lag_s, network.track_memory
+        self.calibration = network.calibration
         self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
         self.engine, self.device = network.engine, network.device
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RawPrediction:
     """What the network answered to a frame, and what belongs to it.
 
     Args:
@@ -82,13 +82,13 @@ class Seen:
     scores: FloatArray
     time_s: float
     letterbox: Letterbox
-    objects: ObjectMemory | None
+    objects: TrackMemory | None
 
 
 class Predictor:
     """Carries the state along one stream and answers in pixels of the source.
 
-    Scores are the network's own, by which objects are followed; `Network.confidence` tells them.
+    Scores are the network's own, by which objects are followed; `Runtime.confidence` tells them.
 
     Args:
         network: one step of the trained network.
@@ -99,7 +99,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: Network,
+        network: Runtime,
         *,
         threshold: float = FLOOR,
         memory: bool = True,
@@ -111,15 +111,15 @@ class Predictor:
         self.threshold = max(threshold, FLOOR)
         self.memory = memory
         self.multi_label = multi_label
-        self._power = network.remembering.power
+        self._power = network.track_memory.power
         self._letterbox = Letterbox(network.canvas_hw, network.canvas_hw)
         self._state: Any = None
         self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
         self._objects = self._no_objects()
 
-    def _no_objects(self) -> ObjectMemory | None:
-        how = self.network.remembering
-        return ObjectMemory(how) if how.is_on and self.memory else None
+    def _no_objects(self) -> TrackMemory | None:
+        how = self.network.track_memory
+        return TrackMemory(how) if how.is_on and self.memory else None
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
         """Begin a video of the given (height, width); return how its frames are laid out."""
@@ -138,27 +138,27 @@ class Predictor:
         """
         return self.read(self.look(canvas, time_s))
 
-    def look(self, canvas: Picture, time_s: float) -> Seen:
+    def look(self, canvas: Picture, time_s: float) -> RawPrediction:
         """Return what the network answers to the next frame; see `step`.
 
         Frames are looked at in order, and what was seen is read in order; one thread may look
         ahead while another reads.
         """
-        earlier = self._earlier(canvas, time_s)
+        previous_frames = self._earlier(canvas, time_s)
         boxes, scores, state = self.network.step(
-            canvas, earlier, self._state if self.memory else None
+            canvas, previous_frames, self._state if self.memory else None
         )
         self._state = state if self.memory else None
-        return Seen(boxes, scores, time_s, self._letterbox, self._objects)
+        return RawPrediction(boxes, scores, time_s, self._letterbox, self._objects)
 
-    def read(self, seen: Seen) -> Detections:
+    def read(self, seen: RawPrediction) -> Detections:
         """Return what is found in a frame that was looked at."""
         boxes, scores = seen.boxes, seen.scores
         if seen.objects is not None:
             boxes, scores = self._remembered(seen.objects, boxes, scores, seen.time_s)
         if self._power != 1:
             scores = scores**self._power
-        found, values, labels = keep_best(
+        found, values, labels = multiclass_nms(
             boxes,
             scores,
             threshold=self.threshold,
@@ -174,11 +174,11 @@ class Predictor:
         )
 
     def _remembered(
-        self, objects: ObjectMemory, boxes: FloatArray, scores: FloatArray, time_s: float
+        self, objects: TrackMemory, boxes: FloatArray, scores: FloatArray, time_s: float
     ) -> tuple[FloatArray, FloatArray]:
         """Return one box an object and its scores, weighed with what is remembered of it."""
         sums = scores.sum(axis=1, keepdims=True)
-        kept, _ = keep_rows(
+        kept, _ = nms(
             boxes,
             sums,
             threshold=max(FLOOR, WEAK_SHARE * self.threshold ** (1 / self._power)),
@@ -186,8 +186,8 @@ class Predictor:
             limit=self.network.max_detections,
         )
         classes = scores[kept] / np.maximum(sums[kept], 1e-9)
-        boxes, sureness, classes = objects.step(boxes[kept], sums[kept, 0], classes, time_s)
-        return boxes, classes * sureness[:, None]
+        boxes, objectness, classes = objects.step(boxes[kept], sums[kept, 0], classes, time_s)
+        return boxes, classes * objectness[:, None]
 
     def _earlier(self, canvas: Picture, time_s: float) -> Picture:
         """Return the remembered canvas nearest to `motion_lag_s` ago; at the start, this one."""
@@ -200,6 +200,6 @@ class Predictor:
         wanted = time_s - lag
         while len(recent) > 1 and abs(recent[1][0] - wanted) < abs(recent[0][0] - wanted):
             recent.popleft()
-        earlier = recent[0][1] if recent else canvas
+        previous_frames = recent[0][1] if recent else canvas
         recent.append((time_s, canvas))
-        return earlier
+        return previous_frames

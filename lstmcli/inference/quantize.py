@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.metadata import Described, Facts
+from lstmcli.core.metadata import DescribedRuntime, ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.runtimes import onnx as onnx_engine
 from lstmcli.inference.runtimes import openvino as openvino_engine
-from lstmcli.inference.runtimes.onnx import OnnxEngine
+from lstmcli.inference.runtimes.onnx import OnnxRuntime
 
 if TYPE_CHECKING:
-    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.exportable import ExportableStep
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
 
-class Recorder(Described):
+class CalibrationRecorder(DescribedRuntime):
     """A network that hands what it is fed to somebody else; otherwise it is the network.
 
     Args:
@@ -33,20 +33,20 @@ class Recorder(Described):
         see: is given the inputs of every step, by name.
     """
 
-    def __init__(self, network: OnnxEngine, see: Callable[[Inputs], None]) -> None:
-        super().__init__(network.facts, network.device)
+    def __init__(self, network: OnnxRuntime, see: Callable[[Inputs], None]) -> None:
+        super().__init__(network.metadata, network.device)
         self.engine = network.engine
         self._network, self._see = network, see
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return what the network answers."""
-        self._see(self._network.inputs(frame, earlier, state))
-        return self._network.step(frame, earlier, state)
+        self._see(self._network.inputs(frame, previous_frames, state))
+        return self._network.step(frame, previous_frames, state)
 
 
-Feed = Callable[[OnnxEngine], Iterable[Inputs]]
+Feed = Callable[[OnnxRuntime], Iterable[Inputs]]
 """Runs a network along clips and yields what it was fed."""
 
 
@@ -61,7 +61,9 @@ class _Reader:
         return next(self._inputs, None)
 
 
-def write_int8(step: Step, facts: Facts, path: Path, feed: Feed) -> Facts:
+def write_int8(
+    step: ExportableStep, metadata: ModelMetadata, path: Path, feed: Feed
+) -> ModelMetadata:
     """Write a network whose backbone multiplies 8-bit numbers.
 
     The memory, what follows it, and the first and last convolutions keep their precision: rounding
@@ -79,10 +81,10 @@ def write_int8(step: Step, facts: Facts, path: Path, feed: Feed) -> Facts:
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    facts = replace(facts, precision="int8")
+    metadata = replace(metadata, precision="int8")
     with tempfile.TemporaryDirectory() as folder:
         full, small = Path(folder) / "full.onnx", Path(folder) / "small.onnx"
-        onnx_engine.write(step, facts, full)
+        onnx_engine.write(step, metadata, full)
         kept = _kept_in_full(onnx.load(full).graph)
         network = onnx_engine.read(full)
         with _without_advice():
@@ -99,12 +101,12 @@ def write_int8(step: Step, facts: Facts, path: Path, feed: Feed) -> Facts:
                 nodes_to_exclude=sorted(kept),
             )
         if path.suffix == openvino_engine.SUFFIX:
-            openvino_engine.rewrite(small, facts, path)
-            return facts
+            openvino_engine.rewrite(small, metadata, path)
+            return metadata
         model = onnx.load(small)
-        onnx.helper.set_model_props(model, facts.as_texts())
+        onnx.helper.set_model_props(model, metadata.as_texts())
         path.write_bytes(model.SerializeToString())
-    return facts
+    return metadata
 
 
 @contextmanager

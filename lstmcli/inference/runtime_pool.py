@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 
-from lstmcli.inference.predictor import Network
+from lstmcli.inference.predictor import Runtime
 
 MOST_SHAPES = 4
 """More shapes than these share the canvas that the network was trained with."""
@@ -14,19 +14,19 @@ MOST_SHAPES = 4
 Size = tuple[int, int]
 
 
-class NetworkByShape:
+class RuntimePool:
     """Loads a network once for every shape of pictures, at the latest when the first one comes.
 
     Args:
         load: returns the network for pictures of (height, width), or the one for any pictures.
     """
 
-    def __init__(self, load: Callable[[Size | None], Network]) -> None:
+    def __init__(self, load: Callable[[Size | None], Runtime]) -> None:
         self._load = load
-        self._known: dict[Fraction | None, Network] = {}
+        self._known: dict[Fraction | None, Runtime] = {}
         self._lock = threading.Lock()
 
-    def of(self, picture_hw: Size | None) -> Network:
+    def of(self, picture_hw: Size | None) -> Runtime:
         """Return the network for pictures of (height, width); None: for any."""
         shape = Fraction(*picture_hw) if picture_hw is not None else None
         with self._lock:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.metadata import Remembering
+from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import FloatArray, IntArray
 
 Numbers = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ GATE = 1.5
 """An object is looked for this many of its sides around where it should be."""
 SCALE_GATE = 0.8
 """Largest natural logarithm of the ratio of sides."""
-SURENESS_SHARE = 0.5
+OBJECTNESS_SHARE = 0.5
 """What the past has to say in how surely something is there; the present frame says the rest."""
 
 
@@ -73,7 +73,7 @@ class _Objects:
     seen_s: Numbers
     is_new: npt.NDArray[np.bool_]
     classes: _Means
-    sureness: _Means
+    objectness: _Means
     sides: _Means
 
     def __len__(self) -> int:
@@ -101,14 +101,14 @@ class _Objects:
         return _Objects(**columns)
 
 
-class ObjectMemory:
+class TrackMemory:
     """The objects of one stream.
 
     Args:
         how: what is remembered, and for how long.
     """
 
-    def __init__(self, how: Remembering) -> None:
+    def __init__(self, how: TrackMemoryConfig) -> None:
         self.how = how
         self._objects: _Objects | None = None
 
@@ -134,7 +134,7 @@ class ObjectMemory:
             seen_s=np.full(len(boxes), float(time_s)),
             is_new=np.ones(len(boxes), bool),
             classes=_Means.of(classes.astype(float), objectness.astype(float)[:, None]),
-            sureness=_Means.of(objectness.astype(float)[:, None], np.ones((len(boxes), 1))),
+            objectness=_Means.of(objectness.astype(float)[:, None], np.ones((len(boxes), 1))),
             sides=_Means.of(np.log(sides), np.ones((len(boxes), 1))),
         )
         found = boxes.copy(), objectness.copy(), classes.copy()
@@ -193,8 +193,8 @@ class ObjectMemory:
             half = np.exp(known.sides.add(which, seen.sides.sums[rows], once, keep)) / 2
             centres = seen.centres[rows]
             found[0][rows] = np.concatenate((centres - half, centres + half), axis=1)
-            past = known.sureness.add(which, sure, once, np.sqrt(keep))
-            found[1][rows] = (sure + SURENESS_SHARE * (past - sure))[:, 0]
+            past = known.objectness.add(which, sure, once, np.sqrt(keep))
+            found[1][rows] = (sure + OBJECTNESS_SHARE * (past - sure))[:, 0]
 
 
 def _pairs(

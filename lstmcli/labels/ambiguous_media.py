@@ -11,7 +11,7 @@ from lstmcli.core.errors import MediaError
 from lstmcli.labels.builder import as_path
 
 
-def meant_of(paths: Sequence[Path], form: PurePosixPath, source: Path) -> Path | None:
+def resolve_ambiguous(paths: Sequence[Path], form: PurePosixPath, source: Path) -> Path | None:
     """Return the medium that a label file means, None where there is none.
 
     It is the one in the folders that the labels write; then the one that lies nearest to the label

@@ -84,7 +84,7 @@ def files_of(folder: Path, ending: str, *, below: bool = False) -> list[Path]:
     return sorted(path for path in entries if path.name.lower().endswith(ending))
 
 
-class Notes:
+class WarningCollector:
     """Collects what a person should know of the data; equal texts become one with a count."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Notes:
         return tuple(DataWarning(t, where, self._count[t]) for t, where in self._first.items())
 
 
-class VideoColumns:
+class VideoLabelsBuilder:
     """The boxes of one video on their way into a VideoLabels.
 
     Args:
@@ -193,7 +193,7 @@ class VideoColumns:
         self.tracks.append(track)
         self.ignore.append(ignore)
 
-    def looked_at(self) -> IntArray:
+    def annotated_frames(self) -> IntArray:
         """Return the frames for which there is truth, sorted, boxes or not."""
         some = self._looked.union(self.frames)
         if not self._ranges and not self._until:
@@ -208,7 +208,7 @@ class VideoColumns:
         return VideoLabels(
             name=name,
             media=None if self._images else self.media,
-            looked_at=self.looked_at(),
+            annotated_frames=self.annotated_frames(),
             box_frames=rows.frames[part],
             boxes=rows.boxes[part],
             labels=rows.labels[part],
@@ -237,7 +237,7 @@ class _Rows:
     bounds: list[int]
 
 
-def _checked_rows(videos: Sequence[VideoColumns], notes: Notes) -> _Rows:
+def _checked_rows(videos: Sequence[VideoLabelsBuilder], notes: WarningCollector) -> _Rows:
     """Return the boxes with sides in order; those without area are left out and counted.
 
     Raises:
@@ -296,14 +296,16 @@ def renumbered(labels: IntArray, index: IntArray) -> IntArray:
     return new
 
 
-class SetColumns:
+class LabelSetBuilder:
     """A label set in the making: classes in the order of their first mention, videos by key."""
 
-    def __init__(self, notes: Notes, place: Path | str, classes: Iterable[str] = ()) -> None:
+    def __init__(
+        self, notes: WarningCollector, place: Path | str, classes: Iterable[str] = ()
+    ) -> None:
         self.notes = notes
         self.place = str(place)
         self._classes: dict[str, int] = {}
-        self._videos: dict[str, VideoColumns] = {}
+        self._videos: dict[str, VideoLabelsBuilder] = {}
         for name in classes:
             self.label(name)
 
@@ -311,14 +313,14 @@ class SetColumns:
         """Return the index of a class; a name that is not there yet joins."""
         return self._classes.setdefault(name.strip() or "object", len(self._classes))
 
-    def video(self, key: str, name: str = "", place: str = "") -> VideoColumns:
+    def video(self, key: str, name: str = "", place: str = "") -> VideoLabelsBuilder:
         """Return the video of a key, made when it is first asked for."""
         found = self._videos.get(key)
         if found is None:
-            found = self._videos[key] = VideoColumns(name or key, place or self.place)
+            found = self._videos[key] = VideoLabelsBuilder(name or key, place or self.place)
         return found
 
-    def still(self, key: str, image: str, place: str = "") -> VideoColumns:
+    def still(self, key: str, image: str, place: str = "") -> VideoLabelsBuilder:
         """Return the one-frame video of an image, looked at."""
         video = self.video(key, stem_of(image), place)
         video.image(0, image)

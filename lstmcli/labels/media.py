@@ -13,8 +13,14 @@ import numpy as np
 
 from lstmcli.core.errors import DataError, MediaError
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.ambiguous_media import meant_of
-from lstmcli.labels.builder import IMAGE_SUFFIXES, MOST_FRAMES, VIDEO_SUFFIXES, Notes, as_path
+from lstmcli.labels.ambiguous_media import resolve_ambiguous
+from lstmcli.labels.builder import (
+    IMAGE_SUFFIXES,
+    MOST_FRAMES,
+    VIDEO_SUFFIXES,
+    WarningCollector,
+    as_path,
+)
 from lstmcli.labels.sequences import as_one_video, extracted_from
 
 MOST_ENTRIES = 300_000
@@ -114,7 +120,7 @@ class MediaFinder:
             video: whether to look for a video; otherwise for an image.
 
         Raises:
-            MediaError: two that differ may be meant; see `meant_of`.
+            MediaError: two that differ may be meant; see `resolve_ambiguous`.
         """
         suffixes = VIDEO_SUFFIXES if video else IMAGE_SUFFIXES
         if self._single is not None:
@@ -129,13 +135,13 @@ class MediaFinder:
                 for form in forms:
                     named = table.get(key_of(form.name), ())
                     fitting = [path for path in named if path.suffix.lower() in suffixes]
-                    found = meant_of(fitting, form, self._source)
+                    found = resolve_ambiguous(fitting, form, self._source)
                     if found is not None:
                         return found
             if not self._walk_on():
                 return None
 
-    def beside(self, folder: Path, stem: str) -> Path | None:
+    def leave_core_free(self, folder: Path, stem: str) -> Path | None:
         """Return the image of a stem in one folder, or None."""
         self._exists(folder / stem)
         names = (f"{stem}{suffix}" for suffix in self._suffixes[folder])
@@ -223,7 +229,7 @@ def probe_size(path: Path) -> tuple[int, int]:
 
 
 @dataclass(slots=True)
-class Reading:
+class ReadContext:
     """One reading of labels: what a reader may ask and where it leaves its notes.
 
     Args:
@@ -238,7 +244,7 @@ class Reading:
     size_hw: tuple[int, int] | None = None
     hold: bool = False
     within: Path | None = None
-    notes: Notes = field(default_factory=Notes)
+    notes: WarningCollector = field(default_factory=WarningCollector)
 
     def size_of(self, written: str, where: str, *, video: bool) -> tuple[int, int]:
         """Return (height, width) of a medium of which the labels tell only fractions.
@@ -291,7 +297,7 @@ def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> L
         MediaError: nothing is there.
     """
     finder = MediaFinder(source, media)
-    notes = Notes()
+    notes = WarningCollector()
     videos = []
     extracted: dict[Path, list[tuple[int, VideoLabels]]] = {}
     for video in labels.videos:
@@ -342,7 +348,9 @@ def _is_extracted(
     return True
 
 
-def _film_of(path: Path, group: list[tuple[int, VideoLabels]], notes: Notes) -> VideoLabels:
+def _film_of(
+    path: Path, group: list[tuple[int, VideoLabels]], notes: WarningCollector
+) -> VideoLabels:
     """Return the labels of extracted frames as labels of their film.
 
     FFmpeg numbers extracted frames from 1, CVAT and most scripts by the frame itself; only
@@ -360,13 +368,15 @@ def _film_of(path: Path, group: list[tuple[int, VideoLabels]], notes: Notes) -> 
     return replace(video, media=str(path), images=(), frame_count=None, size_hw=size_hw)
 
 
-def _locate_frames(video: VideoLabels, finder: MediaFinder, notes: Notes) -> VideoLabels | None:
+def _locate_frames(
+    video: VideoLabels, finder: MediaFinder, notes: WarningCollector
+) -> VideoLabels | None:
     images = [finder.find(image, video=False) if image else None for image in video.images]
     there = np.array([path is not None for path in images])
     if not there.any():
         return None
-    looked = video.looked_at[video.looked_at < len(there)]
-    lost = len(video.looked_at) - int(there[looked].sum())
+    looked = video.annotated_frames[video.annotated_frames < len(there)]
+    lost = len(video.annotated_frames) - int(there[looked].sum())
     written = tuple("" if path is None else str(path.absolute()) for path in images)
     if lost == 0:
         return replace(video, images=written)
@@ -375,7 +385,7 @@ def _locate_frames(video: VideoLabels, finder: MediaFinder, notes: Notes) -> Vid
     return replace(
         video,
         images=written,
-        looked_at=looked[there[looked]],
+        annotated_frames=looked[there[looked]],
         box_frames=video.box_frames[rows],
         boxes=video.boxes[rows],
         labels=video.labels[rows],

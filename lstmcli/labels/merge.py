@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import Notes, renumbered, unique_names
+from lstmcli.labels.builder import WarningCollector, renumbered, unique_names
 from lstmcli.labels.media import MediaFinder
 from lstmcli.labels.sequences import gather_frames
 
@@ -22,7 +22,7 @@ def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
     they speak of the same frames, the first one counts and that is noted.
     """
     classes = list(dict.fromkeys(name for _, labels, _ in sets for name in labels.classes))
-    notes = Notes()
+    notes = WarningCollector()
     for _, labels, _ in sets:
         for warning in labels.warnings:
             notes.add(warning.text, warning.where, warning.count)
@@ -37,7 +37,7 @@ def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
             key = _medium_of(named, base) or (source, n)
             if key not in merged:
                 merged[key] = source, named
-            elif not len(np.intersect1d(merged[key][1].looked_at, named.looked_at)):
+            elif not len(np.intersect1d(merged[key][1].annotated_frames, named.annotated_frames)):
                 merged[key] = source, united(merged[key][1], named)
             elif merged[key][0] == source:  # two tasks of one file may mean two files of one name
                 merged[(key, n)] = source, named
@@ -63,7 +63,7 @@ def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
     order = np.argsort(frames, kind="stable")
     return replace(
         first,
-        looked_at=np.union1d(first.looked_at, second.looked_at),
+        annotated_frames=np.union1d(first.annotated_frames, second.annotated_frames),
         box_frames=frames[order],
         boxes=np.concatenate((first.boxes, second.boxes))[order],
         labels=np.concatenate((first.labels, second.labels))[order],

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError, choose
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.media import MediaFinder, Reading
+from lstmcli.labels.media import MediaFinder, ReadContext
 from lstmcli.labels.merge import join
 from lstmcli.labels.readers import READERS, Reader
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _SUFFIXES = frozenset(
     {".json", ".jsonl", ".ndjson", ".xml", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".data"}
@@ -44,7 +44,7 @@ def read_labels(
         raise DataError(f"{path}: there is no such file or folder", hint="check the path")
     reader = None if format is None else choose(READERS, format, "label format")
     if path.is_file():
-        found = [(path, reader or _recognised(path))]
+        found = [(path, reader or _sniffed(path))]
     elif reader is not None and _reads_folder(reader, path):
         found = [(path, reader)]
     else:
@@ -60,7 +60,9 @@ def read_labels(
             source.resolve(),
             *source.resolve().parents,
         )
-        reading = Reading(MediaFinder(source, media), size_hw, within=path if is_above else None)
+        reading = ReadContext(
+            MediaFinder(source, media), size_hw, within=path if is_above else None
+        )
         sets.append((source, its_reader.read(source, reading), reading.finder))
     labels = join(sets)
     if not labels.videos:
@@ -83,14 +85,14 @@ def format_of(path: Path) -> str:
     Raises:
         DataError: it is of none.
     """
-    reader = _recognised(path)
+    reader = _sniffed(path)
     return next(name for name, row in READERS.items() if row is reader)
 
 
-def _recognised(path: Path) -> Reader:
-    head = Head.of(path)
+def _sniffed(path: Path) -> Reader:
+    sniffed = FileSniff.of(path)
     for reader in READERS.values():
-        if reader.recognises(head):
+        if reader.sniff(sniffed):
             return reader
     raise DataError(
         f"{path}: no label format that is known",
@@ -117,11 +119,11 @@ def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
                 continue
             if name.endswith(_FOUND):
                 continue
-            head = Head.of(path)
-            reader = next((r for r in READERS.values() if r.recognises(head)), None)
+            sniffed = FileSniff.of(path)
+            reader = next((r for r in READERS.values() if r.sniff(sniffed)), None)
             if reader is None:
                 continue
-            source = reader.source_of(path)
+            source = reader.root_of(path)
             if source != path:
                 gathered.add(suffix)
             if (source, id(reader)) not in seen:

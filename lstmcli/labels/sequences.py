@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.types import VideoLabels
-from lstmcli.labels.builder import MOST_FRAMES, Notes, as_path, safe_name
+from lstmcli.labels.builder import MOST_FRAMES, WarningCollector, as_path, safe_name
 
 FEWEST = 4
 """Images below which a run of numbers is taken for chance."""
@@ -18,7 +18,7 @@ _NUMBERED = re.compile(r"^(?P<before>.*?)(?P<number>\d{4,})$")
 Group = list[tuple[int, VideoLabels]]
 
 
-def gather_frames(videos: Sequence[VideoLabels], notes: Notes) -> list[VideoLabels]:
+def gather_frames(videos: Sequence[VideoLabels], notes: WarningCollector) -> list[VideoLabels]:
     """Return the videos with numbered stills of a folder joined.
 
     Joined are images of one folder and size whose names differ only in a number of at least four
@@ -90,7 +90,9 @@ def as_one_video(name: str, group: Group) -> VideoLabels:
         name=name,
         images=tuple(images),
         frame_count=len(images),
-        looked_at=np.array([frame for frame, video in group if len(video.looked_at)], np.int64),
+        annotated_frames=np.array(
+            [frame for frame, video in group if len(video.annotated_frames)], np.int64
+        ),
         box_frames=np.repeat(np.array(frames, np.int64), counts),
         boxes=np.concatenate([video.boxes for video in videos]),
         labels=np.concatenate([video.labels for video in videos]),

@@ -51,11 +51,11 @@ def mean_of_known(values: npt.NDArray[np.float64]) -> float | None:
 def coco_averages(results: Sequence[FrameResult], classes: int) -> CocoAverages:
     """Return COCO's average precision of `found`. Ignored boxes are COCO's crowds."""
     unknown = np.full((classes, len(AREAS)), -1.0)
-    if not any((~result.truth.ignore).any() for result in results):
+    if not any((~result.gt.ignore).any() for result in results):
         return CocoAverages(unknown, unknown.copy())
-    truth = COCO(_coco_truth(results, classes))
+    gt = COCO(_coco_truth(results, classes))
     found = COCO(_coco_found(results, classes))
-    run = COCOeval_faster(truth, found, "bbox", ranges={k: list(v) for k, v in COCO_SIZES.items()})
+    run = COCOeval_faster(gt, found, "bbox", ranges={k: list(v) for k, v in COCO_SIZES.items()})
     run.params.maxDets = [100]
     run.evaluate()
     run.accumulate()
@@ -82,7 +82,7 @@ def precision_at_recalls(matching: Matching, counted: BoolArray, boxes: int) -> 
     """Return the precision at each of `RECALLS`, 0 where the recall is not reached."""
     rows = np.flatnonzero(counted)
     rows = rows[np.argsort(-matching.scores[rows], kind="stable")]
-    right = matching.truth[rows] >= 0
+    right = matching.gt[rows] >= 0
     hits = np.cumsum(right)
     precision = hits / np.arange(1, len(rows) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -93,8 +93,8 @@ def precision_at_recalls(matching: Matching, counted: BoolArray, boxes: int) -> 
 def _coco_truth(results: Sequence[FrameResult], classes: int) -> dict[str, Any]:
     boxes: list[dict[str, Any]] = []
     for image, result in enumerate(results, start=1):
-        truth = result.truth
-        rows = zip(_corner_and_sides(truth.boxes), truth.labels.tolist(), truth.ignore, strict=True)
+        gt = result.gt
+        rows = zip(_corner_and_sides(gt.boxes), gt.labels.tolist(), gt.ignore, strict=True)
         for box, label, ignore in rows:
             for category in range(classes) if label < 0 else (label,):
                 boxes.append(

@@ -29,9 +29,9 @@ def by_size(comparison: Comparison) -> dict[str, Json]:
 
     A wrong detection counts in the range of its own size, as COCO has it.
     """
-    truth, scored = comparison.truth, comparison.scored
+    gt, scored = comparison.gt, comparison.scored
     table: dict[str, Json] = {}
-    areas, found_areas = box_area(truth.boxes), box_area(scored.boxes)
+    areas, found_areas = box_area(gt.boxes), box_area(scored.boxes)
     for place, (name, (low, high)) in enumerate(COCO_SIZES.items(), start=1):
         counted = (found_areas >= low) & (found_areas <= high)
         table[name] = comparison.share((areas >= low) & (areas <= high), counted) | {
@@ -39,7 +39,7 @@ def by_size(comparison: Comparison) -> dict[str, Json]:
             "map50": mean_of_known(comparison.coco.ap50[:, place]),
         }
     frame_areas = np.array([r.size_hw[0] * r.size_hw[1] for r in comparison.results], np.float64)
-    sides = _relative_sides(areas, frame_areas, truth.results)
+    sides = _relative_sides(areas, frame_areas, gt.results)
     found_sides = _relative_sides(found_areas, frame_areas, scored.results)
     for low, high in pairwise(RELATIVE_SIZES):
         name = f"{100 * low:.0f}-{high:.0%} of frame" if high < 1 else f"{low:.0%}+ of frame"
@@ -54,11 +54,9 @@ def by_motion(comparison: Comparison) -> dict[str, Json]:
     known neighbour are in none of the three and are counted as `unknown`. A wrong detection has no
     motion and counts in each.
     """
-    truth = comparison.truth
+    gt = comparison.gt
     frames = np.array([result.frame for result in comparison.results], np.int64)
-    motion = motion_iou(
-        comparison.videos[truth.results], truth.tracks, frames[truth.results], truth.boxes
-    )
+    motion = motion_iou(comparison.videos[gt.results], gt.tracks, frames[gt.results], gt.boxes)
     everything = np.ones(len(comparison.scored.scores), np.bool_)
     known = ~np.isnan(motion)
     rows = {
@@ -82,9 +80,7 @@ def by_step(comparison: Comparison) -> dict[str, Json]:
     table: dict[str, Json] = {}
     for name, (low, high) in STEPS.items():
         within = (steps >= low) & (steps < high)
-        share = comparison.share(
-            within[comparison.truth.results], within[comparison.scored.results]
-        )
+        share = comparison.share(within[comparison.gt.results], within[comparison.scored.results])
         table[name] = {"frames": int(within.sum())} | share
     return table
 

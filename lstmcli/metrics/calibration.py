@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstmcli.core.calibration import USUAL_THRESHOLD, Confidence
+from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.types import BoolArray, FloatArray
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.frame_result import FrameResult
@@ -29,8 +29,8 @@ def calibration(comparison: Comparison) -> dict[str, Json]:
     """
     shown = comparison.shown
     counted = ~shown.ignored
-    told = comparison.confidence.told(shown.scores[counted])
-    right = (shown.truth >= 0)[counted]
+    told = comparison.calibration.calibrated(shown.scores[counted])
+    right = (shown.gt >= 0)[counted]
     number = np.minimum((told * BINS).astype(int), BINS - 1)
     bins: list[Json] = []
     error = 0.0
@@ -45,7 +45,7 @@ def calibration(comparison: Comparison) -> dict[str, Json]:
 
 
 def best_slope(results: Sequence[FrameResult], *, power: float) -> float | None:
-    """Return the slope of `Confidence` that makes what was right or wrong the likeliest.
+    """Return the slope of `ScoreCalibration` that makes what was right or wrong the likeliest.
 
     None where fewer than `LEAST_RIGHT` answers were right: chance would choose.
 
@@ -55,11 +55,13 @@ def best_slope(results: Sequence[FrameResult], *, power: float) -> float | None:
     """
     matching = match_all(results, lambda result: result.answers, iou=0.5)
     scores = matching.scores[~matching.ignored] ** power
-    right = matching.truth[~matching.ignored] >= 0
+    right = matching.gt[~matching.ignored] >= 0
     scores, right = scores[scores >= LEAST_TOLD], right[scores >= LEAST_TOLD]
     if int(right.sum()) < LEAST_RIGHT:
         return None
-    costs = [_surprise(Confidence(float(slope)).told(scores), right) for slope in SLOPES]
+    costs = [
+        _surprise(ScoreCalibration(float(slope)).calibrated(scores), right) for slope in SLOPES
+    ]
     return float(SLOPES[int(np.argmin(costs))])
 
 

@@ -8,17 +8,17 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.types import BoolArray, IntArray
 from lstmcli.metrics.average_precision import CocoAverages, average_precision, coco_averages
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import (
+    GroundTruthTable,
     Matching,
-    TruthTable,
     above,
+    class_agnostic_nms,
+    ground_truth_table,
     match_all,
-    one_per_place,
-    truth_table,
 )
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -49,9 +49,9 @@ class Comparison:
     results: tuple[FrameResult, ...]
     classes: tuple[str, ...]
     threshold: float
-    confidence: Confidence
+    calibration: ScoreCalibration
     iou: float
-    truth: TruthTable
+    gt: GroundTruthTable
     videos: IntArray
     video_names: tuple[str, ...]
     scored: Matching
@@ -70,12 +70,12 @@ class Comparison:
             counted: bool [D] over `scored`, which wrong detections count.
         """
         matching = self.scored
-        right = matching.truth >= 0
+        right = matching.gt >= 0
         rows = counted & ~right & ~matching.ignored
-        rows[right] = truth_rows[matching.truth[right]]
+        rows[right] = truth_rows[matching.gt[right]]
         values = []
         for label in range(len(self.classes)):
-            boxes = int((truth_rows & (self.truth.labels == label)).sum())
+            boxes = int((truth_rows & (self.gt.labels == label)).sum())
             value = average_precision(matching, rows & (matching.labels == label), boxes)
             if value is not None:
                 values.append(value)
@@ -84,7 +84,7 @@ class Comparison:
     def share(self, truth_rows: BoolArray, counted: BoolArray) -> dict[str, Json]:
         """Return boxes, AP50 and recall at the threshold among some of the boxes; see `ap50`."""
         boxes = int(truth_rows.sum())
-        hits = self.shown.by_truth(len(self.truth)) >= 0
+        hits = self.shown.by_truth(len(self.gt)) >= 0
         return {
             "boxes": boxes,
             "map50": self.ap50(truth_rows, counted),
@@ -98,7 +98,7 @@ def compare(
     *,
     threshold: float,
     iou: float,
-    confidence: Confidence | None = None,
+    calibration: ScoreCalibration | None = None,
 ) -> Comparison:
     """Match all detections with the truth.
 
@@ -109,8 +109,8 @@ def compare(
         iou: the least overlap of a shown detection with its truth.
         confidence: how scores are told; None: as they are.
     """
-    confidence = confidence or Confidence()
-    least = confidence.score_of(threshold)
+    calibration = calibration or ScoreCalibration()
+    least = calibration.raw_score(threshold)
     numbers: dict[str, int] = {}
     for result in results:
         numbers.setdefault(result.video, len(numbers))
@@ -122,13 +122,15 @@ def compare(
         results=tuple(rows),
         classes=tuple(classes),
         threshold=threshold,
-        confidence=confidence,
+        calibration=calibration,
         iou=iou,
-        truth=truth_table(rows),
+        gt=ground_truth_table(rows),
         videos=np.array([numbers[result.video] for result in rows], np.int64),
         video_names=tuple(numbers),
         scored=match_all(rows, lambda r: r.found, iou=AP50_IOU),
-        scored_any=match_all(rows, lambda r: one_per_place(r.found), iou=AP50_IOU, by_class=False),
+        scored_any=match_all(
+            rows, lambda r: class_agnostic_nms(r.found), iou=AP50_IOU, by_class=False
+        ),
         shown=match_all(rows, lambda r: above(r.answers, least), iou=iou),
         shown_any=match_all(rows, lambda r: above(r.answers, least), iou=iou, by_class=False),
         coco=coco_averages(rows, len(classes)),

@@ -14,11 +14,11 @@ def confusion_counts(comparison: Comparison) -> IntArray:
     The last row are detections where nothing was, the last column truth that nothing found.
     """
     count = len(comparison.classes)
-    matching, truth = comparison.shown_any, comparison.truth
-    right = matching.truth >= 0
+    matching, gt = comparison.shown_any, comparison.gt
+    right = matching.gt >= 0
     wrong = ~right & ~matching.ignored
-    missed = matching.by_truth(len(truth)) < 0
-    rows = (truth.labels[matching.truth[right]], np.full(wrong.sum(), count), truth.labels[missed])
+    missed = matching.by_truth(len(gt)) < 0
+    rows = (gt.labels[matching.gt[right]], np.full(wrong.sum(), count), gt.labels[missed])
     columns = (matching.labels[right], matching.labels[wrong], np.full(missed.sum(), count))
     cells = np.concatenate(rows) * (count + 1) + np.concatenate(columns)
     return np.bincount(cells, minlength=(count + 1) ** 2).reshape(count + 1, count + 1)

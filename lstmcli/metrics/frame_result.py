@@ -29,7 +29,7 @@ class FrameResult:
     frame: int
     time_s: float
     size_hw: tuple[int, int]
-    truth: Annotations
+    gt: Annotations
     found: Detections
     shown: Detections | None = None
     steps_before: int | None = None

@@ -22,7 +22,7 @@ SAME_PLACE_IOU = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class TruthTable:
+class GroundTruthTable:
     """The boxes that count (ignored ones are left out), one row each, in the order of the results.
 
     Args:
@@ -58,19 +58,19 @@ class Matching:
     scores: FloatArray
     labels: IntArray
     boxes: FloatArray
-    truth: IntArray
+    gt: IntArray
     ignored: BoolArray
 
     def by_truth(self, count: int) -> IntArray:
         """Return for each of `count` truth rows the row of the detection that found it, or -1."""
         rows = np.full(count, -1, np.int64)
-        hits = np.flatnonzero(self.truth >= 0)
-        rows[self.truth[hits]] = hits
+        hits = np.flatnonzero(self.gt >= 0)
+        rows[self.gt[hits]] = hits
         return rows
 
 
 def match_frame(
-    truth: Annotations, found: Detections, *, iou: float, by_class: bool = True
+    gt: Annotations, found: Detections, *, iou: float, by_class: bool = True
 ) -> tuple[IntArray, BoolArray]:
     """Return for each detection of a frame the row of its truth (-1: none), and if it is ignored.
 
@@ -82,18 +82,18 @@ def match_frame(
     """
     rows = np.full(len(found), -1, np.int64)
     ignored = np.zeros(len(found), np.bool_)
-    if not len(found) or not len(truth):
+    if not len(found) or not len(gt):
         return rows, ignored
     overlap = np.where(
-        truth.ignore[None, :],
-        box_overlap_of_first(found.boxes, truth.boxes),
-        box_iou(found.boxes, truth.boxes),
+        gt.ignore[None, :],
+        box_overlap_of_first(found.boxes, gt.boxes),
+        box_iou(found.boxes, gt.boxes),
     )
     near = overlap >= iou
     if by_class:
-        same = found.labels[:, None] == truth.labels[None, :]
-        near &= same | (truth.ignore & (truth.labels < 0))[None, :]
-    free = ~truth.ignore
+        same = found.labels[:, None] == gt.labels[None, :]
+        near &= same | (gt.ignore & (gt.labels < 0))[None, :]
+    free = ~gt.ignore
     order = np.argsort(-found.scores, kind="stable")
     for row in order[near[order].any(axis=1)]:
         candidates = np.flatnonzero(near[row] & free)
@@ -103,20 +103,20 @@ def match_frame(
             rows[row] = best
             free[best] = False
         else:
-            ignored[row] = bool((near[row] & truth.ignore).any())
+            ignored[row] = bool((near[row] & gt.ignore).any())
     return rows, ignored
 
 
-def truth_table(results: Sequence[FrameResult]) -> TruthTable:
+def ground_truth_table(results: Sequence[FrameResult]) -> GroundTruthTable:
     """Return the boxes that count of all results."""
-    kept = [np.flatnonzero(~result.truth.ignore) for result in results]
+    kept = [np.flatnonzero(~result.gt.ignore) for result in results]
     counts = [len(rows) for rows in kept]
     pairs = list(zip(results, kept, strict=True))
-    return TruthTable(
+    return GroundTruthTable(
         results=np.repeat(np.arange(len(results)), counts),
-        labels=_joined([r.truth.labels[k] for r, k in pairs], np.zeros(0, np.int64)),
-        tracks=_joined([r.truth.tracks[k] for r, k in pairs], np.zeros(0, np.int64)),
-        boxes=_joined([r.truth.boxes[k] for r, k in pairs], np.zeros((0, 4), np.float32)),
+        labels=_joined([r.gt.labels[k] for r, k in pairs], np.zeros(0, np.int64)),
+        tracks=_joined([r.gt.tracks[k] for r, k in pairs], np.zeros(0, np.int64)),
+        boxes=_joined([r.gt.boxes[k] for r, k in pairs], np.zeros((0, 4), np.float32)),
     )
 
 
@@ -128,29 +128,29 @@ def match_all(
     by_class: bool = True,
 ) -> Matching:
     """Return what became of the detections that `answers` gives for each result."""
-    parts, truths, ignores = [], [], []
+    parts, gts, ignores = [], [], []
     first = 0
     for result in results:
         found = answers(result)
-        rows, ignored = match_frame(result.truth, found, iou=iou, by_class=by_class)
-        counted = np.cumsum(~result.truth.ignore) - 1
+        rows, ignored = match_frame(result.gt, found, iou=iou, by_class=by_class)
+        counted = np.cumsum(~result.gt.ignore) - 1
         hits = rows >= 0
         rows[hits] = first + counted[rows[hits]]
-        first += int((~result.truth.ignore).sum())
+        first += int((~result.gt.ignore).sum())
         parts.append(found)
-        truths.append(rows)
+        gts.append(rows)
         ignores.append(ignored)
     return Matching(
         results=np.repeat(np.arange(len(results)), [len(part) for part in parts]),
         scores=_joined([part.scores for part in parts], np.zeros(0, np.float32)),
         labels=_joined([part.labels for part in parts], np.zeros(0, np.int64)),
         boxes=_joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
-        truth=_joined(truths, np.zeros(0, np.int64)),
+        gt=_joined(gts, np.zeros(0, np.int64)),
         ignored=_joined(ignores, np.zeros(0, np.bool_)),
     )
 
 
-def one_per_place(found: Detections, *, iou: float = SAME_PLACE_IOU) -> Detections:
+def class_agnostic_nms(found: Detections, *, iou: float = SAME_PLACE_IOU) -> Detections:
     """Return the best-scored answer of each place, whatever its class.
 
     An answer for every class is right for average precision, and wrong for the question what a

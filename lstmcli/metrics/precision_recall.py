@@ -21,14 +21,14 @@ def overall(comparison: Comparison) -> dict[str, float | None]:
     """Return the headline: average precisions, and precision, recall and F1 of all boxes pooled."""
     any_class, shown = comparison.scored_any, comparison.shown
     precision, recall, f1 = precision_recall_f1(
-        right=int((shown.truth >= 0).sum()),
+        right=int((shown.gt >= 0).sum()),
         found=int((~shown.ignored).sum()),
-        boxes=len(comparison.truth),
+        boxes=len(comparison.gt),
     )
     return {
         "map": mean_of_known(comparison.coco.ap[:, 0]),
         "map50": mean_of_known(comparison.coco.ap50[:, 0]),
-        "map50_any_class": average_precision(any_class, ~any_class.ignored, len(comparison.truth)),
+        "map50_any_class": average_precision(any_class, ~any_class.ignored, len(comparison.gt)),
         "precision": precision,
         "recall": recall,
         "f1": f1,
@@ -41,9 +41,9 @@ def best_threshold(results: Sequence[FrameResult]) -> float | None:
     None where fewer than `LEAST_RIGHT` answers were right: chance would choose.
     """
     matching = match_all(results, lambda result: result.answers, iou=0.5)
-    boxes = sum(int((~result.truth.ignore).sum()) for result in results)
+    boxes = sum(int((~result.gt.ignore).sum()) for result in results)
     scores = matching.scores[~matching.ignored]
-    right = matching.truth[~matching.ignored] >= 0
+    right = matching.gt[~matching.ignored] >= 0
     if int(right.sum()) < LEAST_RIGHT:
         return None
     found = np.array([(scores > threshold).sum() for threshold in THRESHOLDS])
@@ -56,11 +56,11 @@ def by_class(comparison: Comparison) -> dict[str, Json]:
     """Return the same for every class: ap, ap50, precision, recall, f1, boxes, found, right."""
     table: dict[str, Json] = {}
     for label, name in enumerate(comparison.classes):
-        truth = comparison.truth.labels == label
+        gt = comparison.gt.labels == label
         table[name] = {
             "ap": mean_of_known(comparison.coco.ap[label, :1]),
             "ap50": mean_of_known(comparison.coco.ap50[label, :1]),
-            **_counts(comparison, truth, comparison.shown.labels == label),
+            **_counts(comparison, gt, comparison.shown.labels == label),
         }
     return table
 
@@ -68,13 +68,13 @@ def by_class(comparison: Comparison) -> dict[str, Json]:
 def by_video(comparison: Comparison) -> dict[str, Json]:
     """Return the same for every video, with its AP50 and number of frames."""
     table: dict[str, Json] = {}
-    truth_video = comparison.videos[comparison.truth.results]
+    truth_video = comparison.videos[comparison.gt.results]
     for number, name in enumerate(comparison.video_names):
-        truth = truth_video == number
+        gt = truth_video == number
         table[name] = {
             "frames": int((comparison.videos == number).sum()),
-            "map50": comparison.ap50(truth, comparison.videos[comparison.scored.results] == number),
-            **_counts(comparison, truth, comparison.videos[comparison.shown.results] == number),
+            "map50": comparison.ap50(gt, comparison.videos[comparison.scored.results] == number),
+            **_counts(comparison, gt, comparison.videos[comparison.shown.results] == number),
         }
     return table
 
@@ -95,16 +95,16 @@ def precision_recall_f1(
     return precision, recall, 2 * right / (found + boxes) if boxes else None
 
 
-def _counts(comparison: Comparison, truth: BoolArray, shown: BoolArray) -> dict[str, Json]:
+def _counts(comparison: Comparison, gt: BoolArray, shown: BoolArray) -> dict[str, Json]:
     matching = comparison.shown
     found = int((shown & ~matching.ignored).sum())
-    right = int((shown & (matching.truth >= 0)).sum())
-    precision, recall, f1 = precision_recall_f1(right, found, int(truth.sum()))
+    right = int((shown & (matching.gt >= 0)).sum())
+    precision, recall, f1 = precision_recall_f1(right, found, int(gt.sum()))
     return {
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "boxes": int(truth.sum()),
+        "boxes": int(gt.sum()),
         "found": found,
         "right": right,
     }

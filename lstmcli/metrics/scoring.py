@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.types import FloatArray
 from lstmcli.metrics import METRICS
 from lstmcli.metrics.average_precision import precision_at_recalls
@@ -76,7 +76,7 @@ def score(
     *,
     threshold: float,
     iou: float = 0.5,
-    confidence: Confidence | None = None,
+    calibration: ScoreCalibration | None = None,
 ) -> Scores:
     """Return the scores of frames that somebody looked at.
 
@@ -88,11 +88,11 @@ def score(
         iou: the least overlap of a shown detection with its truth; average precision has its own.
         confidence: how scores are told; None: as they are.
     """
-    comparison = compare(results, classes, threshold=threshold, iou=iou, confidence=confidence)
+    comparison = compare(results, classes, threshold=threshold, iou=iou, calibration=calibration)
     return Scores(
         videos=len(comparison.video_names),
         frames=len(comparison.results),
-        boxes=len(comparison.truth),
+        boxes=len(comparison.gt),
         threshold=threshold,
         iou=iou,
         parts={name: metric(comparison) for name, metric in METRICS.items()},
@@ -105,7 +105,7 @@ def _curves(comparison: Comparison) -> dict[str, FloatArray]:
     matching = comparison.scored
     curves = {}
     for label, name in enumerate(comparison.classes):
-        boxes = int((comparison.truth.labels == label).sum())
+        boxes = int((comparison.gt.labels == label).sum())
         if boxes:
             counted = ~matching.ignored & (matching.labels == label)
             curves[name] = precision_at_recalls(matching, counted, boxes)

@@ -52,14 +52,14 @@ def stability(comparison: Comparison) -> dict[str, Json]:
             never found counts with its whole length.
         tracks, tracks_never_found: how many.
     """
-    truth = comparison.truth
-    frames = np.array([result.frame for result in comparison.results], np.int64)[truth.results]
-    tracks = track_rows(comparison.videos[truth.results], truth.tracks, frames)
-    found = comparison.shown.by_truth(len(truth))
-    found_any = comparison.shown_any.by_truth(len(truth))
+    gt = comparison.gt
+    frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
+    tracks = track_rows(comparison.videos[gt.results], gt.tracks, frames)
+    found = comparison.shown.by_truth(len(gt))
+    found_any = comparison.shown_any.by_truth(len(gt))
     flicker = count_flicker(comparison, tracks, found >= 0)
     any_class = count_flicker(comparison, tracks, found_any >= 0)
-    centre, scale = _jitter(tracks, truth.boxes, comparison.shown, found)
+    centre, scale = _jitter(tracks, gt.boxes, comparison.shown, found)
     delays = [_delay(frames[rows], found[rows] >= 0) for rows in tracks]
     return {
         "flicker_per_minute": flicker.per_minute,
@@ -81,7 +81,7 @@ def count_flicker(comparison: Comparison, tracks: list[IntArray], found: BoolArr
         tracks: rows of the truth of each track in the order of time.
         found: bool [N], which truth was found.
     """
-    results = comparison.truth.results
+    results = comparison.gt.results
     times = np.array([result.time_s for result in comparison.results], np.float64)
     changes, seconds, shares = 0, 0.0, []
     for rows in tracks:

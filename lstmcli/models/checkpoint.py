@@ -20,17 +20,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lstmcli.core.calibration import USUAL_THRESHOLD, Confidence
+from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.config import Config, config_from
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError
 from lstmcli.core.model_files import find_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 
 FORMAT = 1
 BEST_THRESHOLD = "best_threshold"
 """The metric that tells the score at which the validation's F1 was the best."""
 SCORE_SLOPE = "score_slope"
-"""The metric that tells how sure a score was, see `Confidence`."""
+"""The metric that tells how sure a score was, see `ScoreCalibration`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Checkpoint:
     """
 
     path: Path
-    model: Detector
+    model: DetectorNet
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
 
@@ -67,7 +67,7 @@ class Checkpoint:
 
 def save_checkpoint(
     path: Path,
-    model: Detector,
+    model: DetectorNet,
     weights: Mapping[str, Tensor],
     *,
     metrics: Mapping[str, Any],
@@ -85,8 +85,8 @@ def save_checkpoint(
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    facts = _facts(model) | {"metrics": dict(metrics)}
-    values = facts | {"weights": dict(weights), "training": dict(training or {})}
+    metadata = _metadata(model) | {"metrics": dict(metrics)}
+    values = metadata | {"weights": dict(weights), "training": dict(training or {})}
     temporary = path.with_name(path.name + ".part")
     try:
         torch.save(values, temporary)
@@ -99,7 +99,7 @@ def save_checkpoint(
         ) from None
 
 
-def save_shipped(path: Path, model: Detector, *, metrics: Mapping[str, Any]) -> None:
+def save_shipped(path: Path, model: DetectorNet, *, metrics: Mapping[str, Any]) -> None:
     """Write half precision weights as safetensors, for shipping.
 
     Raises:
@@ -109,7 +109,7 @@ def save_shipped(path: Path, model: Detector, *, metrics: Mapping[str, Any]) -> 
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    header = {"lstmcli": json.dumps(_facts(model) | {"metrics": dict(metrics)})}
+    header = {"lstmcli": json.dumps(_metadata(model) | {"metrics": dict(metrics)})}
     temporary = path.with_name(path.name + ".part")
     try:
         save_file(weights, temporary, metadata=header)
@@ -122,7 +122,7 @@ def save_shipped(path: Path, model: Detector, *, metrics: Mapping[str, Any]) -> 
         ) from None
 
 
-def _facts(model: Detector) -> dict[str, Any]:
+def _metadata(model: DetectorNet) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "config": model.config.model_dump(mode="json"),
@@ -154,7 +154,7 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
     try:
         height, width = values["canvas_hw"]
         config = config_from(_without_foreign_weights(values["config"]), str(path))
-        network = Detector(
+        network = DetectorNet(
             config,
             values["classes"],
             canvas_hw=(int(height), int(width)),
@@ -176,7 +176,7 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
         ) from None
     network.eval()
     network.score_power = power_for(metrics.get(BEST_THRESHOLD))
-    network.confidence = Confidence(float(metrics.get(SCORE_SLOPE) or 1.0))
+    network.calibration = ScoreCalibration(float(metrics.get(SCORE_SLOPE) or 1.0))
     return Checkpoint(path, network, metrics, training)
 
 

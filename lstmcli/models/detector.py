@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.metadata import Facts, Remembering
+from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.models.backbones import build_backbone
 from lstmcli.models.heads import DetectionHead, build_head
-from lstmcli.models.temporal import NoMemory, State, build_temporal, reset_rows
+from lstmcli.models.temporal import Identity, State, build_temporal, reset_rows
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -74,7 +74,7 @@ class Neck(nn.Module):
         return result
 
 
-class Detector(nn.Module):
+class DetectorNet(nn.Module):
     """A frame detector with a memory.
 
     Args:
@@ -94,11 +94,13 @@ class Detector(nn.Module):
         self.canvas_hw = canvas_hw
         self.grid = grid
         self.score_power = 1.0
-        """See `Remembering.power`; known when the network was validated."""
-        self.confidence = Confidence()
+        """See `TrackMemoryConfig.power`; known when the network was validated."""
+        self.calibration = ScoreCalibration()
         """Known when the network was validated, too."""
-        self.shows_motion = config.input.motion_lag_s > 0
-        self.backbone = build_backbone(config.backbone, in_channels=6 if self.shows_motion else 3)
+        self.uses_frame_difference = config.input.motion_lag_s > 0
+        self.backbone = build_backbone(
+            config.backbone, in_channels=6 if self.uses_frame_difference else 3
+        )
         context = config.neck.context is not False
         if min(self.backbone.strides) > grid and not context:
             raise ConfigError(
@@ -119,12 +121,12 @@ class Detector(nn.Module):
         temporal = config.temporal
         kept = temporal.channels or channels
         self.temporal = build_temporal(temporal.name, kept, kernel_size=temporal.kernel_size)
-        self.skip = temporal.skip if self.has_core else "none"
+        self.skip = temporal.skip if self.has_temporal_core else "none"
         self.memory_dropout = nn.Dropout2d(temporal.dropout)
         self.skip_dropout = nn.Dropout2d(temporal.skip_dropout)
-        self.pool = temporal.pool if self.has_core else 1
+        self.pool = temporal.pool if self.has_temporal_core else 1
         self.narrow: nn.Module = nn.Identity()
-        if self.has_core and kept != channels:
+        if self.has_temporal_core and kept != channels:
             if self.skip != "concat":
                 raise ConfigError(
                     f"temporal.channels={kept} beside neck.channels={channels} and "
@@ -150,38 +152,40 @@ class Detector(nn.Module):
         return max(self.grid * self.pool, *(self.backbone.strides[i] for i in self.neck.used))
 
     @property
-    def has_core(self) -> bool:
+    def has_temporal_core(self) -> bool:
         """Whether there is a temporal core to be trained."""
-        return not isinstance(self.temporal, NoMemory)
+        return not isinstance(self.temporal, Identity)
 
     @property
-    def has_memory(self) -> bool:
+    def is_stateful(self) -> bool:
         """Whether frames before the present one can change an answer."""
         return self.config.temporal.name != "none"
 
     @property
-    def facts(self) -> Facts:
+    def metadata(self) -> ModelMetadata:
         """What a runtime must know of the network besides its graph."""
-        return Facts(
+        return ModelMetadata(
             classes=self.classes,
             canvas_hw=self.canvas_hw,
             motion_lag_s=self.config.input.motion_lag_s,
-            remembering=self.remembering,
-            confidence=self.confidence,
+            track_memory=self.track_memory,
+            calibration=self.calibration,
             nms_iou=self.config.head.nms_iou,
             max_detections=self.config.head.max_detections,
             config=self.config.model_dump(mode="json"),
         )
 
     @property
-    def remembering(self) -> Remembering:
+    def track_memory(self) -> TrackMemoryConfig:
         """How objects are remembered; without a memory, not at all."""
         temporal = self.config.temporal
-        if not self.has_memory:
-            return Remembering(power=self.score_power)
-        return Remembering(temporal.evidence_s, temporal.steady_s, temporal.doubt, self.score_power)
+        if not self.is_stateful:
+            return TrackMemoryConfig(power=self.score_power)
+        return TrackMemoryConfig(
+            temporal.evidence_s, temporal.steady_s, temporal.doubt, self.score_power
+        )
 
-    def normalise(self, frames: Tensor, earlier: Tensor | None) -> Tensor:
+    def normalise(self, frames: Tensor, previous_frames: Tensor | None) -> Tensor:
         """Return the network's input [N, 3 or 6, H, W] for uint8 frames [N, 3, H, W].
 
         Args:
@@ -190,18 +194,18 @@ class Detector(nn.Module):
                 None: as if nothing moved.
         """
         images = (frames.float() - self.mean) / self.std
-        if self.shows_motion:
-            if earlier is None:
+        if self.uses_frame_difference:
+            if previous_frames is None:
                 motion = torch.zeros_like(images)
             else:
-                motion = (frames.float() - earlier.float()) * (MOTION_GAIN / 255)
+                motion = (frames.float() - previous_frames.float()) * (MOTION_GAIN / 255)
             images = torch.cat((images, motion), dim=1)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def features(self, frames: Tensor, earlier: Tensor | None = None) -> Tensor:
+    def features(self, frames: Tensor, previous_frames: Tensor | None = None) -> Tensor:
         """Return what the network sees in single frames, [N, C, h, w] for uint8 [N, 3, H, W]."""
         size_hw = (-(-frames.shape[-2] // self.grid), -(-frames.shape[-1] // self.grid))
-        fused: Tensor = self.neck(self.backbone(self.normalise(frames, earlier)), size_hw)
+        fused: Tensor = self.neck(self.backbone(self.normalise(frames, previous_frames)), size_hw)
         return fused
 
     def remember(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -236,7 +240,7 @@ class Detector(nn.Module):
     def forward(
         self,
         frames: Tensor,
-        earlier: Tensor | None = None,
+        previous_frames: Tensor | None = None,
         state: State | None = None,
         *,
         starts: Tensor | None = None,
@@ -255,7 +259,7 @@ class Detector(nn.Module):
             raw [B, T, outputs, h, w] and the state.
         """
         batch, time = frames.shape[:2]
-        before = None if earlier is None else earlier.flatten(0, 1)
+        before = None if previous_frames is None else previous_frames.flatten(0, 1)
         features = self.features(frames.flatten(0, 1), before)
         if memory:
             clips = features.view(batch, time, *features.shape[1:])

@@ -29,7 +29,7 @@ class Targets:
     labels: Tensor
     valid: Tensor
     ignore: Tensor
-    looked_at: Tensor
+    annotated_frames: Tensor
 
     def to(self, device: torch.device) -> Targets:
         """Return the same truth on another device."""
@@ -70,13 +70,13 @@ def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> 
     area = area.masked_fill(~(claims & wanted), torch.inf)
     if area.shape[-1] == 0:
         box = torch.full(area.shape[:2], -1, dtype=torch.int64, device=centres.device)
-        return Assignment(box, targets.looked_at[:, None].expand_as(box))
+        return Assignment(box, targets.annotated_frames[:, None].expand_as(box))
     smallest, box = area.min(dim=-1)
     box = box.masked_fill(smallest.isinf(), -1)
     # as for an object, the cell that holds the centre of what is smaller than it
     covered = inside | (away <= stride / 2)
     ignored = (covered & (targets.valid & targets.ignore)[:, None]).any(dim=-1) & (box < 0)
-    return Assignment(box, targets.looked_at[:, None] & ~ignored)
+    return Assignment(box, targets.annotated_frames[:, None] & ~ignored)
 
 
 def detection_loss(
@@ -108,22 +108,22 @@ def detection_loss(
     if normaliser is None:
         normaliser = positive.sum().clamp_min(1)
     which = assignment.box[rows]
-    truth = targets.boxes[rows[0], which].float()
+    gt = targets.boxes[rows[0], which].float()
     labels = targets.labels[rows[0], which]
     boxes = head.boxes(raw)[rows]
     weights = None if class_weights is None else class_weights[labels]
     if isinstance(head, ClassicHead):
-        parts = _classic(head, raw, assignment, labels, rows, boxes, truth, class_weights)
+        parts = _classic(head, raw, assignment, labels, rows, boxes, gt, class_weights)
         count = assignment.counted.sum().clamp_min(1)
         return {
             "class": config.class_weight * parts[0] / count,
             "box": config.box_weight * parts[1] / normaliser,
         }
     cells = raw.flatten(2).transpose(1, 2)
-    overlap = complete_box_iou_loss(boxes, truth, reduction="none", eps=1e-7)
+    overlap = complete_box_iou_loss(boxes, gt, reduction="none", eps=1e-7)
     target = torch.zeros_like(cells[..., 0])
     if config.quality:
-        target[rows] = _paired_iou(boxes.detach(), truth).to(target.dtype)
+        target[rows] = _paired_iou(boxes.detach(), gt).to(target.dtype)
     else:
         target[rows] = 1.0
     logits = cells[..., 0]
@@ -154,7 +154,7 @@ def _classic(
     labels: Tensor,
     rows: tuple[Tensor, ...],
     boxes: Tensor,
-    truth: Tensor,
+    gt: Tensor,
     class_weights: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Return the summed cross-entropy over counted cells and the summed smooth L1 of the boxes."""
@@ -166,7 +166,7 @@ def _classic(
         weights = torch.cat((class_weights.new_ones(1), class_weights))
     cost = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weights, reduction="none")
     cost = (cost.view_as(wanted) * assignment.counted).sum()
-    return cost, F.smooth_l1_loss(boxes / head.stride, truth / head.stride, reduction="sum")
+    return cost, F.smooth_l1_loss(boxes / head.stride, gt / head.stride, reduction="sum")
 
 
 def _paired_iou(first: Tensor, second: Tensor) -> Tensor:

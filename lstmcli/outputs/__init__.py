@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lstmcli.outputs.coco import CocoOutput
-from lstmcli.outputs.contract import Answer, Job, Output
+from lstmcli.outputs.contract import AnnotatedFrame, Output, OutputSpec
 from lstmcli.outputs.images import CropsOutput, FramesOutput
 from lstmcli.outputs.mot import MotOutput
 from lstmcli.outputs.records import CsvOutput, JsonLinesOutput
@@ -18,7 +18,7 @@ from lstmcli.outputs.video import VideoOutput
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class WriterSpec:
     """A row of the table of writers.
 
     Args:
@@ -28,19 +28,19 @@ class Kind:
     """
 
     suffix: str
-    make: Callable[[Job], Output]
+    make: Callable[[OutputSpec], Output]
     is_folder: bool = False
 
 
-WRITERS: Mapping[str, Kind] = {
-    "video": Kind(VideoOutput.SUFFIX, VideoOutput),
-    "jsonl": Kind(JsonLinesOutput.SUFFIX, JsonLinesOutput),
-    "csv": Kind(CsvOutput.SUFFIX, CsvOutput),
-    "mot": Kind(MotOutput.SUFFIX, MotOutput, is_folder=True),
-    "coco": Kind(CocoOutput.SUFFIX, CocoOutput),
-    "crops": Kind(CropsOutput.SUFFIX, CropsOutput, is_folder=True),
-    "frames": Kind(FramesOutput.SUFFIX, FramesOutput, is_folder=True),
+WRITERS: Mapping[str, WriterSpec] = {
+    "video": WriterSpec(VideoOutput.SUFFIX, VideoOutput),
+    "jsonl": WriterSpec(JsonLinesOutput.SUFFIX, JsonLinesOutput),
+    "csv": WriterSpec(CsvOutput.SUFFIX, CsvOutput),
+    "mot": WriterSpec(MotOutput.SUFFIX, MotOutput, is_folder=True),
+    "coco": WriterSpec(CocoOutput.SUFFIX, CocoOutput),
+    "crops": WriterSpec(CropsOutput.SUFFIX, CropsOutput, is_folder=True),
+    "frames": WriterSpec(FramesOutput.SUFFIX, FramesOutput, is_folder=True),
 }
 """What `--write` takes."""
 
-__all__ = ["WRITERS", "Answer", "Job", "Kind", "Output"]
+__all__ = ["WRITERS", "AnnotatedFrame", "Output", "OutputSpec", "WriterSpec"]

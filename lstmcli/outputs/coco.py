@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 
-from lstmcli.outputs.contract import Answer, Job, as_output_errors
+from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec, as_output_errors
 from lstmcli.outputs.records import LinesFile
 
 
@@ -15,7 +15,7 @@ class CocoOutput:
 
     SUFFIX = ".coco.json"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
@@ -29,7 +29,7 @@ class CocoOutput:
         self._rest = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         self._file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "images": [')
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add an image and its boxes."""
         frame, found = answer.frame, answer.found
         height, width = frame.size_hw

@@ -13,12 +13,12 @@ from typing import Protocol
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.types import Detections
-from lstmcli.outputs.draw import Painter, Shape
+from lstmcli.outputs.draw import Annotator, Shape
 from lstmcli.video import Frame, Planes
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class OutputSpec:
     """What a writer has to know of the video before its first frame.
 
     Args:
@@ -54,7 +54,7 @@ class Job:
         return self.stem.with_name(self.stem.name + suffix)
 
 
-class Answer:
+class AnnotatedFrame:
     """A frame and what was found in it.
 
     Args:
@@ -65,7 +65,7 @@ class Answer:
     """
 
     def __init__(
-        self, frame: Frame, found: Detections, painter: Painter, shapes: tuple[Shape, ...] = ()
+        self, frame: Frame, found: Detections, painter: Annotator, shapes: tuple[Shape, ...] = ()
     ) -> None:
         self.frame, self.found = frame, found
         self._painter, self._shapes = painter, shapes
@@ -91,7 +91,7 @@ class Output(Protocol):
     notes: list[str]
     """What a person should know when it is done."""
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add a frame."""
 
     def close(self) -> None:

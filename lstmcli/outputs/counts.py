@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstmcli.outputs.contract import Job
+from lstmcli.outputs.contract import OutputSpec
 from lstmcli.outputs.records import LinesFile, csv_line
 
 SUFFIX = ".counts.csv"
@@ -16,7 +16,7 @@ class CountsFile:
         job: of the video.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self._job = job
         self.path = job.path(SUFFIX)
         self._file = LinesFile(self.path)

@@ -35,7 +35,7 @@ _GROUND: Colour = (40, 40, 40)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DrawStyle:
     """How the answers are shown.
 
     Args:
@@ -66,7 +66,7 @@ class Shape:
     text: str = ""
 
 
-class Painter:
+class Annotator:
     """Draws the answers of one video, frame by frame; it remembers the trails.
 
     Args:
@@ -75,7 +75,7 @@ class Painter:
         look: what is drawn.
     """
 
-    def __init__(self, classes: tuple[str, ...], size_hw: tuple[int, int], look: Look) -> None:
+    def __init__(self, classes: tuple[str, ...], size_hw: tuple[int, int], look: DrawStyle) -> None:
         self.classes, self.look = classes, look
         height, width = size_hw
         self.line_px = max(2, round(float(np.hypot(height, width)) / 600))

@@ -9,8 +9,8 @@ from PIL import Image
 
 from lstmcli.core.types import Picture
 from lstmcli.outputs.contract import (
-    Answer,
-    Job,
+    AnnotatedFrame,
+    OutputSpec,
     as_output_errors,
     make_partial_folder,
     publish_folder,
@@ -26,13 +26,13 @@ class CropsOutput:
     MARGIN = 0.1
     """Of the box's sides, added on every side."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self._classes = job.classes
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
         self._partial = make_partial_folder(self.path)
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Cut the detections of a frame out of the undrawn picture."""
         found = answer.found
         if not len(found):
@@ -61,12 +61,12 @@ class FramesOutput:
 
     SUFFIX = ".frames"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
         self._partial = make_partial_folder(self.path)
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Write the frame if something was found."""
         if len(answer.found):
             picture = answer.drawn.rgb()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from lstmcli.outputs.contract import (
-    Answer,
-    Job,
+    AnnotatedFrame,
+    OutputSpec,
     as_output_errors,
     make_partial_folder,
     publish_folder,
@@ -18,19 +18,19 @@ class MotOutput:
 
     SUFFIX = ".mot"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
         self._partial = make_partial_folder(self.path)
         self._last = 0
-        truth = self._partial / "gt"
+        gt = self._partial / "gt"
         with as_output_errors(self.path):
-            truth.mkdir()
-            (truth / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
-            self._file = (truth / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
+            gt.mkdir()
+            (gt / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
+            self._file = (gt / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add the rows of a frame: frame, id, x, y, width, height, score, class, visibility."""
         found, frame = answer.found, answer.frame.index + 1
         self._last = frame

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.types import Detections
-from lstmcli.outputs.contract import Answer, Job
+from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec
 from lstmcli.video import partial_path
 
 
@@ -71,13 +71,13 @@ class JsonLinesOutput:
 
     SUFFIX = ".detections.jsonl"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
         self._file = LinesFile(self.path)
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add a frame."""
         record = {
             "video": self._job.video,
@@ -124,14 +124,14 @@ class CsvOutput:
     SUFFIX = ".detections.csv"
     HEADER = ("video", "frame", "time", "track_id", "class", "score", "x1", "y1", "x2", "y2")
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
         self._file = LinesFile(self.path)
         self._file.write(csv_line(self.HEADER))
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add the rows of a frame."""
         frame = answer.frame
         for record in detection_records(answer.found, self._job.classes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstmcli.outputs.contract import Answer, Job
+from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec
 from lstmcli.video import VideoWriter
 
 
@@ -11,7 +11,7 @@ class VideoOutput:
 
     SUFFIX = ".annotated.mp4"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: OutputSpec) -> None:
         self.path = job.path(self.SUFFIX)
         self._writer = VideoWriter(
             self.path,
@@ -27,7 +27,7 @@ class VideoOutput:
         self._size_hw = job.size_hw
         self._is_fitting = False
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add a frame."""
         frame, planes = answer.frame, answer.drawn
         if planes.size_hw != self._size_hw:  # only still images change their size

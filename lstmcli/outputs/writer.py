@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstmcli.core.errors import OutputError, choose
-from lstmcli.outputs.contract import Answer, Job, Output, make_folder
+from lstmcli.outputs.contract import AnnotatedFrame, Output, OutputSpec, make_folder
 
 
-def output_paths(names: Sequence[str], job: Job) -> list[Path]:
+def output_paths(names: Sequence[str], job: OutputSpec) -> list[Path]:
     """Return what the writers of these names will leave.
 
     Raises:
@@ -33,7 +33,7 @@ class OutputGroup:
         OutputError: a file cannot be made.
     """
 
-    def __init__(self, names: Sequence[str], job: Job) -> None:
+    def __init__(self, names: Sequence[str], job: OutputSpec) -> None:
         from lstmcli.outputs import WRITERS
 
         kinds = [choose(WRITERS, name, "output") for name in names]
@@ -56,7 +56,7 @@ class OutputGroup:
         """What a person should know."""
         return [note for output in self._outputs for note in output.notes]
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: AnnotatedFrame) -> None:
         """Add a frame to all of them."""
         for output in self._outputs:
             output.write(answer)

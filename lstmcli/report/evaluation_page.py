@@ -64,7 +64,7 @@ def render(
         scores=scores,
         chart=Markup(precision_recall_chart({k: v.tolist() for k, v in curves.items()})),
         legend=[(name, line_colour(place)) for place, name in enumerate(curves)],
-        sureness=Markup(calibration_chart(scores["calibration"]["bins"])),
+        calibration=Markup(calibration_chart(scores["calibration"]["bins"])),
         confusion=_shaded(scores["confusion"]["counts"]),
         pictures=pictures,
         colours=COLOURS,

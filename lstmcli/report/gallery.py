@@ -22,7 +22,7 @@ LEAST_WIDTH = 720
 COLOURS = {"right": "#00c08b", "missed": "#e8590c", "wrong": "#ffe14d"}
 """Told apart by people who do not see red or green, and seen against sky, grass and asphalt."""
 
-Kind = Literal["right", "missed", "wrong"]
+WriterSpec = Literal["right", "missed", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Mark:
         labels: int64 [N], class indices.
     """
 
-    kind: Kind
+    kind: WriterSpec
     boxes: FloatArray
     labels: IntArray
 

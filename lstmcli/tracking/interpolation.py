@@ -31,10 +31,10 @@ class _Waiting(Generic[T]):
     item: T
     time_s: float
     found: Detections
-    looked_at: bool
+    annotated_frames: bool
 
 
-def steady(
+def interpolate_gaps(
     answers: Iterable[tuple[T, float, Detections | None]], *, min_hits: int = 2
 ) -> Iterator[tuple[T, Detections]]:
     """Yield every item with its detections, in order, half a second later.
@@ -68,12 +68,12 @@ def steady(
 
 def _may_leave(waiting: deque[_Waiting[T]], time_s: float) -> bool:
     """Whether the first frame waited long enough, and knows what came after it."""
-    waited = len(waiting) > GAP_FRAMES + 1 or time_s - waiting[0].time_s > GAP_S
-    return waited and _later_looks(waiting) > 0
+    data_wait = len(waiting) > GAP_FRAMES + 1 or time_s - waiting[0].time_s > GAP_S
+    return data_wait and _later_looks(waiting) > 0
 
 
 def _later_looks(waiting: deque[_Waiting[T]]) -> int:
-    return sum(one.looked_at for one in islice(waiting, 1, None))
+    return sum(one.annotated_frames for one in islice(waiting, 1, None))
 
 
 def _leave(waiting: deque[_Waiting[T]], hits: Counter[int], min_hits: int) -> tuple[T, Detections]:
@@ -90,10 +90,10 @@ def _hold(waiting: deque[_Waiting[T]]) -> None:
     """Lay the boxes of the last look into the frames behind it, where nothing follows."""
     last = Detections.none()
     for one in waiting:
-        if one.looked_at:
+        if one.annotated_frames:
             last = one.found
     for one in reversed(waiting):
-        if one.looked_at:
+        if one.annotated_frames:
             break
         one.found = last
 

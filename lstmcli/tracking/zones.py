@@ -53,7 +53,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class CountPlan:
+class CountConfig:
     """The lines and zones of a file."""
 
     gates: tuple[Gate, ...]
@@ -80,7 +80,7 @@ class CountEvent:
     time_s: float
 
 
-def load_plan(path: Path) -> CountPlan:
+def load_count_config(path: Path) -> CountConfig:
     """Read lines and zones.
 
     ```yaml
@@ -113,7 +113,7 @@ def load_plan(path: Path) -> CountPlan:
     if twice or not gates:
         problem = f"the name {twice[0]!r} occurs twice" if twice else "no lines and no zones"
         raise ConfigError(f"{path}: {problem}", hint="give every line and zone its own name")
-    return CountPlan(tuple(gates))
+    return CountConfig(tuple(gates))
 
 
 def _entries(values: Mapping[str, Any], kind: str, path: Path) -> list[Any]:
@@ -177,7 +177,7 @@ class Counter:
         size_hw: (height, width) of the frames.
     """
 
-    plan: CountPlan
+    plan: CountConfig
     size_hw: tuple[int, int]
     totals: Tally[tuple[str, str, int]] = field(default_factory=Tally)
     """(gate, direction, class index) -> how many."""

@@ -12,8 +12,8 @@ from lightning_fabric import Fabric
 
 from lstmcli.core.config import Config
 from lstmcli.core.system import available_memory, held_memory
-from lstmcli.models.detector import Detector
-from lstmcli.training.loop import Batch, Clock, EpochProgress, choose_learners, train_steps
+from lstmcli.models.detector import DetectorNet
+from lstmcli.training.loop import Batch, EpochProgress, TrainingBudget, set_trainable, train_steps
 from lstmcli.training.optim import build_optimizer
 
 SMALLEST, LARGEST = 4, 128
@@ -27,7 +27,7 @@ STEPS = 3
 
 
 def measured_batch(
-    fabric: Fabric, network: Detector, config: Config, draw: Callable[[int, bool], Batch]
+    fabric: Fabric, network: DetectorNet, config: Config, draw: Callable[[int, bool], Batch]
 ) -> int:
     """Return the clips of a batch that this machine trains fastest with, within its memory.
 
@@ -83,15 +83,15 @@ def best_batch(rates: Mapping[int, float]) -> int:
 
 def _step_s(
     fabric: Fabric,
-    network: Detector,
+    network: DetectorNet,
     config: Config,
     draw: Callable[[int, bool], Batch],
     batch: int,
 ) -> float:
     """Return the seconds of a step, the best of some."""
-    memory = network.has_core and config.train.frame_stage == 0
+    memory = network.has_temporal_core and config.train.frame_stage == 0
     tried = copy.deepcopy(network)
-    choose_learners(tried, config, memory=memory)
+    set_trainable(tried, config, memory=memory)
     optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, tried))
     model = fabric.setup_module(tried)
     drawn = draw(batch, memory)
@@ -109,7 +109,7 @@ def _step_s(
         batches(),
         config=config,
         epoch=0,
-        clock=Clock(total_steps=STEPS, budget_s=None),
+        clock=TrainingBudget(total_steps=STEPS, budget_s=None),
         steps_before=0,
         memory=memory,
         progress=EpochProgress(),

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from lstmcli.core.config import Config
 from lstmcli.core.errors import TrainingError
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.models.losses import Targets, count_positives, detection_loss
 from lstmcli.models.temporal import State
-from lstmcli.training.optim import done_of_stage, rate_factor, set_rates
+from lstmcli.training.optim import lr_factor, set_lr, stage_progress
 
 
 class Batch(Protocol):
@@ -30,7 +30,7 @@ class Batch(Protocol):
     @property
     def frames(self) -> Tensor: ...  # noqa: D102
     @property
-    def earlier(self) -> Tensor: ...  # noqa: D102
+    def previous_frames(self) -> Tensor: ...  # noqa: D102
     @property
     def starts(self) -> Tensor: ...  # noqa: D102
     @property
@@ -42,10 +42,10 @@ class Batch(Protocol):
     @property
     def ignore(self) -> Tensor: ...  # noqa: D102
     @property
-    def looked_at(self) -> Tensor: ...  # noqa: D102
+    def annotated_frames(self) -> Tensor: ...  # noqa: D102
 
 
-class Clock:
+class TrainingBudget:
     """How much of the training is over, by steps or by the time budget, whichever is further.
 
     Args:
@@ -109,12 +109,14 @@ class StepDone:
 
     progress: EpochProgress
     state: State | None
-    rate_factor: float
+    lr_factor: float
 
 
 def targets_of(batch: Batch, device: torch.device) -> Targets:
     """Return the truth of a batch on a device."""
-    return Targets(batch.boxes, batch.labels, batch.valid, batch.ignore, batch.looked_at).to(device)
+    return Targets(batch.boxes, batch.labels, batch.valid, batch.ignore, batch.annotated_frames).to(
+        device
+    )
 
 
 def detached(state: State) -> State:
@@ -130,7 +132,7 @@ def train_steps(
     *,
     config: Config,
     epoch: int,
-    clock: Clock,
+    clock: TrainingBudget,
     steps_before: int,
     memory: bool,
     progress: EpochProgress,
@@ -153,35 +155,37 @@ def train_steps(
         progress: sums so far; changed in place.
         state: carried from before, None at the beginning of an epoch.
         class_weights: [classes], mean 1, or None.
-        frames_end: see `done_of_stage`.
+        frames_end: see `stage_progress`.
 
     Raises:
         TrainingError: the loss is not a number any more.
     """
-    network: Detector = model.module if hasattr(model, "module") else model
+    network: DetectorNet = model.module if hasattr(model, "module") else model
     model.train()
     if memory and _features_rest(network, config):
         network.backbone.eval()
         network.neck.eval()
-    frames_factor = config.train.memory_stage_backbone_lr if memory and network.has_core else 1.0
-    second_stage = memory and network.has_core and config.train.frame_stage > 0
+    frames_factor = (
+        config.train.memory_stage_backbone_lr if memory and network.has_temporal_core else 1.0
+    )
+    second_stage = memory and network.has_temporal_core and config.train.frame_stage > 0
     stage_factor = config.train.memory_stage_lr if second_stage else 1.0
     asked = time.monotonic()
     for batch in batches:
-        waited = time.monotonic() - asked
+        data_wait = time.monotonic() - asked
         # dropout draws the same in a resumed run, and differently in every process
         step_seed = config.train.seed * 1_000_003 + steps_before + progress.steps
         torch.manual_seed(step_seed * fabric.world_size + fabric.global_rank)
         done = clock.done(steps_before + progress.steps)
-        if network.has_core:
-            done = done_of_stage(config.train, done, memory=memory, frames_end=frames_end)
-        factor = rate_factor(config.train, done) * stage_factor
-        set_rates(optimizer, factor, frames_factor=frames_factor)
+        if network.has_temporal_core:
+            done = stage_progress(config.train, done, memory=memory, frames_end=frames_end)
+        factor = lr_factor(config.train, done) * stage_factor
+        set_lr(optimizer, factor, frames_factor=frames_factor)
         frames = batch.frames.to(fabric.device, non_blocking=True)
-        earlier = batch.earlier.to(fabric.device, non_blocking=True)
+        previous_frames = batch.previous_frames.to(fabric.device, non_blocking=True)
         raw, state = model(
             frames,
-            earlier if earlier.numel() else None,
+            previous_frames if previous_frames.numel() else None,
             state if memory else None,
             starts=batch.starts.to(fabric.device, non_blocking=True),
             memory=memory,
@@ -214,13 +218,13 @@ def train_steps(
         progress.steps += 1
         progress.frames += frames.shape[0] * frames.shape[1] * fabric.world_size
         progress.seconds += now - asked
-        progress.waited_s += waited
+        progress.waited_s += data_wait
         _add_losses(progress.losses, parts, total)
         asked = now
         yield StepDone(progress, state, factor)
 
 
-def choose_learners(network: Detector, config: Config, *, memory: bool) -> None:
+def set_trainable(network: DetectorNet, config: Config, *, memory: bool) -> None:
     """Let exactly those parameters learn that take part in a stage of the training.
 
     Processes wait for the gradient of every parameter that learns, so none may be left out.
@@ -244,12 +248,12 @@ def choose_learners(network: Detector, config: Config, *, memory: bool) -> None:
         network.backbone.requires_grad_(False)
 
 
-def _features_rest(network: Detector, config: Config) -> bool:
-    return config.train.memory_stage_backbone_lr == 0 and network.has_core
+def _features_rest(network: DetectorNet, config: Config) -> bool:
+    return config.train.memory_stage_backbone_lr == 0 and network.has_temporal_core
 
 
 def _shared_count(
-    fabric: Fabric, network: Detector, raw: Tensor, targets: Targets, config: Config
+    fabric: Fabric, network: DetectorNet, raw: Tensor, targets: Targets, config: Config
 ) -> Tensor | None:
     """Return the mean count of positive cells of all processes, so that 2 x 4 clips equal 1 x 8."""
     if fabric.world_size == 1:

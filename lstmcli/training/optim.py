@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from lstmcli.core.config import TrainConfig
 from lstmcli.core.errors import choose
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -64,7 +64,7 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 }
 
 
-def rate_factor(config: TrainConfig, done: float) -> float:
+def lr_factor(config: TrainConfig, done: float) -> float:
     """Return what the learning rate is multiplied by when `done` (0..1) of a stage is over."""
     schedule = choose(SCHEDULES, config.schedule, "schedule")
     if done < config.warmup:
@@ -72,7 +72,7 @@ def rate_factor(config: TrainConfig, done: float) -> float:
     return schedule(min(1.0, (done - config.warmup) / max(1e-9, 1 - config.warmup)))
 
 
-def done_of_stage(
+def stage_progress(
     config: TrainConfig, done: float, *, memory: bool, frames_end: float = 1.0
 ) -> float:
     """Return how much of its own stage is over when `done` (0..1) of a training in two is.
@@ -93,7 +93,7 @@ def done_of_stage(
     return min(1.0, done / config.frame_stage) if config.frame_stage else done
 
 
-def build_optimizer(config: TrainConfig, model: Detector) -> torch.optim.Optimizer:
+def build_optimizer(config: TrainConfig, model: DetectorNet) -> torch.optim.Optimizer:
     """Make the optimizer; norms and biases are not decayed, the backbone has its own rate.
 
     Every group holds `base`, its learning rate before the schedule, and `of_frames`, whether it
@@ -124,16 +124,14 @@ def build_optimizer(config: TrainConfig, model: Detector) -> torch.optim.Optimiz
     return choose(OPTIMIZERS, config.optimizer, "optimizer")(described, config.lr)
 
 
-def set_rates(
-    optimizer: torch.optim.Optimizer, factor: float, *, frames_factor: float = 1.0
-) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, factor: float, *, frames_factor: float = 1.0) -> None:
     """Set every group's learning rate to its base times the factors."""
     for group in optimizer.param_groups:
         own = frames_factor if group["of_frames"] else 1.0
         group["lr"] = group["base"] * factor * own
 
 
-def running_average(model: nn.Module, decay: float) -> AveragedModel:
+def build_ema(model: nn.Module, decay: float) -> AveragedModel:
     """Return an exponential moving average of weights and buffers.
 
     The decay grows from 0.1 to its value, min(decay, (1 + n) / (10 + n)), so that the average is

@@ -21,10 +21,10 @@ from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.autotune import cpu_name, moving_frames
-from lstmcli.inference.loading import find_export, load_engine
-from lstmcli.inference.predictor import AroundNetwork, Network, Predictor
-from lstmcli.inference.runtimes import ENGINES
-from lstmcli.outputs.draw import Look, Painter
+from lstmcli.inference.loading import find_export, load_runtime
+from lstmcli.inference.predictor import Predictor, Runtime, RuntimeWrapper
+from lstmcli.inference.runtimes import RUNTIMES
+from lstmcli.outputs.draw import Annotator, DrawStyle
 from lstmcli.tracking import Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
 
@@ -38,7 +38,7 @@ class EngineSpeed:
     """How fast an engine steps.
 
     Args:
-        engine: a name of `engines.ENGINES`.
+        engine: a name of `engines.RUNTIMES`.
         device: what it ran on.
         ms: the median of the milliseconds a frame; None where it does not run.
         slow_ms: nineteen of twenty frames take no longer.
@@ -133,7 +133,7 @@ def benchmark(
         raise ConfigError(f"{frames} frames", hint=f"take more than {WARM_FRAMES}")
     info = probe(video) if video is not None else None
     shape = info.size_hw if info is not None else None
-    load = partial(load_engine, model, device=device, picture_hw=shape)
+    load = partial(load_runtime, model, device=device, picture_hw=shape)
     speeds, network = _compare(
         load, engines or _engines_for(model), bool(engines), frames, progress
     )
@@ -163,20 +163,20 @@ def benchmark(
 def _engines_for(model: Path | str) -> tuple[str, ...]:
     exported = find_export(model)
     if exported is None:
-        return tuple(ENGINES)
-    return tuple(name for name, engine in ENGINES.items() if engine.suffix == exported.suffix)
+        return tuple(RUNTIMES)
+    return tuple(name for name, engine in RUNTIMES.items() if engine.suffix == exported.suffix)
 
 
 def _compare(
-    load: partial[Network],
+    load: partial[Runtime],
     names: Sequence[str],
     asked: bool,
     frames: int,
     progress: Progress,
-) -> tuple[list[EngineSpeed], Network]:
+) -> tuple[list[EngineSpeed], Runtime]:
     """Time every engine; an absent one is only a row where nobody asked for it by name."""
     speeds: list[EngineSpeed] = []
-    best: tuple[float, Network] | None = None
+    best: tuple[float, Runtime] | None = None
     for name in progress.track(names, total=len(names), label="engines"):
         begin = time.perf_counter()
         try:
@@ -201,18 +201,18 @@ def _compare(
     return speeds, best[1]
 
 
-def _step_times(network: Network, frames: int) -> tuple[list[float], float]:
+def _step_times(network: Runtime, frames: int) -> tuple[list[float], float]:
     """Return milliseconds of each step, and when the first answer came."""
     pictures = moving_frames(network.canvas_hw, min(frames, 30))
-    state, earlier, times, first_s = None, pictures[0], [], 0.0
+    state, previous_frames, times, first_s = None, pictures[0], [], 0.0
     for number in range(frames):
         picture = pictures[number % len(pictures)]
         begin = time.perf_counter()
-        _, _, state = network.step(picture, earlier, state)
+        _, _, state = network.step(picture, previous_frames, state)
         end = time.perf_counter()
         first_s = first_s or end
         times.append(1000 * (end - begin))
-        earlier = picture
+        previous_frames = picture
     return times[WARM_FRAMES:], first_s
 
 
@@ -230,29 +230,29 @@ class _Clock:
         self.seconds[stage] += time.perf_counter() - begin
 
 
-class _Timed(AroundNetwork):
+class _Timed(RuntimeWrapper):
     """A network whose steps are counted to the stage `network`."""
 
-    def __init__(self, network: Network, clock: _Clock) -> None:
+    def __init__(self, network: Runtime, clock: _Clock) -> None:
         super().__init__(network)
         self._network, self._clock = network, clock
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return what the network answers."""
         with self._clock.of("network"):
-            return self._network.step(frame, earlier, state)
+            return self._network.step(frame, previous_frames, state)
 
 
 def _stages(
-    network: Network, info: VideoInfo, limit: int, out: Path
+    network: Runtime, info: VideoInfo, limit: int, out: Path
 ) -> tuple[int, dict[str, float]]:
     """Return how many frames were looked at, and milliseconds a frame of each stage."""
     clock = _Clock()
     tracker = Tracker(threshold=THRESHOLD)
     predictor = Predictor(_Timed(network, clock), threshold=tracker.faint)
-    painter = Painter(network.classes, info.size_hw, Look())
+    painter = Annotator(network.classes, info.size_hw, DrawStyle())
     letterbox = predictor.start(info.size_hw)
     count = 0
     frames = iter(islice(read_frames(info.path), limit))

@@ -11,8 +11,8 @@ from pathlib import Path
 from lstmcli.core.errors import OutputError, choose
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, LabelSet
-from lstmcli.labels.builder import Notes
-from lstmcli.labels.media import MediaFinder, Reading
+from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.media import MediaFinder, ReadContext
 from lstmcli.labels.search import read_labels
 from lstmcli.labels.writers import LABEL_WRITERS, LabelWriter
 
@@ -78,14 +78,14 @@ def convert(
     labels = read_labels(source, format=format, media=media, size_hw=size_hw)
     if writer.NEEDS_SIZE:
         labels = _with_sizes(labels, source, media, size_hw, progress)
-    notes = Notes()
+    notes = WarningCollector()
     _write(writer, labels, out, notes)
     videos = labels.videos
     return ConvertResult(
         path=out,
         classes=labels.classes,
         videos=len(videos),
-        frames=sum(len(video.looked_at) for video in videos),
+        frames=sum(len(video.annotated_frames) for video in videos),
         boxes=sum(len(video.labels) for video in videos),
         ignored=sum(int(video.ignore.sum()) for video in videos),
         warnings=labels.warnings + notes.warnings(),
@@ -113,7 +113,7 @@ def _with_sizes(
     size_hw: tuple[int, int] | None,
     progress: Progress,
 ) -> LabelSet:
-    reading = Reading(MediaFinder(source, media), size_hw)
+    reading = ReadContext(MediaFinder(source, media), size_hw)
     videos = []
     for video in progress.track(labels.videos, total=len(labels.videos), label="sizes"):
         if video.size_hw is None:
@@ -124,12 +124,12 @@ def _with_sizes(
     return LabelSet(labels.classes, tuple(videos), labels.warnings)
 
 
-def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: Notes) -> None:
+def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: WarningCollector) -> None:
     """Write under a temporary name beside `out` and rename, so that nobody meets half of it."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-            part = Path(beside) / "part"
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as leave_core_free:
+            part = Path(leave_core_free) / "part"
             if writer.FOLDER:
                 part.mkdir()
             writer.write(labels, part, notes)

@@ -25,8 +25,8 @@ from lstmcli.core.types import (
     VideoLabels,
 )
 from lstmcli.dataset.stream import AnnotatedVideo, open_source
-from lstmcli.inference.loading import load_engine
-from lstmcli.inference.predictor import AroundNetwork, Network, Predictor
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.predictor import Predictor, Runtime, RuntimeWrapper
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
@@ -99,7 +99,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Path | str | Network,
+    model: Path | str | Runtime,
     data: Path | str,
     *,
     split: str = "val",
@@ -126,7 +126,7 @@ def evaluate(
         iou: least overlap of a right detection for the same.
         memory: False empties the state before every frame, to show what the memory is worth.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        engine: `auto` or a name of `engines.ENGINES`.
+        engine: `auto` or a name of `engines.RUNTIMES`.
         limit: look only at so many frames from the beginning of each video; 0: at all.
         format: of the labels of a source that is not prepared; None recognises it.
         media: where its videos or frames lie, when the labels do not say so.
@@ -146,7 +146,7 @@ def evaluate(
     _check_numbers(threshold, iou, limit)
     _check_outputs(json_file, report, overwrite=overwrite)
     network = (
-        load_engine(model, device=device, engine=engine, note=progress.note)
+        load_runtime(model, device=device, engine=engine, note=progress.note)
         if isinstance(model, Path | str)
         else model
     )
@@ -157,9 +157,9 @@ def evaluate(
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")
     classes, table = _join_classes(network.classes, source.classes, progress)
     once = _Once(network)
-    run = _Run(
+    run = _EvaluationRun(
         Predictor(once, memory=memory, multi_label=True),
-        Predictor(_Again(once), threshold=network.confidence.score_of(threshold), memory=memory),
+        Predictor(_Again(once), threshold=network.calibration.raw_score(threshold), memory=memory),
         iou=iou,
         limit=limit,
         gallery=Gallery(classes) if report else None,
@@ -179,7 +179,7 @@ def evaluate(
         memory=memory,
         classes=classes,
         scores=score(
-            run.results, classes, threshold=threshold, iou=iou, confidence=network.confidence
+            run.results, classes, threshold=threshold, iou=iou, calibration=network.calibration
         ),
         speed=Speed(run.timed, run.seconds, network.device, network.engine),
         report=report / PAGE_NAME if report else None,
@@ -188,19 +188,19 @@ def evaluate(
     return evaluation
 
 
-class _Once(AroundNetwork):
+class _Once(RuntimeWrapper):
     """A network that keeps its last answer, so that it can be read in a second way."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Runtime) -> None:
         super().__init__(network)
         self._network = network
         self.last: tuple[FloatArray, FloatArray]
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return what the network answers."""
-        boxes, scores, state = self._network.step(frame, earlier, state)
+        boxes, scores, state = self._network.step(frame, previous_frames, state)
         self.last = boxes, scores
         return boxes, scores, state
 
@@ -209,7 +209,7 @@ class _Again(_Once):
     """Gives the last answer of another once more; no state, no work."""
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return what the network answered last."""
         assert isinstance(self._network, _Once)
@@ -217,7 +217,7 @@ class _Again(_Once):
 
 
 @dataclass(slots=True)
-class _Run:
+class _EvaluationRun:
     """Streams videos one after the other and gathers the results.
 
     The network runs once a frame and is read twice: with every class of a box, for average
@@ -247,8 +247,8 @@ class _Run:
                 self.display.start(frame.size_hw)
             canvas = frame.canvas(letterbox)
             found, shown = self._step(canvas, time_s)
-            truth = video.labels.at(number)
-            if truth is not None:
+            gt = video.labels.at(number)
+            if gt is not None:
                 reached += 1
                 self.results.append(
                     FrameResult(
@@ -256,7 +256,7 @@ class _Run:
                         number,
                         time_s,
                         frame.size_hw,
-                        self._inside(truth, frame.size_hw),
+                        self._inside(gt, frame.size_hw),
                         found,
                         shown,
                         steps,
@@ -265,7 +265,7 @@ class _Run:
                 self._offer(self.results[-1], letterbox, canvas)
             steps += 1
         if video.expects_all and not self.limit:
-            self.unreached += len(video.labels.looked_at) - reached
+            self.unreached += len(video.labels.annotated_frames) - reached
 
     def tell(self, progress: Progress) -> None:
         """Say what was left out."""
@@ -283,20 +283,20 @@ class _Run:
         self.is_warm = True
         return found, self.display.step(canvas, time_s)
 
-    def _inside(self, truth: Annotations, size_hw: tuple[int, int]) -> Annotations:
+    def _inside(self, gt: Annotations, size_hw: tuple[int, int]) -> Annotations:
         """Cut truth to the frame: nobody can find what is not in the picture."""
-        boxes = clip_boxes(truth.boxes.astype(np.float32), size_hw)
+        boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
         rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        self.outside += int((~rows & ~truth.ignore).sum())
-        return Annotations(boxes[rows], truth.labels[rows], truth.tracks[rows], truth.ignore[rows])
+        self.outside += int((~rows & ~gt.ignore).sum())
+        return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
 
     def _offer(self, result: FrameResult, letterbox: Letterbox, canvas: Picture) -> None:
         """Let the gallery see a frame in which something went wrong."""
         if self.gallery is None:
             return
-        truth, shown = result.truth, result.answers
-        rows, ignored = match_frame(truth, shown, iou=self.iou)
-        missed = ~truth.ignore
+        gt, shown = result.gt, result.answers
+        rows, ignored = match_frame(gt, shown, iou=self.iou)
+        missed = ~gt.ignore
         missed[rows[rows >= 0]] = False
         wrong = (rows < 0) & ~ignored
         if not missed.any() and not wrong.any():
@@ -304,7 +304,7 @@ class _Run:
         to_canvas = letterbox.to_canvas
         marks = (
             Mark("right", to_canvas(shown.boxes[rows >= 0]), shown.labels[rows >= 0]),
-            Mark("missed", to_canvas(truth.boxes[missed]), truth.labels[missed]),
+            Mark("missed", to_canvas(gt.boxes[missed]), gt.labels[missed]),
             Mark("wrong", to_canvas(shown.boxes[wrong]), shown.labels[wrong]),
         )
         badness = float(missed.sum() + shown.scores[wrong].sum())

@@ -8,14 +8,14 @@ from itertools import islice
 from pathlib import Path
 
 from lstmcli.core.errors import ConfigError, DataError, OutputError, choose
-from lstmcli.core.metadata import Facts
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import AnnotatedSource, open_source
 from lstmcli.inference.loading import find_export, write_export
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.quantize import Inputs, Recorder, as_arrays
-from lstmcli.inference.runtimes import ENGINES
-from lstmcli.inference.runtimes.onnx import OnnxEngine
+from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
+from lstmcli.inference.runtimes import RUNTIMES
+from lstmcli.inference.runtimes.onnx import OnnxRuntime
 from lstmcli.models.checkpoint import load_checkpoint
 
 CALIBRATION_FRAMES = 120
@@ -29,7 +29,7 @@ class Exported:
 
     Args:
         model: the checkpoint that it came from.
-        format: a name of `engines.ENGINES`.
+        format: a name of `engines.RUNTIMES`.
         paths: the files, the one to name first.
         size: of all of them in bytes.
         facts: what they say of themselves.
@@ -39,7 +39,7 @@ class Exported:
     format: str
     paths: tuple[Path, ...]
     size: int
-    facts: Facts
+    metadata: ModelMetadata
 
 
 def export(
@@ -76,7 +76,7 @@ def export(
         OutputError: the file exists or cannot be written.
     """
     progress = progress or SilentProgress()
-    suffix = choose(ENGINES, format, "format").suffix
+    suffix = choose(RUNTIMES, format, "format").suffix
     if not 0 <= threshold <= 1:
         raise ConfigError(f"a threshold of {threshold:g}", hint="scores are from 0 to 1")
     if int8 and data is None:
@@ -90,7 +90,7 @@ def export(
     for there in (path, weights) if format == "openvino" else (path,):
         if there.exists() and not overwrite:
             raise OutputError(f"{there} exists", hint="use --overwrite, or choose another --out")
-    facts = replace(checkpoint.model.facts, threshold=threshold, licence=licence)
+    metadata = replace(checkpoint.model.metadata, threshold=threshold, licence=licence)
     feed = None
     if int8 and data is not None:
         feed = _Calibration(
@@ -98,14 +98,14 @@ def export(
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = write_export(checkpoint.model, path, facts=facts, feed=feed)
+        metadata = write_export(checkpoint.model, path, metadata=metadata, feed=feed)
     except OSError as error:
         raise OutputError(
             f"{path}: {error.strerror or error}", hint="choose another place with --out"
         ) from None
     paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
     size = sum(part.stat().st_size for part in paths)
-    return Exported(checkpoint.path, format, paths, size, facts)
+    return Exported(checkpoint.path, format, paths, size, metadata)
 
 
 def _name(checkpoint: Path) -> str:
@@ -120,7 +120,7 @@ def _place(out: Path | None, name: str, suffix: str, *, int8: bool) -> Path:
         return Path(file_name)
     if out.suffix == suffix:
         return out
-    if out.suffix in {engine.suffix for engine in ENGINES.values()}:
+    if out.suffix in {engine.suffix for engine in RUNTIMES.values()}:
         raise ConfigError(f"--out {out}", hint=f"files of this format end in {suffix}")
     return out / file_name
 
@@ -131,7 +131,7 @@ class _Calibration:
     def __init__(self, source: AnnotatedSource, name: str, progress: Progress) -> None:
         self._source, self._name, self._progress = source, name, progress
 
-    def __call__(self, network: OnnxEngine) -> Iterator[Inputs]:
+    def __call__(self, network: OnnxRuntime) -> Iterator[Inputs]:
         frames = islice(self._frames(network), CALIBRATION_FRAMES)
         count = 0
         for inputs in self._progress.track(
@@ -144,9 +144,11 @@ class _Calibration:
                 f"{self._name}: no frame to measure on", hint="name another --data or --split"
             )
 
-    def _frames(self, network: OnnxEngine) -> Iterator[Inputs]:
+    def _frames(self, network: OnnxRuntime) -> Iterator[Inputs]:
         seen: list[Inputs] = []
-        predictor = Predictor(Recorder(network, lambda inputs: seen.append(as_arrays(inputs))))
+        predictor = Predictor(
+            CalibrationRecorder(network, lambda inputs: seen.append(as_arrays(inputs)))
+        )
         videos = self._source.videos
         length = max(CALIBRATION_RUN, CALIBRATION_FRAMES // max(1, len(videos)))
         for video in videos:

@@ -19,10 +19,10 @@ import numpy as np
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.autotune import BOX_TOLERANCE, SCORE_TOLERANCE, SEEN, box_difference
-from lstmcli.inference.loading import load_engine
-from lstmcli.inference.predictor import Network
-from lstmcli.inference.runtimes import ENGINES
-from lstmcli.inference.runtimes.eager import TorchNetwork
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtimes import RUNTIMES
+from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.video import read_frames
 
@@ -36,7 +36,7 @@ def canvases(video: str, canvas_hw: tuple[int, int], limit: int) -> Iterator[Pic
 
 
 def follow(
-    network: Network, video: str, limit: int
+    network: Runtime, video: str, limit: int
 ) -> tuple[list[tuple[FloatArray, FloatArray]], list[float]]:
     """Return the answers to all frames, and the milliseconds of each."""
     recent: list[Picture] = []
@@ -68,13 +68,13 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("videos", nargs="+")
     parser.add_argument("--frames", type=int, default=300, help="of each video, at the most")
-    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--engines", default=",".join(RUNTIMES))
     asked = parser.parse_args()
-    reference = TorchNetwork(load_checkpoint(asked.model).model)
+    reference = EagerRuntime(load_checkpoint(asked.model).model)
     reference._mixed = False
-    networks: dict[str, Network] = {"torch fp32": reference}
+    networks: dict[str, Runtime] = {"torch fp32": reference}
     for name in asked.engines.split(","):
-        networks[name] = load_engine(asked.model, device="cpu", engine=name)
+        networks[name] = load_runtime(asked.model, device="cpu", engine=name)
     print(f"tolerances: scores {SCORE_TOLERANCE}, boxes {BOX_TOLERANCE}")
     print(
         f"{'video':24} {'engine':12} {'ms':>7} {'score':>8} {'box':>8} {'late s':>8} {'late b':>8}"

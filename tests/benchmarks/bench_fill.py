@@ -17,11 +17,11 @@ from pathlib import Path
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.types import Detections, Picture
 from lstmcli.dataset.stream import AnnotatedVideo, open_source
-from lstmcli.inference.loading import load_engine
-from lstmcli.inference.predictor import Network, Predictor
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.predictor import Predictor, Runtime
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.scoring import score
-from lstmcli.tracking import Tracker, steady
+from lstmcli.tracking import Tracker, interpolate_gaps
 from lstmcli.workflows.detect.pipeline import with_answers
 
 
@@ -33,18 +33,18 @@ class Frame:
 
 
 def answers(
-    network: Network, video: AnnotatedVideo, every: int, threshold: float, limit: int
+    network: Runtime, video: AnnotatedVideo, every: int, threshold: float, limit: int
 ) -> Iterator[tuple[Frame, Detections]]:
     tracker = Tracker(threshold=threshold)
     predictor = Predictor(network, threshold=tracker.faint)
 
     def canvases() -> Iterator[tuple[Frame, Picture | None]]:
         for count, (number, time_s, frame) in enumerate(islice(video.open(), limit or None)):
-            looked_at = count % every == 0
+            annotated_frames = count % every == 0
             canvas = frame.canvas(Letterbox(frame.size_hw, network.canvas_hw))
-            yield Frame(number, time_s, frame.size_hw), canvas if looked_at else None
+            yield Frame(number, time_s, frame.size_hw), canvas if annotated_frames else None
 
-    yield from steady(with_answers(canvases(), predictor, tracker))  # type: ignore[arg-type]
+    yield from interpolate_gaps(with_answers(canvases(), predictor, tracker))  # type: ignore[arg-type]
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="frames a video; 0: all")
     parser.add_argument("--videos", type=int, default=0, help="take so many; 0: all")
     asked = parser.parse_args()
-    network = load_engine(asked.model)
+    network = load_runtime(asked.model)
     source = open_source(asked.data, split="val", canvas_hw=network.canvas_hw)
     step = max(1, len(source.videos) // asked.videos) if asked.videos else 1
     videos = source.videos[::step]
@@ -65,12 +65,10 @@ def main() -> None:
         begin, results = time.perf_counter(), []
         for video in videos:
             for frame, found in answers(network, video, every, asked.threshold, asked.limit):
-                truth = video.labels.at(frame.index)
-                if truth is not None:
+                gt = video.labels.at(frame.index)
+                if gt is not None:
                     results.append(
-                        FrameResult(
-                            video.name, frame.index, frame.time_s, frame.size_hw, truth, found
-                        )
+                        FrameResult(video.name, frame.index, frame.time_s, frame.size_hw, gt, found)
                     )
         told = score(results, network.classes, threshold=asked.threshold).as_json()
         flicker = told["stability"]["flicker_per_minute"]

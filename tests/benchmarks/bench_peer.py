@@ -95,13 +95,13 @@ def show(name: str, run: Run, frames: int, start_s: float) -> float:
     """Print a row; return frames a second without the start."""
     if run.wall_s <= start_s:
         sys.exit(f"{name}: {frames} frames are too few, the start took longer; take more --frames")
-    steady = frames / (run.wall_s - start_s)
+    interpolate_gaps = frames / (run.wall_s - start_s)
     first = f"{run.first_s:.1f}" if run.first_s is not None else "-"
     print(
-        f"{name:12} {frames / run.wall_s:9.1f} {steady:9.1f} {first:>9} {run.cpu_s:7.1f} "
+        f"{name:12} {frames / run.wall_s:9.1f} {interpolate_gaps:9.1f} {first:>9} {run.cpu_s:7.1f} "
         f"{run.peak_mb:8.0f}"
     )
-    return steady
+    return interpolate_gaps
 
 
 def main() -> None:
@@ -135,7 +135,9 @@ def main() -> None:
         start_s = detect(short, "start").wall_s
         run = detect(source, "out")
         print(f"{os.cpu_count()} cores, 720p, {frames} frames, network input {side} pixels")
-        print(f"{'':12} {'whole f/s':>9} {'steady':>9} {'first s':>9} {'CPU s':>7} {'peak MB':>8}")
+        print(
+            f"{'':12} {'whole f/s':>9} {'steady f/s':>9} {'first s':>9} {'CPU s':>7} {'peak MB':>8}"
+        )
         mine = show("lstmcli", run, frames, start_s)
         print(f"{'transcode':12} {limit:9.1f}")
         print(f"bar: half of the transcode's rate: {mine / limit:.2f} (at least 0.5)")

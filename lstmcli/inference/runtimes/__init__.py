@@ -1,6 +1,6 @@
 """Runtimes that run a trained network: the contract of their files and the table.
 
-Every runtime is a `inference.predictor.Network`; its file writes (`write`) and reads (`read`) a
+Every runtime is a `inference.predictor.Runtime`; its file writes (`write`) and reads (`read`) a
 network in the runtime's own format. Boxes agree with torch's within `autotune.SCORE_TOLERANCE` and
 `autotune.BOX_TOLERANCE` over a whole video. Only a runtime's file imports its library, and torch is
 loaded only where it runs the network or writes one: that saves `detect` two seconds.
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lstmcli.core.metadata import Facts
-from lstmcli.inference.predictor import Network
+from lstmcli.core.metadata import ModelMetadata
+from lstmcli.inference.predictor import Runtime
 from lstmcli.inference.runtimes import onnx, openvino
 
 if TYPE_CHECKING:
-    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.exportable import ExportableStep
 
 
 class Read(Protocol):
     """Reads an exported network."""
 
-    def __call__(self, path: Path, *, device: str, threads: int) -> Network:
+    def __call__(self, path: Path, *, device: str, threads: int) -> Runtime:
         """Return it, ready to run; `threads` 0 takes what the machine gives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class RuntimeSpec:
     """A runtime.
 
     Args:
@@ -42,35 +42,35 @@ class Engine:
     """
 
     suffix: str
-    write: Callable[[Step, Facts, Path], None]
+    write: Callable[[ExportableStep, ModelMetadata, Path], None]
     read: Read
     to_run: tuple[str, ...] = ()
     to_write: tuple[str, ...] = ()
     on_cuda: bool = False
 
 
-def _write_by_torch(step: Step, facts: Facts, path: Path) -> None:
+def _write_by_torch(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     from lstmcli.inference.runtimes import pytorch
 
-    pytorch.write(step, facts, path)
+    pytorch.write(step, metadata, path)
 
 
-def _read_by_torch(path: Path, *, device: str, threads: int) -> Network:
+def _read_by_torch(path: Path, *, device: str, threads: int) -> Runtime:
     from lstmcli.inference.runtimes import pytorch
 
     return pytorch.read(path, device=device, threads=threads)
 
 
-ENGINES: Mapping[str, Engine] = {
-    "torch": Engine(".pt2", _write_by_torch, _read_by_torch, on_cuda=True),
-    "openvino": Engine(
+RUNTIMES: Mapping[str, RuntimeSpec] = {
+    "torch": RuntimeSpec(".pt2", _write_by_torch, _read_by_torch, on_cuda=True),
+    "openvino": RuntimeSpec(
         openvino.SUFFIX,
         openvino.write,
         openvino.read,
         to_run=("openvino",),
         to_write=("openvino",),
     ),
-    "onnx": Engine(
+    "onnx": RuntimeSpec(
         onnx.SUFFIX,
         onnx.write,
         onnx.read,

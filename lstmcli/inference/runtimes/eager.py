@@ -8,10 +8,10 @@ import torch
 
 from lstmcli.core.devices import has_fast_bf16
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 
 
-class TorchNetwork:
+class EagerRuntime:
     """A detector run by torch, on the CPU in bf16 where it has matrix units for it, or on CUDA.
 
     Args:
@@ -22,15 +22,15 @@ class TorchNetwork:
 
     engine = "torch"
 
-    def __init__(self, model: Detector, *, device: str = "cpu", memory: bool = True) -> None:
+    def __init__(self, model: DetectorNet, *, device: str = "cpu", memory: bool = True) -> None:
         self._memory = memory
         self.model = model.eval().to(device)
         self.model = self.model.to(memory_format=torch.channels_last)
         self.classes = model.classes
         self.canvas_hw = model.canvas_hw
         self.motion_lag_s = model.config.input.motion_lag_s
-        self.remembering = model.remembering
-        self.confidence = model.confidence
+        self.track_memory = model.track_memory
+        self.calibration = model.calibration
         self.nms_iou = model.config.head.nms_iou
         self.max_detections = model.config.head.max_detections
         self.device = device
@@ -40,14 +40,14 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
         device = torch.device(self.device)
         shown = torch.tensor(frame).to(device).permute(2, 0, 1)[None, None]
         before = None
         if self.motion_lag_s:
-            before = torch.tensor(earlier).to(device).permute(2, 0, 1)[None, None]
+            before = torch.tensor(previous_frames).to(device).permute(2, 0, 1)[None, None]
         with torch.autocast(device.type, self._half, enabled=self._mixed):
             raw, state = self.model(shown, before, state, memory=self._memory)
         raw = raw[:, 0].float()

@@ -10,16 +10,16 @@ import numpy as np
 
 from lstmcli.core.errors import ModelError
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import Described, Facts
+from lstmcli.core.metadata import DescribedRuntime, ModelMetadata
 from lstmcli.core.types import FloatArray, Picture, pixels_of
 
 if TYPE_CHECKING:
-    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.exportable import ExportableStep
 
 SUFFIX = ".onnx"
 
 
-class OnnxEngine(Described):
+class OnnxRuntime(DescribedRuntime):
     """A step run by ONNX Runtime; the state stays in the runtime's own values.
 
     Args:
@@ -58,7 +58,9 @@ class OnnxEngine(Described):
                 f"{place}: ONNX Runtime cannot read it ({first})", hint="export it again"
             ) from None
         texts = dict(self._session.get_modelmeta().custom_metadata_map)
-        super().__init__(Facts.from_texts(texts, place), device if kind == "cuda" else "cpu")
+        super().__init__(
+            ModelMetadata.from_texts(texts, place), device if kind == "cuda" else "cpu"
+        )
         self._kind, self._number = kind, int(number or 0)
         self._names = [port.name for port in self._session.get_inputs()]
         self._outputs = [port.name for port in self._session.get_outputs()]
@@ -70,11 +72,11 @@ class OnnxEngine(Described):
         ]
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
         binding = self._session.io_binding()
-        for name, value in self.inputs(frame, earlier, state).items():
+        for name, value in self.inputs(frame, previous_frames, state).items():
             if name.startswith("state_"):
                 binding.bind_ortvalue_input(name, value)
             else:
@@ -85,33 +87,33 @@ class OnnxEngine(Described):
         boxes, scores, *new = binding.get_outputs()
         return boxes.numpy(), scores.numpy(), new
 
-    def inputs(self, frame: Picture, earlier: Picture, state: Any) -> dict[str, Any]:
+    def inputs(self, frame: Picture, previous_frames: Picture, state: Any) -> dict[str, Any]:
         """Return what a step is fed, by name; states are the runtime's own values."""
         old = self._first if state is None else state
         values = {
             "frame": pixels_of(frame)[None],
-            "earlier": pixels_of(earlier)[None],
+            "earlier": pixels_of(previous_frames)[None],
             "starts": np.array([state is None]),
             **{f"state_{i}": value for i, value in enumerate(old)},
         }
         return {name: values[name] for name in self._names}
 
 
-def write(step: Step, facts: Facts, path: Path) -> None:
+def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     """Write one file with graph, weights and facts."""
-    path.write_bytes(_to_onnx(step, facts).SerializeToString())
+    path.write_bytes(_to_onnx(step, metadata).SerializeToString())
 
 
-def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OnnxEngine:
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OnnxRuntime:
     """Return what `write` wrote.
 
     Raises:
         ModelError: the file is damaged or not ours.
     """
-    return OnnxEngine(path, place=str(path), device=device, threads=threads)
+    return OnnxRuntime(path, place=str(path), device=device, threads=threads)
 
 
-def _to_onnx(step: Step, facts: Facts) -> Any:
+def _to_onnx(step: ExportableStep, metadata: ModelMetadata) -> Any:
     import onnx
     import torch
 
@@ -130,5 +132,5 @@ def _to_onnx(step: Step, facts: Facts) -> Any:
     model = program.model_proto
     for node in model.graph.node:
         node.ClearField("metadata_props")  # where in whose files each line stood
-    onnx.helper.set_model_props(model, facts.as_texts())
+    onnx.helper.set_model_props(model, metadata.as_texts())
     return model

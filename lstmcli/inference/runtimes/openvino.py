@@ -11,17 +11,17 @@ import numpy as np
 
 from lstmcli.core.errors import ModelError
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import FACT_NAMES, Described, Facts
+from lstmcli.core.metadata import METADATA_NAMES, DescribedRuntime, ModelMetadata
 from lstmcli.core.types import FloatArray, Picture, planes_of
 
 if TYPE_CHECKING:
-    from lstmcli.inference.exportable import Step
+    from lstmcli.inference.exportable import ExportableStep
 
 SUFFIX = ".xml"
 _ROOM = "lstmcli"
 
 
-class OpenVINOEngine(Described):
+class OpenVINORuntime(DescribedRuntime):
     """A step run by OpenVINO on the CPU, in bfloat16 where the chip has units for it.
 
     The state stays in OpenVINO's own tensors: a step writes the new one into fresh memory, which
@@ -29,17 +29,17 @@ class OpenVINOEngine(Described):
     an old state stays good.
 
     Args:
-        model: an `openvino.Model` with the inputs and outputs of `Step`.
+        model: an `openvino.Model` with the inputs and outputs of `ExportableStep`.
         facts: of the network.
         threads: at the most; 0: `thread_count`.
     """
 
     engine = "openvino"
 
-    def __init__(self, model: Any, facts: Facts, *, threads: int = 0) -> None:
+    def __init__(self, model: Any, metadata: ModelMetadata, *, threads: int = 0) -> None:
         import openvino
 
-        super().__init__(facts, "cpu")
+        super().__init__(metadata, "cpu")
         self._ov = openvino
         self._compiled = openvino.Core().compile_model(
             _with_planes(model),
@@ -61,14 +61,14 @@ class OpenVINOEngine(Described):
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
         tensor = self._ov.Tensor
         old = [tensor(value) for value in self._first] if state is None else state
         values = {
             "frame": tensor(planes_of(frame)[None]),
-            "earlier": tensor(planes_of(earlier)[None]),
+            "earlier": tensor(planes_of(previous_frames)[None]),
             "starts": tensor(np.array([state is None])),
             **{f"state_{i}": value for i, value in enumerate(old)},
         }
@@ -102,7 +102,7 @@ def _with_planes(model: Any) -> Any:
     return steps.build()
 
 
-def convert(step: Step, facts: Facts) -> Any:
+def convert(step: ExportableStep, metadata: ModelMetadata) -> Any:
     """Return the step as an `openvino.Model` that carries its facts."""
     import openvino
 
@@ -116,32 +116,32 @@ def convert(step: Step, facts: Facts) -> Any:
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, step.output_names, strict=True):
         port.get_tensor().set_names({name})
-    _tell(model, facts)
+    _tell(model, metadata)
     return model
 
 
-def _tell(model: Any, facts: Facts) -> None:
-    for name, text in facts.as_texts().items():
+def _tell(model: Any, metadata: ModelMetadata) -> None:
+    for name, text in metadata.as_texts().items():
         model.set_rt_info(text, [_ROOM, name])
 
 
-def write(step: Step, facts: Facts, path: Path) -> None:
+def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     """Write a graph (`.xml`) and beside it its weights (`.bin`), in full precision."""
     import openvino
 
-    openvino.save_model(convert(step, facts), path, compress_to_fp16=False)
+    openvino.save_model(convert(step, metadata), path, compress_to_fp16=False)
 
 
-def rewrite(onnx: Path, facts: Facts, path: Path) -> None:
+def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
     """Write an ONNX file in OpenVINO's format, in whatever precision it has."""
     import openvino
 
     model = openvino.convert_model(onnx)
-    _tell(model, facts)
+    _tell(model, metadata)
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINOEngine:
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntime:
     """Return what `write` wrote.
 
     Raises:
@@ -156,8 +156,8 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINOEngine
         )
     try:
         model = openvino.Core().read_model(path)
-        facts = Facts.from_texts(_told(model), str(path))
-        return OpenVINOEngine(model, facts, threads=threads)
+        metadata = ModelMetadata.from_texts(_told(model), str(path))
+        return OpenVINORuntime(model, metadata, threads=threads)
     except RuntimeError as error:
         first = (str(error).splitlines() or [type(error).__name__])[-1]
         raise ModelError(
@@ -170,6 +170,6 @@ def _told(model: Any) -> dict[str, str]:
         return {}
     return {
         name: model.get_rt_info([_ROOM, name]).astype(str)
-        for name in FACT_NAMES
+        for name in METADATA_NAMES
         if model.has_rt_info([_ROOM, name])
     }

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from lstmcli.core.devices import has_fast_bf16
 from lstmcli.core.errors import ModelError
-from lstmcli.core.metadata import Described, Facts
+from lstmcli.core.metadata import DescribedRuntime, ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.inference.exportable import Step, capture
+from lstmcli.inference.exportable import ExportableStep, capture
 
 _FACTS_FILE = "lstmcli.json"
 
 
-class TorchEngine(Described):
+class TorchRuntime(DescribedRuntime):
     """A step run by torch: float16 and a CUDA graph on CUDA, bfloat16 on a CPU made for it.
 
     Args:
@@ -38,14 +38,14 @@ class TorchEngine(Described):
     def __init__(
         self,
         step: nn.Module,
-        facts: Facts,
+        metadata: ModelMetadata,
         *,
         first: tuple[Tensor, ...],
         input_names: tuple[str, ...],
         device: str = "cpu",
         mixed: bool = True,
     ) -> None:
-        super().__init__(facts, device)
+        super().__init__(metadata, device)
         self._device = torch.device(device)
         self._on_cuda = self._device.type == "cuda"
         self._half = torch.float16 if self._on_cuda else torch.bfloat16
@@ -66,19 +66,23 @@ class TorchEngine(Described):
         return self._inputs(blank, blank.clone(), None)
 
     def _inputs(
-        self, frame: Tensor, earlier: Tensor | None, state: tuple[Tensor, ...] | None
+        self, frame: Tensor, previous_frames: Tensor | None, state: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, ...]:
-        inputs = [frame, earlier] if earlier is not None and self._takes_earlier else [frame]
+        inputs = (
+            [frame, previous_frames]
+            if previous_frames is not None and self._takes_earlier
+            else [frame]
+        )
         if self._first:
             inputs.append(torch.tensor([state is None], device=self._device))
         return (*inputs, *(self._first if state is None else state))
 
     @torch.inference_mode()
     def step(
-        self, frame: Picture, earlier: Picture, state: Any
+        self, frame: Picture, previous_frames: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
-        before = self._picture(earlier) if self._takes_earlier else None
+        before = self._picture(previous_frames) if self._takes_earlier else None
         inputs = self._inputs(self._picture(frame), before, state)
         run = self._run if self._graph is None else self._graph
         boxes, scores, *new = run(inputs)
@@ -86,17 +90,17 @@ class TorchEngine(Described):
 
     @torch.inference_mode()
     def step_many(
-        self, frames: Sequence[Picture], earlier: Sequence[Picture], states: Sequence[Any]
+        self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
     ) -> list[tuple[FloatArray, FloatArray, Any]]:
         """Return for each stream what `step` would; an exported graph takes one at a time.
 
         So does a CUDA graph, which is quicker than a batch of one kernel by kernel.
         """
-        if len(frames) == 1 or not isinstance(self._step, Step):
-            return [self.step(*one) for one in zip(frames, earlier, states, strict=True)]
+        if len(frames) == 1 or not isinstance(self._step, ExportableStep):
+            return [self.step(*one) for one in zip(frames, previous_frames, states, strict=True)]
         inputs = [torch.cat([self._picture(frame) for frame in frames])]
         if self._takes_earlier:
-            inputs.append(torch.cat([self._picture(frame) for frame in earlier]))
+            inputs.append(torch.cat([self._picture(frame) for frame in previous_frames]))
         if self._first:
             inputs.append(torch.tensor([state is None for state in states], device=self._device))
         parts = [self._first if state is None else state for state in states]
@@ -167,22 +171,26 @@ class _Graph:
             return tuple(value.clone() for value in self._answers)
 
 
-def make(step: Step, facts: Facts, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
+def make(
+    step: ExportableStep, metadata: ModelMetadata, *, device: str = "cpu", threads: int = 0
+) -> TorchRuntime:
     """Return the step run by torch itself. The number of threads is torch's own."""
     step = step.to(memory_format=torch.channels_last)
-    return TorchEngine(step, facts, first=step.first, input_names=step.input_names, device=device)
+    return TorchRuntime(
+        step, metadata, first=step.first, input_names=step.input_names, device=device
+    )
 
 
-def write(step: Step, facts: Facts, path: Path) -> None:
+def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     """Write torch's graph with its weights (`torch.export`)."""
     program = capture(step)
-    texts = facts.as_texts() | {"inputs": json.dumps(step.input_names)}
+    texts = metadata.as_texts() | {"inputs": json.dumps(step.input_names)}
     with warnings.catch_warnings(), path.open("wb") as file:
         warnings.simplefilter("ignore")
         torch.export.save(program, file, extra_files={_FACTS_FILE: json.dumps(texts)})
 
 
-def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
+def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchRuntime:
     """Return what `write` wrote; its graph is in float32, as it was captured.
 
     Raises:
@@ -199,7 +207,7 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
         raise ModelError(
             f"{path}: not an exported network, or cut short ({reason})", hint="export it again"
         ) from None
-    facts = Facts.from_texts(texts, str(path))
+    metadata = ModelMetadata.from_texts(texts, str(path))
     inputs = program.example_inputs
     assert inputs is not None
     names = tuple(json.loads(texts["inputs"]))
@@ -208,6 +216,6 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchEngine:
         for name, value in zip(names, inputs[0], strict=True)
         if name.startswith("state_")
     )
-    return TorchEngine(
-        program.module(), facts, first=first, input_names=names, device=device, mixed=False
+    return TorchRuntime(
+        program.module(), metadata, first=first, input_names=names, device=device, mixed=False
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.media import Reading
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers import (
     coco,
     createml,
@@ -37,19 +37,19 @@ from lstmcli.labels.readers import (
     vott,
     yolo,
 )
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
 class Reader(Protocol):
     """What a module must offer to read a format."""
 
-    def recognises(self, head: Head) -> bool:
+    def sniff(self, sniffed: FileSniff) -> bool:
         """Return whether the content of a file is of this format."""
 
-    def source_of(self, path: Path) -> Path:
+    def root_of(self, path: Path) -> Path:
         """Return what to read when a file was recognised: itself or the folder of its kind."""
 
-    def read(self, source: Path, reading: Reading) -> LabelSet:
+    def read(self, source: Path, reading: ReadContext) -> LabelSet:
         """Return what a file or a folder of such files says, paths as written.
 
         Raises:

@@ -15,28 +15,34 @@ from typing import Any, NamedTuple
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import MOST_BOXES, SetColumns, VideoColumns, is_video, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import (
+    MOST_BOXES,
+    LabelSetBuilder,
+    VideoLabelsBuilder,
+    is_video,
+    stem_of,
+)
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file tells of images or videos, annotations and categories."""
-    keys = head.keys
+    keys = sniffed.keys
     listed = "images" in keys and bool({"annotations", "categories", "file_name"} & keys)
     filmed = "videos" in keys and bool({"categories", "file_names"} & keys)
     # Of a large file only the ends are seen, and they may lie within the lists.
-    inside = {"image_id", "category_id", "bbox"} <= keys and head.text.lstrip().startswith("{")
-    return head.is_json and (listed or filmed or inside)
+    inside = {"image_id", "category_id", "bbox"} <= keys and sniffed.text.lstrip().startswith("{")
+    return sniffed.is_json and (listed or filmed or inside)
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels; images without a video become one-frame videos."""
     rows = _Rows()
     top = load_json(source, hook=rows.take)
@@ -46,7 +52,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
         )
     if not top.is_object():
         raise DataError(f"{source}: no object at the top", hint="COCO has images and annotations")
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     labels = {}
     for category in top.rows_of("categories"):
         name = category.get("name") or category["id"]
@@ -145,7 +151,7 @@ def _is_yes(value: object) -> bool:
 class _Categories:
     """Class indices by category id; an id that nobody declared becomes a class of its own."""
 
-    def __init__(self, labels: dict[str, int], columns: SetColumns) -> None:
+    def __init__(self, labels: dict[str, int], columns: LabelSetBuilder) -> None:
         self._labels = labels
         self._columns = columns
 
@@ -164,12 +170,12 @@ class _Categories:
         return self._labels[category]
 
 
-Spots = dict[str, tuple[VideoColumns, int]]
+Spots = dict[str, tuple[VideoLabelsBuilder, int]]
 
 
-def _frames(top: Node, columns: SetColumns) -> tuple[Spots, dict[str, VideoColumns]]:
+def _frames(top: Node, columns: LabelSetBuilder) -> tuple[Spots, dict[str, VideoLabelsBuilder]]:
     """Return where each image lies (its video and frame), and the videos by id."""
-    videos: dict[str, VideoColumns] = {}
+    videos: dict[str, VideoLabelsBuilder] = {}
     for item in top.rows_of("videos"):
         videos[item["id"].text()] = _video(item, columns)
     spots: Spots = {}
@@ -200,7 +206,7 @@ def _frames(top: Node, columns: SetColumns) -> tuple[Spots, dict[str, VideoColum
     return spots, videos
 
 
-def _video(item: Node, columns: SetColumns) -> VideoColumns:
+def _video(item: Node, columns: LabelSetBuilder) -> VideoLabelsBuilder:
     number = item["id"].text()
     told = item.get("file_name")
     medium = told.text() if told is not None else ""
@@ -222,7 +228,9 @@ def _video(item: Node, columns: SetColumns) -> VideoColumns:
     return video
 
 
-def _add_sequence(item: Node, videos: dict[str, VideoColumns], categories: _Categories) -> None:
+def _add_sequence(
+    item: Node, videos: dict[str, VideoLabelsBuilder], categories: _Categories
+) -> None:
     """Add an object of YouTube-VIS: one box or null for each frame of its video."""
     number = item["video_id"].text()
     if number not in videos:
@@ -245,5 +253,5 @@ def _add_sequence(item: Node, videos: dict[str, VideoColumns], categories: _Cate
             (x, y, x + width, y + height),
             label,
             track=track,
-            ignore=crowd is not None and crowd.truth(),
+            ignore=crowd is not None and crowd.gt(),
         )

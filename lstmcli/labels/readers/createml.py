@@ -10,25 +10,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds annotations with coordinates."""
-    return {"image", "annotations", "coordinates"} <= head.keys
+    return {"image", "annotations", "coordinates"} <= sniffed.keys
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every image."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     boxes = []
     for image in load_json(source).rows():
         name = image["image"].text()

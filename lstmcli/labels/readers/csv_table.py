@@ -21,10 +21,16 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import IMAGE_SUFFIXES, SetColumns, VideoColumns, as_path, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import (
+    IMAGE_SUFFIXES,
+    LabelSetBuilder,
+    VideoLabelsBuilder,
+    as_path,
+    stem_of,
+)
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _COLUMNS = {
     "image": "filename file_name image image_path image_name img path file imageid image_id",
@@ -47,15 +53,15 @@ SLIPS = 0.1
 _NUMBER = re.compile(r"^\s*-?\d+(\.\d+)?([eE][-+]?\d+)?\s*$")
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the first line names the columns of boxes, or is a row of keras-retinanet."""
-    if head.path.suffix.lower() not in {".csv", ".tsv", ".txt"} or not head.lines:
+    if sniffed.path.suffix.lower() not in {".csv", ".tsv", ".txt"} or not sniffed.lines:
         return False
-    columns = _columns(_cells(head.lines[0]))
-    return columns is not None and (head.path.suffix.lower() != ".txt" or columns.headless)
+    columns = _columns(_cells(sniffed.lines[0]))
+    return columns is not None and (sniffed.path.suffix.lower() != ".txt" or columns.headless)
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
@@ -116,7 +122,7 @@ def _headless(first: list[str]) -> _Columns | None:
     return None
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a table."""
     text = read_text(source)
     first = text.partition("\n")[0]
@@ -139,7 +145,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     boxes = [_box(row, at, f"{source}, line {n}") for n, row in rows]
     if ("bbox" in at.at or at.headless) and _are_sides(boxes, reading, source):
         boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     fractions = _are_fractions(boxes)
     for (n, row), box in zip(rows, boxes, strict=True):
         where = f"{source}, line {n}"
@@ -160,7 +166,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     return columns.build()
 
 
-def _are_sides(boxes: Sequence[list[float] | None], reading: Reading, source: Path) -> bool:
+def _are_sides(boxes: Sequence[list[float] | None], reading: ReadContext, source: Path) -> bool:
     """Return whether unnamed numbers are x, y, width, height, because many are no corners.
 
     Sizes may look like corners where objects are large or far to the left, corners never like
@@ -206,8 +212,8 @@ def _box(row: list[str], at: _Columns, where: str) -> list[float] | None:
 
 
 def _spot(
-    row: list[str], at: _Columns, columns: SetColumns, where: str
-) -> tuple[VideoColumns, int, str]:
+    row: list[str], at: _Columns, columns: LabelSetBuilder, where: str
+) -> tuple[VideoLabelsBuilder, int, str]:
     told = at.text(row, "frame")
     image, medium = at.text(row, "image"), at.text(row, "video")
     if told and (medium or not image):

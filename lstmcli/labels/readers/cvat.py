@@ -17,24 +17,30 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import MOST_FRAMES, SetColumns, VideoColumns, is_video, stem_of
-from lstmcli.labels.media import Reading
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.builder import (
+    MOST_FRAMES,
+    LabelSetBuilder,
+    VideoLabelsBuilder,
+    is_video,
+    stem_of,
+)
+from lstmcli.labels.media import ReadContext
+from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the root is `annotations` with tracks or images."""
-    tags = head.tags
+    tags = sniffed.tags
     return bool(tags) and tags[0] == "annotations" and bool({"track", "image", "meta"} & set(tags))
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every task in the file."""
     root = load_xml(source)
     if root.tag != "annotations":
@@ -42,7 +48,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     meta = root.find("meta")
     tasks = _tasks(root)
     names = [] if meta is None else _label_names(meta)
-    columns = SetColumns(reading.notes, source, names)
+    columns = LabelSetBuilder(reading.notes, source, names)
     videos = _Videos(columns, tasks)
     for track in root.all("track"):
         _read_track(track, videos, reading)
@@ -66,7 +72,7 @@ class _Task:
 class _Videos:
     """The videos of the tasks; what names no task belongs to the first one."""
 
-    def __init__(self, columns: SetColumns, tasks: list[_Task]) -> None:
+    def __init__(self, columns: LabelSetBuilder, tasks: list[_Task]) -> None:
         self.columns = columns
         self.tasks = tasks
 
@@ -74,7 +80,7 @@ class _Videos:
         number = element.attributes.get("task_id", "")
         return next((task for task in self.tasks if task.number == number), self.tasks[0])
 
-    def of(self, task: _Task) -> VideoColumns:
+    def of(self, task: _Task) -> VideoLabelsBuilder:
         video = self.columns.video(
             f"task {task.number}", stem_of(task.medium) if task.medium else task.name
         )
@@ -143,7 +149,7 @@ def _box(element: Element) -> tuple[float, float, float, float]:
     )
 
 
-def _count_others(element: Element, reading: Reading) -> None:
+def _count_others(element: Element, reading: ReadContext) -> None:
     for child in element.children:
         if child.tag not in {"box", "attribute", "tag"}:
             reading.notes.add(f"a shape of kind {child.tag!r}, not a box; left out", child.where)
@@ -153,7 +159,7 @@ def _count_others(element: Element, reading: Reading) -> None:
             reading.notes.add("a rotated box; taken as if it stood upright", child.where)
 
 
-def _read_track(track: Element, videos: _Videos, reading: Reading) -> None:
+def _read_track(track: Element, videos: _Videos, reading: ReadContext) -> None:
     task = videos.task(track)
     video = videos.of(task)
     _count_others(track, reading)
@@ -168,7 +174,7 @@ def _read_track(track: Element, videos: _Videos, reading: Reading) -> None:
             raise DataError(
                 f"{box.where}: the track has two boxes in frame {frame}", hint="export it again"
             )
-        if box.truth("outside"):
+        if box.gt("outside"):
             continue
         sides = _box(box)
         video.add(frame, sides, label, track=number)
@@ -180,7 +186,7 @@ def _read_track(track: Element, videos: _Videos, reading: Reading) -> None:
 
 
 def _fill(
-    video: VideoColumns,
+    video: VideoLabelsBuilder,
     frame: int,
     sides: tuple[float, ...],
     following: Element,
@@ -198,13 +204,13 @@ def _fill(
 
 
 def _end_or_hold(
-    video: VideoColumns,
+    video: VideoLabelsBuilder,
     frame: int,
     sides: tuple[float, ...],
     task: _Task,
     label: int,
     number: int,
-    reading: Reading,
+    reading: ReadContext,
     where: str,
 ) -> None:
     if not reading.hold:
@@ -219,7 +225,7 @@ def _end_or_hold(
             video.add(later, sides, label, track=number)
 
 
-def _read_image(image: Element, videos: _Videos, reading: Reading) -> None:
+def _read_image(image: Element, videos: _Videos, reading: ReadContext) -> None:
     """Add an image; images of a task that is a video are frames of it, numbered by their id."""
     task = videos.task(image)
     name = image.attribute("name")

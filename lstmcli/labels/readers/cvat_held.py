@@ -10,22 +10,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.media import Reading
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers import cvat
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return False: it is chosen by a person, never by content."""
     return False
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every task in the file, open tracks held."""
     reading.hold = True
     return cvat.read(source, reading)

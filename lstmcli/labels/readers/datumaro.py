@@ -10,28 +10,30 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, VideoColumns
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds items and categories."""
-    return {"items", "categories"} <= head.keys and bool({"infos", "dm_format_version"} & head.keys)
+    return {"items", "categories"} <= sniffed.keys and bool(
+        {"infos", "dm_format_version"} & sniffed.keys
+    )
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every item."""
     top = load_json(source)
     label = top["categories"].get("label")
     names = [] if label is None else [row["name"].text() for row in label.rows_of("labels")]
-    columns = SetColumns(reading.notes, source, names)
+    columns = LabelSetBuilder(reading.notes, source, names)
     for item in top["items"].rows():
         image = item.get("image", "media")
         told = image.get("path") if image is not None and image.is_object() else None
@@ -46,7 +48,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     return columns.build()
 
 
-def _add(item: Node, video: VideoColumns, names: list[str], columns: SetColumns) -> None:
+def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: LabelSetBuilder) -> None:
     kind = item["type"].text()
     if kind != "bbox":
         columns.notes.add(f"an annotation of kind {kind!r}, not a box; left out", item.place)
@@ -58,5 +60,5 @@ def _add(item: Node, video: VideoColumns, names: list[str], columns: SetColumns)
     label = columns.label(names[number] if number >= 0 else "object")
     attributes = item.get("attributes")
     crowd = attributes.get("is_crowd") if attributes is not None else None
-    ignore = crowd is not None and crowd.truth()
+    ignore = crowd is not None and crowd.gt()
     video.add(0, (x, y, x + width, y + height), label, ignore=ignore)

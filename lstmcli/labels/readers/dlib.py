@@ -10,28 +10,28 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns
-from lstmcli.labels.media import Reading
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.builder import LabelSetBuilder
+from lstmcli.labels.media import ReadContext
+from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import load_xml
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the root is `dataset` with `images`."""
-    return head.tags[:1] == ("dataset",) and "images" in head.tags
+    return sniffed.tags[:1] == ("dataset",) and "images" in sniffed.tags
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every image."""
     root = load_xml(source)
     if root.tag != "dataset":
         raise DataError(f"{root.where}: <{root.tag}>", hint="dlib writes <dataset>")
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     for image in root.need("images").all("image"):
         name = image.attribute("file")
         video = columns.still(name, name)
@@ -43,6 +43,6 @@ def read(source: Path, reading: Reading) -> LabelSet:
                 0,
                 (left, top, left + box.number("width"), top + box.number("height")),
                 columns.label(box.text_of("label") or "object"),
-                ignore=box.truth("ignore"),
+                ignore=box.gt("ignore"),
             )
     return columns.build()

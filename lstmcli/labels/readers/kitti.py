@@ -14,10 +14,10 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import EVERY_CLASS, SetColumns, files_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, files_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _DETECTED = re.compile(rf"^(?P<type>[^\d\s-].*?)(?P<numbers>(?:\s+{_NUMBER}){{14,15}})$")
@@ -27,21 +27,21 @@ _TRACKED = re.compile(
 )
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether every line is a type with 14 or 15 numbers behind it."""
-    if head.path.suffix.lower() != ".txt" or not head.lines:
+    if sniffed.path.suffix.lower() != ".txt" or not sniffed.lines:
         return False
-    return all(_DETECTED.match(line) or _TRACKED.match(line) for line in head.lines)
+    return all(_DETECTED.match(line) or _TRACKED.match(line) for line in sniffed.lines)
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the folder of the label files."""
     return path.parent
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     files = files_of(source, ".txt") if source.is_dir() else [source]
     regions: list[tuple[Path, int, list[float]]] = []
     for path in files:
@@ -51,7 +51,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     return columns.build()
 
 
-def _read_file(path: Path, columns: SetColumns) -> list[tuple[Path, int, list[float]]]:
+def _read_file(path: Path, columns: LabelSetBuilder) -> list[tuple[Path, int, list[float]]]:
     lines = [line.strip() for line in read_text(path).splitlines()]
     tracking = any(_TRACKED.match(line) for line in lines)
     video = columns.video(str(path), path.stem, str(path))

@@ -15,36 +15,43 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import MOST_BOXES, Box, SetColumns, VideoColumns, is_video, stem_of
-from lstmcli.labels.media import Reading, written_forms
+from lstmcli.labels.builder import (
+    MOST_BOXES,
+    Box,
+    LabelSetBuilder,
+    VideoLabelsBuilder,
+    is_video,
+    stem_of,
+)
+from lstmcli.labels.media import ReadContext, written_forms
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _LABEL_KEYS = ("rectanglelabels", "labels", "videolabels", "timelinelabels")
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds tasks: `data` with `annotations` or `completions`."""
-    keys = head.keys
-    if not head.is_json:
+    keys = sniffed.keys
+    if not sniffed.is_json:
         return False
     tasks = "data" in keys and bool({"annotations", "completions", "result"} & keys)
     return tasks and "categories" not in keys
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every task; cancelled annotations and predictions do not count."""
     top = load_json(source)
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     for n, task in enumerate(top.rows() if top.is_list() else [top]):
         results = list(_results(task, reading))
         medium = _medium(task, results)
-        if not results and not _was_looked_at(task):
+        if not results and not _is_annotated(task):
             reading.notes.add("a task that nobody annotated; not looked at", task.place)
             continue
         if is_video(medium) or any(_kind(result) == "videorectangle" for result in results):
@@ -56,14 +63,14 @@ def read(source: Path, reading: Reading) -> LabelSet:
 
 def _annotations(task: Node) -> list[Node]:
     rows = task.rows_of("annotations", "completions")
-    return [row for row in rows if not ((c := row.get("was_cancelled")) and c.truth())]
+    return [row for row in rows if not ((c := row.get("was_cancelled")) and c.gt())]
 
 
-def _was_looked_at(task: Node) -> bool:
+def _is_annotated(task: Node) -> bool:
     return bool(_annotations(task))
 
 
-def _results(task: Node, reading: Reading) -> Iterator[Node]:
+def _results(task: Node, reading: ReadContext) -> Iterator[Node]:
     annotations = _annotations(task)
     if len([row for row in annotations if row.get("result")]) > 1:
         reading.notes.add("a task with several annotations; all of them are taken", task.place)
@@ -92,7 +99,7 @@ def _named(medium: str, otherwise: str) -> str:
     return stem_of(written_forms(medium)[-1].name) if medium else otherwise
 
 
-def _label(value: Node, columns: SetColumns) -> int:
+def _label(value: Node, columns: LabelSetBuilder) -> int:
     found = value.get(*_LABEL_KEYS)
     names = [] if found is None else [row.text() for row in found.rows()]
     if len(names) > 1:
@@ -114,7 +121,7 @@ def _percent(node: Node, size_hw: tuple[int, int]) -> Box:
 
 
 def _size(
-    result: Node | None, medium: str, reading: Reading, where: str, *, video: bool
+    result: Node | None, medium: str, reading: ReadContext, where: str, *, video: bool
 ) -> tuple[int, int]:
     if result is not None and "original_width" in result and "original_height" in result:
         width, height = result["original_width"].whole(), result["original_height"].whole()
@@ -124,14 +131,19 @@ def _size(
 
 
 def _read_video(
-    n: int, medium: str, results: list[Node], columns: SetColumns, reading: Reading, where: str
+    n: int,
+    medium: str,
+    results: list[Node],
+    columns: LabelSetBuilder,
+    reading: ReadContext,
+    where: str,
 ) -> None:
     video = columns.video(f"task {n}", _named(medium, f"task {n + 1}"))
     video.media = medium
     count = 0
     for result in results:
         if _kind(result) != "videorectangle":
-            _leave_out(result, reading)
+            _ignore(result, reading)
             continue
         value = result["value"]
         told = value.get("framesCount")
@@ -152,7 +164,7 @@ def _read_video(
 
 def _read_sequence(
     keys: list[Node],
-    video: VideoColumns,
+    video: VideoLabelsBuilder,
     size_hw: tuple[int, int],
     label: int,
     track: int,
@@ -167,7 +179,7 @@ def _read_sequence(
             continue
         video.add(frame, box, label, track=track)
         enabled = key.get("enabled")
-        if enabled is not None and not enabled.truth():
+        if enabled is not None and not enabled.gt():
             continue
         goal = box if following is None else _percent(following, size_hw)
         end = frames if following is None else following["frame"].whole() - 1
@@ -183,13 +195,18 @@ def _read_sequence(
 
 
 def _read_image(
-    n: int, medium: str, results: list[Node], columns: SetColumns, reading: Reading, where: str
+    n: int,
+    medium: str,
+    results: list[Node],
+    columns: LabelSetBuilder,
+    reading: ReadContext,
+    where: str,
 ) -> None:
     video = columns.still(f"task {n}", medium or f"task {n + 1}", where)
     video.name = _named(medium, f"task {n + 1}")
     for result in results:
         if _kind(result) not in {"rectanglelabels", "rectangle"}:
-            _leave_out(result, reading)
+            _ignore(result, reading)
             continue
         value = result["value"]
         size = _size(result, medium, reading, where, video=False)
@@ -200,5 +217,5 @@ def _read_image(
         video.add(0, _percent(value, size), _label(value, columns))
 
 
-def _leave_out(result: Node, reading: Reading) -> None:
+def _ignore(result: Node, reading: ReadContext) -> None:
     reading.notes.add(f"a region of kind {_kind(result)!r}, not a box; left out", result.place)

@@ -10,32 +10,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, VideoColumns, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, stem_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, parse_json, read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds data rows and projects."""
-    return {"data_row", "projects"} <= head.keys
+    return {"data_row", "projects"} <= sniffed.keys
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every data row; one without labels was not looked at."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     for n, line in enumerate(read_text(source).splitlines(), 1):
         if line.strip():
             _read_row(parse_json(line, f"{source}, line {n}"), columns)
     return columns.build()
 
 
-def _read_row(top: Node, columns: SetColumns) -> None:
+def _read_row(top: Node, columns: LabelSetBuilder) -> None:
     row = top["data_row"]
     told = row.get("external_id", "global_key", "row_data")
     name = row["id"].text() if told is None else told.text()
@@ -69,7 +69,9 @@ def _read_row(top: Node, columns: SetColumns) -> None:
         video.look_until(count.whole() if count is not None else 0)
 
 
-def _add(objects: Iterator[Node], video: VideoColumns, frame: int, columns: SetColumns) -> None:
+def _add(
+    objects: Iterator[Node], video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
+) -> None:
     for item in objects:
         box = item.get("bounding_box")
         if box is None:

@@ -10,34 +10,42 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import IMAGE_SUFFIXES, SetColumns, VideoColumns, as_path, files_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import (
+    IMAGE_SUFFIXES,
+    LabelSetBuilder,
+    VideoLabelsBuilder,
+    as_path,
+    files_of,
+)
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds shapes of an image."""
-    return "shapes" in head.keys and bool({"imagePath", "imageData", "imageHeight"} & head.keys)
+    return "shapes" in sniffed.keys and bool(
+        {"imagePath", "imageData", "imageHeight"} & sniffed.keys
+    )
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the folder of the files."""
     return path.parent
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     for path in files_of(source, ".json") if source.is_dir() else [source]:
-        if source.is_dir() and not recognises(Head.of(path)):
+        if source.is_dir() and not sniff(FileSniff.of(path)):
             reading.notes.add("a JSON file that is not of LabelMe; left out", str(path))
             continue
         _read_file(load_json(path), path, columns)
     return columns.build()
 
 
-def _read_file(top: Node, path: Path, columns: SetColumns) -> None:
+def _read_file(top: Node, path: Path, columns: LabelSetBuilder) -> None:
     told = top.get("imagePath")
     image = told.text() if told is not None else ""
     if as_path(image).suffix.lower() not in IMAGE_SUFFIXES:
@@ -49,7 +57,7 @@ def _read_file(top: Node, path: Path, columns: SetColumns) -> None:
         _read_shape(shape, video, columns)
 
 
-def _read_shape(shape: Node, video: VideoColumns, columns: SetColumns) -> None:
+def _read_shape(shape: Node, video: VideoLabelsBuilder, columns: LabelSetBuilder) -> None:
     told = shape.get("shape_type")
     kind = told.text() if told is not None else "polygon"
     if kind != "rectangle":

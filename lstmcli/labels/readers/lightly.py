@@ -9,23 +9,23 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, files_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, files_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds predictions of a file."""
-    return {"file_name", "predictions"} <= head.keys
+    return {"file_name", "predictions"} <= sniffed.keys
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the folder of the files."""
     return path.parent
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     folder = source if source.is_dir() else source.parent
     names: dict[str, str] = {}
@@ -33,7 +33,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     if schema.is_file():
         for row in load_json(schema)["categories"].rows():
             names[row["id"].text()] = row["name"].text()
-    columns = SetColumns(reading.notes, source, names.values())
+    columns = LabelSetBuilder(reading.notes, source, names.values())
     for path in files_of(folder, ".json") if source.is_dir() else [source]:
         if path == schema:
             continue

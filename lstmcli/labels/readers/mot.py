@@ -19,10 +19,15 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import IMAGE_SUFFIXES, VIDEO_SUFFIXES, SetColumns, VideoColumns
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    LabelSetBuilder,
+    VideoLabelsBuilder,
+)
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 Row = tuple[float, ...]
 
@@ -35,38 +40,38 @@ _ROW = re.compile(
 )
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds rows of 7 to 11 numbers, frame and id first."""
-    path = head.path
-    if path.name == "gt.txt" and path.parent.name == "gt" and not head.lines:
+    path = sniffed.path
+    if path.name == "gt.txt" and path.parent.name == "gt" and not sniffed.lines:
         return True
-    if path.suffix.lower() != ".txt" or path.parent.name == "det" or not head.lines:
+    if path.suffix.lower() != ".txt" or path.parent.name == "det" or not sniffed.lines:
         return False
-    rows = [line for line in head.lines if not line.startswith("#")]
+    rows = [line for line in sniffed.lines if not line.startswith("#")]
     if not rows or not all(_ROW.match(row) for row in rows):
         return False
     return 7 <= len(_split(rows[0])) <= 11 and (path.parent.name == "gt" or "," in rows[0])
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the folder of the sequence for a `gt/gt.txt`, otherwise the file."""
     return path.parent.parent if path.name == "gt.txt" and path.parent.name == "gt" else path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of one sequence."""
-    truth = source / "gt" / "gt.txt" if source.is_dir() else source
-    folder = source_of(truth)
+    gt = source / "gt" / "gt.txt" if source.is_dir() else source
+    folder = root_of(gt)
     folder = folder if folder.is_dir() else folder.parent
-    rows = _rows(truth)
+    rows = _rows(gt)
     info = _sequence_info(folder)
-    name = info.get("name") or (folder.name if truth.name == "gt.txt" else truth.stem)
-    columns = SetColumns(reading.notes, truth)
+    name = info.get("name") or (folder.name if gt.name == "gt.txt" else gt.stem)
+    columns = LabelSetBuilder(reading.notes, gt)
     video = columns.video(name)
-    _medium(video, info, folder, own_folder=truth.parent.name == "gt")
-    _boxes(rows, columns, video, _names_beside(truth))
+    _medium(video, info, folder, own_folder=gt.parent.name == "gt")
+    _boxes(rows, columns, video, _names_beside(gt))
     last = max((int(row[0]) for row in rows), default=0)
-    video.look_until(max(last, video.frame_count or 0), str(truth))
+    video.look_until(max(last, video.frame_count or 0), str(gt))
     return columns.build()
 
 
@@ -127,7 +132,9 @@ def _number(info: dict[str, str], key: str, path: Path) -> float | None:
     return number or None
 
 
-def _medium(video: VideoColumns, info: dict[str, str], folder: Path, *, own_folder: bool) -> None:
+def _medium(
+    video: VideoLabelsBuilder, info: dict[str, str], folder: Path, *, own_folder: bool
+) -> None:
     path = folder / "seqinfo.ini"
     video.rate = _number(info, "frameRate", path)
     length = _number(info, "seqLength", path)
@@ -142,11 +149,11 @@ def _medium(video: VideoColumns, info: dict[str, str], folder: Path, *, own_fold
         for frame, image in _numbered(images):
             video.image(frame, f"{told}/{image}")
         return
-    beside = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-    if suffix in VIDEO_SUFFIXES and told in beside:
+    leave_core_free = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    if suffix in VIDEO_SUFFIXES and told in leave_core_free:
         video.media = told
-    elif own_folder and len(beside) == 1:
-        video.media = beside[0]
+    elif own_folder and len(leave_core_free) == 1:
+        video.media = leave_core_free[0]
     else:
         video.media = told if suffix in VIDEO_SUFFIXES else ""
 
@@ -185,7 +192,9 @@ def _names_beside(path: Path) -> list[str]:
     return []
 
 
-def _boxes(rows: list[Row], columns: SetColumns, video: VideoColumns, names: list[str]) -> None:
+def _boxes(
+    rows: list[Row], columns: LabelSetBuilder, video: VideoLabelsBuilder, names: list[str]
+) -> None:
     """Add the rows; the class is written beside the file, or is the data set's own target."""
     has_classes = _has_classes(rows)
     of_pedestrians = not names and _of_pedestrians(rows, video.name)

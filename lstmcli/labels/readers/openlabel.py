@@ -12,29 +12,29 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import EVERY_CLASS, SetColumns, VideoColumns, is_video
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, VideoLabelsBuilder, is_video
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the root key is `openlabel` or `vcd`."""
-    return bool({"openlabel", "vcd"} & head.keys) and bool({"objects", "frames"} & head.keys)
+    return bool({"openlabel", "vcd"} & sniffed.keys) and bool({"objects", "frames"} & sniffed.keys)
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of the scene as one video."""
     top = load_json(source)
     root = top.get("openlabel", "vcd")
     if root is None:
         raise DataError(f"{source}: no 'openlabel' at the top", hint="export the file again")
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     video = columns.video(source.stem)
     _medium(root, video)
     looked = _frames(root, video)
@@ -62,7 +62,7 @@ def _whole(key: str, node: Node) -> int:
     return Node(key, f"{node.place} (its key)").whole()
 
 
-def _medium(root: Node, video: VideoColumns) -> None:
+def _medium(root: Node, video: VideoLabelsBuilder) -> None:
     streams = root.get("streams")
     for _, stream in streams.items() if streams is not None else ():
         uri = stream.get("uri")
@@ -71,7 +71,7 @@ def _medium(root: Node, video: VideoColumns) -> None:
             return
 
 
-def _frames(root: Node, video: VideoColumns) -> tuple[int, ...]:
+def _frames(root: Node, video: VideoLabelsBuilder) -> tuple[int, ...]:
     looked: set[int] = set()
     for interval in root.rows_of("frame_intervals"):
         first, last = interval["frame_start"].whole(), interval["frame_end"].whole()
@@ -101,8 +101,8 @@ def _add(
     kind: str,
     key: str,
     frames: Iterable[int],
-    columns: SetColumns,
-    video: VideoColumns,
+    columns: LabelSetBuilder,
+    video: VideoLabelsBuilder,
     regions: list[tuple[int, list[float]]],
 ) -> None:
     data = item.get("object_data")

@@ -13,23 +13,25 @@ from collections import Counter
 from pathlib import Path
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, VideoColumns, as_path, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, as_path, stem_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds frames with names and labels."""
-    return {"name", "labels"} <= head.keys and bool({"box2d", "poly2d", "videoName"} & head.keys)
+    return {"name", "labels"} <= sniffed.keys and bool(
+        {"box2d", "poly2d", "videoName"} & sniffed.keys
+    )
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every frame; frames of several cameras become several videos."""
     top = load_json(source)
     frames = list(top.rows() if top.is_list() else top["frames"].rows())
@@ -37,7 +39,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     usual_size = None if config is None else config.get("imageSize")
     spots = Counter((_text(frame, "videoName"), _text(frame, "frameIndex")) for frame in frames)
     several = {video for (video, index), count in spots.items() if video and index and count > 1}
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     counted: Counter[str] = Counter()
     for frame in frames:
         video, index = _spot(frame, columns, several, counted)
@@ -60,8 +62,8 @@ def _text(frame: Node, key: str) -> str:
 
 
 def _spot(
-    frame: Node, columns: SetColumns, several: set[str], counted: Counter[str]
-) -> tuple[VideoColumns, int]:
+    frame: Node, columns: LabelSetBuilder, several: set[str], counted: Counter[str]
+) -> tuple[VideoLabelsBuilder, int]:
     name, url, film = _text(frame, "name"), _text(frame, "url"), _text(frame, "videoName")
     image = url if url and "://" not in url else name
     if not film:
@@ -82,7 +84,9 @@ def _spot(
     return video, index
 
 
-def _read_label(label: Node, video: VideoColumns, frame: int, columns: SetColumns) -> None:
+def _read_label(
+    label: Node, video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
+) -> None:
     box = label.get("box2d")
     if box is None:
         columns.notes.add("a label without a box2d (a polygon or 3D box); left out", label.place)
@@ -91,7 +95,7 @@ def _read_label(label: Node, video: VideoColumns, frame: int, columns: SetColumn
     attributes = label.get("attributes")
     crowd = attributes.get("crowd", "ignored") if attributes is not None else None
     identity = label.get("id")
-    ignore = category == "ignored" or (crowd is not None and crowd.truth())
+    ignore = category == "ignored" or (crowd is not None and crowd.gt())
     video.add(
         frame,
         [box[side].number() for side in ("x1", "y1", "x2", "y2")],

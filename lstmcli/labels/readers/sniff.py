@@ -13,7 +13,7 @@ _ROOT = re.compile(r"<([A-Za-z_][\w.-]*)")
 
 
 @dataclass(frozen=True)
-class Head:
+class FileSniff:
     """What a reader sees of a file to say whether it is its own.
 
     Args:
@@ -25,7 +25,7 @@ class Head:
     text: str
 
     @classmethod
-    def of(cls, path: Path) -> Head:
+    def of(cls, path: Path) -> FileSniff:
         """Return the head of a file; an unreadable file has an empty one."""
         try:
             with path.open("rb") as file:

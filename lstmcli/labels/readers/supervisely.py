@@ -11,26 +11,26 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, stem_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds objects with class titles and frames."""
-    return {"frames", "objects"} <= head.keys and bool({"framesCount", "figures"} & head.keys)
+    return {"frames", "objects"} <= sniffed.keys and bool({"framesCount", "figures"} & sniffed.keys)
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: a video stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of one video."""
     top = load_json(source)
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     medium = source.name.removesuffix(".json")
     video = columns.video(medium, stem_of(medium))
     video.media = medium

@@ -10,28 +10,28 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import EVERY_CLASS, Box, SetColumns
-from lstmcli.labels.media import Reading
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.builder import EVERY_CLASS, Box, LabelSetBuilder
+from lstmcli.labels.media import ReadContext
+from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the root is `sequence`."""
-    return head.tags[:1] == ("sequence",)
+    return sniffed.tags[:1] == ("sequence",)
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: a sequence stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a sequence."""
     root = load_xml(source)
     if root.tag != "sequence":
         raise DataError(f"{root.where}: <{root.tag}>", hint="UA-DETRAC writes <sequence>")
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     name = root.attributes.get("name", source.stem)
     video = columns.video(name)
     last = -1

@@ -11,27 +11,27 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _ROW = re.compile(r'^(?P<numbers>\d+(?: -?\d+){4} \d+) (?P<lost>[01]) [01] [01] "(?P<label>[^"]*)"')
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether every line is nine whole numbers and a quoted label."""
-    return bool(head.lines) and all(map(_ROW.match, head.lines))
+    return bool(sniffed.lines) and all(map(_ROW.match, sniffed.lines))
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of one video."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     video = columns.video(source.stem)
     last = -1
     for n, line in enumerate(read_text(source).splitlines(), 1):

@@ -17,33 +17,33 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, VideoColumns, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, stem_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json, read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _USUAL = ("class", "label", "name", "category", "type", "object", "object class", "class name")
 _RECTANGLE = 2
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file is a VIA export, in JSON or CSV, or a project."""
-    if head.lines and "region_shape_attributes" in head.lines[0]:
+    if sniffed.lines and "region_shape_attributes" in sniffed.lines[0]:
         return True
-    keys = head.keys
+    keys = sniffed.keys
     second = {"filename", "regions"} <= keys and bool({"size", "shape_attributes"} & keys)
     third = {"project", "metadata", "view", "file"} <= keys
     return "_via_img_metadata" in keys or second or third
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the file: it stands alone."""
     return path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every image or video of the file."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     if source.suffix.lower() == ".csv":
         regions = list(_csv_regions(source))
     else:
@@ -108,10 +108,10 @@ def _label_key(attributes: list[Node]) -> str:
     return counts.most_common(1)[0][0] if counts else ""
 
 
-def _label(attributes: Node, key: str, columns: SetColumns) -> int:
+def _label(attributes: Node, key: str, columns: LabelSetBuilder) -> int:
     told = attributes.get(key)
     if told is not None and told.is_object():  # a checkbox: {"bird": true}
-        chosen = [name for name, node in told.items() if node.truth()]
+        chosen = [name for name, node in told.items() if node.gt()]
         name = chosen[0] if chosen else ""
     else:
         name = "" if told is None else told.text()
@@ -120,7 +120,9 @@ def _label(attributes: Node, key: str, columns: SetColumns) -> int:
     return columns.label(name)
 
 
-def _add(video: VideoColumns, shape: Node, attributes: Node, key: str, columns: SetColumns) -> None:
+def _add(
+    video: VideoLabelsBuilder, shape: Node, attributes: Node, key: str, columns: LabelSetBuilder
+) -> None:
     kind = shape["name"].text()
     if kind != "rect":
         columns.notes.add(f"a shape of kind {kind!r}, not a box; left out", shape.place)
@@ -130,9 +132,9 @@ def _add(video: VideoColumns, shape: Node, attributes: Node, key: str, columns: 
     video.add(0, box, _label(attributes, key, columns))
 
 
-def _read_third(top: Node, columns: SetColumns, reading: Reading) -> LabelSet:
+def _read_third(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> LabelSet:
     files = dict(top["file"].items())
-    videos: dict[str, VideoColumns] = {}
+    videos: dict[str, VideoLabelsBuilder] = {}
     names: dict[str, str] = {}
     for key, view in top["view"].items():
         fids = [node.text() for node in view["fid_list"].rows()]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import EVERY_CLASS, SetColumns, files_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, files_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 CLASSES = (
     "pedestrian",
@@ -34,28 +34,28 @@ _FILMED = re.compile(r"^\d+,\d+,-?\d+,-?\d+,\d+,\d+" + _TAIL)
 _IMAGE = re.compile(r"^-?\d+,-?\d+,\d+,\d+" + _TAIL)
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether every line is whole numbers that end in score, category and two grades."""
-    if head.path.suffix.lower() != ".txt" or not head.lines or head.path.name == "gt.txt":
+    if sniffed.path.suffix.lower() != ".txt" or not sniffed.lines or sniffed.path.name == "gt.txt":
         return False
-    lines = [line.replace(" ", "") for line in head.lines]
+    lines = [line.replace(" ", "") for line in sniffed.lines]
     return all(map(_FILMED.match, lines)) or all(map(_IMAGE.match, lines))
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the folder of the label files."""
     return path.parent
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = SetColumns(reading.notes, source, CLASSES)
+    columns = LabelSetBuilder(reading.notes, source, CLASSES)
     for path in files_of(source, ".txt") if source.is_dir() else [source]:
         _read_file(path, columns)
     return columns.build()
 
 
-def _read_file(path: Path, columns: SetColumns) -> None:
+def _read_file(path: Path, columns: LabelSetBuilder) -> None:
     lines = [line.replace(" ", "") for line in read_text(path).splitlines()]
     filmed = any(map(_FILMED.match, lines))
     video = columns.video(str(path), path.stem, str(path))

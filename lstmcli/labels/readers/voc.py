@@ -14,26 +14,26 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, VideoColumns, files_of
-from lstmcli.labels.media import Reading
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
+from lstmcli.labels.media import ReadContext
+from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the root is `annotation` with a file name or objects."""
-    tags = head.tags
+    tags = sniffed.tags
     return bool(tags) and tags[0] == "annotation" and bool({"filename", "object"} & set(tags))
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the folder of the files."""
     return path.parent
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     roots = []
     for path in files_of(source, ".xml") if source.is_dir() else [source]:
         root = load_xml(path)
@@ -60,8 +60,8 @@ def read(source: Path, reading: Reading) -> LabelSet:
 
 
 def _frame(
-    path: Path, root: Element, columns: SetColumns, *, filmed: bool
-) -> tuple[VideoColumns, int]:
+    path: Path, root: Element, columns: LabelSetBuilder, *, filmed: bool
+) -> tuple[VideoLabelsBuilder, int]:
     written = root.text_of("filename") or path.stem
     if filmed and re.fullmatch(r"\d{1,9}", Path(written).stem):
         folder = root.text_of("folder") or path.parent.name
@@ -74,7 +74,9 @@ def _frame(
     return columns.still(str(path), image, str(path)), 0
 
 
-def _read_object(item: Element, video: VideoColumns, frame: int, columns: SetColumns) -> None:
+def _read_object(
+    item: Element, video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
+) -> None:
     if item.text_of("deleted") == "1":
         return
     name = item.text_of("name")

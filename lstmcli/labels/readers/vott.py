@@ -10,28 +10,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, VideoColumns, files_of, stem_of
-from lstmcli.labels.media import Reading
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of, stem_of
+from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _FRAME_OF_VIDEO = "3"
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds assets with regions."""
-    keys = head.keys
+    keys = sniffed.keys
     return "regions" in keys and bool({"assets", "asset"} & keys) and "filename" not in keys
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the export, or the folder of the asset files."""
     return path.parent if path.name.lower().endswith("-asset.json") else path
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of every asset that was opened."""
-    columns = SetColumns(reading.notes, source)
+    columns = LabelSetBuilder(reading.notes, source)
     files = files_of(source, "-asset.json") if source.is_dir() else [source]
     for path in files:
         top = load_json(path)
@@ -42,7 +42,7 @@ def read(source: Path, reading: Reading) -> LabelSet:
     return columns.build()
 
 
-def _read_asset(item: Node, columns: SetColumns, reading: Reading) -> None:
+def _read_asset(item: Node, columns: LabelSetBuilder, reading: ReadContext) -> None:
     asset = item.get("asset") or item
     state, kind = asset.get("state"), asset.get("type")
     if state is not None and state.text() == "0":
@@ -68,7 +68,9 @@ def _read_asset(item: Node, columns: SetColumns, reading: Reading) -> None:
         _read_region(region, video, frame, columns)
 
 
-def _read_region(region: Node, video: VideoColumns, frame: int, columns: SetColumns) -> None:
+def _read_region(
+    region: Node, video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
+) -> None:
     tags = [tag.text() for tag in region.rows_of("tags")]
     if not tags:
         columns.notes.add("a region without a tag; called 'object'", region.place)

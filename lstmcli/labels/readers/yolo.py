@@ -19,10 +19,10 @@ from typing import Any
 from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import SetColumns, files_of
-from lstmcli.labels.media import Reading, media_files
+from lstmcli.labels.builder import LabelSetBuilder, files_of
+from lstmcli.labels.media import ReadContext, media_files
 from lstmcli.labels.readers.json_file import read_text
-from lstmcli.labels.readers.sniff import Head
+from lstmcli.labels.readers.sniff import FileSniff
 
 _ROW = re.compile(r"^\d+(?:\.0)?(?:\s+-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){4,}$")
 _NO_LABELS = re.compile(
@@ -35,22 +35,22 @@ _HIGHEST = 12
 _IMAGE_FOLDERS = {"labels": "images", "Annotations": "Images", "labelTxt": "images"}
 
 
-def recognises(head: Head) -> bool:
+def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file describes a YOLO data set or holds lines of fractions."""
-    suffix = head.path.suffix.lower()
+    suffix = sniffed.path.suffix.lower()
     if suffix in {".yaml", ".yml"}:
-        keys = set(re.findall(r"^(\w+)\s*:", head.text, re.MULTILINE))
+        keys = set(re.findall(r"^(\w+)\s*:", sniffed.text, re.MULTILINE))
         return "names" in keys and bool(keys & {"train", "val", "path", "nc", "test"})
     if suffix == ".data":
-        return bool(re.search(r"^\s*(train|names|valid)\s*=", head.text, re.MULTILINE))
-    if suffix != ".txt" or not head.lines:
+        return bool(re.search(r"^\s*(train|names|valid)\s*=", sniffed.text, re.MULTILINE))
+    if suffix != ".txt" or not sniffed.lines:
         return False
-    return all(_ROW.match(line) for line in head.lines) and all(
-        -0.5 <= float(part) <= 1.5 for line in head.lines for part in line.split()[1:5]
+    return all(_ROW.match(line) for line in sniffed.lines) and all(
+        -0.5 <= float(part) <= 1.5 for line in sniffed.lines for part in line.split()[1:5]
     )
 
 
-def source_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """Return the description of the data set above a label file, or its folder."""
     if path.suffix.lower() != ".txt":
         return path
@@ -58,17 +58,17 @@ def source_of(path: Path) -> Path:
         for found in sorted(
             (*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.data"))
         ):
-            if recognises(Head.of(found)):
+            if sniff(FileSniff.of(found)):
                 return found
         if any((folder / name).is_file() for name in _NAMES):
             return folder
     return path.parent
 
 
-def read(source: Path, reading: Reading) -> LabelSet:
+def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a data set; images become one-frame videos."""
     described = _described(source)
-    columns = SetColumns(reading.notes, source, described.names)
+    columns = LabelSetBuilder(reading.notes, source, described.names)
     taken: set[str] = set()
     unlabelled: dict[Path, set[str]] = {}
     for folder, path in _label_files(described.roots, reading):
@@ -188,7 +188,7 @@ def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def _label_files(roots: Sequence[Path], reading: Reading) -> Iterator[tuple[Path, Path]]:
+def _label_files(roots: Sequence[Path], reading: ReadContext) -> Iterator[tuple[Path, Path]]:
     seen = set()
     for root in roots:
         base = root if root.is_dir() else root.parent
@@ -205,7 +205,7 @@ def _label_files(roots: Sequence[Path], reading: Reading) -> Iterator[tuple[Path
             yield base, path
 
 
-def _is_other_text(path: Path, root: Path, reading: Reading) -> bool:
+def _is_other_text(path: Path, root: Path, reading: ReadContext) -> bool:
     """Return whether a file is a list or a note by its name, and no image bears that name."""
     if not _NO_LABELS.match(path.stem):
         return False
@@ -220,7 +220,7 @@ def _labels_first(path: Path) -> tuple[bool, Path]:
     return not path.parent.name.lower().startswith("labels"), path
 
 
-def _image_of(path: Path, root: Path, reading: Reading) -> tuple[Path | None, str]:
+def _image_of(path: Path, root: Path, reading: ReadContext) -> tuple[Path | None, str]:
     """Return the image of a label file, and how its path is written."""
     inside = path.relative_to(root)
     folders = list(inside.parts[:-1])
@@ -230,7 +230,7 @@ def _image_of(path: Path, root: Path, reading: Reading) -> tuple[Path | None, st
             break
     wanted = Path(*folders, f"{path.stem}.jpg").as_posix()
     for folder in (root.joinpath(*folders), path.parent):
-        found = reading.finder.beside(folder, path.stem)
+        found = reading.finder.leave_core_free(folder, path.stem)
         if found is not None:
             return found, found.relative_to(root).as_posix()
     told = _below_images(path)
@@ -277,8 +277,8 @@ def _read_rows(
     path: Path,
     written: str,
     described: _Described,
-    columns: SetColumns,
-    reading: Reading,
+    columns: LabelSetBuilder,
+    reading: ReadContext,
 ) -> None:
     video = columns.still(written, written, str(path))
     for n, row in rows:
@@ -306,7 +306,7 @@ def _read_rows(
         video.add(0, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), columns.label(name))
 
 
-def _note_unlabelled(labelled: dict[Path, set[str]], reading: Reading) -> None:
+def _note_unlabelled(labelled: dict[Path, set[str]], reading: ReadContext) -> None:
     """Count the images beside labelled ones that have no label file."""
     for folder, names in labelled.items():
         alone = sorted(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 from lstmcli.labels.writers import coco, mot, yolo
 
 
@@ -26,7 +26,7 @@ class LabelWriter(Protocol):
     def NEEDS_SIZE(self) -> bool:
         """Whether the format cannot be written without the size of every picture."""
 
-    def write(self, labels: LabelSet, out: Path, notes: Notes) -> None:
+    def write(self, labels: LabelSet, out: Path, notes: WarningCollector) -> None:
         """Write a set to a file, or into a folder that exists and is empty.
 
         What the format cannot say is noted with a count.

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = False
 NEEDS_SIZE = False
 
 
-def write(labels: LabelSet, out: Path, notes: Notes) -> None:
+def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
     """Write a set to a file, one image and one annotation a line."""
     labels = one_a_class(labels)
     images, boxes = count(1), count(1)
@@ -33,7 +33,7 @@ def write(labels: LabelSet, out: Path, notes: Notes) -> None:
         ids = {}
         rows = []
         for video in labels.videos:
-            for frame in video.looked_at.tolist():
+            for frame in video.annotated_frames.tolist():
                 ids[id(video), frame] = next(images)
                 rows.append((video, frame))
         listed = (_image(v, n, ids[id(v), n], numbers.get(id(v))) for v, n in rows)

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import Notes, as_path
+from lstmcli.labels.builder import WarningCollector, as_path
 from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = True
 NEEDS_SIZE = False
 
 
-def write(labels: LabelSet, out: Path, notes: Notes) -> None:
+def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
     """Write a folder for every video below `out`."""
     for video in one_a_class(labels).videos:
         folder = out / video.name
@@ -28,7 +28,7 @@ def write(labels: LabelSet, out: Path, notes: Notes) -> None:
         names = "".join(f"{name}\n" for name in labels.classes)
         (folder / "gt" / "labels.txt").write_text(names, encoding="utf-8")
         (folder / "gt" / "gt.txt").write_text(_rows(video), encoding="utf-8")
-        unseen = _length(video) - len(video.looked_at)
+        unseen = _length(video) - len(video.annotated_frames)
         notes.add(
             "a frame that nobody looked at; MOT cannot say so and shows it empty",
             video.name,
@@ -42,7 +42,10 @@ def write(labels: LabelSet, out: Path, notes: Notes) -> None:
 
 
 def _length(video: VideoLabels) -> int:
-    return max(video.frame_count or 0, int(video.looked_at[-1]) + 1 if len(video.looked_at) else 0)
+    return max(
+        video.frame_count or 0,
+        int(video.annotated_frames[-1]) + 1 if len(video.annotated_frames) else 0,
+    )
 
 
 def _sequence(video: VideoLabels) -> str:

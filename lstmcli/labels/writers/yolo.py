@@ -12,13 +12,13 @@ import numpy as np
 
 from lstmcli.core.config import dump_yaml
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import Notes
+from lstmcli.labels.builder import WarningCollector
 
 FOLDER = True
 NEEDS_SIZE = True
 
 
-def write(labels: LabelSet, out: Path, notes: Notes) -> None:
+def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
     """Write the labels below `out`; every size is known."""
     described = {
         "path": ".",
@@ -33,7 +33,7 @@ def write(labels: LabelSet, out: Path, notes: Notes) -> None:
         notes.add("an ignored region; YOLO cannot say so, left out", video.name, ignored)
         tracked = int((video.tracks >= 0).sum())
         notes.add("a track of a box; YOLO cannot say so, left out", video.name, tracked)
-        for frame in video.looked_at.tolist():
+        for frame in video.annotated_frames.tolist():
             path = out / "labels" / _file_name(video, frame)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_rows(video, frame, notes), encoding="utf-8")
@@ -45,7 +45,7 @@ def _file_name(video: VideoLabels, frame: int) -> str:
     return f"{video.name}/frame_{frame:06d}.txt"
 
 
-def _rows(video: VideoLabels, frame: int, notes: Notes) -> str:
+def _rows(video: VideoLabels, frame: int, notes: WarningCollector) -> str:
     found = video.at(frame)
     assert found is not None
     assert video.size_hw is not None

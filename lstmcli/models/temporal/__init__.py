@@ -16,18 +16,18 @@ from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
 from lstmcli.models.temporal.conv_gru import ConvGRU
 from lstmcli.models.temporal.conv_lstm import ConvLSTM
 from lstmcli.models.temporal.gru import GRU
-from lstmcli.models.temporal.identity import NoMemory
+from lstmcli.models.temporal.identity import Identity
 from lstmcli.models.temporal.lstm import LSTM
 from lstmcli.models.temporal.object_lstm import ObjectLSTM
 from lstmcli.models.temporal.peephole_lstm import PeepholeLSTM
 from lstmcli.models.temporal.spatial_lstm import SpatialLSTM
 from lstmcli.models.temporal.state import State, TemporalCore, reset_rows
 
-__all__ = ["TEMPORAL_CORES", "NoMemory", "State", "TemporalCore", "build_temporal", "reset_rows"]
+__all__ = ["TEMPORAL_CORES", "Identity", "State", "TemporalCore", "build_temporal", "reset_rows"]
 
 TEMPORAL_CORES: Mapping[str, Callable[..., TemporalCore]] = {
-    "none": NoMemory,
-    "objects": NoMemory,  # nothing between cells: what is remembered of objects alone
+    "none": Identity,
+    "objects": Identity,  # nothing between cells: what is remembered of objects alone
     "lstm": LSTM,
     "conv_lstm": ConvLSTM,
     "gru": GRU,
@@ -46,8 +46,8 @@ def build_temporal(name: str, channels: int, **options: object) -> TemporalCore:
     Args:
         name: a key of `TEMPORAL_CORES`.
         channels: channels of the features.
-        options: `kernel_size`, `groups` and `learned_start` are taken by every core, and ignored
-            where they mean nothing.
+        options: `kernel_size`, `groups` and `learned_initial_state` are taken by every core, and
+            ignored where they mean nothing.
 
     Raises:
         ConfigError: there is no such core, an even kernel, groups that do not divide the channels.

@@ -38,7 +38,7 @@ class Attention(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
         remembered: int = 4,
     ) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Attention(nn.Module):
             )
         self.kernel_size, self.remembered = kernel_size, remembered
         self.inner = HEADS * max(4, channels // (4 * HEADS))
-        self.asks = gate_convolution(channels, self.inner, kernel_size=1)
+        self.to_q = gate_convolution(channels, self.inner, kernel_size=1)
         self.key = gate_convolution(channels, self.inner, kernel_size=1)
         self.value = gate_convolution(channels, self.inner, kernel_size=1)
         self.answer = gate_convolution(2 * self.inner, channels, kernel_size=1)
@@ -79,7 +79,7 @@ class Attention(nn.Module):
         """
         old_keys, old_values, old_known = self.initial_state(features) if state is None else state
         frames = features.shape[1]
-        questions = along_time(self.asks, features).to(old_keys.dtype)
+        questions = along_time(self.to_q, features).to(old_keys.dtype)
         values = along_time(self.value, features).to(old_keys.dtype)
         all_values = torch.cat((old_values, values), dim=1)
         keys = torch.cat((old_keys, along_time(self.key, features).to(old_keys.dtype)), dim=1)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lstmcli.models.temporal.gates import along_time, gate_convolution, open_gate, split_gates
-from lstmcli.models.temporal.state import State, begin_maps, begin_parameter
+from lstmcli.models.temporal.gates import (
+    along_time,
+    gate_convolution,
+    init_forget_bias,
+    split_gates,
+)
+from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
 
 BOTTLENECK_CELL_LIMIT = 6.0
 """Cells stay within 0..6: with ReLU instead of tanh nothing else bounds what leaves the memory."""
@@ -40,19 +45,19 @@ class BottleneckLSTM(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.groups = channels, groups
         self.from_input = _separable(channels, channels, kernel_size=kernel_size, groups=groups)
         self.from_hidden = _separable(channels, channels, kernel_size=kernel_size, groups=groups)
         self.gates = _separable(channels, 4 * channels, kernel_size=kernel_size, groups=groups)
-        self.start = begin_parameter(channels, 2, learned_start)
-        open_gate(self.gates.get_parameter("1.bias"), 1, 4, groups)
+        self.start = initial_parameter(channels, 2, learned_initial_state)
+        init_forget_bias(self.gates.get_parameter("1.bias"), 1, 4, groups)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell), each [B, C, H, W]."""
-        return begin_maps(features, self.channels, 2, self.start)
+        return initial_maps(features, self.channels, 2, self.start)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory, and the state after the last frame.
@@ -66,9 +71,9 @@ class BottleneckLSTM(nn.Module):
         for frame in along_time(self.from_input, features).unbind(dim=1):
             bottleneck = (frame + self.from_hidden(hidden.to(features.dtype))).relu()
             gates = self.gates(bottleneck).to(cell.dtype)
-            enter, keep, candidate, leave = split_gates(gates, 4, self.groups)
-            cell = keep.sigmoid() * cell + enter.sigmoid() * candidate.relu()
+            i, keep, g, o = split_gates(gates, 4, self.groups)
+            cell = keep.sigmoid() * cell + i.sigmoid() * g.relu()
             cell = cell.clamp(0.0, BOTTLENECK_CELL_LIMIT)
-            hidden = leave.sigmoid() * cell
+            hidden = o.sigmoid() * cell
             outputs.append(hidden)
         return torch.stack(outputs, dim=1).to(features.dtype), (hidden, cell)

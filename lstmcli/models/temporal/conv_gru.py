@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lstmcli.models.temporal.gates import along_time, gate_convolution, open_gate, split_gates
+from lstmcli.models.temporal.gates import (
+    along_time,
+    gate_convolution,
+    init_forget_bias,
+    split_gates,
+)
 from lstmcli.models.temporal.gru import gru_step
-from lstmcli.models.temporal.state import State, begin_maps, begin_parameter
+from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
 
 
 class ConvGRU(nn.Module):
@@ -30,7 +35,7 @@ class ConvGRU(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.groups = channels, groups
@@ -40,12 +45,12 @@ class ConvGRU(nn.Module):
         self.from_hidden = gate_convolution(
             channels, 3 * channels, kernel_size=kernel_size, groups=groups
         )
-        self.start = begin_parameter(channels, 1, learned_start)
-        open_gate(self.from_input.bias, 1, 3, groups)
+        self.start = initial_parameter(channels, 1, learned_initial_state)
+        init_forget_bias(self.from_input.bias, 1, 3, groups)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden,), [B, C, H, W]."""
-        return begin_maps(features, self.channels, 1, self.start)
+        return initial_maps(features, self.channels, 1, self.start)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory, and the state after the last frame.

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from lstmcli.models.temporal.gates import (
     along_time,
     gate_convolution,
+    init_forget_bias,
     lstm_step,
-    open_gate,
     split_gates,
 )
-from lstmcli.models.temporal.state import State, begin_maps, begin_parameter
+from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
 
 
 class ConvLSTM(nn.Module):
@@ -36,7 +36,7 @@ class ConvLSTM(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.groups = channels, groups
@@ -46,12 +46,12 @@ class ConvLSTM(nn.Module):
         self.from_hidden = gate_convolution(
             channels, 4 * channels, kernel_size=kernel_size, groups=groups, bias=False
         )
-        self.start = begin_parameter(channels, 2, learned_start)
-        open_gate(self.from_input.bias, 1, 4, groups)
+        self.start = initial_parameter(channels, 2, learned_initial_state)
+        init_forget_bias(self.from_input.bias, 1, 4, groups)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell), each [B, C, H, W]."""
-        return begin_maps(features, self.channels, 2, self.start)
+        return initial_maps(features, self.channels, 2, self.start)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory, and the state after the last frame.

@@ -45,7 +45,7 @@ def split_gates(values: Tensor, count: int, groups: int = 1) -> tuple[Tensor, ..
     )
 
 
-def open_gate(bias: Tensor | None, gate: int, count: int, groups: int = 1) -> None:
+def init_forget_bias(bias: Tensor | None, gate: int, count: int, groups: int = 1) -> None:
     """Raise the bias of one gate by 1 in place, so that a new cell remembers before it learns to.
 
     Jozefowicz et al. 2015, "An Empirical Exploration of Recurrent Network Architectures".
@@ -62,10 +62,10 @@ def lstm_step(gates: tuple[Tensor, ...], cell: Tensor) -> tuple[Tensor, Tensor]:
         gates: input, forget, candidate and output before their functions, as in `torch.nn.LSTM`.
         cell: of the step before.
     """
-    enter, keep, candidate, leave = gates
-    cell = keep.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+    i, keep, g, o = gates
+    cell = keep.sigmoid() * cell + i.sigmoid() * g.tanh()
     cell = cell.clamp(-CELL_LIMIT, CELL_LIMIT)
-    return leave.sigmoid() * cell.tanh(), cell
+    return o.sigmoid() * cell.tanh(), cell
 
 
 def along_time(layer: nn.Module, clip: Tensor) -> Tensor:

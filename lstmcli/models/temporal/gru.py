@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lstmcli.models.temporal.gates import open_gate
-from lstmcli.models.temporal.state import State, begin_maps, begin_parameter
+from lstmcli.models.temporal.gates import init_forget_bias
+from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
 
 
 def gru_step(
@@ -21,8 +21,8 @@ def gru_step(
     """
     reset = (from_input[0] + from_hidden[0]).sigmoid()
     keep = (from_input[1] + from_hidden[1]).sigmoid()
-    candidate = (from_input[2] + reset * from_hidden[2]).tanh()
-    return candidate + keep * (hidden - candidate)
+    g = (from_input[2] + reset * from_hidden[2]).tanh()
+    return g + keep * (hidden - g)
 
 
 class GRU(nn.Module):
@@ -45,18 +45,18 @@ class GRU(nn.Module):
         *,
         kernel_size: int = 1,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.from_input = nn.Linear(channels, 3 * channels)
         self.from_hidden = nn.Linear(channels, 3 * channels)
-        self.start = begin_parameter(channels, 1, learned_start)
-        open_gate(self.from_input.bias, 1, 3)
+        self.start = initial_parameter(channels, 1, learned_initial_state)
+        init_forget_bias(self.from_input.bias, 1, 3)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden,), [B, C, H, W]."""
-        return begin_maps(features, self.channels, 1, self.start)
+        return initial_maps(features, self.channels, 1, self.start)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory, and the state after the last frame.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from lstmcli.models.temporal.state import State
 
 
-class NoMemory(nn.Module):
+class Identity(nn.Module):
     """Returns the features as they are; its state is empty.
 
     Args:
@@ -23,7 +23,7 @@ class NoMemory(nn.Module):
         *,
         kernel_size: int = 1,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
 

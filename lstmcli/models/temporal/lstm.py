@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lstmcli.models.temporal.gates import lstm_step, open_gate
-from lstmcli.models.temporal.state import State, begin_maps, begin_parameter
+from lstmcli.models.temporal.gates import init_forget_bias, lstm_step
+from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
 
 
 class LSTM(nn.Module):
@@ -29,18 +29,18 @@ class LSTM(nn.Module):
         *,
         kernel_size: int = 1,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.from_input = nn.Linear(channels, 4 * channels)
         self.from_hidden = nn.Linear(channels, 4 * channels)
-        self.start = begin_parameter(channels, 2, learned_start)
-        open_gate(self.from_input.bias, 1, 4)
+        self.start = initial_parameter(channels, 2, learned_initial_state)
+        init_forget_bias(self.from_input.bias, 1, 4)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell), each [B, C, H, W]."""
-        return begin_maps(features, self.channels, 2, self.start)
+        return initial_maps(features, self.channels, 2, self.start)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory, and the state after the last frame.

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lstmcli.models.temporal.conv_lstm import ConvLSTM
-from lstmcli.models.temporal.gates import along_time, gate_convolution, lstm_step, open_gate
-from lstmcli.models.temporal.state import State, begin_parameter, state_dtype
+from lstmcli.models.temporal.gates import along_time, gate_convolution, init_forget_bias, lstm_step
+from lstmcli.models.temporal.state import State, initial_parameter, state_dtype
 
 MOTION_NUMBERS = 4
 """What a memory is told of its object's place: motion y and x, spread, weight of the best cell."""
@@ -45,7 +45,7 @@ class ObjectLSTM(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
         objects: int = 4,
         evidence: int = 128,
     ) -> None:
@@ -55,13 +55,13 @@ class ObjectLSTM(nn.Module):
         self.key = gate_convolution(channels, self.inner, kernel_size=1)
         self.value = gate_convolution(channels, self.inner, kernel_size=1)
         self.queries = nn.Parameter(torch.randn(objects, self.inner))
-        self.asks = nn.Linear(evidence, self.inner)
+        self.to_q = nn.Linear(evidence, self.inner)
         # 4: the memories then differ in what they look at from the first step on.
         self.sharpness = nn.Parameter(torch.tensor(4.0))
         self.from_object = nn.Linear(self.inner + MOTION_NUMBERS, 4 * evidence)
         self.from_evidence = nn.Linear(evidence, 4 * evidence)
-        self.looked_at = nn.Parameter(torch.tensor(0.0))
-        self.nothing = nn.Parameter(torch.tensor(0.0))
+        self.annotated_frames = nn.Parameter(torch.tensor(0.0))
+        self.null_logit = nn.Parameter(torch.tensor(0.0))
         self.tells = nn.Linear(evidence, channels)
         self.gate = gate_convolution(channels, 1, kernel_size=1)
         self.narrow = gate_convolution(channels, max(groups, channels // 2), kernel_size=1)
@@ -69,11 +69,11 @@ class ObjectLSTM(nn.Module):
             max(groups, channels // 2),
             kernel_size=kernel_size,
             groups=groups,
-            learned_start=learned_start,
+            learned_initial_state=learned_initial_state,
         )
         self.widen = gate_convolution(max(groups, channels // 2), channels, kernel_size=1)
-        self.start = begin_parameter(evidence, 2, learned_start)
-        open_gate(self.from_object.bias, 1, 4)
+        self.start = initial_parameter(evidence, 2, learned_initial_state)
+        init_forget_bias(self.from_object.bias, 1, 4)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (evidence, its cell, places, hidden, cell).
@@ -120,7 +120,7 @@ class ObjectLSTM(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return scores [B, K, H * W], pooled keys, new places, and what the LSTMs are fed."""
         height, width = key.shape[-2:]
-        queries = self.queries.to(key.dtype) + self.asks(evidence.to(key.dtype)).to(key.dtype)
+        queries = self.queries.to(key.dtype) + self.to_q(evidence.to(key.dtype)).to(key.dtype)
         scores = (queries @ key.flatten(2)).to(places.dtype)
         scores = scores * self.sharpness.to(places.dtype) * self.inner**-0.5
         scores = scores + scores.log_softmax(dim=1)
@@ -147,8 +147,8 @@ class ObjectLSTM(nn.Module):
         """Return what each cell reads from the memories, [B, C, H, W]."""
         likeness = (pooled @ key.flatten(2)).to(scores.dtype) * self.inner**-0.5
         distance = scores.amax(dim=2, keepdim=True) - scores
-        likeness = likeness - functional.softplus(self.looked_at).to(scores.dtype) * distance
-        nothing = self.nothing.to(scores.dtype).expand_as(likeness[:, :1])
-        reading = torch.cat((likeness, nothing), dim=1).softmax(dim=1)[:, : self.objects]
+        likeness = likeness - functional.softplus(self.annotated_frames).to(scores.dtype) * distance
+        null_logit = self.null_logit.to(scores.dtype).expand_as(likeness[:, :1])
+        reading = torch.cat((likeness, null_logit), dim=1).softmax(dim=1)[:, : self.objects]
         spoken = self.tells(evidence.to(key.dtype)).transpose(1, 2)
         return torch.unflatten(spoken @ reading.to(spoken.dtype), 2, key.shape[-2:])

@@ -9,10 +9,10 @@ from lstmcli.models.temporal.gates import (
     CELL_LIMIT,
     along_time,
     gate_convolution,
-    open_gate,
+    init_forget_bias,
     split_gates,
 )
-from lstmcli.models.temporal.state import State, begin_maps, begin_parameter
+from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
 
 
 class PeepholeLSTM(nn.Module):
@@ -37,7 +37,7 @@ class PeepholeLSTM(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.groups = channels, groups
@@ -48,12 +48,12 @@ class PeepholeLSTM(nn.Module):
             channels, 4 * channels, kernel_size=kernel_size, groups=groups, bias=False
         )
         self.peepholes = nn.Parameter(torch.zeros(3, channels, 1, 1))
-        self.start = begin_parameter(channels, 2, learned_start)
-        open_gate(self.from_input.bias, 1, 4, groups)
+        self.start = initial_parameter(channels, 2, learned_initial_state)
+        init_forget_bias(self.from_input.bias, 1, 4, groups)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell), each [B, C, H, W]."""
-        return begin_maps(features, self.channels, 2, self.start)
+        return initial_maps(features, self.channels, 2, self.start)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory, and the state after the last frame.
@@ -67,10 +67,10 @@ class PeepholeLSTM(nn.Module):
         outputs = []
         for frame in along_time(self.from_input, features).unbind(dim=1):
             gates = (frame + self.from_hidden(hidden.to(features.dtype))).to(cell.dtype)
-            enter, keep, candidate, leave = split_gates(gates, 4, self.groups)
-            enter = (enter + to_enter * cell).sigmoid()
+            i, keep, g, o = split_gates(gates, 4, self.groups)
+            i = (i + to_enter * cell).sigmoid()
             keep = (keep + to_keep * cell).sigmoid()
-            cell = (keep * cell + enter * candidate.tanh()).clamp(-CELL_LIMIT, CELL_LIMIT)
-            hidden = (leave + to_leave * cell).sigmoid() * cell.tanh()
+            cell = (keep * cell + i * g.tanh()).clamp(-CELL_LIMIT, CELL_LIMIT)
+            hidden = (o + to_leave * cell).sigmoid() * cell.tanh()
             outputs.append(hidden)
         return torch.stack(outputs, dim=1).to(features.dtype), (hidden, cell)

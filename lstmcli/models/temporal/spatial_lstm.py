@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from lstmcli.models.temporal.conv_lstm import ConvLSTM
-from lstmcli.models.temporal.gates import along_time, gate_convolution, open_gate
+from lstmcli.models.temporal.gates import along_time, gate_convolution, init_forget_bias
 from lstmcli.models.temporal.state import State
 
 
 def _sweep(inputs: int, hidden: int) -> nn.LSTM:
     layer = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
-    open_gate(layer.get_parameter("bias_ih_l0"), 1, 4)
-    open_gate(layer.get_parameter("bias_ih_l0_reverse"), 1, 4)
+    init_forget_bias(layer.get_parameter("bias_ih_l0"), 1, 4)
+    init_forget_bias(layer.get_parameter("bias_ih_l0_reverse"), 1, 4)
     return layer
 
 
@@ -38,7 +38,7 @@ class SpatialLSTM(nn.Module):
         *,
         kernel_size: int = 3,
         groups: int = 1,
-        learned_start: bool = False,
+        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         inner = max(8, channels // 4)
@@ -47,7 +47,10 @@ class SpatialLSTM(nn.Module):
         self.columns = _sweep(2 * inner, inner)
         self.widen = gate_convolution(2 * inner, channels, kernel_size=1)
         self.time = ConvLSTM(
-            channels, kernel_size=kernel_size, groups=groups, learned_start=learned_start
+            channels,
+            kernel_size=kernel_size,
+            groups=groups,
+            learned_initial_state=learned_initial_state,
         )
 
     def initial_state(self, features: Tensor) -> State:

@@ -57,7 +57,7 @@ def state_dtype(features: Tensor) -> torch.dtype:
     return torch.promote_types(features.dtype, torch.float32)
 
 
-def begin_maps(features: Tensor, channels: int, count: int, learned: Tensor | None) -> State:
+def initial_maps(features: Tensor, channels: int, count: int, learned: Tensor | None) -> State:
     """Return `count` maps [B, channels, H, W] for the beginning of a video.
 
     Args:
@@ -74,6 +74,6 @@ def begin_maps(features: Tensor, channels: int, count: int, learned: Tensor | No
     return tuple(value.view(1, -1, 1, 1).expand(shape) for value in values.unbind(0))
 
 
-def begin_parameter(channels: int, count: int, learned: bool) -> nn.Parameter | None:
+def initial_parameter(channels: int, count: int, learned: bool) -> nn.Parameter | None:
     """Return zeros [count, channels] to be learned as the initial state, or None."""
     return nn.Parameter(torch.zeros(count, channels)) if learned else None

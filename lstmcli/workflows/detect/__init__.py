@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import (
     ConfigError,
     LstmcliError,
 )
-from lstmcli.core.jobs import Track, run_jobs
+from lstmcli.core.jobs import ProgressCallback, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.inference.batching import join_streams
-from lstmcli.inference.loading import load_engine
+from lstmcli.inference.batching import micro_batch
+from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime_pool import NetworkByShape
-from lstmcli.outputs.draw import Look
+from lstmcli.inference.runtime_pool import RuntimePool
+from lstmcli.outputs.draw import DrawStyle
 from lstmcli.outputs.text_sprites import can_draw
-from lstmcli.tracking import GAP_FRAMES, load_plan
+from lstmcli.tracking import GAP_FRAMES, load_count_config
 from lstmcli.video import (
     Source,
     find_sources,
@@ -37,7 +37,7 @@ from lstmcli.workflows.detect.options import (
     VideoFailed,
     unexpected,
 )
-from lstmcli.workflows.detect.pipeline import Run
+from lstmcli.workflows.detect.pipeline import VideoJob
 from lstmcli.workflows.detect.sources import (
     check_options,
     choose_model,
@@ -47,7 +47,15 @@ from lstmcli.workflows.detect.sources import (
     to_do,
 )
 
-__all__ = ["DetectReport", "Detector", "Look", "VideoDone", "VideoFailed", "choose_model", "detect"]
+__all__ = [
+    "DetectReport",
+    "Detector",
+    "DrawStyle",
+    "VideoDone",
+    "VideoFailed",
+    "choose_model",
+    "detect",
+]
 
 
 def detect(
@@ -66,7 +74,7 @@ def detect(
     quality: int = 23,
     track: bool = True,
     count: Path | None = None,
-    look: Look | None = None,
+    look: DrawStyle | None = None,
     sound: bool = True,
     image_rate: float = 25.0,
     memory: bool = True,
@@ -99,13 +107,13 @@ def detect(
         codec: `auto` (NVENC beside CUDA where there is one, else h264) or one of `video.CODECS`.
         quality: of the video, 0 (best, largest) to 51.
         track: give objects ids that last, fill gaps, drop single flashes.
-        count: a YAML file with lines and zones, see `tracking.load_plan`; needs `track`.
+        count: a YAML file with lines and zones, see `tracking.load_count_config`; needs `track`.
         look: how answers are drawn.
         sound: keep the source's sound.
         image_rate: frames per second of rows of still images.
         memory: False forgets everything between frames, to show what the memory is worth.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        engine: `auto` or a name of `engines.ENGINES`.
+        engine: `auto` or a name of `engines.RUNTIMES`.
         jobs: videos at the same time.
         skip_existing: leave out sources whose outputs are all there; do half-done ones anew.
         overwrite: replace outputs that are there.
@@ -128,25 +136,30 @@ def detect(
         raise ConfigError(
             f"--fill with --every {every}", hint=f"look at every {GAP_FRAMES}th frame at least"
         )
-    plan_to_count = load_plan(count) if count is not None else None
+    plan_to_count = load_count_config(count) if count is not None else None
     found = find_sources(sources)
     names = output_names(found)
     write = tuple(dict.fromkeys(write))
     sentence = ""
-    on_cuda, confidence = False, Confidence()
+    on_cuda, calibration = False, ScoreCalibration()
     size_hw = size_of(found[0])  # the network is made for it: most runs need no other
     if make_predictor is None:
         if model is None:
             model, sentence = choose_model(Path())
             progress.note(sentence)
         load = partial(
-            load_engine, model, device=device, engine=engine, beside=True, note=progress.note
+            load_runtime,
+            model,
+            device=device,
+            engine=engine,
+            leave_core_free=True,
+            note=progress.note,
         )
-        networks = NetworkByShape(
-            lambda shape: join_streams(load(picture_hw=shape), min(jobs, len(found)))
+        networks = RuntimePool(
+            lambda shape: micro_batch(load(picture_hw=shape), min(jobs, len(found)))
         )
         first = networks.of(size_hw)
-        on_cuda, confidence = first.device.startswith("cuda"), first.confidence
+        on_cuda, calibration = first.device.startswith("cuda"), first.calibration
 
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return Predictor(networks.of(size_hw), threshold=floor, memory=memory)
@@ -157,26 +170,26 @@ def detect(
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return own(floor)
 
-    look_every = every if fill else 1
+    inference_stride = every if fill else 1
     if every is None and track and not on_cuda:
-        look_every = None
+        inference_stride = None
     known = predictor_for(threshold, size_hw).classes
     plan = Plan(
         predictor_for=predictor_for,
         classes=known,
         kept=kept_classes(classes, known),
-        threshold=confidence.score_of(threshold),
-        confidence=confidence,
+        threshold=calibration.raw_score(threshold),
+        calibration=calibration,
         start_s=start_s,
         end_s=end_s,
         every=1 if fill or every is None else every,
-        look_every=look_every,
+        inference_stride=inference_stride,
         write=write,
         codec=("nvenc" if on_cuda and has_nvenc() else "h264") if codec == "auto" else codec,
         quality=quality,
         track=track,
         count=plan_to_count,
-        look=look or Look(),
+        look=look or DrawStyle(),
         sound=sound,
         image_rate=image_rate,
         segment_s=segment_s,
@@ -219,10 +232,10 @@ def _run_all(
     )
 
 
-def _run_one(source: Source, stem: Path, plan: Plan, track: Track) -> Result:
+def _run_one(source: Source, stem: Path, plan: Plan, track: ProgressCallback) -> Result:
     """Do one video: files in, files out; nothing else is shared with other videos."""
     try:
-        return Run(source, stem, plan).run(track)
+        return VideoJob(source, stem, plan).run(track)
     except LstmcliError as error:
         return source.name, error
     except (Stopped, BrokenPipeError):

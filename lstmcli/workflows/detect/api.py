@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 
 from lstmcli.core.boxes import clip_boxes
-from lstmcli.core.calibration import Confidence
-from lstmcli.core.prefetch import ahead
+from lstmcli.core.calibration import ScoreCalibration
+from lstmcli.core.prefetch import prefetch
 from lstmcli.core.types import Detections, Picture
-from lstmcli.inference.loading import load_engine
+from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime_pool import NetworkByShape
+from lstmcli.inference.runtime_pool import RuntimePool
 from lstmcli.tracking import Tracker
 from lstmcli.video import (
     ReadReport,
@@ -23,7 +23,7 @@ from lstmcli.video import (
 )
 from lstmcli.workflows.detect.options import MakePredictor, PredictorFor
 from lstmcli.workflows.detect.pipeline import shape_of, with_answers, with_canvas
-from lstmcli.workflows.detect.schedule import Looks
+from lstmcli.workflows.detect.schedule import InferenceSchedule
 from lstmcli.workflows.detect.sources import check_options, choose_model
 
 
@@ -43,14 +43,14 @@ class Detector:
         *,
         threshold: float = 0.3,
         predictor_for: PredictorFor | None = None,
-        confidence: Confidence | None = None,
+        calibration: ScoreCalibration | None = None,
     ) -> None:
         check_options(threshold, 1, 0, 1, None, None)
         self._predictor_for: PredictorFor = predictor_for or (
             lambda floor, size_hw: make_predictor(floor)
         )
         self.threshold = threshold
-        self._confidence = confidence or Confidence()
+        self._confidence = calibration or ScoreCalibration()
         self.classes = make_predictor(threshold).classes
         """Names of the classes; `detections.labels` are indices into it."""
 
@@ -69,13 +69,13 @@ class Detector:
             ModelError: there is no such model, or it is damaged.
         """
         chosen = choose_model(Path())[0] if model is None else model
-        load = partial(load_engine, chosen, device=device, engine=engine, beside=True)
-        networks = NetworkByShape(lambda size_hw: load(picture_hw=size_hw))
+        load = partial(load_runtime, chosen, device=device, engine=engine, leave_core_free=True)
+        networks = RuntimePool(lambda size_hw: load(picture_hw=size_hw))
         return cls(
             lambda floor: Predictor(networks.of(None), threshold=floor),
             predictor_for=lambda floor, size_hw: Predictor(networks.of(size_hw), threshold=floor),
             threshold=threshold,
-            confidence=networks.of(None).confidence,
+            calibration=networks.of(None).calibration,
         )
 
     def stream(
@@ -103,7 +103,7 @@ class Detector:
         """
         check_options(self.threshold, every, 0, 1, start_s, end_s)
         (first, *_) = find_sources([str(source)])
-        threshold = self._confidence.score_of(self.threshold)
+        threshold = self._confidence.raw_score(self.threshold)
         tracker = Tracker(threshold=threshold) if track else None
         frames = open_frames(first, start_s=start_s, end_s=end_s, every=every, report=ReadReport())
         frame = next(frames, None)
@@ -112,7 +112,9 @@ class Detector:
         predictor = self._predictor_for(
             tracker.faint if tracker else threshold, shape_of(first, frame)
         )
-        canvases = ahead(with_canvas(chain((frame,), frames), predictor.canvas_hw, Looks()))
+        canvases = prefetch(
+            with_canvas(chain((frame,), frames), predictor.canvas_hw, InferenceSchedule())
+        )
         answers = with_answers(canvases, predictor, tracker, self._confidence, depth=1)
         for frame, _, found in answers:
             assert found is not None  # every frame has its canvas

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import LstmcliError, explain
 from lstmcli.core.types import Detections, Picture
-from lstmcli.outputs.draw import Look
-from lstmcli.tracking import CountPlan
+from lstmcli.outputs.draw import DrawStyle
+from lstmcli.tracking import CountConfig
 from lstmcli.video import (
     Frame,
     ReadReport,
@@ -23,7 +23,7 @@ from lstmcli.video import (
     open_frames,
 )
 from lstmcli.video.container import FFMPEG_ERRORS, reason_of
-from lstmcli.workflows.detect.schedule import Looks
+from lstmcli.workflows.detect.schedule import InferenceSchedule
 
 
 class StreamPredictor(Protocol):
@@ -102,26 +102,26 @@ class DetectReport:
 class Plan:
     """What is the same for every video of a run; the arguments of `detect`, checked.
 
-    `every` are the frames that are answered, `look_every` those among them at which the network
-    looks, see `Looks`. `threshold` is the network's own score; people are told `confidence`'s.
+    Every `every`th frame is output; the network runs at every `inference_stride`th of those, see
+    `InferenceSchedule`. `threshold` is a raw score; outputs hold calibrated scores.
     """
 
     predictor_for: PredictorFor
     classes: tuple[str, ...]
     threshold: float
-    confidence: Confidence
+    calibration: ScoreCalibration
     kept: frozenset[int]
     write: tuple[str, ...]
     codec: str
     quality: int
     track: bool
-    count: CountPlan | None
-    look: Look
+    count: CountConfig | None
+    look: DrawStyle
     sound: bool
     start_s: float | None
     end_s: float | None
     every: int
-    look_every: int | None
+    inference_stride: int | None
     image_rate: float
     segment_s: float
     patience_s: float
@@ -140,10 +140,10 @@ class Plan:
             stop=self.stop,
         )
 
-    def looks_at(self, source: Source) -> Looks:
+    def schedule_for(self, source: Source) -> InferenceSchedule:
         """Return at which frames of a source the network looks; at every one of still images."""
-        undecided = self.look_every is None and source.kind == "images"
-        return Looks() if undecided else Looks(self.look_every)
+        undecided = self.inference_stride is None and source.kind == "images"
+        return InferenceSchedule() if undecided else InferenceSchedule(self.inference_stride)
 
     def expected(self, source: Source) -> int | None:
         """Return about how many frames that will be."""

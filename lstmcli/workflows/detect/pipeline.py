@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox, clip_boxes
-from lstmcli.core.calibration import Confidence
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import (
     MediaError,
 )
-from lstmcli.core.jobs import Track
-from lstmcli.core.prefetch import ahead
+from lstmcli.core.jobs import ProgressCallback
+from lstmcli.core.prefetch import prefetch
 from lstmcli.core.types import Detections, Picture
 from lstmcli.inference.predictor import Predictor
-from lstmcli.outputs import Answer, Job
+from lstmcli.outputs import AnnotatedFrame, OutputSpec
 from lstmcli.outputs.contract import make_folder
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.counts import CountsFile
-from lstmcli.outputs.draw import Painter, Shape
+from lstmcli.outputs.draw import Annotator, Shape
 from lstmcli.outputs.writer import OutputGroup, output_paths
-from lstmcli.tracking import Counter, Tracker, steady
+from lstmcli.tracking import Counter, Tracker, interpolate_gaps
 from lstmcli.video import (
     Frame,
     ReadReport,
@@ -35,20 +35,20 @@ from lstmcli.video import (
     describe,
 )
 from lstmcli.workflows.detect.options import Plan, Stopped, StreamPredictor, VideoDone
-from lstmcli.workflows.detect.schedule import Looks
+from lstmcli.workflows.detect.schedule import InferenceSchedule
 
 SYNC_S = 2.0
 """A live run brings its files to the disk this often."""
 
 
-class Run:
+class VideoJob:
     """One video on its way from decoding over the network to its outputs."""
 
     def __init__(self, source: Source, stem: Path, plan: Plan) -> None:
         self.source, self.stem, self.plan = source, stem, plan
         self.info = describe(source)
         self.report = ReadReport()
-        self.looks = plan.looks_at(source)
+        self.looks = plan.schedule_for(source)
         self.frames = self.detections = 0
         self.objects: set[int] = set()
         self.paths: list[Path] = []
@@ -59,7 +59,7 @@ class Run:
         self.segment_began_s = 0.0
         self.synced = time.monotonic()
 
-    def run(self, track: Track) -> VideoDone:
+    def run(self, track: ProgressCallback) -> VideoDone:
         """Do it all; an error or interruption leaves partial files."""
         began = time.monotonic()
         total = self.plan.expected(self.source)
@@ -98,7 +98,7 @@ class Run:
             notes=tuple(dict.fromkeys(self.report.sentences() + self.notes)),
         )
 
-    def _answers(self) -> Generator[Answer, None, None]:
+    def _answers(self) -> Generator[AnnotatedFrame, None, None]:
         """Yield the answers; decoding and network each run ahead in a thread of their own."""
         plan = self.plan
         frames = plan.frames(self.source, self.report)
@@ -111,17 +111,19 @@ class Run:
         predictor = plan.predictor_for(floor, shape_of(self.source, first))
         if plan.count is not None:
             self.counter = Counter(plan.count, size_hw)
-        painter = Painter(plan.classes, size_hw, plan.look)
-        canvases = ahead(
+        painter = Annotator(plan.classes, size_hw, plan.look)
+        canvases = prefetch(
             with_canvas(chain((first,), frames), predictor.canvas_hw, looks=self.looks)
         )
-        found = ahead(with_answers(canvases, predictor, tracker, plan.confidence))
+        found = prefetch(with_answers(canvases, predictor, tracker, plan.calibration))
         steadied = (
-            steady(found) if tracker is not None else ((f, d) for f, _, d in found if d is not None)
+            interpolate_gaps(found)
+            if tracker is not None
+            else ((f, d) for f, _, d in found if d is not None)
         )
         for frame, detections in steadied:
             detections = self._kept(detections, frame)
-            yield Answer(frame, detections, painter, self._count(detections, frame))
+            yield AnnotatedFrame(frame, detections, painter, self._count(detections, frame))
 
     def _kept(self, found: Detections, frame: Frame) -> Detections:
         keep = np.array([label in self.plan.kept for label in found.labels.tolist()], bool)
@@ -144,7 +146,7 @@ class Run:
             for gate in self.counter.plan.gates
         )
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: AnnotatedFrame) -> None:
         frame = answer.frame
         is_live = self.source.is_live
         if self.group is not None and is_live:
@@ -173,10 +175,10 @@ class Run:
                 return stem
         raise AssertionError("there is always a next number")
 
-    def _job(self, first: Frame, stem: Path) -> Job:
+    def _job(self, first: Frame, stem: Path) -> OutputSpec:
         plan, info = self.plan, self.info
         rate = plan.image_rate if self.source.kind == "images" else None
-        job = Job(
+        job = OutputSpec(
             video=self.source.name,
             stem=stem,
             classes=plan.classes,
@@ -225,11 +227,11 @@ def shape_of(source: Source, first: Frame) -> tuple[int, int] | None:
 
 
 def with_canvas(
-    frames: Iterable[Frame], canvas_hw: tuple[int, int], looks: Looks
+    frames: Iterable[Frame], canvas_hw: tuple[int, int], looks: InferenceSchedule
 ) -> Iterator[tuple[Frame, Picture | None]]:
     """Yield each frame; those to look at with a canvas, uint8 [canvas height, canvas width, 3]."""
     for frame in frames:
-        is_due = looks.due(frame.time_s)
+        is_due = looks.should_run(frame.time_s)
         yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw)) if is_due else None
 
 
@@ -237,7 +239,7 @@ def with_answers(
     canvases: Iterable[tuple[Frame, Picture | None]],
     predictor: StreamPredictor,
     tracker: Tracker | None,
-    confidence: Confidence,
+    calibration: ScoreCalibration,
     *,
     depth: int = 4,
 ) -> Iterator[tuple[Frame, float, Detections | None]]:
@@ -248,11 +250,11 @@ def with_answers(
     Without a canvas nobody looks: None. The network works ahead of who reads its answers, by
     `depth` frames.
     """
-    for frame, answer in ahead(_with_looks(canvases, predictor), depth=depth):
+    for frame, answer in prefetch(_with_looks(canvases, predictor), depth=depth):
         found = answer() if answer is not None else None
         if tracker is not None and found is not None:
             found = tracker.step(found, frame.time_s)
-        yield frame, frame.time_s, None if found is None else confidence.tell(found)
+        yield frame, frame.time_s, None if found is None else calibration.calibrate(found)
 
 
 def _with_looks(

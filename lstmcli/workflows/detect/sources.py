@@ -13,7 +13,7 @@ from lstmcli.core.errors import (
     near_name,
 )
 from lstmcli.core.model_files import shipped_models
-from lstmcli.outputs import Job
+from lstmcli.outputs import OutputSpec
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.writer import output_paths
 from lstmcli.video import Source, describe
@@ -99,7 +99,7 @@ def to_do(
     skipped: list[str] = []
     for source, name in zip(found, names, strict=True):
         stem = out / name
-        paths = output_paths(plan.write, Job(source.name, stem, plan.classes, (1, 1)))
+        paths = output_paths(plan.write, OutputSpec(source.name, stem, plan.classes, (1, 1)))
         if plan.count is not None:
             paths.append(stem.with_name(stem.name + COUNTS_SUFFIX))
         for path in paths:

@@ -105,8 +105,8 @@ def _write(
     try:
         if not out.parent.exists():
             out.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-            part = Path(beside) / "part"
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as leave_core_free:
+            part = Path(leave_core_free) / "part"
             (part / "frames").mkdir(parents=True)
             dataset = Dataset(
                 part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ()
@@ -166,18 +166,18 @@ def _size_of(video: VideoLabels) -> tuple[int, int]:
 
 def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntArray:
     """Return the cells that must find something, int64 [n, 2] (row, column), for the previews."""
-    truth = video.labels.at(frame)
-    if truth is None or len(truth) == 0:
+    gt = video.labels.at(frame)
+    if gt is None or len(gt) == 0:
         return np.zeros((0, 2), np.int64)
     height, width = (side // dataset.grid for side in dataset.canvas_hw)
     y, x = np.mgrid[:height, :width]
     centres = torch.from_numpy((np.stack((x.ravel(), y.ravel()), 1) + 0.5) * dataset.grid).float()
-    n = len(truth)
+    n = len(gt)
     targets = Targets(
-        torch.from_numpy(dataset.canvas_boxes(video, truth.boxes))[None],
-        torch.from_numpy(truth.labels)[None],
+        torch.from_numpy(dataset.canvas_boxes(video, gt.boxes))[None],
+        torch.from_numpy(gt.labels)[None],
         torch.ones(1, n, dtype=torch.bool),
-        torch.from_numpy(truth.ignore)[None],
+        torch.from_numpy(gt.ignore)[None],
         torch.ones(1, dtype=torch.bool),
     )
     cells = assign(targets, centres, stride=dataset.grid, radius=1.5).box[0] >= 0
@@ -194,7 +194,7 @@ def _review(dataset: Dataset, options: PrepareOptions, warnings: Sequence[DataWa
     found = review(
         LabelSet(dataset.classes, videos),
         {video.name: video.split for video in dataset.videos},
-        found_in_pictures=check_pictures(dataset, look_for_twins=not alone),
+        found_in_pictures=check_pictures(dataset, check_near_duplicates=not alone),
     )
     return replace(found, warnings=merge_warnings([*warnings, *found.warnings]))
 
@@ -233,7 +233,7 @@ def _counts(dataset: Dataset, split: str) -> SplitCounts:
         split,
         videos=len(videos),
         frames=sum(len(video.frames) for video in videos),
-        labelled=sum(int(np.isin(v.frames, v.labels.looked_at).sum()) for v in videos),
+        labelled=sum(int(np.isin(v.frames, v.labels.annotated_frames).sum()) for v in videos),
         boxes=dict(boxes),
         ignored=sum(int(video.labels.ignore.sum()) for video in videos),
         median_side=float(np.median(together)) if len(together) else 0.0,

@@ -17,7 +17,7 @@ from lstmcli.dataset.frame_store import FORMS, FrameStoreWriter
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
 from lstmcli.dataset.plan import (
     frames_to_prepare,
-    put_right,
+    sanitize_boxes,
 )
 from lstmcli.video import Frame, read_frames, read_images
 from lstmcli.workflows.prepare.options import PrepareOptions
@@ -77,9 +77,9 @@ def write_frames(
                         count = max(count, video.frame_count or 0)
                         if len(video.box_frames) == 0 or video.box_frames[-1] < count:
                             break
-            right, found = put_right(video, size_hw, count)
+            right, found = sanitize_boxes(video, size_hw, count)
             warnings.extend(found)
-            lost = len(np.setdiff1d(np.intersect1d(frames, video.looked_at), kept))
+            lost = len(np.setdiff1d(np.intersect1d(frames, video.annotated_frames), kept))
             if lost:
                 warnings.append(
                     DataWarning(
@@ -120,8 +120,8 @@ def _known_count(video: VideoLabels) -> int:
     if video.media is None:
         return len(video.images)
     # what the labels say of the length may be short of the truth that they hold
-    truth = int(video.looked_at[-1]) + 1 if len(video.looked_at) else 0
-    return max(truth, video.frame_count or 0)
+    gt = int(video.annotated_frames[-1]) + 1 if len(video.annotated_frames) else 0
+    return max(gt, video.frame_count or 0)
 
 
 def _frames_of(video: VideoLabels) -> Iterator[Frame]:

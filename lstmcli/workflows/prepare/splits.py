@@ -38,24 +38,26 @@ def assign_splits(
 
 def _cut_in_time(video: VideoLabels, cut: TimeSplit) -> Iterator[tuple[VideoLabels, str]]:
     """Yield the beginning of a video for training and its end for validation."""
-    if len(video.looked_at) < 2:
+    if len(video.annotated_frames) < 2:
         yield video, "train"
         return
     border = int(
-        video.looked_at[min(len(video.looked_at) - 1, round(len(video.looked_at) * cut.share))]
+        video.annotated_frames[
+            min(len(video.annotated_frames) - 1, round(len(video.annotated_frames) * cut.share))
+        ]
     )
     gap = round(cut.gap_s * (video.rate or 25.0))
     for name, first, last in (
         ("train", 0, border),
-        ("val", border + gap, int(video.looked_at[-1]) + 1),
+        ("val", border + gap, int(video.annotated_frames[-1]) + 1),
     ):
-        frames = (video.looked_at >= first) & (video.looked_at < last)
+        frames = (video.annotated_frames >= first) & (video.annotated_frames < last)
         rows = (video.box_frames >= first) & (video.box_frames < last)
         yield (
             replace(
                 video,
                 name=f"{video.name} {name}",
-                looked_at=video.looked_at[frames],
+                annotated_frames=video.annotated_frames[frames],
                 box_frames=video.box_frames[rows],
                 boxes=video.boxes[rows],
                 labels=video.labels[rows],

@@ -16,12 +16,12 @@ from lstmcli.training.loop import (
     EpochProgress,
 )
 from lstmcli.training.records import draw_curves, write_metrics
-from lstmcli.workflows.train.state import Run
+from lstmcli.workflows.train.state import TrainerState
 
 
-def write_config(run: Run) -> None:
+def write_config(run: TrainerState) -> None:
     """Write `config.yaml`: everything that is needed to repeat the run."""
-    text = dump_yaml(run.config.model_dump(mode="json") | {"run": _facts(run)})
+    text = dump_yaml(run.config.model_dump(mode="json") | {"run": _metadata(run)})
     path = run.folder / "config.yaml"
     temporary = path.with_suffix(".part")
     try:
@@ -33,7 +33,7 @@ def write_config(run: Run) -> None:
         raise OutputError(f"{path}: {error.strerror}", hint="choose another --out") from None
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _metadata(run: TrainerState) -> dict[str, Any]:
     options = run.options
     return {
         "dataset": str(run.dataset.folder),
@@ -50,7 +50,7 @@ def _facts(run: Run) -> dict[str, Any]:
     }
 
 
-def keep_records(run: Run, *, keep: bool, better: bool) -> None:
+def keep_records(run: TrainerState, *, keep: bool, better: bool) -> None:
     """Write what an epoch leaves: `best.pt`, the numbers and the curves.
 
     Args:
@@ -80,12 +80,12 @@ def _sentence(row: Mapping[str, Any], better: bool) -> str:
     return (
         f"epoch {row['epoch']}: loss {row['loss']:.3f}, map50 {shown('map50')}, any class "
         f"{shown('map50_any_class')}, recall {shown('recall')}, precision {shown('precision')}, "
-        f"{row['frames_per_second']:.0f} frames/s, waited {100 * row['waited']:.0f} %"
+        f"{row['frames_per_second']:.0f} frames/s, waited {100 * row['data_wait']:.0f} %"
         + (", best so far" if better else "")
     )
 
 
-def weights_of(run: Run) -> dict[str, torch.Tensor]:
+def weights_of(run: TrainerState) -> dict[str, torch.Tensor]:
     """Return the weights that are used: the running average where there is one."""
     source = run.network if run.average is None else run.average.module
     return {name: value.detach().cpu().clone() for name, value in source.state_dict().items()}
@@ -96,7 +96,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def save_last(run: Run) -> None:
+def save_last(run: TrainerState) -> None:
     """Write `last.pt` with all that a resumed run needs; all processes come here together."""
     run.saved_at = time.monotonic()
     state = _whole_state(run)
@@ -139,7 +139,7 @@ def save_last(run: Run) -> None:
     )
 
 
-def _whole_state(run: Run) -> list[torch.Tensor] | None:
+def _whole_state(run: TrainerState) -> list[torch.Tensor] | None:
     """Return the carried state of all lanes in their order, on the CPU."""
     if run.state is None:
         return None
@@ -153,7 +153,7 @@ def _whole_state(run: Run) -> list[torch.Tensor] | None:
     return whole
 
 
-def put_back(run: Run, saved: Mapping[str, Any]) -> None:
+def put_back(run: TrainerState, saved: Mapping[str, Any]) -> None:
     """Set everything to where the interrupted run stood."""
     run.optimizer.load_state_dict(saved["optimizer"])
     if run.average is not None and saved["average"] is not None:

@@ -14,23 +14,23 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from lstmcli.core.config import Config
-from lstmcli.dataset.clips import ClipBatch, ClipSource, single_frames
+from lstmcli.dataset.clips import ClipBatch, ClipDataset, single_frames
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.training.distributed import quiet_worker
 from lstmcli.training.loop import (
     EpochProgress,
-    choose_learners,
+    set_trainable,
     train_steps,
 )
 from lstmcli.workflows.train.checkpointing import keep_records, save_last
-from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run, Trained
+from lstmcli.workflows.train.state import BUDGET_EPOCHS, Trained, TrainerState
 from lstmcli.workflows.train.validation import validate
 
 SAVE_EVERY_S = 300.0
 
 
-def fit(run: Run) -> Trained:
+def fit(run: TrainerState) -> Trained:
     """Train epoch after epoch; end cleanly at the last one, the budget, or Ctrl-C."""
     interrupted = False
     if run.class_weights is not None:
@@ -49,7 +49,7 @@ def fit(run: Run) -> Trained:
     return Trained(run.folder, run.best, run.epoch, interrupted, run.clock.spent_s, history)
 
 
-def _is_over(run: Run) -> bool:
+def _is_over(run: TrainerState) -> bool:
     if run.epochs is not None and run.epoch >= run.epochs:
         return True
     patience = run.config.train.patience
@@ -69,7 +69,7 @@ class _Agreement:
     save: bool
 
 
-def _agree(run: Run, *, epoch_s: float = float("inf")) -> _Agreement:
+def _agree(run: TrainerState, *, epoch_s: float = float("inf")) -> _Agreement:
     """Decide what happens next: any process may stop, the first one's clock decides the rest.
 
     Args:
@@ -99,14 +99,14 @@ def _agree(run: Run, *, epoch_s: float = float("inf")) -> _Agreement:
     return _Agreement(*(vote > 0 for vote in votes[:-1]))
 
 
-def _train_epoch(run: Run) -> bool:
+def _train_epoch(run: TrainerState) -> bool:
     """Take the steps of one epoch; False if there was no time for any."""
     config, budget = run.config, run.options.time_budget_s
     _agree(run)
     # as it was decided when the epoch began, also where a resumed run goes on in its middle
     frames_are_over = run.clock.done(run.steps) >= config.train.frame_stage
     # the memory's stage does not end when a resumed run is lengthened
-    memory = run.network.has_core and (run.frames_are_done or frames_are_over)
+    memory = run.network.has_temporal_core and (run.frames_are_done or frames_are_over)
     if memory and not run.frames_are_done:
         _close_frame_stage(run)
     _enter_stage(run, memory=memory)
@@ -123,14 +123,14 @@ def _train_epoch(run: Run) -> bool:
         if agreed.budget_is_spent or agreed.epoch_is_over:
             break
         frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.frame_stage
-        if budget and run.network.has_core and not memory and frames_are_over:
+        if budget and run.network.has_temporal_core and not memory and frames_are_over:
             break
         if agreed.save:
             save_last(run)
     return run.part.steps > 0
 
 
-def _close_frame_stage(run: Run) -> None:
+def _close_frame_stage(run: TrainerState) -> None:
     """Let the memory begin on the best frame detector so far, or on the average where none is.
 
     A frame detector that is trained on may learn its videos by heart; the memory need not suffer.
@@ -149,18 +149,18 @@ def _close_frame_stage(run: Run) -> None:
         run.best, run.since_best = {}, 0
 
 
-def _enter_stage(run: Run, *, memory: bool) -> None:
+def _enter_stage(run: TrainerState, *, memory: bool) -> None:
     """Hand the network to the fabric with the parameters that learn in this stage."""
     if run.trains_memory == memory:
         return
     run.trains_memory = memory
     run.model = None
     gc.collect()  # what joined the processes before must let go of the parameters
-    choose_learners(run.network, run.config, memory=memory)
+    set_trainable(run.network, run.config, memory=memory)
     run.model = run.fabric.setup_module(run.network)
 
 
-def _steps(run: Run, *, memory: bool, steps: int) -> Iterator[None]:
+def _steps(run: TrainerState, *, memory: bool, steps: int) -> Iterator[None]:
     """Take steps; after each, weights, average, state and counts belong together."""
     for step in train_steps(
         run.fabric,
@@ -183,7 +183,7 @@ def _steps(run: Run, *, memory: bool, steps: int) -> Iterator[None]:
         yield
 
 
-def _frames_end(run: Run) -> float:
+def _frames_end(run: TrainerState) -> float:
     """Return after what share of the training, as long as it is now, the frame stage ended."""
     frames = [row for row in run.history if row["stage"] == "frames"]
     if not (run.frames_are_done and frames):
@@ -196,19 +196,19 @@ def steps_per_epoch(dataset: Dataset, config: Config, batch: int) -> int:
     clips = config.train.clips_per_epoch
     if not clips:
         labelled = sum(
-            int(np.isin(video.frames, video.labels.looked_at).sum())
+            int(np.isin(video.frames, video.labels.annotated_frames).sum())
             for video in dataset.split("train")
         )
         clips = max(-(-labelled // config.clips.length), config.train.least_clips)
     return max(1, -(-clips // batch))
 
 
-def _batches(run: Run, *, memory: bool, steps: int) -> Iterator[ClipBatch]:
+def _batches(run: TrainerState, *, memory: bool, steps: int) -> Iterator[ClipBatch]:
     """Yield this process's batches of the epoch, from where a resumed one stopped."""
     config = run.config
     clips = config.clips if memory else single_frames(config.clips)
     lanes = run.batch if memory else run.batch * config.clips.length
-    source = ClipSource(
+    source = ClipDataset(
         run.dataset,
         "train",
         clips,
@@ -232,7 +232,7 @@ def _batches(run: Run, *, memory: bool, steps: int) -> Iterator[ClipBatch]:
     yield from islice(loader, steps - run.part.steps)
 
 
-def _close_epoch(run: Run) -> None:
+def _close_epoch(run: TrainerState) -> None:
     """Validate, write the records, keep the best. Until then, the epoch is not over."""
     fabric = run.fabric
     began = time.monotonic()
@@ -277,7 +277,7 @@ def _close_epoch(run: Run) -> None:
     run.validation_s = time.monotonic() - began  # saving takes its time too
 
 
-def _shared_losses(run: Run) -> EpochProgress:
+def _shared_losses(run: TrainerState) -> EpochProgress:
     """Return the epoch's sums, the losses as the mean of all processes."""
     if run.fabric.world_size == 1:
         return run.part

@@ -17,19 +17,19 @@ from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import no_boxes
-from lstmcli.dataset.clips import ClipBatch, ClipSource, single_frames
+from lstmcli.dataset.clips import ClipBatch, ClipDataset, single_frames
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.training.batch_size import measured_batch
 from lstmcli.training.loop import (
-    Clock,
+    TrainingBudget,
     balanced_weights,
 )
-from lstmcli.training.optim import build_optimizer, running_average
+from lstmcli.training.optim import build_ema, build_optimizer
 from lstmcli.workflows.train.checkpointing import put_back, write_config
 from lstmcli.workflows.train.epochs import steps_per_epoch
-from lstmcli.workflows.train.state import RUN_FILES, Run, TrainOptions
+from lstmcli.workflows.train.state import RUN_FILES, TrainerState, TrainOptions
 
 FINEST_STRIDE = 4
 """Pixels a cell of the finest map of every backbone."""
@@ -113,7 +113,7 @@ def begin(
     progress: Progress,
     last: Checkpoint | None,
     began: float,
-) -> Run:
+) -> TrainerState:
     """Build everything, then put back what a resumed run left, or remove an older run.
 
     The older one goes last: whatever may be wrong with the new one is known by then.
@@ -122,7 +122,7 @@ def begin(
     network = (
         last.model
         if last
-        else Detector(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=dataset.grid)
+        else DetectorNet(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=dataset.grid)
     )
     _check_same_data(network, dataset)
     if last is not None:
@@ -131,7 +131,7 @@ def begin(
     elif options.init:
         _start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)
-    average = running_average(network, config.train.ema) if config.train.ema else None
+    average = build_ema(network, config.train.ema) if config.train.ema else None
     saved = dict(last.training) if last else {}
     batch = int(saved.get("batch") or _batch_size(fabric, network, config, dataset, progress))
     check_batch(batch, fabric.world_size)
@@ -140,7 +140,7 @@ def begin(
         average.to(fabric.device)
     epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
     steps = steps_per_epoch(dataset, config, batch)
-    run = Run(
+    run = TrainerState(
         folder=out,
         config=config,
         options=options,
@@ -150,7 +150,7 @@ def begin(
         network=network,
         optimizer=optimizer,
         average=average,
-        clock=Clock(
+        clock=TrainingBudget(
             total_steps=epochs * steps if epochs else None,
             budget_s=options.time_budget_s,
             spent_s=float(saved.get("spent_s", 0.0)) + time.monotonic() - began,
@@ -170,7 +170,7 @@ def begin(
     return run
 
 
-def _check_same_data(network: Detector, dataset: Dataset) -> None:
+def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
     """Refuse to go on with data that was prepared otherwise than what the run began with.
 
     Raises:
@@ -192,7 +192,7 @@ def _check_same_data(network: Detector, dataset: Dataset) -> None:
         raise DataError(f"{dataset.folder}: {told[0]}; the run has {told[1]}", hint=hint)
 
 
-def _start_from(network: Detector, init: str, progress: Progress) -> None:
+def _start_from(network: DetectorNet, init: str, progress: Progress) -> None:
     """Copy the weights that fit by name and shape; say what did not."""
     source = load_checkpoint(init)
     own = network.state_dict()
@@ -243,7 +243,7 @@ def check_batch(batch: int | str, world: int) -> None:
 
 
 def _batch_size(
-    fabric: Fabric, network: Detector, config: Config, dataset: Dataset, progress: Progress
+    fabric: Fabric, network: DetectorNet, config: Config, dataset: Dataset, progress: Progress
 ) -> int:
     """Return the clips of the global batch; `auto` is measured here, where one process works."""
     if config.train.batch != "auto":
@@ -263,9 +263,9 @@ def _drawn(dataset: Dataset, config: Config, batch: int, memory: bool) -> ClipBa
     return _clip_source(dataset, config, batch, memory=memory)[0]
 
 
-def _clip_source(dataset: Dataset, config: Config, batch: int, *, memory: bool) -> ClipSource:
+def _clip_source(dataset: Dataset, config: Config, batch: int, *, memory: bool) -> ClipDataset:
     clips = config.clips if memory else single_frames(config.clips)
-    return ClipSource(
+    return ClipDataset(
         dataset,
         "train",
         clips,

@@ -13,12 +13,12 @@ from lightning_fabric import Fabric
 from lstmcli.core.config import Config
 from lstmcli.core.progress import Progress
 from lstmcli.dataset.manifest import Dataset
-from lstmcli.models.detector import Detector
+from lstmcli.models.detector import DetectorNet
 from lstmcli.models.temporal import State
 from lstmcli.training.distributed import Interruption
 from lstmcli.training.loop import (
-    Clock,
     EpochProgress,
+    TrainingBudget,
 )
 
 BUDGET_EPOCHS = 6
@@ -69,7 +69,7 @@ class Trained:
 
 
 @dataclass(slots=True)
-class Run:
+class TrainerState:
     """The moving parts of a training, in one process."""
 
     folder: Path
@@ -78,10 +78,10 @@ class Run:
     dataset: Dataset
     fabric: Fabric
     progress: Progress
-    network: Detector
+    network: DetectorNet
     optimizer: torch.optim.Optimizer
     average: Any
-    clock: Clock
+    clock: TrainingBudget
     class_weights: torch.Tensor | None
     batch: int
     epochs: int | None

@@ -9,14 +9,14 @@ from typing import Any
 from lstmcli.core.types import Annotations
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtimes.eager import TorchNetwork
+from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.metrics.calibration import best_slope
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.frame_result import FrameResult
-from lstmcli.metrics.matching import one_per_place
+from lstmcli.metrics.matching import class_agnostic_nms
 from lstmcli.metrics.precision_recall import best_threshold, overall
 from lstmcli.models.checkpoint import BEST_THRESHOLD, SCORE_SLOPE, power_for
-from lstmcli.workflows.train.state import BUDGET_EPOCHS, Run
+from lstmcli.workflows.train.state import BUDGET_EPOCHS, TrainerState
 
 VALIDATION_SHARE = 0.15
 """Of a time budget that validations may take together; fewer frames are looked at for that."""
@@ -28,7 +28,7 @@ LEAST_FRAMES = 100
 """Fewer say too little of an epoch, however short the budget."""
 
 
-def validate(run: Run) -> dict[str, Any]:
+def validate(run: TrainerState) -> dict[str, Any]:
     """Return the scores on part of every validation video, streamed as detect does."""
     source = run.network if run.average is None else run.average.module
     was_training = source.training
@@ -37,8 +37,8 @@ def validate(run: Run) -> dict[str, Any]:
     if "val" not in splits:
         return dict(names)
     # judged as it is trained: without the temporal core until its turn comes
-    memory = run.network.has_core and run.frames_are_done
-    network = TorchNetwork(source, device=str(run.fabric.device), memory=memory)
+    memory = run.network.has_temporal_core and run.frames_are_done
+    network = EagerRuntime(source, device=str(run.fabric.device), memory=memory)
     predictor = Predictor(network, multi_label=True)
     videos = run.dataset.split("val")
     results: list[FrameResult] = []
@@ -64,7 +64,7 @@ def validate(run: Run) -> dict[str, Any]:
     return {name: scores[name] for name in names} | {BEST_THRESHOLD: best, SCORE_SLOPE: slope}
 
 
-def _affordable(run: Run, predictor: Predictor, video: PreparedVideo) -> int:
+def _affordable(run: TrainerState, predictor: Predictor, video: PreparedVideo) -> int:
     """Return how many frames each validation may look at."""
     wanted, budget = run.config.train.validate_frames, run.options.time_budget_s
     if budget is None:
@@ -90,10 +90,10 @@ def _stream(
         for place in window:
             frame, time_s = int(video.frames[place]), float(video.times[place])
             found = predictor.step(store.picture(place), time_s)
-            truth: Annotations | None = video.labels.at(frame)
-            if truth is not None:
-                shown = one_per_place(found)
-                yield FrameResult(video.name, frame, time_s, video.size_hw, truth, found, shown)
+            gt: Annotations | None = video.labels.at(frame)
+            if gt is not None:
+                shown = class_agnostic_nms(found)
+                yield FrameResult(video.name, frame, time_s, video.size_hw, gt, found, shown)
 
 
 def windows(frames: int, share: int) -> list[range]:
