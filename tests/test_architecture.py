@@ -92,7 +92,7 @@ def test_imports_run_down(path: Path) -> None:
         ("pydantic", {"core"}),
         ("lightning_fabric", {"training", "workflows", "cli"}),
         ("jinja2", {"report"}),
-        ("PIL", {"outputs", "report", "video", "dataset"}),
+        ("PIL", {"outputs", "report", "video", "dataset", "labels", "workflows"}),
         ("openvino", {"inference"}),
         ("onnxruntime", {"inference"}),
     ],
