@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflows"))
 
 from bench_peer import make_720p
 from conftest import write_video

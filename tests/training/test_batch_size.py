@@ -13,7 +13,7 @@ from lstmcli.core.config import Config
 from lstmcli.core.system import available_memory, held_memory
 from lstmcli.dataset.clips import ClipBatch
 from lstmcli.models.detector import DetectorNet
-from lstmcli.training import batching
+from lstmcli.training import batch_size
 from lstmcli.training.batch_size import best_batch, measured_batch
 
 SIDE, LENGTH = 32, 2
@@ -95,7 +95,7 @@ def faked(monkeypatch: pytest.MonkeyPatch, step_s: Callable[[int], float]) -> li
         tried.append(batch)
         return step_s(batch)
 
-    monkeypatch.setattr(batching, "_step_s", fake)
+    monkeypatch.setattr(batch_size, "_step_s", fake)
     return tried
 
 
@@ -122,8 +122,8 @@ def test_slow_steps_and_little_memory_end_the_search(
     assert tried == [4]
     tried = faked(monkeypatch, lambda batch: 0.1)
     held = iter([0, 10, 30, 70])
-    monkeypatch.setattr(batching, "held_memory", lambda: next(held))
-    monkeypatch.setattr(batching, "available_memory", lambda: 50.0)
+    monkeypatch.setattr(batch_size, "held_memory", lambda: next(held))
+    monkeypatch.setattr(batch_size, "available_memory", lambda: 50.0)
     assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 8
     assert tried == [4, 8]  # sixteen would take 60 of the 30 that a step may have
 

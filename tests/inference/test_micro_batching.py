@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_engines import CANVAS_HW, in_full_precision, lively
+from test_runtimes import CANVAS_HW, in_full_precision, lively
 
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.metadata import TrackMemoryConfig

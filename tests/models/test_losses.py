@@ -146,7 +146,7 @@ def test_no_gradient_comes_from_an_ignored_region(name: str) -> None:
 
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize(
-    "truth", [targets([]), targets(None), targets([], None), targets([(0.0, 0.0, 9.0, 9.0)], [])]
+    "gt", [targets([]), targets(None), targets([], None), targets([(0.0, 0.0, 9.0, 9.0)], [])]
 )
 def test_the_loss_is_a_number_with_few_boxes_or_none(name: str, gt: Targets) -> None:
     head = make_head(name)

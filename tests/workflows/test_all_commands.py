@@ -14,7 +14,7 @@ from lstmcli.cli.app import main
 from lstmcli.core.progress import SilentProgress
 from lstmcli.dataset.synthetic import write_video_set
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 SMALL = (
     "--set backbone=tiny --set neck.channels=8 --set clips.length=2 --set train.batch=2 "
     "--set train.workers=0 --set input.motion_lag_s=0 --set train.least_clips=0 --epochs 1"

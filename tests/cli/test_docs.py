@@ -1,6 +1,6 @@
 """The README cannot lag behind: its tables are made from the program, its commands are run.
 
-`python tests/test_docs.py` writes the tables of options and settings anew.
+`python tests/cli/test_docs.py` writes the tables of options and settings anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lstmcli.models.heads import HEADS
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.optim import OPTIMIZERS, SCHEDULES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 MARK = re.compile(
     r"<!-- (options|settings|presets|formats): ?(\w*) -->\n(.*?)<!-- /\1 -->", re.DOTALL
@@ -150,7 +150,7 @@ def filled(text: str) -> str:
 
 def test_the_tables_of_the_readme_are_what_the_program_says() -> None:
     text = README.read_text(encoding="utf-8")
-    assert text == filled(text), "run: python tests/test_docs.py"
+    assert text == filled(text), "run: python tests/cli/test_docs.py"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

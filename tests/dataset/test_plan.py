@@ -151,7 +151,7 @@ def test_frames_without_boxes_after_the_end_are_no_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("looked_at", "every", "expected"),
+    ("annotated_frames", "every", "expected"),
     [
         (range(6), 1, [0, 1, 2, 3, 4, 5]),
         (range(6), 2, [0, 2, 4]),

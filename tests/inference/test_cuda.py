@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import MakeDataset, MakeVideo
 from pretended_cuda import DeviceTensor, PretendedGraph, pretended_cuda
-from test_engines import CANVAS_HW, follow, in_full_precision, lively
+from test_runtimes import CANVAS_HW, follow, in_full_precision, lively
 from test_train import settings
 from torch import Tensor
 
