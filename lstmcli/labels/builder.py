@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
 from lstmcli.core.types import (
     BoolArray,
     DataWarning,
@@ -27,10 +28,6 @@ MOST_FRAMES = 10_000_000
 MOST_BOXES = 20_000_000
 """Boxes of a label set beyond which it is refused instead of filling the memory."""
 
-_VIDEO = "mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv|flv|ts|mts|m2ts|3gp|ogv|gif|y4m|mxf|h264|264|hevc"
-_IMAGE = "jpg|jpeg|jpe|png|bmp|webp|tif|tiff|ppm|pgm|jp2"
-VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEO.split("|"))
-IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGE.split("|"))
 _KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 _HIGHEST_TRACK = 1 << 62
@@ -80,7 +77,7 @@ def stem_of(written: str) -> str:
 
 def files_of(folder: Path, ending: str, *, below: bool = False) -> list[Path]:
     """Return the files whose names end so, in either case, sorted; `below` goes into folders."""
-    entries = folder.rglob("*") if below else folder.iterdir()
+    entries = files_below(folder) if below else folder.iterdir()
     return sorted(path for path in entries if path.name.lower().endswith(ending))
 
 

@@ -12,12 +12,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from lstmcli.core.errors import DataError, MediaError
+from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, walk
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.ambiguous_media import resolve_ambiguous
 from lstmcli.labels.builder import (
-    IMAGE_SUFFIXES,
     MOST_FRAMES,
-    VIDEO_SUFFIXES,
     WarningCollector,
     as_path,
 )
@@ -49,25 +48,19 @@ def written_forms(written: str) -> list[PurePosixPath]:
 
 def media_files(root: Path, most: int | None = None) -> Iterator[Path]:
     """Yield the videos and images below a folder, hidden and prepared folders left out."""
-    seen: set[tuple[int, int]] = set()
     entries = 0
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen or (
-            "dataset.json" in files and Path(folder) != root
-        ):
+    for folder, folders, files in walk(root):
+        if "dataset.json" in files and folder != root:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         entries += len(files)
         if most is not None and entries > most:
             return
-        for name in sorted(files):
+        for name in files:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million times
             known = suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES
             if known and not name.startswith(".") and ".annotated." not in name:
-                yield Path(folder, name)
+                yield folder / name
 
 
 def _key(name: str) -> str:

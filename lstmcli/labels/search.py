@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from lstmcli.core.errors import DataError, choose
+from lstmcli.core.media_files import walk
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.media import MediaFinder, ReadContext
 from lstmcli.labels.merge import join
@@ -106,14 +106,13 @@ def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
     In a folder of many files of a kind only the first one is looked into.
     """
     seen: set[tuple[Path, int]] = set()
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if "dataset.json" in files and Path(root) != folder:
+    for root, folders, files in walk(folder):
+        if "dataset.json" in files and root != folder:
             folders.clear()
             continue
         gathered: set[str] = set()
-        for name in sorted(files):
-            path = Path(root, name)
+        for name in files:
+            path = root / name
             suffix = path.suffix.lower()
             if suffix not in _SUFFIXES or suffix in gathered or name in _OURS or name[0] == ".":
                 continue

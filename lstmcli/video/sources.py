@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from lstmcli.core.errors import MediaError
+from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
 
-_VIDEO = (
-    ".3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc .ivf .m2ts .m2v .m4v .mjpeg .mjpg "
-    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .rm .ts .vob .webm .wmv .y4m"
-)
-_IMAGE = ".bmp .jpeg .jpg .jp2 .png .ppm .tif .tiff .webp"
-VIDEO_SUFFIXES = frozenset(_VIDEO.split())
-IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
 _CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
 _OURS = (".annotated.mp4", ".partial.mp4", ".crops", ".frames")
@@ -115,7 +109,7 @@ def _of_files(paths: Sequence[Path]) -> list[Source]:
 def _in_folder(folder: Path) -> list[Source]:
     """Return every video below a folder, and every folder of images as one row."""
     found: list[Source] = []
-    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=natural_order)
+    files = sorted((path for path in files_below(folder) if path.is_file()), key=natural_order)
     rows: dict[Path, list[Path]] = {}
     for path in files:
         suffix = path.suffix.lower()

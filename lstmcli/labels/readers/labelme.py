@@ -9,14 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.media_files import IMAGE_SUFFIXES
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import (
-    IMAGE_SUFFIXES,
-    LabelSetBuilder,
-    VideoLabelsBuilder,
-    as_path,
-    files_of,
-)
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, as_path, files_of
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff

@@ -18,13 +18,9 @@ import re
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    LabelSetBuilder,
-    VideoLabelsBuilder,
-)
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
