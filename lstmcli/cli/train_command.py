@@ -77,14 +77,14 @@ def train(
             "--resume goes on with its own settings: leave --preset, --set and --seed away"
         )
     settings = [*(setting or ()), *([] if seed is None else [f"train.seed={seed}"])]
-    config = load_config(preset, settings)
+    console: Console = context.obj
+    config = load_config(preset, settings, note=console.say)
     budget_s = parsing.duration_s(time_budget)
 
     from lstmcli.workflows.train import TrainOptions, next_run
     from lstmcli.workflows.train import train as work
 
     quiet_fabric()
-    console: Console = context.obj
     run = resume or out or next_run(RUNS, config.name or Path(preset).stem)
     trained = work(
         dataset or (dataset_of(run) if resume else DATASET),

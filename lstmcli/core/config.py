@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from lstmcli.core.errors import ConfigError, near_name
+from lstmcli.core.renamed_settings import upgrade_key, upgrade_settings
 
 
 class Section(BaseModel):
@@ -52,166 +53,199 @@ class BackboneConfig(NamedSection):
 
     name: str = "dense"
     weights: str = Field("none", description="'none', 'imagenet' (torchvision downloads) or a file")
-    width: float = Field(1.0, gt=0, le=4, description="multiplies the channels, where it can")
+    width: float = Field(
+        1.0, gt=0, le=4, description="width multiplier; ignored by backbones of fixed width"
+    )
     activation: Literal["relu", "leaky_relu", "prelu", "silu"] = "silu"
     pooling: Literal["conv", "max", "avg"] = Field(
-        "conv", description="how `tiny` and `dense` halve"
+        "conv", description="downsampling in `tiny` and `dense`"
     )
-    freeze: bool = Field(False, description="keep the weights as they were loaded")
+    freeze: bool = Field(False, description="do not train the backbone")
 
 
 class InputConfig(Section):
-    """What the network is shown besides the frame itself."""
+    """Inputs besides the current frame."""
 
     motion_lag_s: float = Field(
-        0.0, ge=0, le=2, description="add the difference to the frame this long before; 0: none"
+        0.0,
+        ge=0,
+        le=2,
+        description="seconds to the earlier frame of the frame-difference input; 0: no such input",
     )
 
 
 class NeckConfig(Section):
-    """The fusion of the feature maps into one map of the grid's stride."""
+    """The neck: fuses the backbone's feature maps into one map at the output stride."""
 
-    channels: int = Field(96, ge=8, le=1024)
-    context: bool | Literal["auto"] = Field(
+    channels: int = Field(96, ge=8, le=1024, description="channels of the fused map")
+    coarse_levels: bool | Literal["auto"] = Field(
         True,
-        description="let coarser maps than the grid take part; auto: where objects are large",
+        description="fuse maps coarser than the output stride; auto: only if objects are large",
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="channel dropout on the fused map")
 
 
 class TemporalConfig(NamedSection):
-    """The core that carries context from frame to frame."""
+    """The recurrent core and the track memory."""
 
     name: str = "conv_lstm"
-    kernel_size: int = Field(3, ge=1, le=9)
+    kernel_size: int = Field(3, ge=1, le=9, description="of the convolutional cores; odd")
     channels: int = Field(
-        0, ge=0, le=1024, description="of the memory; 0: as many as the neck gives"
+        0, ge=0, le=1024, description="hidden channels; 0: as many as the neck outputs"
     )
     pool: int = Field(
-        1, ge=1, le=4, description="cells that the memory takes as one, along each side"
+        1, ge=1, le=4, description="average pooling before the core (its map is this much smaller)"
     )
     skip: Literal["none", "add", "concat"] = Field(
-        "concat", description="how the features go past the memory"
+        "concat", description="skip connection around the core"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="of the memory's channels")
+    dropout: float = Field(0.0, ge=0, lt=1, description="channel dropout on the core's output")
     skip_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="of the channels that go past the memory, so that the memory is asked",
+        description="channel dropout on the skip connection, so that the head learns to use the "
+        "recurrent core",
     )
-    evidence_s: float = Field(
-        0.0, ge=0, description="seconds over which class evidence follows an object; 0: not at all"
+    class_memory_s: float = Field(
+        0.0,
+        ge=0,
+        description="decay time constant (s) of a track's class scores; 0: no class memory",
     )
-    steady_s: float = Field(
-        0.0, ge=0, description="seconds over which an object's sides are averaged; 0: not at all"
+    box_smoothing_s: float = Field(
+        0.0,
+        ge=0,
+        description="decay time constant (s) of a track's box size; 0: no smoothing",
     )
-    doubt: float = Field(
-        1.0, ge=0.1, le=10, description="softens classes before they are gathered along an object"
+    temperature: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="softmax temperature of class scores before the track memory",
     )
 
 
 class HeadConfig(NamedSection):
-    """Classes and boxes from the map; `classic` is plain cross-entropy over the grid cells."""
+    """The detection head: class scores and boxes for every cell of the map."""
 
     name: str = "anchor_free"
-    depth: int = Field(1, ge=0, le=4, description="3x3 layers before the classes and boxes")
-    max_detections: int = Field(100, ge=1, le=1000)
-    nms_iou: float = Field(
-        0.45, gt=0, le=1, description="a box that overlaps a better one by more is dropped"
-    )
+    depth: int = Field(1, ge=0, le=4, description="3x3 convolutions in each branch")
+    max_detections: int = Field(100, ge=1, le=1000, description="per frame, after NMS")
+    nms_iou: float = Field(0.45, gt=0, le=1, description="IoU threshold of non-maximum suppression")
 
 
 class LossConfig(Section):
-    """Weights of the parts of the loss and the rule that marks a cell positive."""
+    """Loss weights and label assignment."""
 
-    positive_radius: float = Field(
-        1.5, gt=0, description="cells this many strides around a box's centre are positive"
+    center_radius: float = Field(
+        1.5, gt=0, description="centre sampling: cells within this many strides are positive"
     )
-    box_weight: float = Field(2.0, ge=0)
-    class_weight: float = Field(1.0, ge=0)
+    box_weight: float = Field(2.0, ge=0, description="weight of the box loss")
+    class_weight: float = Field(1.0, ge=0, description="weight of the class loss")
     class_balance: float = Field(
-        0.5, ge=0, le=1, description="0: classes count as often as they occur; 1: all the same"
+        0.5,
+        ge=0,
+        le=1,
+        description="class weights are frequency to the power of minus this; 0: no re-weighting",
     )
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    quality: bool = Field(True, description="the score's target is the overlap of the box, not 1")
+    label_smoothing: float = Field(0.05, ge=0, lt=1, description="of the class targets")
+    iou_aware: bool = Field(
+        True, description="objectness target is the IoU of the predicted box instead of 1"
+    )
 
 
 class AugmentConfig(Section):
-    """One draw serves a whole clip."""
+    """Augmentation; one draw serves a whole clip."""
 
-    flip: float = Field(0.5, ge=0, le=1)
-    scale: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)] = (0.7, 1.5)
-    colour: float = Field(0.3, ge=0, le=1, description="strength of brightness and contrast")
-    hue: float = Field(
-        0.0, ge=0, le=1, description="how far hues turn and fade; 1: any hue, grey to vivid"
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)] = Field(
+        (0.7, 1.5), description="range of the random resize factor"
     )
-    grey: float = Field(0.1, ge=0, le=1)
-    noise: float = Field(0.02, ge=0, le=1)
-    blur: float = Field(0.1, ge=0, le=1)
-    reverse: float = Field(0.0, ge=0, le=1, description="how often a clip runs backwards")
-    paste: float = Field(
-        0.0, ge=0, le=8, description="objects of other videos that are laid into a clip, on average"
+    colour: float = Field(0.3, ge=0, le=1, description="strength of brightness and contrast jitter")
+    hue: float = Field(0.0, ge=0, le=1, description="strength of hue and saturation jitter")
+    grey: float = Field(0.1, ge=0, le=1, description="probability of greyscale")
+    noise: float = Field(0.02, ge=0, le=1, description="largest sigma of Gaussian noise")
+    blur: float = Field(0.1, ge=0, le=1, description="probability of blur")
+    reverse: float = Field(0.0, ge=0, le=1, description="probability of a time-reversed clip")
+    copy_paste: float = Field(
+        0.0, ge=0, le=8, description="mean number of objects pasted from other videos into a clip"
     )
-    decoy: float = Field(
-        0.0, ge=0, le=8, description="empty patches laid into it as objects would be, on average"
+    distractors: float = Field(
+        0.0,
+        ge=0,
+        le=8,
+        description="mean number of background patches pasted into a clip as negatives",
     )
 
 
 class ClipConfig(Section):
-    """How clips are drawn from the prepared frames."""
+    """How clips are sampled from the prepared frames."""
 
-    length: int = Field(8, ge=1, le=256, description="frames a clip")
+    length: int = Field(8, ge=1, le=256, description="frames per clip")
     stride: Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_rising)] = Field(
-        (1, 1), description="prepared frames from one to the next"
+        (1, 1), description="range of the frame stride within a clip"
     )
-    streamed: float = Field(
-        0.5, ge=0, le=1, description="share of the batch that carries its state from clip to clip"
+    stateful_fraction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the batch whose recurrent state carries over to its next clip",
     )
-    stream_clips: int = Field(6, ge=1, description="clips in a row in a streamed lane")
-    balance: bool = Field(True, description="draw classes equally often")
-    background: float = Field(0.15, ge=0, le=1, description="share of crops that need no object")
-    crop: int = Field(0, ge=0, description="0: the dataset's crop; otherwise pixels of the canvas")
-    whole: bool = Field(False, description="train on whole canvases instead of crops")
+    stateful_clips: int = Field(
+        6, ge=1, description="consecutive clips before a carried state is reset"
+    )
+    balance: bool = Field(True, description="class-balanced sampling")
+    negative_fraction: float = Field(
+        0.15, ge=0, le=1, description="share of crops that are placed without regard to objects"
+    )
+    crop: int = Field(0, ge=0, description="side of the crop in pixels; 0: as prepared")
+    full_frame: bool = Field(False, description="train on full frames instead of crops")
 
 
 class TrainConfig(Section):
     """The optimisation."""
 
     epochs: int = Field(20, ge=1)
-    batch: PositiveInt | Literal["auto"] = Field(
-        8, description="clips a step; auto: the fastest here, by trying"
+    batch_size: PositiveInt | Literal["auto"] = Field(
+        8, description="clips per step; auto: the fastest of a short benchmark"
     )
-    clips_per_epoch: int = Field(0, ge=0, description="0: every labelled frame once")
-    least_clips: int = Field(
-        0, ge=0, description="clips of an epoch at the least, where few frames are labelled"
+    clips_per_epoch: int = Field(
+        0, ge=0, description="0: as many as cover every annotated frame once"
     )
-    frame_stage: float = Field(
-        0.0, ge=0, lt=1, description="share of the training on single frames, before the memory"
+    min_clips_per_epoch: int = Field(
+        0, ge=0, description="lower bound where few frames are annotated"
+    )
+    stage1_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the training in stage 1 (frame detector); stage 2 trains the core",
     )
     optimizer: str = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    backbone_lr: float = Field(1.0, ge=0, description="multiplies lr for the backbone")
-    memory_stage_lr: float = Field(
-        1.0, gt=0, description="multiplies lr while the memory is trained, after a frame stage"
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    backbone_lr_scale: float = Field(
+        1.0, ge=0, description="learning rate multiplier of the backbone"
     )
-    memory_stage_backbone_lr: float = Field(
+    stage2_lr_scale: float = Field(1.0, gt=0, description="learning rate multiplier in stage 2")
+    stage2_backbone_lr_scale: float = Field(
         1.0,
         ge=0,
-        description="multiplies lr of backbone and neck while the memory is trained; 0: frozen",
+        description="learning rate multiplier of backbone and neck in stage 2; 0: frozen",
     )
-    weight_decay: float = Field(0.05, ge=0)
-    warmup: float = Field(0.03, ge=0, lt=1, description="share of each stage of the training")
+    weight_decay: float = Field(0.05, ge=0, description="not applied to norms and biases")
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of each stage with linear warm-up")
     schedule: str = "cosine"
-    clip_gradient: float = Field(5.0, gt=0)
-    ema: float = Field(0.998, ge=0, lt=1, description="0: none")
+    max_grad_norm: float = Field(5.0, gt=0, description="gradient clipping")
+    ema_decay: float = Field(
+        0.998, ge=0, lt=1, description="of the moving average of the weights; 0: no average"
+    )
     precision: Literal["auto", "32", "bf16"] = "auto"
-    workers: int = Field(1, ge=0)
+    num_workers: int = Field(1, ge=0, description="data loader processes")
     patience: int = Field(0, ge=0, description="epochs without a better map50; 0: never stop early")
     validate_frames: int = Field(
-        1500, ge=1, description="frames looked at after an epoch; fewer in a short time budget"
+        1500, ge=1, description="validation frames per epoch; fewer in a short time budget"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of weights, sampling and augmentation")
 
 
 class Config(Section):
@@ -281,12 +315,18 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in preset_folder().glob("*.yaml"))
 
 
-def load_config(preset: str | Path, settings: Sequence[str] = ()) -> Config:
+def load_config(
+    preset: str | Path,
+    settings: Sequence[str] = (),
+    *,
+    note: Callable[[str], None] | None = None,
+) -> Config:
     """Return the configuration of a preset with `section.key=value` settings laid over it.
 
     Args:
         preset: the name of a shipped preset or the path of a YAML file.
         settings: texts such as `train.lr=1e-3` or `temporal=none`.
+        note: called with a line for every setting that goes by an old name.
 
     Raises:
         ConfigError: no such preset, a key that does not exist, a value of the wrong kind.
@@ -312,19 +352,23 @@ def load_config(preset: str | Path, settings: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: a list or text", hint="write sections with keys and values")
     values.pop("run", None)  # what a run's config.yaml tells besides: its data, its machine
     values.setdefault("name", path.stem)
+    values, renamed = upgrade_settings(values, str(path))
     for setting in settings:
-        _lay_over(values, setting)
+        renamed |= _lay_over(values, setting)
+    for old, new in renamed.items():
+        if note is not None:
+            note(f"the setting {old} is called {new} now; the old name goes with the next release")
     return config_from(values, str(path))
 
 
 def config_from(values: Mapping[str, Any], place: str) -> Config:
-    """Return the checked configuration.
+    """Return the checked configuration; settings of earlier releases are renamed.
 
     Raises:
         ConfigError: an unknown key (with the nearest one) or a value of the wrong kind.
     """
     try:
-        return Config.model_validate(dict(values))
+        return Config.model_validate(upgrade_settings(values, place)[0])
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
@@ -371,9 +415,12 @@ def _keys_beside(where: Sequence[str]) -> list[str]:
     return list(fields)
 
 
-def _lay_over(values: dict[str, Any], setting: str) -> None:
+def _lay_over(values: dict[str, Any], setting: str) -> dict[str, str]:
+    """Apply `section.key=value` in place; return the old names in it with their new ones."""
     key, equals, text = setting.partition("=")
-    parts = key.strip().split(".")
+    key = key.strip()
+    renamed = {key: upgrade_key(key)} if upgrade_key(key) != key else {}
+    parts = upgrade_key(key).split(".")
     if not equals or not all(parts):
         raise ConfigError(
             f"--set {setting!r} is not a setting", hint="write section.key=value, as train.lr=1e-3"
@@ -389,8 +436,13 @@ def _lay_over(values: dict[str, Any], setting: str) -> None:
         values[part] = inner
         values = inner
     value = parse_yaml(text, f"--set {key}")
+    if len(parts) == 1:  # a whole section, as `temporal={name: lstm, pool: 2}`
+        upgraded, inside = upgrade_settings({key: value}, f"--set {key}")
+        value = upgraded[key]
+        renamed |= inside
     old = values.get(parts[-1])
     if isinstance(old, dict) and isinstance(value, str):
         values[parts[-1]] = old | {"name": value}
     else:
         values[parts[-1]] = value
+    return renamed

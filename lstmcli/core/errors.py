@@ -60,7 +60,7 @@ def explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             "out of memory",
-            "try --device cpu, fewer --jobs, a smaller preset or --set train.batch=2",
+            "try --device cpu, fewer --jobs, a smaller preset or --set train.batch_size=2",
         )
     if "torchvision::nms" in str(error):
         return (

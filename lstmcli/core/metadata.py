@@ -10,7 +10,7 @@ from typing import Any
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ModelError
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +18,25 @@ class TrackMemoryConfig:
     """How objects are remembered.
 
     Args:
-        evidence_s: time constant in seconds by which old frames count less for the class; 0: the
-            class is not remembered.
-        steady_s: the same for the sides; twice that for how surely something is there; 0: neither
-            is remembered.
-        doubt: the temperature by which class distributions are softened before they are gathered
-            (Guo et al. 2017, 1706.04599): networks are surer than they are right.
-        power: of the scores as they are answered. Means and doubt make them small; this brings the
-            score that separated right from wrong best, when it was validated, to 0.3.
+        class_memory_s: decay time constant of a track's class scores in seconds; 0: no class
+            memory.
+        box_smoothing_s: decay time constant of a track's box size in seconds, half of that of its
+            objectness; 0: neither is smoothed.
+        temperature: softens class distributions before they are averaged along a track (Guo et
+            al. 2017, 1706.04599).
+        power: exponent of the scores. Averages and temperature make scores small; it maps the
+            best-F1 threshold of the validation to 0.3.
     """
 
-    evidence_s: float = 0.0
-    steady_s: float = 0.0
-    doubt: float = 1.0
+    class_memory_s: float = 0.0
+    box_smoothing_s: float = 0.0
+    temperature: float = 1.0
     power: float = 1.0
 
     @property
     def is_on(self) -> bool:
         """Whether anything is remembered."""
-        return self.evidence_s > 0 or self.steady_s > 0
+        return self.class_memory_s > 0 or self.box_smoothing_s > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class ModelMetadata:
             height, width = known["canvas_hw"]
             known["canvas_hw"] = (int(height), int(width))
             known["classes"] = tuple(known["classes"])
-            known["remembering"] = TrackMemoryConfig(**known["remembering"])
-            known["confidence"] = ScoreCalibration(**known["confidence"])
+            known["track_memory"] = TrackMemoryConfig(**known["track_memory"])
+            known["calibration"] = ScoreCalibration(**known["calibration"])
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

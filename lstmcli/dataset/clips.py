@@ -101,7 +101,8 @@ class ClipDataset(TorchDataset[ClipBatch]):
         split: whose videos are drawn.
         clips: how clips are drawn.
         augment: how they are looked at.
-        batch: lanes of the global batch; the first `clips.streamed` of them carry their state.
+        batch: slots of the global batch; the first `clips.stateful_fraction` of them carry their
+            state.
         steps: batches an epoch.
         seed: of everything.
         motion_lag_s: 0 if the network is not shown motion.
@@ -132,18 +133,18 @@ class ClipDataset(TorchDataset[ClipBatch]):
         self.batch, self.steps, self.seed = batch, steps, seed
         self.motion_lag_s = motion_lag_s
         self.lanes = list(range(batch))[rank::world]
-        self.streamed_lanes = round(batch * clips.streamed) if clips.length > 1 else 0
+        self.streamed_lanes = round(batch * clips.stateful_fraction) if clips.length > 1 else 0
         self.epoch = 0
         crop = clips.crop or dataset.crop
         least = min(LEAST_CROP_CELLS * dataset.grid, *dataset.canvas_hw)
-        if crop < least and not clips.whole:
+        if crop < least and not clips.full_frame:
             raise ConfigError(
                 f"crops of {crop} pixels are too small to learn from",
                 hint=f"set clips.crop to {least} or more",
             )
         self.size_hw = (
             dataset.canvas_hw
-            if clips.whole
+            if clips.full_frame
             else (min(crop, dataset.canvas_hw[0]), min(crop, dataset.canvas_hw[1]))
         )
         self._stores: dict[int, FrameStore] = {}
@@ -190,7 +191,7 @@ class ClipDataset(TorchDataset[ClipBatch]):
     def _clip(self, lane: int, step: int) -> _Clip:
         """Return what a lane plays at a step: the part of a run, drawn from its own generator."""
         length = self.clips.length
-        together = self.clips.stream_clips if lane < self.streamed_lanes else 1
+        together = self.clips.stateful_clips if lane < self.streamed_lanes else 1
         # lanes change their video at different steps, so that no step resets them all
         run, part = divmod(step + lane * 7, together)
         rng = np.random.default_rng((self.seed, self.epoch, lane, run))
@@ -222,7 +223,7 @@ class ClipDataset(TorchDataset[ClipBatch]):
     def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> ClipTransform:
         focus: FloatArray | None = None
         gt = self.videos[video].labels.at(int(self.videos[video].frames[place]))
-        if gt is not None and rng.random() >= self.clips.background:
+        if gt is not None and rng.random() >= self.clips.negative_fraction:
             rows = np.nonzero((gt.labels == label) & ~gt.ignore)[0]
             if len(rows):
                 boxes = self.dataset.canvas_boxes(self.videos[video], gt.boxes)
@@ -322,7 +323,7 @@ def _padded(
 
 def single_frames(clips: ClipConfig) -> ClipConfig:
     """Return the same drawing rules for clips of one frame."""
-    return replace_config(clips, length=1, streamed=0.0)
+    return replace_config(clips, length=1, stateful_fraction=0.0)
 
 
 def replace_config(clips: ClipConfig, **changes: object) -> ClipConfig:

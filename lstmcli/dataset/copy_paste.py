@@ -77,7 +77,7 @@ class CopyPaste:
         """
         taken = self.boxes(video, place)
         drawn: list[PastedPatch] = []
-        for decoy, wanted in ((True, self.augment.decoy), (False, self.augment.paste)):
+        for decoy, wanted in ((True, self.augment.distractors), (False, self.augment.copy_paste)):
             for _ in range(int(wanted) + int(rng.random() < wanted % 1)):
                 found = self._draw_one(rng, video, place, view, taken, decoy=decoy)
                 if found is not None:

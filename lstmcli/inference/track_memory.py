@@ -123,8 +123,8 @@ class TrackMemory:
             classes: [N, classes], rows sum to 1.
             time_s: the frame's own time.
         """
-        if self.how.doubt != 1:
-            softer = np.maximum(classes, 1e-9) ** (1 / self.how.doubt)
+        if self.how.temperature != 1:
+            softer = np.maximum(classes, 1e-9) ** (1 / self.how.temperature)
             classes = np.asarray(softer / softer.sum(axis=1, keepdims=True), np.float32)
         sides = np.maximum(boxes[:, 2:].astype(float) - boxes[:, :2], 1e-3)
         seen = _Objects(
@@ -184,11 +184,11 @@ class TrackMemory:
             mine[which] = now[rows]
         known.is_new[which] = False
         sure = objectness[rows].astype(float)[:, None]
-        if self.how.evidence_s:
-            keep = np.exp(-gap_s / self.how.evidence_s)
+        if self.how.class_memory_s:
+            keep = np.exp(-gap_s / self.how.class_memory_s)
             found[2][rows] = known.classes.add(which, classes[rows].astype(float), sure, keep)
-        if self.how.steady_s:
-            keep = np.exp(-gap_s / self.how.steady_s)
+        if self.how.box_smoothing_s:
+            keep = np.exp(-gap_s / self.how.box_smoothing_s)
             once = np.ones_like(sure)
             half = np.exp(known.sides.add(which, seen.sides.sums[rows], once, keep)) / 2
             centres = seen.centres[rows]

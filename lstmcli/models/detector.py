@@ -30,7 +30,7 @@ class Neck(nn.Module):
         strides: their strides in pixels.
         outputs: channels of the fused map.
         stride: the grid's stride.
-        context: whether maps coarser than the grid take part.
+        coarse_levels: whether maps coarser than the grid take part.
         dropout: share of the fused channels that are dropped in training.
     """
 
@@ -41,12 +41,12 @@ class Neck(nn.Module):
         *,
         outputs: int,
         stride: int,
-        context: bool = True,
+        coarse_levels: bool = True,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.used = [i for i, s in enumerate(strides) if s <= stride or context]
+        self.used = [i for i, s in enumerate(strides) if s <= stride or coarse_levels]
         finer = [i for i in self.used if strides[i] < stride]
         self.used = [i for i in self.used if i not in finer[:-1]]  # one finer map is enough
         self.pools = [max(1, stride // strides[i]) for i in self.used]
@@ -78,8 +78,8 @@ class DetectorNet(nn.Module):
     """A frame detector with a memory.
 
     Args:
-        config: the settings of a run; `neck.context: auto`, which only a dataset could decide, is
-            taken for true.
+        config: the settings of a run; `neck.coarse_levels: auto`, which only a dataset can decide,
+            counts as true.
         classes: names of the classes.
         canvas_hw: (height, width) of the canvas in pixels, multiples of the grid.
         grid: pixels a cell is wide and high; the stride of the fused map.
@@ -101,12 +101,12 @@ class DetectorNet(nn.Module):
         self.backbone = build_backbone(
             config.backbone, in_channels=6 if self.uses_frame_difference else 3
         )
-        context = config.neck.context is not False
-        if min(self.backbone.strides) > grid and not context:
+        coarse_levels = config.neck.coarse_levels is not False
+        if min(self.backbone.strides) > grid and not coarse_levels:
             raise ConfigError(
                 f"a grid of {grid} pixels, a backbone whose finest map has stride "
                 f"{min(self.backbone.strides)}",
-                hint="prepare with a larger --grid or set neck.context=true",
+                hint="prepare with a larger --grid or set neck.coarse_levels=true",
             )
         channels = config.neck.channels
         self.neck = Neck(
@@ -114,7 +114,7 @@ class DetectorNet(nn.Module):
             self.backbone.strides,
             outputs=channels,
             stride=grid,
-            context=context,
+            coarse_levels=coarse_levels,
             dropout=config.neck.dropout,
         )
         self.backbone.keep(max(self.neck.used) + 1)
@@ -182,7 +182,10 @@ class DetectorNet(nn.Module):
         if not self.is_stateful:
             return TrackMemoryConfig(power=self.score_power)
         return TrackMemoryConfig(
-            temporal.evidence_s, temporal.steady_s, temporal.doubt, self.score_power
+            temporal.class_memory_s,
+            temporal.box_smoothing_s,
+            temporal.temperature,
+            self.score_power,
         )
 
     def normalise(self, frames: Tensor, previous_frames: Tensor | None) -> Tensor:

@@ -101,7 +101,7 @@ def detection_loss(
     """
     raw = raw.float()
     assignment = assign(
-        targets, cell_centres(raw, head.stride), stride=head.stride, radius=config.positive_radius
+        targets, cell_centres(raw, head.stride), stride=head.stride, radius=config.center_radius
     )
     positive = (assignment.box >= 0) & assignment.counted
     rows = positive.nonzero(as_tuple=True)
@@ -122,7 +122,7 @@ def detection_loss(
     cells = raw.flatten(2).transpose(1, 2)
     overlap = complete_box_iou_loss(boxes, gt, reduction="none", eps=1e-7)
     target = torch.zeros_like(cells[..., 0])
-    if config.quality:
+    if config.iou_aware:
         target[rows] = _paired_iou(boxes.detach(), gt).to(target.dtype)
     else:
         target[rows] = 1.0

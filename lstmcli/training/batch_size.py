@@ -89,7 +89,7 @@ def _step_s(
     batch: int,
 ) -> float:
     """Return the seconds of a step, the best of some."""
-    memory = network.has_temporal_core and config.train.frame_stage == 0
+    memory = network.has_temporal_core and config.train.stage1_fraction == 0
     tried = copy.deepcopy(network)
     set_trainable(tried, config, memory=memory)
     optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, tried))

@@ -91,7 +91,7 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
                 raise kind(problem, hint=hint) from None
             raise TrainingError(
                 f"a training process ended: {str(error).strip().splitlines()[-1]}",
-                hint="a killed process usually had too little memory: lower train.batch",
+                hint="a killed process usually had too little memory: lower train.batch_size",
             ) from error
     return result
 

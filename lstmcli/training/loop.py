@@ -166,10 +166,10 @@ def train_steps(
         network.backbone.eval()
         network.neck.eval()
     frames_factor = (
-        config.train.memory_stage_backbone_lr if memory and network.has_temporal_core else 1.0
+        config.train.stage2_backbone_lr_scale if memory and network.has_temporal_core else 1.0
     )
-    second_stage = memory and network.has_temporal_core and config.train.frame_stage > 0
-    stage_factor = config.train.memory_stage_lr if second_stage else 1.0
+    second_stage = memory and network.has_temporal_core and config.train.stage1_fraction > 0
+    stage_factor = config.train.stage2_lr_scale if second_stage else 1.0
     asked = time.monotonic()
     for batch in batches:
         data_wait = time.monotonic() - asked
@@ -206,12 +206,12 @@ def train_steps(
             raise TrainingError(
                 f"the loss became {float(total.detach())} in epoch {epoch}, "
                 f"step {progress.steps + 1}",
-                hint="lower train.lr, lengthen train.warmup or lower train.clip_gradient",
+                hint="lower train.lr, lengthen train.warmup or lower train.max_grad_norm",
             )
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(total)
         fabric.clip_gradients(
-            model, optimizer, max_norm=config.train.clip_gradient, error_if_nonfinite=False
+            model, optimizer, max_norm=config.train.max_grad_norm, error_if_nonfinite=False
         )
         optimizer.step()
         now = time.monotonic()
@@ -249,7 +249,7 @@ def set_trainable(network: DetectorNet, config: Config, *, memory: bool) -> None
 
 
 def _features_rest(network: DetectorNet, config: Config) -> bool:
-    return config.train.memory_stage_backbone_lr == 0 and network.has_temporal_core
+    return config.train.stage2_backbone_lr_scale == 0 and network.has_temporal_core
 
 
 def _shared_count(
@@ -258,7 +258,7 @@ def _shared_count(
     """Return the mean count of positive cells of all processes, so that 2 x 4 clips equal 1 x 8."""
     if fabric.world_size == 1:
         return None
-    own = count_positives(network.head, raw, targets, radius=config.loss.positive_radius)
+    own = count_positives(network.head, raw, targets, radius=config.loss.center_radius)
     shared = fabric.all_reduce(own, reduce_op="mean")
     assert isinstance(shared, Tensor)
     # mended after averaging, so that a process without objects counts as none

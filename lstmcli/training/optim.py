@@ -88,9 +88,9 @@ def stage_progress(
             lengthened.
     """
     if memory:
-        begin = min(config.frame_stage, frames_end)
+        begin = min(config.stage1_fraction, frames_end)
         return max(0.0, done - begin) / (1 - begin)
-    return min(1.0, done / config.frame_stage) if config.frame_stage else done
+    return min(1.0, done / config.stage1_fraction) if config.stage1_fraction else done
 
 
 def build_optimizer(config: TrainConfig, model: DetectorNet) -> torch.optim.Optimizer:
@@ -112,7 +112,7 @@ def build_optimizer(config: TrainConfig, model: DetectorNet) -> torch.optim.Opti
         groups.setdefault((room, parameter.ndim > 1), []).append(parameter)
     described: list[dict[str, object]] = []
     for (room, decays), parameters in groups.items():
-        base = config.lr * (config.backbone_lr if room == "backbone" else 1.0)
+        base = config.lr * (config.backbone_lr_scale if room == "backbone" else 1.0)
         described.append(
             {
                 "params": parameters,

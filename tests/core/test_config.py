@@ -15,6 +15,7 @@ from lstmcli.core.config import (
     preset_names,
 )
 from lstmcli.core.errors import ConfigError
+from lstmcli.core.renamed_settings import RENAMED_SETTINGS
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_every_shipped_preset_is_a_configuration(name: str) -> None:
 
 
 def test_a_configuration_survives_being_written(preset: Path) -> None:
-    config = load_config(preset, ["clips.stride=[1, 4]", "train.batch=auto"])
+    config = load_config(preset, ["clips.stride=[1, 4]", "train.batch_size=auto"])
     text = dump_yaml(config.model_dump(mode="json"))
     assert config_from(parse_yaml(text, "text"), "text") == config
 
@@ -47,8 +48,8 @@ def test_a_configuration_survives_being_written(preset: Path) -> None:
         ("temporal.kernel_size=5", "temporal", "kernel_size", 5),
         ("backbone={name: tiny, pooling: max}", "backbone", "pooling", "max"),
         ("clips.stride=[2,3]", "clips", "stride", (2, 3)),
-        ("clips.whole=off", "clips", "whole", False),
-        ("train.batch=auto", "train", "batch", "auto"),
+        ("clips.full_frame=off", "clips", "full_frame", False),
+        ("train.batch_size=auto", "train", "batch_size", "auto"),
         ("backbone.weights=no", "backbone", "weights", "no"),
     ],
 )
@@ -77,8 +78,12 @@ def test_settings_keep_what_the_preset_says_elsewhere(preset: Path) -> None:
         ("train.lr=.nan", "train.lr is 'nan'", "finite"),
         ("train.lr=.inf", "train.lr is 'inf'", "finite"),
         ("train.epochs=2.5", "train.epochs is '2.5'", "integer"),
-        ("train.batch=0", "train.batch is '0'", "greater than 0, or input should be 'auto'"),
-        ("train.batch=all", "train.batch is 'all'", "'auto'"),
+        (
+            "train.batch_size=0",
+            "train.batch_size is '0'",
+            "greater than 0, or input should be 'auto'",
+        ),
+        ("train.batch_size=all", "train.batch_size is 'all'", "'auto'"),
         ("train.seed=-1", "train.seed is '-1'", "greater than or equal to 0"),
         ("train.precision=16", "train.precision is '16'", "'bf16'"),
         ("clips.stride=[4, 1]", "clips.stride is '[4, 1]'", "must not be larger"),
@@ -101,6 +106,63 @@ def test_a_wrong_setting_is_told_with_its_rule(
     assert problem in told.value.problem
     assert hint in told.value.hint
     assert "\n" not in told.value.problem + told.value.hint
+
+
+OLD_PRESET = """\
+neck: {channels: 64, context: auto}
+temporal: {name: conv_lstm, evidence_s: 10, steady_s: 0.25, doubt: 2}
+loss: {positive_radius: 2.5, quality: false}
+augment: {paste: 0.7, decoy: 0.5}
+clips: {streamed: 0.25, stream_clips: 4, background: 0.3, whole: true}
+train: {batch: 2, least_clips: 15, frame_stage: 0.75, backbone_lr: 0.1, memory_stage_lr: 0.3,
+  memory_stage_backbone_lr: 0, clip_gradient: 4.0, ema: 0.98, workers: 0}
+"""
+NEW_PRESET = """\
+neck: {channels: 64, coarse_levels: auto}
+temporal: {name: conv_lstm, class_memory_s: 10, box_smoothing_s: 0.25, temperature: 2}
+loss: {center_radius: 2.5, iou_aware: false}
+augment: {copy_paste: 0.7, distractors: 0.5}
+clips: {stateful_fraction: 0.25, stateful_clips: 4, negative_fraction: 0.3, full_frame: true}
+train: {batch_size: 2, min_clips_per_epoch: 15, stage1_fraction: 0.75, backbone_lr_scale: 0.1,
+  stage2_lr_scale: 0.3, stage2_backbone_lr_scale: 0, max_grad_norm: 4.0, ema_decay: 0.98,
+  num_workers: 0}
+"""
+
+
+def test_a_preset_with_the_old_names_of_settings_means_the_same(tmp_path: Path) -> None:
+    old, new = tmp_path / "old" / "p.yaml", tmp_path / "new" / "p.yaml"
+    for path, text in ((old, OLD_PRESET), (new, NEW_PRESET)):
+        path.parent.mkdir()
+        path.write_text(text, encoding="utf-8")
+    notes: list[str] = []
+    assert load_config(old, note=notes.append) == load_config(new, note=notes.append)
+    assert len(notes) == len(RENAMED_SETTINGS)  # one a setting, and none for the new names
+    assert "the setting train.batch is called train.batch_size now" in " ".join(notes)
+
+
+def test_every_new_name_is_a_setting_and_every_old_one_is_none() -> None:
+    defaults = Config().model_dump()
+    for old, new in RENAMED_SETTINGS.items():
+        section, key = new.split(".")
+        assert key in defaults[section], new
+        assert old.split(".")[1] not in defaults[section], old
+
+
+@pytest.mark.parametrize("setting", ["train.batch=2", "train={batch: 2}", "train.batch_size=2"])
+def test_the_old_name_of_a_setting_is_laid_over_the_new_one(setting: str, tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text(NEW_PRESET.replace("batch_size: 2", "batch_size: 7"), encoding="utf-8")
+    notes: list[str] = []
+    assert load_config(path, [setting], note=notes.append).train.batch_size == 2
+    assert bool(notes) == ("batch_size" not in setting)
+
+
+def test_a_setting_under_both_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    path.write_text("train: {batch_size: 2, batch: 4}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"train\.batch and train\.batch_size") as told:
+        load_config(path)
+    assert told.value.hint == "use train.batch_size"
 
 
 def test_an_unknown_preset_is_told_with_the_nearest_name() -> None:

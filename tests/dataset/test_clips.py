@@ -35,7 +35,9 @@ def source(
     of_clips = {
         name: changes.pop(name) for name in list(changes) if name in ClipConfig.model_fields
     }
-    clips = ClipConfig.model_validate({"length": 3, "streamed": 0.5, "stream_clips": 4} | of_clips)
+    clips = ClipConfig.model_validate(
+        {"length": 3, "stateful_fraction": 0.5, "stateful_clips": 4} | of_clips
+    )
     return ClipDataset(
         dataset, "train", clips, augment, **({"batch": batch, "steps": 40, "seed": 7} | changes)
     )
@@ -108,7 +110,7 @@ def test_a_streamed_lane_goes_on_exactly_where_it_stopped(
     dataset: Dataset, stride: tuple[int, int], reverse: float
 ) -> None:
     augment = QUIET.model_copy(update={"reverse": reverse})
-    clips = source(dataset, augment=augment, stride=list(stride), streamed=1.0)
+    clips = source(dataset, augment=augment, stride=list(stride), stateful_fraction=1.0)
     went_on = 0
     for lane in range(4):
         before = clips._clip(lane, 0)
@@ -128,7 +130,7 @@ def test_a_streamed_lane_goes_on_exactly_where_it_stopped(
 
 def test_a_lane_starts_exactly_where_something_new_begins(dataset: Dataset) -> None:
     """A run of four clips of three frames fits into 30 frames: one start in four steps."""
-    clips = source(dataset, streamed=1.0)
+    clips = source(dataset, stateful_fraction=1.0)
     for lane in range(4):
         starts = [clips._clip(lane, step).starts for step in range(1, 33)]
         assert sum(starts) == 8
@@ -140,14 +142,14 @@ def test_a_lane_starts_exactly_where_something_new_begins(dataset: Dataset) -> N
 
 def test_the_first_step_of_an_epoch_starts_every_lane(dataset: Dataset) -> None:
     """There is no state to go on with."""
-    clips = source(dataset, batch=8, streamed=1.0)
+    clips = source(dataset, batch=8, stateful_fraction=1.0)
     for epoch in (0, 1):
         clips.epoch = epoch
         assert clips[0].starts.all()
 
 
 def test_lanes_that_do_not_stream_start_at_every_step(dataset: Dataset) -> None:
-    clips = source(dataset, streamed=0.5)
+    clips = source(dataset, stateful_fraction=0.5)
     later = torch.stack([clips[step].starts for step in range(1, 9)])
     assert later[:, 2:].all()
     assert not later[:, :2].all()
@@ -155,7 +157,7 @@ def test_lanes_that_do_not_stream_start_at_every_step(dataset: Dataset) -> None:
 
 def test_a_video_that_is_shorter_than_a_run_is_followed_by_another(dataset: Dataset) -> None:
     """30 frames hold two clips of 12; a run of four needs two videos."""
-    clips = source(dataset, length=12, streamed=1.0)
+    clips = source(dataset, length=12, stateful_fraction=1.0)
     for lane in range(4):
         starts = [clips._clip(lane, step).starts for step in range(1, 33)]
         assert sum(starts) == 16
@@ -172,7 +174,7 @@ def test_a_video_that_is_shorter_than_a_clip_is_played_to_and_fro(tmp_path: Path
 
 
 @pytest.mark.parametrize("augment", [QUIET, LOUD.model_copy(update={"colour": 0.0, "grey": 0.0})])
-@pytest.mark.parametrize("changes", [{}, {"whole": True}, {"crop": 40}])
+@pytest.mark.parametrize("changes", [{}, {"full_frame": True}, {"crop": 40}])
 def test_boxes_lie_on_the_pixels_that_they_speak_of(
     dataset: Dataset, augment: AugmentConfig, changes: dict[str, Any]
 ) -> None:
@@ -197,7 +199,7 @@ def test_boxes_lie_on_the_pixels_that_they_speak_of(
 
 
 def test_the_earlier_frames_are_those_before(dataset: Dataset) -> None:
-    clips = source(dataset, motion_lag_s=0.08, whole=True)
+    clips = source(dataset, motion_lag_s=0.08, full_frame=True)
     for step in range(4):
         batch = clips[step]
         for lane in range(4):
@@ -211,7 +213,10 @@ def test_the_earlier_frames_are_those_before(dataset: Dataset) -> None:
 
 def test_a_clip_that_is_played_backwards_moves_backwards(dataset: Dataset) -> None:
     clips = source(
-        dataset, augment=QUIET.model_copy(update={"reverse": 1.0}), motion_lag_s=0.08, whole=True
+        dataset,
+        augment=QUIET.model_copy(update={"reverse": 1.0}),
+        motion_lag_s=0.08,
+        full_frame=True,
     )
     clip = clips._clip(0, 0)
     assert np.all(np.diff(clip.places) < 0)
@@ -220,7 +225,7 @@ def test_a_clip_that_is_played_backwards_moves_backwards(dataset: Dataset) -> No
 
 def test_a_bounced_clip_moves_as_it_is_played(tmp_path: Path) -> None:
     made = write_dataset(tmp_path / "dataset", videos=("train",), frames=4)
-    clips = source(made, length=8, stride=(1, 1), motion_lag_s=0.04, whole=True)
+    clips = source(made, length=8, stride=(1, 1), motion_lag_s=0.04, full_frame=True)
     clip = clips._clip(0, 0)
     assert clip.places.tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
     assert clips._before(clip).tolist() == [0, 0, 1, 2, 3, 2, 1, 0]
@@ -235,7 +240,7 @@ def test_frames_that_nobody_looked_at_are_neither_empty_nor_full(tmp_path: Path)
     made = write_dataset(
         tmp_path / "dataset", videos=("train",) * 2, annotated_frames=lambda frame: frame % 2 == 0
     )
-    clips = source(made, whole=True)
+    clips = source(made, full_frame=True)
     for step in range(5):
         batch = clips[step]
         places = np.concatenate([clips._clip(lane, step).places for lane in range(4)])
@@ -249,7 +254,7 @@ def test_an_ignored_box_is_handed_on_as_ignored(dataset: Dataset) -> None:
     everything = np.ones(len(video.labels.ignore), np.bool_)
     ignored = replace(video, labels=replace(video.labels, ignore=everything))
     mixed = replace(dataset, videos=(ignored, dataset.videos[2], dataset.videos[1]))
-    clips = source(mixed, whole=True, streamed=0.0, length=1)
+    clips = source(mixed, full_frame=True, stateful_fraction=0.0, length=1)
     batches = [clips[step] for step in range(10)]
     drawn = {clips._clip(lane, step).video for lane in range(4) for step in range(10)}
     assert 0 not in drawn  # an ignored object is no reason to look at a video
@@ -282,7 +287,7 @@ def test_classes_are_drawn_evenly_where_that_is_wanted(tmp_path: Path) -> None:
     uneven = replace(made, videos=(*red, blue))
     shares = {}
     for balance in (True, False):
-        clips = source(uneven, balance=balance, batch=50, length=1, streamed=0.0)
+        clips = source(uneven, balance=balance, batch=50, length=1, stateful_fraction=0.0)
         videos = [clips._clip(lane, step).video for lane in range(50) for step in range(8)]
         shares[balance] = float(np.mean(np.array(videos) == 3))
     assert shares[True] == pytest.approx(0.5, abs=0.08)
@@ -315,5 +320,5 @@ def test_the_earlier_place_is_the_one_nearest_to_the_lag(
 
 
 def test_single_frames_keep_the_other_rules() -> None:
-    clips = single_frames(ClipConfig(length=8, streamed=0.5, background=0.3))
-    assert (clips.length, clips.streamed, clips.background) == (1, 0.0, 0.3)
+    clips = single_frames(ClipConfig(length=8, stateful_fraction=0.5, negative_fraction=0.3))
+    assert (clips.length, clips.stateful_fraction, clips.negative_fraction) == (1, 0.0, 0.3)

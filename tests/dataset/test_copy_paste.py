@@ -74,8 +74,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def source(dataset: Dataset, paste: float, decoy: float = 0.0) -> ClipDataset:
-    clips = ClipConfig(length=3, streamed=0.5, stream_clips=4)
-    augment = AugmentConfig.model_validate(QUIET | {"paste": paste, "decoy": decoy})
+    clips = ClipConfig(length=3, stateful_fraction=0.5, stateful_clips=4)
+    augment = AugmentConfig.model_validate(QUIET | {"copy_paste": paste, "distractors": decoy})
     return ClipDataset(
         dataset, "train", clips, augment, batch=4, steps=40, seed=7, motion_lag_s=0.08
     )

@@ -235,7 +235,7 @@ def test_a_training_on_a_gpu_goes_on_where_it_was_and_its_model_runs_on_a_cpu(
     make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     make_dataset(tmp_path / "dataset")
-    config = settings(train={"batch": "auto", "workers": 2, "precision": "auto"})
+    config = settings(train={"batch_size": "auto", "num_workers": 2, "precision": "auto"})
     run = tmp_path / "run"
     train(tmp_path / "dataset", config=config, out=run, options=TrainOptions(epochs=2))
     on = TrainOptions(epochs=4)

@@ -24,13 +24,13 @@ from lstmcli.models.detector import DetectorNet
 CANVAS_HW = (32, 48)
 
 
-def build(lag_s: float = 0.0, core: str = "conv_lstm", evidence_s: float = 0.0) -> DetectorNet:
+def build(lag_s: float = 0.0, core: str = "conv_lstm", class_memory_s: float = 0.0) -> DetectorNet:
     torch.manual_seed(0)
     config = Config.model_validate(
         {
             "backbone": "tiny",
             "neck": {"channels": 8},
-            "temporal": {"name": core, "evidence_s": evidence_s},
+            "temporal": {"name": core, "class_memory_s": class_memory_s},
             "input": {"motion_lag_s": lag_s},
         }
     )
@@ -137,7 +137,7 @@ def test_a_new_video_begins_without_the_old_one() -> None:
 def test_who_looks_may_be_ahead_of_who_reads() -> None:
     """Two videos are looked at before the first is read: each is read with what is its own."""
     shown = canvases(4)
-    predictor = Predictor(full_precision(build(0.08, evidence_s=1.0)), threshold=0.05)
+    predictor = Predictor(full_precision(build(0.08, class_memory_s=1.0)), threshold=0.05)
     sizes = (CANVAS_HW, (64, 96))
     expected = []
     for size_hw in sizes:
@@ -153,9 +153,9 @@ def test_who_looks_may_be_ahead_of_who_reads() -> None:
         np.testing.assert_array_equal(read.scores, found.scores)
 
 
-@pytest.mark.parametrize("evidence_s", [0.0, 1.0])
-def test_scores_are_told_on_the_scale_of_the_validation(evidence_s: float) -> None:
-    model, shown = build(evidence_s=evidence_s), canvases(4)
+@pytest.mark.parametrize("class_memory_s", [0.0, 1.0])
+def test_scores_are_told_on_the_scale_of_the_validation(class_memory_s: float) -> None:
+    model, shown = build(class_memory_s=class_memory_s), canvases(4)
     plain = Predictor(full_precision(model), threshold=0.04)
     model.score_power = 0.5
     raised = Predictor(full_precision(model), threshold=0.2)

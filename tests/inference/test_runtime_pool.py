@@ -92,7 +92,7 @@ def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: P
 
 def test_the_sides_of_a_canvas_suit_the_coarsest_map_that_is_used() -> None:
     assert small("backbone.name=dense").canvas_multiple == 32
-    fine = ("backbone.name=dense", "neck.context=false")
+    fine = ("backbone.name=dense", "neck.coarse_levels=false")
     assert small(*fine, "temporal.pool=1").canvas_multiple == 16
     assert small(*fine, "temporal.pool=2").canvas_multiple == 32
 

@@ -30,7 +30,7 @@ SURE = np.array([0.9], np.float32)
 
 
 def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     first = classes_of(memory, boxes_at((0, 0)), SURE, told((0.8, 0.2)), 0.0)
     second = classes_of(memory, boxes_at((12, 0)), SURE, told((0.4, 0.6)), 0.1)
     third = classes_of(memory, boxes_at((24, 0)), SURE, told((0.3, 0.7)), 0.2)
@@ -40,21 +40,21 @@ def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
 
 
 def test_surer_frames_count_more() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     memory.step(boxes_at((0, 0)), np.array([0.9], np.float32), told((1.0, 0.0)), 0.0)
     mixed = classes_of(memory, boxes_at((0, 0)), np.array([0.3], np.float32), told((0.0, 1.0)), 0.1)
     np.testing.assert_allclose(mixed, [(0.75, 0.25)], rtol=1e-5)
 
 
 def test_old_frames_fade() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=0.1))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=0.1))
     memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
     late = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), 1.0)
     assert late[0, 1] > 0.999
 
 
 def test_two_objects_do_not_share_what_they_are() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     both = np.array([0.9, 0.9], np.float32)
     memory.step(boxes_at((0, 0), (200, 0)), both, told((1.0, 0.0), (0.0, 1.0)), 0.0)
     swapped = classes_of(
@@ -64,21 +64,21 @@ def test_two_objects_do_not_share_what_they_are() -> None:
 
 
 def test_an_object_that_was_gone_too_long_begins_anew() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
     back = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), LOST_AFTER_S + 0.1)
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
 def test_a_clock_that_goes_back_forgets() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 5.0)
     back = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), 1.0)
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
 def test_a_frame_without_answers_is_nothing_special() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1.0))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1.0))
     empty = classes_of(
         memory,
         np.zeros((0, 4), np.float32),
@@ -91,14 +91,14 @@ def test_a_frame_without_answers_is_nothing_special() -> None:
 
 def test_doubt_softens_what_is_gathered() -> None:
     """By hand: square roots of 0.9 and 0.1 are as 3 to 1."""
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=1e9, doubt=2.0))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9, temperature=2.0))
     softened = classes_of(memory, boxes_at((0, 0)), SURE, told((0.9, 0.1)), 0.0)
     np.testing.assert_allclose(softened, [(0.75, 0.25)], rtol=1e-5)
 
 
 def test_sides_are_averaged_and_centres_are_not() -> None:
     """By hand: the geometric mean of 20 and 40, around the present centre."""
-    memory = TrackMemory(TrackMemoryConfig(steady_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(box_smoothing_s=1e9))
     memory.step(boxes_at((0, 0), side=20), SURE, told((1.0, 0.0)), 0.0)
     boxes, _, classes = memory.step(boxes_at((5, 0), side=40), SURE, told((0.0, 1.0)), 0.1)
     side = (20 * 40) ** 0.5
@@ -108,7 +108,7 @@ def test_sides_are_averaged_and_centres_are_not() -> None:
 
 
 def test_how_surely_something_is_there_changes_slowly() -> None:
-    memory = TrackMemory(TrackMemoryConfig(steady_s=1e9))
+    memory = TrackMemory(TrackMemoryConfig(box_smoothing_s=1e9))
     memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
     weak = np.array([0.1], np.float32)
     _, objectness, _ = memory.step(boxes_at((0, 0)), weak, told((1.0, 0.0)), 0.1)
@@ -117,7 +117,7 @@ def test_how_surely_something_is_there_changes_slowly() -> None:
 
 
 def test_an_object_seen_for_the_first_time_is_answered_as_it_is_seen() -> None:
-    memory = TrackMemory(TrackMemoryConfig(evidence_s=10, steady_s=0.5))
+    memory = TrackMemory(TrackMemoryConfig(class_memory_s=10, box_smoothing_s=0.5))
     boxes, objectness, classes = memory.step(boxes_at((3, 4)), SURE, told((0.7, 0.3)), 0.0)
     np.testing.assert_array_equal(boxes, boxes_at((3, 4)))
     np.testing.assert_array_equal(objectness, SURE)
@@ -125,6 +125,6 @@ def test_an_object_seen_for_the_first_time_is_answered_as_it_is_seen() -> None:
 
 
 def test_nothing_is_remembered_unless_asked_for() -> None:
-    assert not TrackMemoryConfig(doubt=2.0).is_on
-    assert TrackMemoryConfig(evidence_s=1).is_on
-    assert TrackMemoryConfig(steady_s=1).is_on
+    assert not TrackMemoryConfig(temperature=2.0).is_on
+    assert TrackMemoryConfig(class_memory_s=1).is_on
+    assert TrackMemoryConfig(box_smoothing_s=1).is_on

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ModelError, OutputError
+from lstmcli.core.renamed_settings import RENAMED_SETTINGS
 from lstmcli.models.checkpoint import (
     find_checkpoint,
     load_checkpoint,
@@ -110,6 +111,17 @@ def test_the_weights_of_the_backbone_are_not_looked_for_again(saved: Path) -> No
     config = torch.load(saved, weights_only=True)["config"]
     config["backbone"]["weights"] = "a-file-of-another-machine.pth"
     assert load_checkpoint(rewrite(saved, config=config)).config.backbone.weights == "none"
+
+
+def test_a_checkpoint_with_the_old_names_of_settings_is_loaded(saved: Path) -> None:
+    config = torch.load(saved, weights_only=True)["config"]
+    for old, new in RENAMED_SETTINGS.items():
+        section, key = old.split(".")
+        config[section][key] = config[section].pop(new.split(".")[1])
+    config["temporal"]["evidence_s"] = 7.0
+    loaded = load_checkpoint(rewrite(saved, config=config))
+    assert loaded.config.temporal.class_memory_s == 7.0
+    assert loaded.config.train == Config().train
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])

@@ -194,18 +194,18 @@ def test_crops_of_any_size_are_taken(head: str) -> None:
 def test_a_grid_finer_than_the_backbone_needs_context() -> None:
     with pytest.raises(ConfigError, match="a grid of 2 pixels") as told:
         DetectorNet(
-            Config.model_validate({"backbone": "tiny", "neck": {"context": False}}),
+            Config.model_validate({"backbone": "tiny", "neck": {"coarse_levels": False}}),
             ("a",),
             canvas_hw=(32, 32),
             grid=2,
         )
-    assert "neck.context" in told.value.hint
+    assert "neck.coarse_levels" in told.value.hint
 
 
 @torch.inference_mode()
 def test_the_neck_joins_coarser_maps_only_if_context_is_wanted() -> None:
     for context, maps in ((True, 2), (False, 1)):
-        neck = Neck((4, 4), (8, 16), outputs=8, stride=8, context=context)
+        neck = Neck((4, 4), (8, 16), outputs=8, stride=8, coarse_levels=context)
         assert len(neck.used) == maps
 
 
@@ -218,7 +218,7 @@ def test_gradients_reach_exactly_what_learns_in_a_stage(
 ) -> None:
     """Otherwise two processes would wait for a gradient that never comes."""
     model = build(temporal={"name": core, "skip": skip}, backbone={"name": "tiny"})
-    train = {"memory_stage_backbone_lr": 0.0 if frozen else 1.0}
+    train = {"stage2_backbone_lr_scale": 0.0 if frozen else 1.0}
     config = Config.model_validate(model.config.model_dump() | {"train": train})
     set_trainable(model, config, memory=memory)
     state = None

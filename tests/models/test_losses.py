@@ -211,7 +211,7 @@ def test_objectness_is_the_quality_focal_loss() -> None:
     gt = Targets(
         centre, torch.zeros(1, 1, dtype=torch.int64), one, ~one, torch.ones(1, dtype=torch.bool)
     )
-    parts = detection_loss(head, raw, gt, LossConfig(quality=False, label_smoothing=0.0))
+    parts = detection_loss(head, raw, gt, LossConfig(iou_aware=False, label_smoothing=0.0))
     assert float(parts["object"]) == pytest.approx(math.log(2) / 4)
     assert float(parts["class"]) == pytest.approx(math.log(2))  # two classes, even odds
     empty = Targets(centre, gt.labels, ~one, ~one, gt.annotated_frames)

@@ -60,12 +60,12 @@ def test_a_larger_batch_must_pay(rates: dict[int, float], best: int) -> None:
     assert best_batch(rates) == best
 
 
-@pytest.mark.parametrize("frame_stage", [0.0, 0.5])
+@pytest.mark.parametrize("stage1_fraction", [0.0, 0.5])
 def test_measuring_leaves_network_and_chance_as_they_were(
-    frame_stage: float, config: Config
+    stage1_fraction: float, config: Config
 ) -> None:
     config = config.model_copy(
-        update={"train": config.train.model_copy(update={"frame_stage": frame_stage})}
+        update={"train": config.train.model_copy(update={"stage1_fraction": stage1_fraction})}
     )
     network = DetectorNet(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -82,7 +82,7 @@ def test_measuring_leaves_network_and_chance_as_they_were(
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(parameter.requires_grad for parameter in network.parameters())
-    assert set(stages) == {frame_stage == 0}  # the stage that takes the most memory
+    assert set(stages) == {stage1_fraction == 0}  # the stage that takes the most memory
 
 
 Steps = Callable[..., float]

@@ -69,7 +69,7 @@ def test_a_frozen_backbone_is_not_given_to_the_optimizer(detector: DetectorNet) 
 
 
 def test_the_backbone_and_the_features_have_rates_of_their_own(detector: DetectorNet) -> None:
-    optimizer = build_optimizer(TrainConfig(lr=1.0, backbone_lr=0.1), detector)
+    optimizer = build_optimizer(TrainConfig(lr=1.0, backbone_lr_scale=0.1), detector)
     set_lr(optimizer, 0.5, frames_factor=0.2)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in detector.named_parameters():
@@ -96,7 +96,7 @@ def test_no_warmup_begins_at_full_rate() -> None:
 
 
 def test_frame_detector_and_memory_have_a_schedule_each() -> None:
-    config = TrainConfig(frame_stage=0.6)
+    config = TrainConfig(stage1_fraction=0.6)
     frames = [stage_progress(config, done, memory=False) for done in (0.0, 0.3, 0.6, 0.7)]
     assert frames == pytest.approx([0.0, 0.5, 1.0, 1.0])
     memory = [stage_progress(config, done, memory=True) for done in (0.6, 0.8, 1.0)]
@@ -105,8 +105,8 @@ def test_frame_detector_and_memory_have_a_schedule_each() -> None:
 
 @pytest.mark.parametrize("done", [0.0, 0.3, 1.0])
 def test_one_stage_has_the_whole_training(done: float) -> None:
-    assert stage_progress(TrainConfig(frame_stage=0.0), done, memory=True) == done
-    assert stage_progress(TrainConfig(frame_stage=0.0), done, memory=False) == done
+    assert stage_progress(TrainConfig(stage1_fraction=0.0), done, memory=True) == done
+    assert stage_progress(TrainConfig(stage1_fraction=0.0), done, memory=False) == done
 
 
 @pytest.mark.parametrize(

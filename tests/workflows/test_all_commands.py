@@ -16,8 +16,9 @@ from lstmcli.dataset.synthetic import write_video_set
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 SMALL = (
-    "--set backbone=tiny --set neck.channels=8 --set clips.length=2 --set train.batch=2 "
-    "--set train.workers=0 --set input.motion_lag_s=0 --set train.least_clips=0 --epochs 1"
+    "--set backbone=tiny --set neck.channels=8 --set clips.length=2 --set train.batch_size=2 "
+    "--set train.num_workers=0 --set input.motion_lag_s=0 "
+    "--set train.min_clips_per_epoch=0 --epochs 1"
 )
 """Makes any preset a matter of seconds."""
 NOT_HERE = ("lstmcli demo", "lstmcli detect camera:0 --segment 10m")

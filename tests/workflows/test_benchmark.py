@@ -131,8 +131,8 @@ def test_training_is_measured_epoch_by_epoch(
     preset = tmp_path / "little.yaml"
     preset.write_text(
         "backbone: {name: tiny}\nneck: {channels: 8}\ntemporal: {name: lstm}\n"
-        "clips: {length: 2, whole: true}\n"
-        "train: {batch: 2, workers: 0, clips_per_epoch: 8, frame_stage: 0.5}\n"
+        "clips: {length: 2, full_frame: true}\n"
+        "train: {batch_size: 2, num_workers: 0, clips_per_epoch: 8, stage1_fraction: 0.5}\n"
     )
     out = tmp_path / "speed.json"
     command = ["benchmark", str(preset), "--train", str(dataset), "--train-time", "8s"]

@@ -42,14 +42,14 @@ SETTINGS: dict[str, Any] = {
     "backbone": {"name": "tiny"},
     "neck": {"channels": 8, "dropout": 0.1},
     "temporal": {"name": "conv_lstm"},
-    "clips": {"length": 2, "streamed": 0.5, "stream_clips": 3, "whole": True},
+    "clips": {"length": 2, "stateful_fraction": 0.5, "stateful_clips": 3, "full_frame": True},
     "augment": {"noise": 0.0},
     "train": {
-        "batch": 4,
-        "workers": 0,
+        "batch_size": 4,
+        "num_workers": 0,
         "clips_per_epoch": 16,
         "lr": 3e-3,
-        "ema": 0.9,
+        "ema_decay": 0.9,
         "precision": "32",
         "validate_frames": 8,
     },
@@ -115,7 +115,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 def unbroken(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four epochs, the first of them on frames, that nobody interrupted."""
     run = tmp_path_factory.mktemp("runs") / "unbroken"
-    train(dataset, config=settings(train={"epochs": 4, "frame_stage": 0.2}), out=run)
+    train(dataset, config=settings(train={"epochs": 4, "stage1_fraction": 0.2}), out=run)
     return run
 
 
@@ -139,7 +139,7 @@ def test_every_epoch_says_on_what_it_was_trained(unbroken: Path) -> None:
 def test_a_resumed_run_equals_one_without_interruption(
     label: str, after: int, dataset: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    config = settings(train={"epochs": 4, "frame_stage": 0.2})
+    config = settings(train={"epochs": 4, "stage1_fraction": 0.2})
     broken = tmp_path / "run"
     stopped = train(dataset, config=config, out=broken, progress=StopAt(label, after))
     assert stopped.interrupted
@@ -155,21 +155,21 @@ def test_coarser_maps_take_part_where_objects_are_large(
 ) -> None:
     """The squares are some twenty pixels wide: three cells, or twenty."""
     prepared = replace(Dataset.load(dataset), grid=grid)
-    fitted = fit_to_dataset(settings(neck={"context": "auto"}), prepared)
-    assert fitted.neck.context is (context == "true")
-    told = settings(neck={"context": True})
+    fitted = fit_to_dataset(settings(neck={"coarse_levels": "auto"}), prepared)
+    assert fitted.neck.coarse_levels is (context == "true")
+    told = settings(neck={"coarse_levels": True})
     assert fit_to_dataset(told, prepared) is told
     if grid == 8:
-        config = settings(neck={"context": "auto"}, train={"epochs": 1})
+        config = settings(neck={"coarse_levels": "auto"}, train={"epochs": 1})
         train(dataset, config=config, out=tmp_path / "run")
-        assert load_config(tmp_path / "run" / "config.yaml").neck.context is False
+        assert load_config(tmp_path / "run" / "config.yaml").neck.coarse_levels is False
 
 
 def test_a_measured_batch_is_told_and_stays_when_resumed(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    config = settings(train={"batch": "auto", "epochs": 1})
+    config = settings(train={"batch_size": "auto", "epochs": 1})
     train(dataset, config=config, out=run)
     batch = load_checkpoint(run / "last.pt").training["batch"]
     assert batch in (4, 8, 16, 32, 64, 128)
@@ -208,7 +208,7 @@ def test_a_run_leaves_its_five_files_and_no_other(unbroken: Path) -> None:
 FAIR = {
     "neck": {"dropout": 0.0},
     "head": {"depth": 0},
-    "train": {"epochs": 2, "memory_stage_backbone_lr": 0.0, "ema": 0.0, "optimizer": "sgd"},
+    "train": {"epochs": 2, "stage2_backbone_lr_scale": 0.0, "ema_decay": 0.0, "optimizer": "sgd"},
 }
 
 
@@ -262,7 +262,7 @@ def fresh_weights(dataset: Path, config: Config) -> dict[str, torch.Tensor]:
 
 
 def test_a_loss_that_diverges_is_told_with_its_place(dataset: Path, tmp_path: Path) -> None:
-    config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "clip_gradient": 1e9})
+    config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "max_grad_norm": 1e9})
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch \d+, step \d+"):
         train(dataset, config=config, out=tmp_path / "run")
     assert not list(tmp_path.rglob("*.part"))
@@ -314,7 +314,7 @@ class Clockwork:
 def test_a_run_begins_with_the_weights_of_another(
     dataset: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    config = settings(train={"lr": 1e-12, "weight_decay": 0.0, "epochs": 1, "ema": 0.0})
+    config = settings(train={"lr": 1e-12, "weight_decay": 0.0, "epochs": 1, "ema_decay": 0.0})
     options = TrainOptions(init=str(unbroken))
     train(dataset, config=config, out=tmp_path / "run", options=options)
     before, after = weights(unbroken, "best.pt"), trained_weights(tmp_path / "run")
@@ -361,7 +361,7 @@ def test_an_interruption_before_the_first_step_leaves_nothing(
 
     monkeypatch.setattr(setup, "measured_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(dataset, config=settings(train={"batch": "auto"}), out=tmp_path / "run")
+        train(dataset, config=settings(train={"batch_size": "auto"}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -398,9 +398,9 @@ def test_training_that_finds_nothing_ends_early_with_its_latest_epoch(
 @pytest.mark.parametrize(
     ("settings_of_train", "steps"),
     [
-        ({"clips_per_epoch": 0, "least_clips": 0}, "all"),
-        ({"clips_per_epoch": 0, "least_clips": 400}, 100),
-        ({"clips_per_epoch": 12, "least_clips": 400}, 3),
+        ({"clips_per_epoch": 0, "min_clips_per_epoch": 0}, "all"),
+        ({"clips_per_epoch": 0, "min_clips_per_epoch": 400}, 100),
+        ({"clips_per_epoch": 12, "min_clips_per_epoch": 400}, 3),
     ],
 )
 def test_an_epoch_of_few_frames_may_be_lengthened(
@@ -437,10 +437,10 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[LstmcliError], str, str]] = {
     "a full folder": ({}, {"out": full}, OutputError, "run: exists already", "--overwrite"),
     "a file": ({}, {"out": lambda path: path.touch()}, OutputError, "Not a directory", "--out"),
     "an uneven batch": (
-        {"train": {"batch": 3}},
+        {"train": {"batch_size": 3}},
         {"options": TrainOptions(devices=2, device="cpu")},
         ConfigError,
-        "train.batch is 3, 2 processes",
+        "train.batch_size is 3, 2 processes",
         "multiple of 2",
     ),
     "an unknown memory": (
@@ -555,7 +555,7 @@ def test_a_run_is_not_resumed_with_other_classes(unbroken: Path, tmp_path: Path)
     [
         ({"backbone": {"name": "tinny"}}, None),
         ({"train": {"optimizer": "adamm"}}, None),
-        ({"clips": {"whole": False, "crop": 3}}, None),
+        ({"clips": {"full_frame": False, "crop": 3}}, None),
         ({}, "runs/typo"),
     ],
 )
@@ -586,7 +586,9 @@ def test_a_run_is_not_resumed_on_another_canvas_or_grid(unbroken: Path, tmp_path
 
 
 def test_a_lengthened_run_goes_on_with_its_memory(dataset: Path, tmp_path: Path) -> None:
-    config = settings(train={"epochs": 2, "frame_stage": 0.5, "clips_per_epoch": 4, "warmup": 0.0})
+    config = settings(
+        train={"epochs": 2, "stage1_fraction": 0.5, "clips_per_epoch": 4, "warmup": 0.0}
+    )
     train(dataset, config=config, out=tmp_path / "run")
     trained = train(
         dataset,
@@ -628,7 +630,7 @@ def test_an_older_run_is_replaced_whole(dataset: Path, tmp_path: Path) -> None:
 
 def begin_long_run(dataset: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
     """Start a run that saves after every step, and wait until it has saved for the first time."""
-    preset = write_preset(folder / "long.yaml", settings(train={"epochs": 500, "workers": 1}))
+    preset = write_preset(folder / "long.yaml", settings(train={"epochs": 500, "num_workers": 1}))
     code = (
         "import lstmcli.workflows.train.epochs as t; t.SAVE_EVERY_S = 0.0\n"
         "from lstmcli.cli.app import main; main()"
@@ -686,7 +688,7 @@ def test_processes_go_through_all_stages_and_go_on_after_a_break(
     dataset: Path, tmp_path: Path
 ) -> None:
     """One seed, one interruption between the stages; only training's own words on the terminal."""
-    config = settings(train={"epochs": 3, "frame_stage": 0.3})
+    config = settings(train={"epochs": 3, "stage1_fraction": 0.3})
     preset = write_preset(tmp_path / "staged.yaml", config)
     words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
     runs = (
@@ -705,7 +707,7 @@ def test_processes_go_through_all_stages_and_go_on_after_a_break(
 
 @pytest.mark.slow
 def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: Path) -> None:
-    config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "clip_gradient": 1e9})
+    config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "max_grad_norm": 1e9})
     preset = write_preset(tmp_path / "wild.yaml", config)
     words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
     done = run_command(tmp_path, *words)

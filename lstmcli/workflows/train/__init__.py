@@ -79,7 +79,7 @@ def train(
     config = fit_to_dataset(config, prepared)
     device = choose_device(options.device, count=options.devices)
     keep_freed_memory()
-    check_batch(config.train.batch, options.devices * options.nodes)
+    check_batch(config.train.batch_size, options.devices * options.nodes)
     half = config.train.precision == "bf16" or (
         config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
     )

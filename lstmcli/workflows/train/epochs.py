@@ -104,7 +104,7 @@ def _train_epoch(run: TrainerState) -> bool:
     config, budget = run.config, run.options.time_budget_s
     _agree(run)
     # as it was decided when the epoch began, also where a resumed run goes on in its middle
-    frames_are_over = run.clock.done(run.steps) >= config.train.frame_stage
+    frames_are_over = run.clock.done(run.steps) >= config.train.stage1_fraction
     # the memory's stage does not end when a resumed run is lengthened
     memory = run.network.has_temporal_core and (run.frames_are_done or frames_are_over)
     if memory and not run.frames_are_done:
@@ -122,7 +122,7 @@ def _train_epoch(run: TrainerState) -> bool:
             raise KeyboardInterrupt
         if agreed.budget_is_spent or agreed.epoch_is_over:
             break
-        frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.frame_stage
+        frames_are_over = run.clock.done(run.steps + run.part.steps) >= config.train.stage1_fraction
         if budget and run.network.has_temporal_core and not memory and frames_are_over:
             break
         if agreed.save:
@@ -199,7 +199,7 @@ def steps_per_epoch(dataset: Dataset, config: Config, batch: int) -> int:
             int(np.isin(video.frames, video.labels.annotated_frames).sum())
             for video in dataset.split("train")
         )
-        clips = max(-(-labelled // config.clips.length), config.train.least_clips)
+        clips = max(-(-labelled // config.clips.length), config.train.min_clips_per_epoch)
     return max(1, -(-clips // batch))
 
 
@@ -224,8 +224,8 @@ def _batches(run: TrainerState, *, memory: bool, steps: int) -> Iterator[ClipBat
     loader = DataLoader(
         Subset(source, range(run.part.steps, steps)),
         batch_size=None,
-        num_workers=config.train.workers,
-        prefetch_factor=4 if config.train.workers else None,
+        num_workers=config.train.num_workers,
+        prefetch_factor=4 if config.train.num_workers else None,
         worker_init_fn=quiet_worker,
         pin_memory=run.fabric.device.type == "cuda",
     )
@@ -259,7 +259,7 @@ def _close_epoch(run: TrainerState) -> None:
         "lr": run.optimizer.param_groups[-1]["lr"],
         **metrics,
         "frames_per_second": part.frames / max(part.seconds, 1e-9),
-        "waited": part.waited_s / max(part.seconds, 1e-9),
+        "data_wait": part.waited_s / max(part.seconds, 1e-9),
         "seconds": run.clock.spent_s,
     }
     run.history.append(row)

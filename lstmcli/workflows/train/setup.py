@@ -131,7 +131,7 @@ def begin(
     elif options.init:
         _start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)
-    average = build_ema(network, config.train.ema) if config.train.ema else None
+    average = build_ema(network, config.train.ema_decay) if config.train.ema_decay else None
     saved = dict(last.training) if last else {}
     batch = int(saved.get("batch") or _batch_size(fabric, network, config, dataset, progress))
     check_batch(batch, fabric.world_size)
@@ -211,12 +211,12 @@ def _start_from(network: DetectorNet, init: str, progress: Progress) -> None:
 
 
 def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
-    """Decide what the settings leave to the dataset.
+    """Return the settings with `neck.coarse_levels: auto` decided by the sizes of the boxes.
 
-    `neck.context: auto`: small objects are recognised by what is around their cell. Coarser maps
-    would add what is far away, by which a network tells the place, and the class by the place.
+    Small objects are recognised by their surroundings. Coarser maps would add what is far away,
+    which leaks the location, and the location gives away the class.
     """
-    if config.neck.context != "auto":
+    if config.neck.coarse_levels != "auto":
         return config
     boxes = [
         dataset.canvas_boxes(video, video.labels.boxes[~video.labels.ignore])
@@ -225,7 +225,9 @@ def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
     sides = np.sqrt(box_area(np.concatenate([no_boxes(), *boxes])))
     is_large = len(sides) > 0 and float(np.percentile(sides, 90)) > NEAR_CELLS * dataset.grid
     # no backbone has a map as fine as such a grid: it takes what there is
-    neck = config.neck.model_copy(update={"context": is_large or dataset.grid < FINEST_STRIDE})
+    neck = config.neck.model_copy(
+        update={"coarse_levels": is_large or dataset.grid < FINEST_STRIDE}
+    )
     return config.model_copy(update={"neck": neck})
 
 
@@ -237,7 +239,7 @@ def check_batch(batch: int | str, world: int) -> None:
     """
     if isinstance(batch, int) and batch % world:
         raise ConfigError(
-            f"train.batch is {batch}, {world} processes cannot share it evenly",
+            f"train.batch_size is {batch}, {world} processes cannot share it evenly",
             hint=f"use a multiple of {world}",
         )
 
@@ -246,15 +248,15 @@ def _batch_size(
     fabric: Fabric, network: DetectorNet, config: Config, dataset: Dataset, progress: Progress
 ) -> int:
     """Return the clips of the global batch; `auto` is measured here, where one process works."""
-    if config.train.batch != "auto":
-        return config.train.batch
+    if config.train.batch_size != "auto":
+        return config.train.batch_size
     if fabric.world_size > 1:  # all would have to measure alike
         return (32 if fabric.device.type == "cuda" else 8) * fabric.world_size
-    progress.note("train.batch: trying which is the fastest here ...")
+    progress.note("train.batch_size: trying which is the fastest here ...")
     batch = measured_batch(
         fabric, network, config, lambda clips, memory: _drawn(dataset, config, clips, memory)
     )
-    progress.note(f"train.batch: {batch} clips, the fastest here")
+    progress.note(f"train.batch_size: {batch} clips, the fastest here")
     return batch
 
 
