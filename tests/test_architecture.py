@@ -92,6 +92,8 @@ def test_imports_run_down(path: Path) -> None:
         ("pydantic", {"core"}),
         ("lightning_fabric", {"training", "workflows", "cli"}),
         ("jinja2", {"report"}),
+        ("trackeval", {"metrics"}),
+        ("faster_coco_eval", {"metrics"}),
         ("PIL", {"outputs", "report", "video", "dataset", "labels", "workflows"}),
         ("openvino", {"inference"}),
         ("onnxruntime", {"inference"}),

@@ -13,8 +13,12 @@ from lstmcli.metrics.breakdown import by_motion, by_size, by_step
 from lstmcli.metrics.calibration import calibration
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.confusion import confusion
+from lstmcli.metrics.error_kinds import errors
+from lstmcli.metrics.misses import misses
+from lstmcli.metrics.operating_point import thresholds
 from lstmcli.metrics.precision_recall import by_class, by_video
 from lstmcli.metrics.stability import stability
+from lstmcli.metrics.track_metrics import track_metrics
 
 Metric = Callable[[Comparison], dict[str, Json]]
 
@@ -27,4 +31,8 @@ METRICS: Mapping[str, Metric] = {
     "stability": stability,
     "calibration": calibration,
     "confusion": confusion,
+    "thresholds": thresholds,
+    "errors": errors,
+    "tracks": track_metrics,
+    "misses": misses,
 }

@@ -1,0 +1,243 @@
+"""Differences between detectors with a paired bootstrap over videos.
+
+Frames of a video are not independent, so videos are drawn, with replacement and the same ones for
+both detectors (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8). Average
+precision of a draw is read from histograms of the scores by video: one matrix product for all
+draws, exact but for ties within one of `BINS` bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.metrics.average_precision import RECALLS
+from lstmcli.metrics.comparison import Comparison, Json
+from lstmcli.metrics.matching import Matching
+from lstmcli.metrics.motion import track_rows
+from lstmcli.metrics.stability import count_flicker
+
+Numbers = npt.NDArray[np.float64]
+
+DRAWS = 2000
+BINS = 512
+LEAST_VIDEOS = 2
+"""Fewer videos have no spread between them: the interval is not measurable."""
+HEADLINES = ("map50", "map50_any_class", "precision", "recall", "f1", "flicker_per_minute")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % bootstrap interval.
+
+    Args:
+        value: of all videos; None where it is not measurable.
+        low: 2.5th percentile of the draws; None where there are fewer than two videos.
+        high: 97.5th percentile.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval of a difference leaves zero out."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def as_json(self) -> dict[str, Json]:
+        """Return plain values."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSums:
+    """What every headline is counted from, by video; rows of all arrays are videos.
+
+    Args:
+        names: of the V videos.
+        right: for each class and for all classes as one (last), [V, BINS] right detections by
+            score, the highest scores first.
+        counted: likewise, detections that count.
+        boxes: [V, classes + 1] ground-truth boxes.
+        shown: [V, 2] right and counted detections at the threshold.
+        flicker: [V, 2] changes between found and lost, and minutes of object time.
+    """
+
+    names: tuple[str, ...]
+    right: tuple[Numbers, ...]
+    counted: tuple[Numbers, ...]
+    boxes: Numbers
+    shown: Numbers
+    flicker: Numbers
+
+    def headlines(self, weights: Numbers) -> dict[str, Numbers]:
+        """Return every headline for each draw, NaN where it is not measurable.
+
+        Args:
+            weights: [draws, V], how often each video was drawn.
+        """
+        boxes = weights @ self.boxes
+        ap = np.stack(
+            [
+                _average_precision(weights @ right, weights @ counted, boxes[:, place])
+                for place, (right, counted) in enumerate(zip(self.right, self.counted, strict=True))
+            ],
+            axis=1,
+        )
+        has_boxes = boxes[:, :-1] > 0
+        classes = np.where(has_boxes, ap[:, :-1], 0.0).sum(axis=1)
+        right, counted = (weights @ self.shown).T
+        changes, minutes = (weights @ self.flicker).T
+        total = boxes[:, -1]
+        return {
+            "map50": _ratio(classes, has_boxes.sum(axis=1)),
+            "map50_any_class": np.where(total > 0, ap[:, -1], np.nan),
+            "precision": np.where(
+                counted > 0, _ratio(right, counted), np.where(total > 0, 0.0, np.nan)
+            ),
+            "recall": _ratio(right, total),
+            "f1": np.where(total > 0, _ratio(2 * right, counted + total), np.nan),
+            "flicker_per_minute": _ratio(changes, minutes),
+        }
+
+
+def video_sums(comparison: Comparison) -> VideoSums:
+    """Return what the headlines are counted from, by video."""
+    videos, names = comparison.videos, comparison.video_names
+    gt = comparison.gt
+    gt_video = videos[gt.results]
+    classes = len(comparison.classes)
+    boxes = np.zeros((len(names), classes + 1))
+    np.add.at(boxes, (gt_video, gt.labels), 1)
+    np.add.at(boxes[:, -1], gt_video, 1)
+    right, counted = [], []
+    for label in range(classes + 1):
+        matching = comparison.scored if label < classes else comparison.scored_any
+        rows = ~matching.ignored
+        if label < classes:
+            rows &= matching.labels == label
+        pair = _histograms(matching, np.flatnonzero(rows), videos, len(names))
+        right.append(pair[0])
+        counted.append(pair[1])
+    shown = np.zeros((len(names), 2))
+    shown_video = videos[comparison.shown.results]
+    np.add.at(shown[:, 0], shown_video[comparison.shown.gt >= 0], 1)
+    np.add.at(shown[:, 1], shown_video[~comparison.shown.ignored], 1)
+    return VideoSums(
+        names, tuple(right), tuple(counted), boxes, shown, _flicker_by_video(comparison)
+    )
+
+
+def intervals(sums: VideoSums, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Interval]:
+    """Return every headline with its 95 % interval."""
+    whole = sums.headlines(np.ones((1, len(sums.names))))
+    drawn = sums.headlines(_weights(len(sums.names), draws, seed))
+    return {name: _interval(float(whole[name][0]), drawn[name]) for name in whole}
+
+
+def paired_differences(
+    ours: VideoSums, theirs: VideoSums, *, draws: int = DRAWS, seed: int = 0
+) -> dict[str, Interval]:
+    """Return `ours` minus `theirs` for every headline, with the 95 % interval.
+
+    Raises:
+        ValueError: the two were not counted on the same videos.
+    """
+    if sorted(ours.names) != sorted(theirs.names):
+        raise ValueError("a paired bootstrap needs the same videos on both sides")
+    weights = _weights(len(ours.names), draws, seed)
+    # a video has the same weight on both sides, wherever it stands in the order of either
+    order = [ours.names.index(name) for name in theirs.names]
+    whole = np.ones((1, len(ours.names)))
+    one, other = ours.headlines(weights), theirs.headlines(weights[:, order])
+    point, reference = ours.headlines(whole), theirs.headlines(whole)
+    return {
+        name: _interval(float(point[name][0] - reference[name][0]), one[name] - other[name])
+        for name in point
+    }
+
+
+def mean_and_worst(
+    values: Mapping[str, Mapping[str, float | None]], headline: str
+) -> tuple[float | None, str | None, float | None]:
+    """Return the mean of a headline over domains, the worst domain's name, and its value.
+
+    Args:
+        values: domain -> headline -> value.
+        headline: one of `HEADLINES`; flicker is worst where it is largest.
+    """
+    known = {d: v for d, row in values.items() if (v := row.get(headline)) is not None}
+    if not known:
+        return None, None, None
+    worst = max if headline == "flicker_per_minute" else min
+    name = worst(known, key=lambda domain: known[domain])
+    return float(np.mean(list(known.values()))), name, known[name]
+
+
+def _weights(videos: int, draws: int, seed: int) -> Numbers:
+    if videos < LEAST_VIDEOS:
+        return np.zeros((0, videos))
+    chosen = np.random.default_rng(seed).integers(0, videos, (draws, videos))
+    weights = np.zeros((draws, videos))
+    np.add.at(weights, (np.arange(draws)[:, None], chosen), 1)
+    return weights
+
+
+def _interval(value: float, drawn: Numbers) -> Interval:
+    point = None if np.isnan(value) else value
+    drawn = drawn[~np.isnan(drawn)]
+    if point is None or not len(drawn):
+        return Interval(point, None, None)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Interval(point, float(low), float(high))
+
+
+def _histograms(
+    matching: Matching, rows: npt.NDArray[np.intp], videos: npt.NDArray[np.int64], count: int
+) -> tuple[Numbers, Numbers]:
+    """Return [count, BINS] right and counted detections, bins of equal numbers of right ones."""
+    scores = matching.scores[rows].astype(np.float64)
+    right = matching.gt[rows] >= 0
+    basis: Sequence[float] | Numbers = scores[right] if right.any() else scores
+    if not len(basis):
+        return np.zeros((count, 1)), np.zeros((count, 1))
+    edges = np.unique(np.quantile(basis, np.linspace(0, 1, BINS)))
+    place = len(edges) - np.searchsorted(edges, scores, side="right")  # highest scores in bin 0
+    video = videos[matching.results[rows]]
+    hits, counted = np.zeros((count, len(edges) + 1)), np.zeros((count, len(edges) + 1))
+    np.add.at(hits, (video[right], place[right]), 1)
+    np.add.at(counted, (video, place), 1)
+    return hits, counted
+
+
+def _average_precision(right: Numbers, counted: Numbers, boxes: Numbers) -> Numbers:
+    """Return the 101-point average precision of each draw; arrays are [draws, bins]."""
+    hits, seen = np.cumsum(right, axis=1), np.cumsum(counted, axis=1)
+    precision = hits / np.maximum(seen, 1)
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = hits / np.maximum(boxes, 1)[:, None]
+    values = np.zeros(len(boxes))
+    for row in range(len(boxes)):
+        place = np.searchsorted(recall[row], RECALLS, side="left")
+        values[row] = np.append(precision[row], 0.0)[place].mean()
+    return values
+
+
+def _ratio(over: Numbers, under: Numbers | npt.NDArray[np.int64]) -> Numbers:
+    return np.asarray(np.where(under > 0, over / np.maximum(under, 1e-12), np.nan))
+
+
+def _flicker_by_video(comparison: Comparison) -> Numbers:
+    gt = comparison.gt
+    frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
+    gt_video = comparison.videos[gt.results]
+    found = comparison.shown.by_truth(len(gt)) >= 0
+    table = np.zeros((len(comparison.video_names), 2))
+    for rows in track_rows(gt_video, gt.tracks, frames):
+        flicker = count_flicker(comparison, [rows], found)
+        table[gt_video[rows[0]]] += (flicker.changes, flicker.minutes)
+    return table
