@@ -19,32 +19,30 @@ from lstmcli.cli.demo_command import demo
 from lstmcli.cli.detect_command import detect
 from lstmcli.cli.evaluate_command import evaluate
 from lstmcli.cli.export_command import export
+from lstmcli.cli.help import PanelCommand, PanelGroup
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
+from lstmcli.cli.reference_commands import formats, settings
 from lstmcli.cli.train_command import train
 from lstmcli.core.errors import LstmcliError, explain
 
 app = typer.Typer(
     name="lstmcli",
+    cls=PanelGroup,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    prepare,
-    train,
-    evaluate,
-    detect,
-    convert,
-    export,
-    benchmark,
-    demo,
-    presets,
-    models,
-):
-    app.command()(command)
+PANELS = {
+    "From labels to detections": (prepare, train, evaluate, detect, demo),
+    "Tools": (convert, export, benchmark),
+    "Reference": (settings, formats, presets, models),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(cls=PanelCommand, rich_help_panel=panel)(command)
 
 
 def _show_version(asked: bool) -> None:
@@ -58,14 +56,16 @@ def options(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Show where a mistake happened.")
+        bool, typer.Option("-v", "--verbose", help="Show the traceback of an error.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only results and errors.")
+    ] = False,
 ) -> None:
-    """Train a detector with a memory on your own videos, and run it on others."""
+    """Video object detection with a recurrent network: train on your own videos, run on others."""
     console: Console = context.obj
     console.verbosity = 1 if verbose else -1 if quiet else 0
 

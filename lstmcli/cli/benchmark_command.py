@@ -12,6 +12,7 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, number
+from lstmcli.cli.options import DATA, HARDWARE, Device, JsonFile, Overwrite, argument, option
 from lstmcli.cli.train_command import quiet_fabric
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import OutputError
@@ -27,39 +28,30 @@ def benchmark(
     context: typer.Context,
     model: Annotated[
         str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A checkpoint, run, exported or shipped model; with --train a preset.",
-            show_default=False,
+        argument(
+            DATA,
+            "MODEL",
+            "Checkpoint, run folder, exported or shipped model; with --train a preset.",
         ),
     ],
     video: Annotated[
-        Path | None,
-        typer.Argument(metavar="VIDEO", help="A file; without: the network alone."),
+        Path | None, argument(DATA, "VIDEO", "Video file; without it only the network is timed.")
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Any of torch, openvino, onnx; else all that are here."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    frames: Annotated[
-        int, typer.Option(metavar="N", min=6, help="So many frames at the most.")
-    ] = 300,
+    frames: Annotated[int, option(DATA, "N", "Maximum number of frames.", min=6)] = 300,
     train: Annotated[
         Path | None,
-        typer.Option(metavar="DATASET", help="Measure training on it instead; MODEL is a preset."),
+        option(DATA, "DATASET", "Measure training on this dataset; MODEL is a preset."),
     ] = None,
-    train_time: Annotated[
-        str, typer.Option(metavar="TIME", help="So long does --train train.")
-    ] = "60s",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers as JSON.")
+    train_time: Annotated[str, option(DATA, "TIME", "Duration of --train.")] = "60s",
+    json_file: JsonFile = None,
+    overwrite: Overwrite = False,
+    engine: Annotated[
+        str | None,
+        option(HARDWARE, "A,B", "Runtimes: any of {runtimes}; default: all installed ones."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the JSON.")] = False,
+    device: Device = "auto",
 ) -> None:
-    """Measure the speed of a model on this computer, stage by stage."""
+    """Measure the speed of a model on this machine by runtime and stage."""
     if json_file is not None and json_file.exists() and not overwrite:
         raise OutputError(f"{json_file} exists", hint="use --overwrite, or choose another name")
 

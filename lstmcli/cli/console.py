@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TypeVar
 
 from rich.console import Console as RichConsole
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     Progress,
@@ -27,7 +28,9 @@ PIPE_WIDTH = 200
 """Columns of a table that goes to a file: wide, so that nothing is folded that a script reads."""
 PLAIN_LINE_EVERY_S = 10.0
 NARROW = 70
-"""Columns under which a bar is short and tells no rate."""
+"""Columns under which a bar is short and shows no rate."""
+NARROW_LISTING = 80
+"""Columns under which a table of texts is printed as blocks."""
 
 
 class Console:
@@ -73,6 +76,22 @@ class Console:
             table.add_column(Text(column), justify="right" if place else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
+        self._out.print(table)
+
+    def listing(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table of texts to stdout, one block an entry where the terminal is narrow."""
+        self.progress.pause()
+        if self._out.width < NARROW_LISTING:
+            for first, *others in rows:
+                self._out.print(Text(first, style="bold"))
+                for text in filter(None, others):
+                    self._out.print(Padding(Text(" ".join(text.split())), (0, 0, 0, 2)))
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(Text(column), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(" ".join(cell.split())) for cell in row))
         self._out.print(table)
 
     def say(self, text: str) -> None:

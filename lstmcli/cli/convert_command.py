@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console
+from lstmcli.cli.options import DATA, OUTPUT, LabelFormatName, Media, Overwrite, argument, option
 
 if TYPE_CHECKING:
     from lstmcli.workflows.convert import ConvertResult
 
-Target = Literal["coco", "mot", "yolo"]
-
 
 def convert(
     context: typer.Context,
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="SOURCE", help="A label file or a folder of them."),
-    ],
-    to: Annotated[Target, typer.Option(metavar="NAME", help="coco, mot or yolo.")],
+    source: Annotated[Path, argument(DATA, "SOURCE", "Label file, or a folder of label files.")],
+    to: Annotated[str, option(OUTPUT, "NAME", "Target format: {label_targets}.")],
+    label_format: LabelFormatName = None,
+    media: Media = None,
+    size: Annotated[
+        str | None, option(DATA, "W,H", "Size in pixels of media that are not available.")
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH", help="The file (coco) or folder to write; else named by SOURCE."
-        ),
+        option(OUTPUT, "PATH", "Output file (coco) or folder; default: named after SOURCE."),
     ] = None,
-    label_format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="The labels' format, if not recognised."),
-    ] = None,
-    media: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where videos or frames lie, if sizes must be asked."),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="W,H", help="Size in pixels of media that are not here."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Turn labels of one format into labels of another."""
+    """Convert labels from one format to another."""
     size_hw = parsing.size_hw(size)
 
     from lstmcli.workflows.convert import convert as work
@@ -52,7 +39,7 @@ def convert(
     result = work(
         source,
         to,
-        out or Path(default_name(source, to)),
+        out,
         format=label_format,
         media=media,
         size_hw=size_hw,
@@ -60,12 +47,6 @@ def convert(
         progress=console.progress,
     )
     show_converted(console, result)
-
-
-def default_name(source: Path, to: Target) -> str:
-    """Return the name that the outcome gets in the current folder."""
-    stem = source.resolve().stem or "labels"
-    return f"{stem}.coco.json" if to == "coco" else f"{stem}-{to}"
 
 
 def show_converted(console: Console, result: ConvertResult) -> None:

@@ -11,6 +11,7 @@ import typer
 from lstmcli.cli.console import Console
 from lstmcli.cli.detect_command import show_detected
 from lstmcli.cli.evaluate_command import show_evaluation
+from lstmcli.cli.options import LENGTH, OUTPUT, Device, Epochs, Overwrite, option
 from lstmcli.cli.prepare_command import show_prepared
 from lstmcli.cli.train_command import quiet_fabric, show_trained
 from lstmcli.core.config import load_config
@@ -18,19 +19,13 @@ from lstmcli.core.config import load_config
 
 def demo(
     context: typer.Context,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of everything that it makes.")
-    ] = Path("demo"),
-    epochs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Instead of the preset's.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Draws other videos.")] = 0,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a demo that is there.")
-    ] = False,
+    out: Annotated[Path, option(OUTPUT, "DIR", "Folder of all outputs.")] = Path("demo"),
+    overwrite: Overwrite = False,
+    epochs: Epochs = None,
+    seed: Annotated[
+        int, option(LENGTH, "N", "Random seed of the drawn videos and of training.", min=0)
+    ] = 0,
+    device: Device = "auto",
 ) -> None:
     """Draw a small annotated video set, then prepare, train, evaluate and detect on it."""
     from lstmcli.workflows.demo import draw_demo

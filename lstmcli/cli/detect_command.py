@@ -10,6 +10,19 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, rate_text, time_text
+from lstmcli.cli.options import (
+    DETECTION,
+    HARDWARE,
+    LOOKS,
+    OUTPUT,
+    SOURCE,
+    Device,
+    Engine,
+    Memory,
+    Overwrite,
+    argument,
+    option,
+)
 
 if TYPE_CHECKING:
     from lstmcli.workflows.detect import DetectReport, VideoDone
@@ -23,103 +36,107 @@ def detect(
     context: typer.Context,
     source: Annotated[
         list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Files, folders, patterns, camera:0, a stream's address, or - for stdin.",
-            show_default=False,
+        argument(
+            SOURCE,
+            "SOURCE",
+            "Video files, folders, glob patterns, camera:0, a stream's URL (rtsp, http), or - for "
+            "stdin.",
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A checkpoint, run or shipped model, a,b fuses two; else the newest run's best.",
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the outputs.")] = Path(),
-    threshold: Annotated[
-        float, typer.Option(metavar="SCORE", min=0, max=1, help="The least score that is written.")
-    ] = 0.3,
-    classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these classes; else all.")
-    ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin there: seconds or h:mm:ss.")
+        str | None,
+        option(SOURCE, "TIME", "Start time: seconds or h:mm:ss; default: 0."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop there: seconds or h:mm:ss.")
+        str | None, option(SOURCE, "TIME", "End time: seconds or h:mm:ss; default: the end.")
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Every Nth frame only; else all, 15 a second looked at."
+        option(
+            SOURCE,
+            "N",
+            "Process and output every Nth frame. Default: output all frames; on a CPU the network "
+            "runs at 15 fps or more and boxes in between are interpolated.",
+            min=1,
         ),
     ] = None,
-    fill: Annotated[
-        bool,
-        typer.Option("--fill", help="With --every: keep the others, lay boxes between. Faster."),
-    ] = False,
-    write: Annotated[
-        str,
-        typer.Option(metavar="A,B", help="Any of video, jsonl, csv, mot, coco, crops, frames."),
-    ] = "video,jsonl",
-    codec: Annotated[
-        str, typer.Option(metavar="NAME", help="Of the video: auto, h264, nvenc or hevc.")
-    ] = "auto",
-    quality: Annotated[
-        int, typer.Option(metavar="N", min=0, max=51, help="Of the video: 0 best, 51 smallest.")
-    ] = 23,
-    style: Annotated[
-        Style, typer.Option(metavar="NAME", help="box, blur, pixelate or none.")
-    ] = "box",
-    labels: Annotated[
-        bool, typer.Option("--labels/--no-labels", help="Write class and score at the boxes.")
-    ] = True,
-    trails: Annotated[
-        bool, typer.Option("--trails/--no-trails", help="Draw where objects came from.")
-    ] = True,
-    stamp: Annotated[
-        Stamp, typer.Option(metavar="NAME", help="In the corner: none, time, frame or both.")
-    ] = "none",
-    sound: Annotated[
-        bool, typer.Option("--sound/--no-sound", help="Keep the sound of the source.")
-    ] = True,
-    track: Annotated[
-        bool, typer.Option("--track/--no-track", help="Give objects ids that last; fill gaps.")
-    ] = True,
-    count: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A YAML file with lines and zones to count.")
-    ] = None,
-    memory: Annotated[
-        bool,
-        typer.Option(
-            "--memory/--no-memory", help="Without: forget all but the motion at each frame."
-        ),
-    ] = True,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    engine: Annotated[
-        str, typer.Option(metavar="NAME", help="auto (the quickest here), torch, openvino, onnx.")
-    ] = "auto",
-    jobs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="So many videos at the same time.")
-    ] = 1,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out videos that are done already.")
-    ] = False,
     image_rate: Annotated[
-        float, typer.Option(metavar="FPS", min=0.01, help="Frames a second of rows of images.")
+        float, option(SOURCE, "FPS", "Frame rate of image sequences, frames per second.", min=0.01)
     ] = 25.0,
     segment: Annotated[
-        str, typer.Option(metavar="TIME", help="A camera or stream begins new files so often.")
+        str,
+        option(SOURCE, "TIME", "Camera or stream: start a new output file every TIME."),
     ] = "5m",
     patience: Annotated[
-        str, typer.Option(metavar="TIME", help="So long a stream may be silent before the end.")
+        str, option(SOURCE, "TIME", "Camera or stream: stop after TIME without frames.")
     ] = "60s",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs.")] = False,
+    model: Annotated[
+        str | None,
+        option(
+            DETECTION,
+            "MODEL",
+            "Checkpoint, run folder, exported or shipped model; A,B fuses two. Default: the best "
+            "checkpoint of the newest run, else a shipped model.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, option(DETECTION, "SCORE", "Minimum score of a detection, 0 to 1.", min=0, max=1)
+    ] = 0.3,
+    classes: Annotated[
+        str | None, option(DETECTION, "A,B", "Detect only these classes; default: all.")
+    ] = None,
+    track: Annotated[
+        bool,
+        option(
+            DETECTION, None, "Track objects: stable ids, short gaps filled.", "--track/--no-track"
+        ),
+    ] = True,
+    fill: Annotated[
+        bool,
+        option(
+            DETECTION,
+            None,
+            "With --every: output all frames and interpolate boxes between the processed ones.",
+            "--fill",
+        ),
+    ] = False,
+    memory: Memory = True,
+    count: Annotated[
+        Path | None,
+        option(DETECTION, "FILE", "Count objects at the lines and in the zones of a YAML file."),
+    ] = None,
+    out: Annotated[Path, option(OUTPUT, "DIR", "Output folder.")] = Path(),
+    write: Annotated[str, option(OUTPUT, "A,B", "Outputs: any of {outputs}.")] = "video,jsonl",
+    codec: Annotated[str, option(OUTPUT, "NAME", "Video codec: auto, {codecs}.")] = "auto",
+    quality: Annotated[
+        int, option(OUTPUT, "N", "Video quality: 0 (best) to 51 (smallest).", min=0, max=51)
+    ] = 23,
+    sound: Annotated[
+        bool, option(OUTPUT, None, "Copy the audio track.", "--sound/--no-sound")
+    ] = True,
+    skip_existing: Annotated[
+        bool, option(OUTPUT, None, "Skip videos whose outputs exist.", "--skip-existing")
+    ] = False,
+    overwrite: Overwrite = False,
+    style: Annotated[
+        Style, option(LOOKS, "NAME", "Drawing of objects: box, blur, pixelate or none.")
+    ] = "box",
+    labels: Annotated[
+        bool, option(LOOKS, None, "Draw class and score at each box.", "--labels/--no-labels")
+    ] = True,
+    trails: Annotated[
+        bool, option(LOOKS, None, "Draw traces of tracked objects.", "--trails/--no-trails")
+    ] = True,
+    stamp: Annotated[
+        Stamp, option(LOOKS, "NAME", "Timestamp in the corner: none, time, frame or both.")
+    ] = "none",
+    device: Device = "auto",
+    engine: Engine = "auto",
+    jobs: Annotated[
+        int, option(HARDWARE, "N", "Number of videos processed at the same time.", min=1)
+    ] = 1,
 ) -> None:
-    """Find objects in videos; write annotated videos and the detections as data."""
+    """Detect objects in videos; write annotated videos and machine-readable detections."""
     start_s, end_s = parsing.moment_s(start), parsing.moment_s(end)
     segment_s, patience_s = parsing.duration_s(segment), parsing.duration_s(patience)
     kept, written = parsing.names(classes), parsing.names(write)

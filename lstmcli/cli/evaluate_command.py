@@ -8,6 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.console import Console, number
+from lstmcli.cli.options import (
+    DATA,
+    DETECTION,
+    OUTPUT,
+    Device,
+    Engine,
+    JsonFile,
+    LabelFormatName,
+    Media,
+    Memory,
+    Overwrite,
+    Split,
+    argument,
+    option,
+)
 
 if TYPE_CHECKING:
     from lstmcli.workflows.evaluate import Evaluation
@@ -17,60 +32,43 @@ def evaluate(
     context: typer.Context,
     model: Annotated[
         str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A checkpoint, run, exported or shipped model; a,b fuses two.",
-            show_default=False,
+        argument(
+            DATA, "MODEL", "Checkpoint, run folder, exported or shipped model; A,B fuses two."
         ),
     ],
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="A prepared dataset, or anything that prepare reads."),
+        argument(
+            DATA,
+            "DATA",
+            "Prepared dataset, or any labels that `prepare` reads.",
+            show_default=True,
+        ),
     ] = Path("dataset"),
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="Which part of a prepared dataset.")
-    ] = "val",
+    split: Split = "val",
+    limit: Annotated[
+        int, option(DATA, "N", "Frames per video, from its beginning; 0: all.", min=0)
+    ] = 0,
+    label_format: LabelFormatName = None,
+    media: Media = None,
     threshold: Annotated[
         float,
-        typer.Option(metavar="SCORE", min=0, max=1, help="The least score that is shown."),
+        option(DETECTION, "SCORE", "Minimum score for precision, recall and F1.", min=0, max=1),
     ] = 0.3,
     iou: Annotated[
-        float, typer.Option(metavar="SHARE", min=0, max=1, help="The least overlap that is right.")
+        float,
+        option(DETECTION, "IOU", "Minimum overlap with the ground truth, 0 to 1.", min=0, max=1),
     ] = 0.5,
-    memory: Annotated[
-        bool,
-        typer.Option(
-            "--memory/--no-memory", help="Without: forget all but the motion at each frame."
-        ),
-    ] = True,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    engine: Annotated[
-        str, typer.Option(metavar="NAME", help="auto (the quickest here), torch, openvino, onnx.")
-    ] = "auto",
-    limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Only the first N frames a video; 0: all.")
-    ] = 0,
-    label_format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="The labels' format, if not recognised."),
-    ] = None,
-    media: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where videos or frames lie, if the labels do not say."),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers as JSON.")
-    ] = None,
+    memory: Memory = True,
+    json_file: JsonFile = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a page with plots and pictures.")
+        Path | None, option(OUTPUT, "DIR", "Write an HTML report with plots and pictures.")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the JSON or the report.")
-    ] = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    engine: Engine = "auto",
 ) -> None:
-    """Measure a model on annotated video."""
+    """Measure a model on annotated videos: mAP, precision, recall, stability and speed."""
     from lstmcli.workflows.evaluate import evaluate as work
 
     console: Console = context.obj

@@ -3,61 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstmcli.cli.console import Console, number
+from lstmcli.cli.options import DATA, OUTPUT, Overwrite, argument, option
 
 if TYPE_CHECKING:
     from lstmcli.workflows.export import Exported
-
-Format = Literal["onnx", "openvino", "torch"]
 
 
 def export(
     context: typer.Context,
     model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A checkpoint, a run's folder or a shipped model's name.",
-            show_default=False,
-        ),
+        str, argument(DATA, "MODEL", "Checkpoint, run folder or name of a shipped model.")
     ],
-    format_name: Annotated[
-        Format, typer.Option("--format", metavar="NAME", help="onnx, openvino or torch.")
-    ] = "onnx",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="The file or its folder; else the model's name, here."),
-    ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="8-bit numbers in the backbone; needs --data.")
-    ] = False,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Your clips, on which 8-bit ranges are measured."),
+        option(DATA, "DATA", "Prepared dataset or labels, for the ranges of --int8."),
     ] = None,
     split: Annotated[
-        str, typer.Option(metavar="NAME", help="Which part of DATA the ranges are measured on.")
+        str, option(DATA, "NAME", "Split of DATA on which ranges are measured.")
     ] = "train",
     check: Annotated[
-        str, typer.Option(metavar="NAME", help="Which part of DATA the accuracy is shown on.")
+        str, option(DATA, "NAME", "Split of DATA on which accuracy is compared.")
     ] = "val",
     limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Frames a video for that; 0: all.")
+        int, option(DATA, "N", "Frames per video for that comparison; 0: all.", min=0)
     ] = 500,
+    format_name: Annotated[
+        str, option(OUTPUT, "NAME", "Runtime of the file: {runtimes}.", "--format")
+    ] = "onnx",
+    int8: Annotated[
+        bool, option(OUTPUT, None, "Quantize the backbone to 8 bits; needs --data.", "--int8")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        option(OUTPUT, "PATH", "Output file or its folder; default: the model's name, here."),
+    ] = None,
     threshold: Annotated[
         float,
-        typer.Option(metavar="SCORE", min=0, max=1, help="The least score to show, as advice."),
+        option(OUTPUT, "SCORE", "Recommended score threshold, stored in the file.", min=0, max=1),
     ] = 0.3,
-    licence: Annotated[
-        str, typer.Option(metavar="TEXT", help="What the model may be used for, as text.")
-    ] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    licence: Annotated[str, option(OUTPUT, "TEXT", "Licence text, stored in the file.")] = "",
+    overwrite: Overwrite = False,
 ) -> None:
-    """Write a model for OpenVINO, ONNX Runtime or torch."""
+    """Export a model to ONNX, OpenVINO or torch; with --int8 compare it before and after."""
     from lstmcli.workflows.export import export as work
 
     console: Console = context.obj

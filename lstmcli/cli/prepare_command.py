@@ -10,86 +10,84 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console
+from lstmcli.cli.options import DATA, OUTPUT, LabelFormatName, Media, Overwrite, argument, option
 
 if TYPE_CHECKING:
     from lstmcli.workflows.prepare import Prepared, SplitCounts
+
+
+SPLITS = "Splits"
+FRAMES = "Frames"
 
 
 def prepare(
     context: typer.Context,
     source: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Annotation files or folders; without any, what lies below this folder.",
-            show_default=False,
+        argument(
+            DATA, "SOURCE", "Label files or folders; default: all labels below the current folder."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the dataset.")] = Path(
-        "dataset"
-    ),
-    label_format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="The labels' format, if not recognised."),
+    label_format: LabelFormatName = None,
+    media: Media = None,
+    classes: Annotated[
+        str | None, option(DATA, "A,B", "Keep these classes, in this order; default: all.")
     ] = None,
-    media: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where videos or frames lie, if the labels do not say."),
+    rename: Annotated[
+        list[str] | None, option(DATA, "OLD=NEW", "Rename a class; repeatable.")
     ] = None,
     val: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="SOURCE", help="Labels to validate on; repeatable."),
+        list[Path] | None, option(SPLITS, "SOURCE", "Labels of the val split; repeatable.")
     ] = None,
     test: Annotated[
-        list[Path] | None, typer.Option(metavar="SOURCE", help="Labels to test on; repeatable.")
+        list[Path] | None, option(SPLITS, "SOURCE", "Labels of the test split; repeatable.")
     ] = None,
     split: Annotated[
         float,
-        typer.Option(
-            metavar="SHARE", min=0, max=1, help="Share of the videos that trains, without --val."
+        option(
+            SPLITS,
+            "SHARE",
+            "Share of the videos in the train split, 0 to 1, if --val is absent.",
+            min=0,
+            max=1,
         ),
     ] = 0.8,
     split_time: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE",
+        option(
+            SPLITS,
+            "SHARE",
+            "Split every video in time instead: the first SHARE trains, the rest validates.",
             min=0,
             max=1,
-            help="Divide each video in time instead: this share of its frames trains.",
         ),
     ] = None,
     gap: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0, help="Left out between the parts of --split-time."),
+        option(SPLITS, "SECONDS", "Unused time between the parts of --split-time.", min=0),
     ] = 1.0,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Draws which videos train.")] = 0,
-    classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Keep these classes, in this order.")
-    ] = None,
-    rename: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Give a class another name; repeatable."),
-    ] = None,
+    seed: Annotated[int, option(SPLITS, "N", "Random seed of the split by video.", min=0)] = 0,
     size: Annotated[
         str | None,
-        typer.Option(metavar="W,H", help="The model's canvas in pixels; else by the videos."),
+        option(FRAMES, "W,H", "Input size of the network in pixels; default: from the videos."),
     ] = None,
     grid: Annotated[
-        int, typer.Option(metavar="N", min=2, max=64, help="Pixels of the canvas in a grid cell.")
+        int, option(FRAMES, "N", "Stride of the network's output in pixels.", min=2, max=64)
     ] = 8,
     crop: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Side of square training crops; 0: by the objects."),
+        option(
+            FRAMES, "N", "Side of the square training crops in pixels; 0: from the objects.", min=0
+        ),
     ] = 0,
     every: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Take every Nth frame; 0: about ten a second."),
+        option(FRAMES, "N", "Use every Nth frame; 0: about ten frames per second.", min=0),
     ] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a dataset that is there.")
-    ] = False,
+    out: Annotated[Path, option(OUTPUT, "DIR", "Folder of the dataset.")] = Path("dataset"),
+    overwrite: Overwrite = False,
 ) -> None:
-    """Turn annotated videos or images into a checked, split dataset."""
+    """Convert annotated videos or images to a checked dataset with train and val splits."""
     size_hw = parsing.size_hw(size)
     kept, renamed = parsing.names(classes), parsing.renames(rename)
 

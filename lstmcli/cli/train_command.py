@@ -10,12 +10,24 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, number, time_text
+from lstmcli.cli.options import (
+    DATA,
+    HARDWARE,
+    LENGTH,
+    OUTPUT,
+    Device,
+    Epochs,
+    Overwrite,
+    argument,
+    option,
+)
 from lstmcli.core.config import load_config, parse_yaml
 from lstmcli.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from lstmcli.workflows.train import Trained
 
+MODEL = "Model"
 RUNS = Path("runs")
 DATASET = Path("dataset")
 
@@ -24,52 +36,48 @@ def train(
     context: typer.Context,
     dataset: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="DATASET",
-            help="What prepare wrote; without it dataset/, or the resumed run's.",
-            show_default=False,
+        argument(
+            DATA, "DATASET", "Prepared dataset; default: dataset/, or that of the resumed run."
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A shipped preset or a YAML file.")
+        str, option(MODEL, "NAME|FILE", "Shipped preset (see `lstmcli presets`) or YAML file.")
     ] = "small",
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As train.lr=1e-3; repeatable."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="The run's folder; without it the next in runs/."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Instead of the preset's.")
-    ] = None,
-    time_budget: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="End within it, as 40m or 1h30m, validation included."),
+        option(
+            MODEL,
+            "KEY=VALUE",
+            "Change a setting, as train.lr=1e-3; repeatable; see `lstmcli settings`.",
+            "--set",
+        ),
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Begin with the weights of a checkpoint, run or model."),
+        option(MODEL, "MODEL", "Initial weights: checkpoint, run folder or shipped model."),
+    ] = None,
+    seed: Annotated[
+        int | None, option(MODEL, "N", "Random seed; default: the preset's.", min=0)
+    ] = None,
+    epochs: Epochs = None,
+    time_budget: Annotated[
+        str | None,
+        option(LENGTH, "TIME", "Finish within TIME, as 40m or 1h30m, validation included."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+        Path | None, option(LENGTH, "RUN", "Continue an interrupted run to the same result.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = "auto",
+    out: Annotated[
+        Path | None, option(OUTPUT, "RUN", "Run folder; default: the next one in runs/.")
+    ] = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
     devices: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes that share every batch.")
+        int, option(HARDWARE, "N", "Processes that share every batch, one per device.", min=1)
     ] = 1,
-    nodes: Annotated[int, typer.Option(metavar="N", min=1, help="Machines.")] = 1,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Instead of the preset's.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a run that is there.")
-    ] = False,
+    nodes: Annotated[int, option(HARDWARE, "N", "Number of machines.", min=1)] = 1,
 ) -> None:
-    """Train a detector with a memory on a prepared dataset."""
+    """Train a detector on a prepared dataset."""
     if resume is not None and (out is not None or init is not None):
         raise typer.BadParameter("--resume goes on in its own folder: leave --out and --init away")
     if resume is not None and _given(context, "preset", "setting", "seed"):

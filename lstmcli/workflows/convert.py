@@ -45,7 +45,7 @@ class ConvertResult:
 def convert(
     source: Path,
     to: str,
-    out: Path,
+    out: Path | None = None,
     *,
     format: str | None = None,
     media: Path | None = None,
@@ -57,8 +57,9 @@ def convert(
 
     Args:
         source: a label file, or a folder with label files.
-        to: the format to write: coco, mot or yolo.
-        out: the file (coco; a folder gets `annotations.json`) or folder (mot, yolo) to write.
+        to: a name of `LABEL_WRITERS`.
+        out: the file (a folder gets `annotations.json`) or folder to write, as the format needs;
+            None: named after the source, in the current folder.
         format: the format of the source; None recognises it.
         media: where the videos or images lie; only asked where the labels tell no sizes.
         size_hw: (height, width) of media that are not there.
@@ -71,6 +72,9 @@ def convert(
         OutputError: something is at `out`, or it cannot be written.
     """
     writer = choose(LABEL_WRITERS, to, "format to write")
+    if out is None:
+        stem = source.resolve().stem or "labels"
+        out = Path(f"{stem}-{to}" if writer.FOLDER else f"{stem}.{to}.json")
     if not writer.FOLDER and (out.is_dir() or out.suffix.lower() != ".json"):
         out = out / "annotations.json"
     _check_free(out, writer, overwrite=overwrite)
@@ -128,8 +132,8 @@ def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: WarningColle
     """Write under a temporary name beside `out` and rename, so that nobody meets half of it."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as leave_core_free:
-            part = Path(leave_core_free) / "part"
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            part = Path(folder) / "part"
             if writer.FOLDER:
                 part.mkdir()
             writer.write(labels, part, notes)

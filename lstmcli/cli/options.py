@@ -1,0 +1,56 @@
+"""Options that several commands share, each written once, and the panels of the help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SOURCE = "Source"
+DATA = "Data"
+DETECTION = "Detection"
+OUTPUT = "Output"
+LOOKS = "Looks"
+HARDWARE = "Hardware"
+LENGTH = "Length"
+
+
+def option(panel: str, metavar: str | None, text: str, *flags: str, **rules: Any) -> Any:
+    """Return an option of a panel; `{outputs}` and the like in its text become names of a table."""
+    return typer.Option(*flags, metavar=metavar, help=text, rich_help_panel=panel, **rules)
+
+
+def argument(panel: str, metavar: str, text: str, *, show_default: bool = False) -> Any:
+    """Return an argument of a panel."""
+    return typer.Argument(
+        metavar=metavar, help=text, rich_help_panel=panel, show_default=show_default
+    )
+
+
+Device = Annotated[str, option(HARDWARE, "NAME", "Device: auto, cpu, cuda or cuda:N.")]
+Engine = Annotated[
+    str, option(HARDWARE, "NAME", "Runtime: auto (the fastest on this machine), {runtimes}.")
+]
+Epochs = Annotated[int | None, option(LENGTH, "N", "Epochs; default: the preset's.", min=1)]
+JsonFile = Annotated[Path | None, option(OUTPUT, "FILE", "Write all numbers as JSON.", "--json")]
+LabelFormatName = Annotated[
+    str | None,
+    option(DATA, "NAME", "Label format, if detection fails; see `lstmcli formats`.", "--format"),
+]
+Media = Annotated[
+    Path | None,
+    option(DATA, "DIR", "Folder of the videos or images; default: where the labels say."),
+]
+Memory = Annotated[
+    bool,
+    option(
+        DETECTION,
+        None,
+        "Keep state between frames. --no-memory: reset recurrent state and track memory before "
+        "every frame (ablation).",
+        "--memory/--no-memory",
+    ),
+]
+Overwrite = Annotated[bool, option(OUTPUT, None, "Replace existing output.", "--overwrite")]
+Split = Annotated[str, option(DATA, "NAME", "Split of a prepared dataset: train, val or test.")]

@@ -1,0 +1,121 @@
+"""Reference: every setting, label format and name that a person may choose from, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+def label_formats() -> Sequence[str]:
+    """Return the names of the label formats that are read."""
+    from lstmcli.labels.readers import READERS
+
+    return tuple(READERS)
+
+
+def label_targets() -> Sequence[str]:
+    """Return the names of the label formats that are written."""
+    from lstmcli.labels.writers import LABEL_WRITERS
+
+    return tuple(LABEL_WRITERS)
+
+
+def outputs() -> Sequence[str]:
+    """Return the names of what `detect` writes."""
+    from lstmcli.outputs import WRITERS
+
+    return tuple(WRITERS)
+
+
+def codecs() -> Sequence[str]:
+    """Return the names of the video codecs."""
+    from lstmcli.video.writer import CODECS
+
+    return tuple(CODECS)
+
+
+def runtimes() -> Sequence[str]:
+    """Return the names of the runtimes of a network."""
+    from lstmcli.inference.runtimes import RUNTIMES
+
+    return tuple(RUNTIMES)
+
+
+CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
+    "label_formats": label_formats,
+    "label_targets": label_targets,
+    "outputs": outputs,
+    "codecs": codecs,
+    "runtimes": runtimes,
+}
+"""What `{name}` in a help text stands for; each loads no more than its own table."""
+
+
+def _backbones() -> Sequence[str]:
+    from lstmcli.models.backbones import BACKBONES
+
+    return tuple(BACKBONES)
+
+
+def _temporal_cores() -> Sequence[str]:
+    from lstmcli.models.temporal import TEMPORAL_CORES
+
+    return tuple(TEMPORAL_CORES)
+
+
+def _heads() -> Sequence[str]:
+    from lstmcli.models.heads import HEADS
+
+    return tuple(HEADS)
+
+
+def _optimizers() -> Sequence[str]:
+    from lstmcli.training.optim import OPTIMIZERS
+
+    return tuple(OPTIMIZERS)
+
+
+def _schedules() -> Sequence[str]:
+    from lstmcli.training.optim import SCHEDULES
+
+    return tuple(SCHEDULES)
+
+
+SETTING_CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
+    "backbone.name": _backbones,
+    "temporal.name": _temporal_cores,
+    "head.name": _heads,
+    "train.optimizer": _optimizers,
+    "train.schedule": _schedules,
+}
+"""The settings that take a name from a table, with what returns the names; it loads torch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFormat:
+    """A label format.
+
+    Args:
+        name: what `--format` or `--to` takes.
+        is_read: whether `prepare` and `convert` read it.
+        is_written: whether `convert --to` writes it.
+        meaning: what it is and what of it is read, as sentences.
+    """
+
+    name: str
+    is_read: bool
+    is_written: bool
+    meaning: str
+
+
+def list_formats() -> list[LabelFormat]:
+    """Return every label format in the order in which a file is offered to the readers."""
+    from lstmcli.labels.readers import READERS
+    from lstmcli.labels.writers import LABEL_WRITERS
+
+    modules = {**LABEL_WRITERS, **READERS}  # a reader's description wins
+    names = [*READERS, *(name for name in LABEL_WRITERS if name not in READERS)]
+    return [
+        LabelFormat(name, name in READERS, name in LABEL_WRITERS, modules[name].__doc__ or "")
+        for name in names
+    ]
