@@ -51,7 +51,7 @@ def test_python_can_run_the_package() -> None:
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     run()
-    assert "Commands:" in "".join(capsys.readouterr())
+    assert "Reference" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["presets", "--nonsense"], ["--nonsense"]])

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from lstmcli.cli.app import app
+from lstmcli.cli.help import with_choices
 from lstmcli.cli.list_commands import first_comment
 from lstmcli.core.config import (
     Config,
@@ -67,7 +68,7 @@ def options_table(name: str) -> str:
             shown = ", ".join(f"`{flag} {metavar}`" for flag in flags)
         default = option.default
         said = "" if default is None or isinstance(default, bool) else f" Default: `{default}`."
-        lines.append(f"| {cell(shown)} | {cell((option.help or '') + said)} |")
+        lines.append(f"| {cell(shown)} | {cell(with_choices(option.help or '') + said)} |")
     return "\n".join(lines) + "\n"
 
 
