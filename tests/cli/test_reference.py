@@ -66,7 +66,10 @@ def test_a_key_without_its_section_is_an_error_that_names_it(
 def test_every_format_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed("formats", capsys=capsys).splitlines()[1:]
     assert {line.split()[0] for line in lines} == {*READERS, *LABEL_WRITERS}
-    assert next(line for line in lines if line.startswith("mot ")).split()[1:3] == ["read,", "write"]
+    assert next(line for line in lines if line.startswith("mot ")).split()[1:3] == [
+        "read,",
+        "write",
+    ]
 
 
 def test_one_format_is_described_in_full(capsys: pytest.CaptureFixture[str]) -> None:
