@@ -253,5 +253,5 @@ def _add_sequence(
             (x, y, x + width, y + height),
             label,
             track=track,
-            ignore=crowd is not None and crowd.gt(),
+            ignore=crowd is not None and crowd.boolean(),
         )

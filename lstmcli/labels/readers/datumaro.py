@@ -60,5 +60,5 @@ def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: Label
     label = columns.label(names[number] if number >= 0 else "object")
     attributes = item.get("attributes")
     crowd = attributes.get("is_crowd") if attributes is not None else None
-    ignore = crowd is not None and crowd.gt()
+    ignore = crowd is not None and crowd.boolean()
     video.add(0, (x, y, x + width, y + height), label, ignore=ignore)

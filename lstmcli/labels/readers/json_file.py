@@ -183,7 +183,7 @@ class Node:
             raise self._fail(f"a list of {count} numbers")
         return [node.number() for node in self.rows()]
 
-    def gt(self) -> bool:
+    def boolean(self) -> bool:
         """Return a yes or no, which some tools write as 0 and 1 or as text."""
         if self.value in (True, 1, "1", "true", "True"):
             return True

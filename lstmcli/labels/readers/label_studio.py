@@ -63,7 +63,7 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
 
 def _annotations(task: Node) -> list[Node]:
     rows = task.rows_of("annotations", "completions")
-    return [row for row in rows if not ((c := row.get("was_cancelled")) and c.gt())]
+    return [row for row in rows if not ((c := row.get("was_cancelled")) and c.boolean())]
 
 
 def _is_annotated(task: Node) -> bool:
@@ -179,7 +179,7 @@ def _read_sequence(
             continue
         video.add(frame, box, label, track=track)
         enabled = key.get("enabled")
-        if enabled is not None and not enabled.gt():
+        if enabled is not None and not enabled.boolean():
             continue
         goal = box if following is None else _percent(following, size_hw)
         end = frames if following is None else following["frame"].whole() - 1

@@ -95,7 +95,7 @@ def _read_label(
     attributes = label.get("attributes")
     crowd = attributes.get("crowd", "ignored") if attributes is not None else None
     identity = label.get("id")
-    ignore = category == "ignored" or (crowd is not None and crowd.gt())
+    ignore = category == "ignored" or (crowd is not None and crowd.boolean())
     video.add(
         frame,
         [box[side].number() for side in ("x1", "y1", "x2", "y2")],

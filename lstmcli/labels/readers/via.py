@@ -111,7 +111,7 @@ def _label_key(attributes: list[Node]) -> str:
 def _label(attributes: Node, key: str, columns: LabelSetBuilder) -> int:
     told = attributes.get(key)
     if told is not None and told.is_object():  # a checkbox: {"bird": true}
-        chosen = [name for name, node in told.items() if node.gt()]
+        chosen = [name for name, node in told.items() if node.boolean()]
         name = chosen[0] if chosen else ""
     else:
         name = "" if told is None else told.text()
