@@ -13,7 +13,8 @@ from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.models.backbones import build_backbone
-from lstmcli.models.heads import DetectionHead, build_head
+from lstmcli.models.heads import DetectionHead, build_head, takes_pyramid
+from lstmcli.models.pyramid import PyramidNeck
 from lstmcli.models.temporal import Identity, State, build_temporal, reset_rows
 
 MEAN = (0.485, 0.456, 0.406)
@@ -45,7 +46,7 @@ class Neck(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.stride = stride
+        self.strides = (stride,)
         self.used = [i for i, s in enumerate(strides) if s <= stride or coarse_levels]
         finer = [i for i in self.used if strides[i] < stride]
         self.used = [i for i in self.used if i not in finer[:-1]]  # one finer map is enough
@@ -101,22 +102,8 @@ class DetectorNet(nn.Module):
         self.backbone = build_backbone(
             config.backbone, in_channels=6 if self.uses_frame_difference else 3
         )
-        coarse_levels = config.neck.coarse_levels is not False
-        if min(self.backbone.strides) > grid and not coarse_levels:
-            raise ConfigError(
-                f"a grid of {grid} pixels, a backbone whose finest map has stride "
-                f"{min(self.backbone.strides)}",
-                hint="prepare with a larger --grid or set neck.coarse_levels=true",
-            )
         channels = config.neck.channels
-        self.neck = Neck(
-            self.backbone.channels,
-            self.backbone.strides,
-            outputs=channels,
-            stride=grid,
-            coarse_levels=coarse_levels,
-            dropout=config.neck.dropout,
-        )
+        self.neck = self._neck()
         self.backbone.keep(max(self.neck.used) + 1)
         temporal = config.temporal
         kept = temporal.channels or channels
@@ -140,11 +127,47 @@ class DetectorNet(nn.Module):
             with torch.no_grad():
                 self.join.weight.zero_()
                 self.join.weight[:, :channels, 0, 0] = torch.eye(channels)
-        self.head: DetectionHead = build_head(config.head, channels, len(self.classes), grid)
+        self.head: DetectionHead = build_head(
+            config.head, channels, len(self.classes), self.neck.strides
+        )
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
+
+    def _neck(self) -> Neck | PyramidNeck:
+        """Make the neck that the head takes its maps from."""
+        config = self.config.neck
+        channels, strides = self.backbone.channels, self.backbone.strides
+        if takes_pyramid(self.config.head.name):
+            if self.grid not in strides:
+                raise ConfigError(
+                    f"a grid of {self.grid} pixels, a backbone with maps of stride "
+                    f"{', '.join(map(str, strides))}",
+                    hint="prepare with one of these as --grid",
+                )
+            return PyramidNeck(
+                channels,
+                strides,
+                outputs=config.channels,
+                finest=self.grid,
+                dropout=config.dropout,
+            )
+        coarse_levels = config.coarse_levels is not False
+        if min(strides) > self.grid and not coarse_levels:
+            raise ConfigError(
+                f"a grid of {self.grid} pixels, a backbone whose finest map has stride "
+                f"{min(strides)}",
+                hint="prepare with a larger --grid or set neck.coarse_levels=true",
+            )
+        return Neck(
+            channels,
+            strides,
+            outputs=config.channels,
+            stride=self.grid,
+            coarse_levels=coarse_levels,
+            dropout=config.dropout,
+        )
 
     @property
     def canvas_multiple(self) -> int:
@@ -205,11 +228,14 @@ class DetectorNet(nn.Module):
             images = torch.cat((images, motion), dim=1)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def features(self, frames: Tensor, previous_frames: Tensor | None = None) -> Tensor:
-        """Return what the network sees in single frames, [N, C, h, w] for uint8 [N, 3, H, W]."""
+    def features(self, frames: Tensor, previous_frames: Tensor | None = None) -> list[Tensor]:
+        """Return the maps [N, C, h, w] of single frames, the grid's first, for [N, 3, H, W]."""
+        maps = self.backbone(self.normalise(frames, previous_frames))
+        if isinstance(self.neck, PyramidNeck):
+            pyramid: list[Tensor] = self.neck(maps)
+            return pyramid
         size_hw = (-(-frames.shape[-2] // self.grid), -(-frames.shape[-1] // self.grid))
-        fused: Tensor = self.neck(self.backbone(self.normalise(frames, previous_frames)), size_hw)
-        return fused
+        return [self.neck(maps, size_hw)]
 
     def remember(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return features [B, T, C, h, w] joined with what was remembered, and the new state."""
@@ -259,18 +285,18 @@ class DetectorNet(nn.Module):
             memory: False leaves the core out, for training and judging the frame detector alone.
 
         Returns:
-            raw [B, T, outputs, h, w] and the state.
+            raw [B, T, outputs, ...], the head's own layout, and the state.
         """
         batch, time = frames.shape[:2]
         before = None if previous_frames is None else previous_frames.flatten(0, 1)
-        features = self.features(frames.flatten(0, 1), before)
+        maps = self.features(frames.flatten(0, 1), before)
         if memory:
-            clips = features.view(batch, time, *features.shape[1:])
+            clips = maps[0].view(batch, time, *maps[0].shape[1:])
             if state is not None and starts is not None:
                 state = reset_rows(state, starts, self.initial_state(clips))
             joined, state = self.remember(clips, state)
-            features = joined.flatten(0, 1)
+            maps[0] = joined.flatten(0, 1)
         else:
             state = ()
-        raw: Tensor = self.head(features)
+        raw: Tensor = self.head(maps)
         return raw.view(batch, time, *raw.shape[1:]), state

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import complete_box_iou_loss
 
-from lstmcli.core.config import LossConfig
-from lstmcli.models.heads import ClassicHead, DetectionHead, cell_centres
+from lstmcli.models.cells import cell_centres
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,97 +78,59 @@ def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> 
     return Assignment(box, targets.annotated_frames[:, None] & ~ignored)
 
 
-def detection_loss(
-    head: DetectionHead,
-    raw: Tensor,
-    targets: Targets,
-    config: LossConfig,
-    *,
-    class_weights: Tensor | None = None,
-    normaliser: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """Return the parts of the loss by name, already weighted; their sum is the loss.
+@dataclass(frozen=True, slots=True)
+class Positives:
+    """The cells that are assigned to a box, P of all of them.
 
     Args:
-        head: whose answers they are.
-        raw: [N, outputs, h, w].
-        targets: the truth of the same N frames.
-        config: weights and rules.
-        class_weights: [classes], mean 1; None counts every class alike.
-        normaliser: what the sums are divided by; None: the number of positive cells. Processes
-            that share a batch pass their common mean.
+        rows: (frame, cell) of each, two int64 [P].
+        boxes: [P, 4], the box of each; labels: int64 [P].
+        counted: bool [N, cells], False in ignored regions and on frames without annotation.
     """
-    raw = raw.float()
-    assignment = assign(
-        targets, cell_centres(raw, head.stride), stride=head.stride, radius=config.center_radius
-    )
-    positive = (assignment.box >= 0) & assignment.counted
-    rows = positive.nonzero(as_tuple=True)
-    if normaliser is None:
-        normaliser = positive.sum().clamp_min(1)
+
+    rows: tuple[Tensor, ...]
+    boxes: Tensor
+    labels: Tensor
+    counted: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """How many, a float scalar."""
+        return self.counted.new_tensor(len(self.labels), dtype=torch.float32)
+
+    @property
+    def total(self) -> Tensor:
+        """What sums over them are divided by: how many, at least one."""
+        return self.count.clamp_min(1)
+
+
+def assign_centres(targets: Targets, raw: Tensor, stride: int, radius: float) -> Positives:
+    """Return the positive cells of a grid by `assign`; raw is [N, outputs, h, w]."""
+    centres = cell_centres(raw, stride)
+    assignment = assign(targets, centres, stride=stride, radius=radius)
+    rows = ((assignment.box >= 0) & assignment.counted).nonzero(as_tuple=True)
     which = assignment.box[rows]
-    gt = targets.boxes[rows[0], which].float()
-    labels = targets.labels[rows[0], which]
-    boxes = head.boxes(raw)[rows]
-    weights = None if class_weights is None else class_weights[labels]
-    if isinstance(head, ClassicHead):
-        parts = _classic(head, raw, assignment, labels, rows, boxes, gt, class_weights)
-        count = assignment.counted.sum().clamp_min(1)
-        return {
-            "class": config.class_weight * parts[0] / count,
-            "box": config.box_weight * parts[1] / normaliser,
-        }
-    cells = raw.flatten(2).transpose(1, 2)
-    overlap = complete_box_iou_loss(boxes, gt, reduction="none", eps=1e-7)
-    target = torch.zeros_like(cells[..., 0])
-    if config.iou_aware:
-        target[rows] = _paired_iou(boxes.detach(), gt).to(target.dtype)
-    else:
-        target[rows] = 1.0
-    logits = cells[..., 0]
-    modulation = (target - logits.sigmoid()).abs().square()  # quality focal loss, 2006.04388
-    found = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * modulation
-    kinds = F.cross_entropy(
-        cells[rows][:, 5:], labels, reduction="none", label_smoothing=config.label_smoothing
+    return Positives(
+        rows,
+        targets.boxes[rows[0], which].float(),
+        targets.labels[rows[0], which],
+        assignment.counted,
     )
-    if weights is not None:
-        kinds = kinds * weights
-    return {
-        "object": (found * assignment.counted).sum() / normaliser,
-        "class": config.class_weight * kinds.sum() / normaliser,
-        "box": config.box_weight * overlap.sum() / normaliser,
-    }
 
 
-def count_positives(head: DetectionHead, raw: Tensor, targets: Targets, *, radius: float) -> Tensor:
-    """Return how many cells answer for a box, a float scalar."""
-    assignment = assign(targets, cell_centres(raw, head.stride), stride=head.stride, radius=radius)
-    return ((assignment.box >= 0) & assignment.counted).sum().float()
+def quality_focal_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the quality focal loss (2006.04388) of each logit; targets are in 0..1."""
+    modulation = (target - logits.sigmoid()).abs().square()
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none") * modulation
 
 
-def _classic(
-    head: ClassicHead,
-    raw: Tensor,
-    assignment: Assignment,
-    labels: Tensor,
-    rows: tuple[Tensor, ...],
-    boxes: Tensor,
-    gt: Tensor,
-    class_weights: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Return the summed cross-entropy over counted cells and the summed smooth L1 of the boxes."""
-    logits = head.cell_logits(raw)
-    wanted = torch.zeros(logits.shape[:2], dtype=torch.int64, device=raw.device)
-    wanted[rows] = labels + 1
-    weights = None
-    if class_weights is not None:
-        weights = torch.cat((class_weights.new_ones(1), class_weights))
-    cost = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weights, reduction="none")
-    cost = (cost.view_as(wanted) * assignment.counted).sum()
-    return cost, F.smooth_l1_loss(boxes / head.stride, gt / head.stride, reduction="sum")
+def box_loss(boxes: Tensor, gt: Tensor) -> Tensor:
+    """Return the complete-IoU loss (1911.08287) of each pair of rows, [P]."""
+    loss: Tensor = complete_box_iou_loss(boxes, gt, reduction="none", eps=1e-7)
+    return loss
 
 
-def _paired_iou(first: Tensor, second: Tensor) -> Tensor:
+def paired_iou(first: Tensor, second: Tensor) -> Tensor:
     """Return the overlap of each box with the one in the same row, [N] in 0..1."""
     if len(first) == 0:
         return first.new_zeros(0)

@@ -19,7 +19,7 @@ from torch import Tensor
 from lstmcli.core.config import Config
 from lstmcli.core.errors import TrainingError
 from lstmcli.models.detector import DetectorNet
-from lstmcli.models.losses import Targets, count_positives, detection_loss
+from lstmcli.models.losses import Targets
 from lstmcli.models.temporal import State
 from lstmcli.training.optim import lr_factor, set_lr, stage_progress
 
@@ -193,8 +193,7 @@ def train_steps(
         state = detached(state) if memory else None
         raw = raw.flatten(0, 1)
         targets = targets_of(batch, fabric.device)
-        parts = detection_loss(
-            network.head,
+        parts = network.head.loss(
             raw,
             targets,
             config.loss,
@@ -258,7 +257,7 @@ def _shared_count(
     """Return the mean count of positive cells of all processes, so that 2 x 4 clips equal 1 x 8."""
     if fabric.world_size == 1:
         return None
-    own = count_positives(network.head, raw, targets, radius=config.loss.center_radius)
+    own = network.head.count_positives(raw, targets, config.loss)
     shared = fabric.all_reduce(own, reduce_op="mean")
     assert isinstance(shared, Tensor)
     # mended after averaging, so that a process without objects counts as none

@@ -31,7 +31,6 @@ from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.inference.runtimes.pytorch import TorchRuntime
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import DetectorNet
-from lstmcli.models.losses import detection_loss
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.loop import targets_of
 from lstmcli.workflows.detect import detect
@@ -185,9 +184,7 @@ def test_the_loss_is_computed_where_the_network_is(
         )
         targets = targets_of(batch, torch.device(device))
         weights = torch.ones(2).to(device)
-        parts = detection_loss(
-            network.head, raw.flatten(0, 1), targets, config.loss, class_weights=weights
-        )
+        parts = network.head.loss(raw.flatten(0, 1), targets, config.loss, class_weights=weights)
         return {name: float(value.cpu().numpy()) for name, value in parts.items()}
 
     wanted = losses("cpu")

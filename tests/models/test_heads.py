@@ -9,7 +9,8 @@ import torch
 
 from lstmcli.core.config import HeadConfig
 from lstmcli.core.errors import ConfigError
-from lstmcli.models.heads import BOX_RANGE, HEADS, build_head, distances_to_boxes
+from lstmcli.models.cells import BOX_RANGE, distances_to_boxes
+from lstmcli.models.heads import HEADS, build_head, takes_pyramid
 
 
 def test_distances_become_boxes_around_the_centres_of_cells() -> None:
@@ -31,11 +32,12 @@ def test_boxes_stay_finite_whatever_the_network_says() -> None:
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("depth", [0, 2])
 def test_every_head_keeps_its_promise(name: str, depth: int) -> None:
-    head = build_head(HeadConfig(name=name, depth=depth), 8, 3, 4).eval()
-    raw = head(torch.randn(2, 8, 4, 6))
+    strides, cells = ((4, 8), 24 + 6) if takes_pyramid(name) else ((4,), 24)
+    head = build_head(HeadConfig(name=name, depth=depth), 8, 3, strides).eval()
+    raw = head([torch.randn(2, 8, 16 // stride, 24 // stride) for stride in strides])
     boxes, scores = head.boxes(raw), head.scores(raw)
-    assert boxes.shape == (2, 24, 4)
-    assert scores.shape == (2, 24, 3)
+    assert boxes.shape == (2, cells, 4)
+    assert scores.shape == (2, cells, 3)
     assert bool(((scores >= 0) & (scores <= 1)).all())
     assert bool((scores.sum(dim=-1) <= 1 + 1e-5).all())
     assert bool((boxes[..., 2:] > boxes[..., :2]).all())
@@ -44,5 +46,5 @@ def test_every_head_keeps_its_promise(name: str, depth: int) -> None:
 
 def test_an_unknown_head_is_told() -> None:
     with pytest.raises(ConfigError, match="no head named 'clasic'") as told:
-        build_head(HeadConfig(name="clasic"), 8, 3, 4)
+        build_head(HeadConfig(name="clasic"), 8, 3, (4,))
     assert told.value.hint == "did you mean 'classic'?"

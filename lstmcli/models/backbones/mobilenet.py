@@ -60,6 +60,35 @@ def mobilenet_v2(
     return MobileNet(network.features, (3, 6, 13, 17), in_channels)
 
 
+SLIM_STAGES = (
+    # expansion, channels, blocks, stride; the last stage of stride 32 is left out
+    (1, 16, 1, 1),
+    (3, 24, 2, 2),
+    (3, 32, 3, 2),
+    (4, 64, 4, 2),
+    (4, 96, 3, 1),
+    (4, 160, 3, 2),
+)
+
+
+def mobilenet_v2_slim(
+    in_channels: int = 3, *, width: float = 1.0, activation: str = "", pooling: str = ""
+) -> MobileNet:
+    """Make a MobileNetV2 that expands by 3 and 4 instead of 6: 0.8 of 1.4 GMAC at 640x384.
+
+    The expansions of the fine maps take most of the time. The model `general` began with the
+    ImageNet weights of the whole network, thinned as in "Channel Pruning for Accelerating Very
+    Deep Neural Networks" (1707.06168): of each block the channels were kept from which least
+    squares restore its output best.
+    """
+    network = models.mobilenet_v2(
+        weights=None,
+        width_mult=width,
+        inverted_residual_setting=[list(stage) for stage in SLIM_STAGES],
+    )
+    return MobileNet(network.features, (3, 6, 13, 16), in_channels)
+
+
 def mobilenet_v3_small(
     in_channels: int = 3, *, width: float = 1.0, activation: str = "", pooling: str = ""
 ) -> MobileNet:

@@ -1,0 +1,106 @@
+"""Which cells of which level learn which box: those that predict it best already (SimOTA)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MOST_CELLS = 10
+"""Cells that one box has at the most."""
+RADIUS = 2.5
+"""Cells whose centre lies within so many strides of a box's centre may learn it."""
+OVERLAP_COST = 3.0
+"""What a poor box costs beside a poor score (YOLOX, 2107.08430)."""
+MOSTLY_IGNORED = 0.6
+"""A cell whose box lies in an ignored region by more than this share does not count."""
+OUT_OF_REACH = 1e4
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicAssignment:
+    """What each cell of all levels must learn.
+
+    Args:
+        box: int64 [N, cells], the row of the box that the cell answers for, -1 for background.
+        quality: [N, cells] in 0..1, the overlap of the cell's present box with that box.
+        counted: bool [N, cells], False in ignored regions and on frames without annotation.
+    """
+
+    box: Tensor
+    quality: Tensor
+    counted: Tensor
+
+
+@torch.no_grad()
+def assign_dynamically(
+    *,
+    predicted: Tensor,
+    scores: Tensor,
+    cells: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    wanted: Tensor,
+    ignored: Tensor,
+    annotated_frames: Tensor,
+) -> DynamicAssignment:
+    """Give each box the cells that cost least, as many as the best ten overlap it in sum.
+
+    SimOTA of YOLOX (2107.08430): a cost of class and overlap chooses among the cells near the
+    centre; so the level is chosen by what it predicts and not by a table of sizes. A box narrower
+    than two of the finest cells always has the cell that holds its centre.
+
+    Args:
+        predicted: [N, cells, 4], boxes in pixels.
+        scores: [N, classes, cells], 0..1.
+        cells: [cells, 3], centre x, y and stride in pixels.
+        boxes: [N, M, 4]; labels: int64 [N, M].
+        wanted: bool [N, M], boxes to be found; ignored: bool [N, M], regions that do not count.
+        annotated_frames: bool [N].
+    """
+    if boxes.shape[1] == 0:
+        nothing = torch.full(scores[:, 0].shape, -1, dtype=torch.int64, device=boxes.device)
+        return DynamicAssignment(
+            nothing, torch.zeros_like(scores[:, 0]), annotated_frames[:, None].expand_as(nothing)
+        )
+    centres, strides = cells[:, :2], cells[:, 2]
+    shared = _shared_area(boxes[:, :, None], predicted[:, None])
+    overlap = shared / (_area(boxes)[..., None] + _area(predicted)[:, None] - shared).clamp_min(
+        1e-6
+    )
+    corners = boxes[:, :, None]
+    inside = ((centres > corners[..., :2]) & (centres < corners[..., 2:])).all(dim=-1)
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+    away = (centres - middle[:, :, None]).abs().amax(dim=-1)
+    narrow = (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) < 2 * strides.min()
+    holds = (away <= strides / 2) & (strides == strides.min()) & narrow[..., None]
+    able = (inside & (away < RADIUS * strides)) | holds
+    of_class = scores.gather(1, labels[..., None].expand(-1, -1, scores.shape[-1]))
+    cost = -of_class.clamp_min(1e-6).log() - OVERLAP_COST * overlap.clamp_min(1e-6).log()
+    cost = cost + OUT_OF_REACH * (~able)
+
+    most = min(MOST_CELLS, scores.shape[-1])
+    shares = overlap.masked_fill(~able, 0).topk(most, dim=-1).values.sum(dim=-1)
+    least, which = cost.topk(most, dim=-1, largest=False)
+    within = torch.arange(most, device=boxes.device) < shares.int().clamp_min(1)[..., None]
+    taken = within & (least < OUT_OF_REACH) & wanted[..., None]
+    claims = torch.full_like(cost, torch.inf)
+    claims.scatter_(2, which, least.masked_fill(~taken, torch.inf))
+    cheapest, box = claims.min(dim=1)
+    box = box.masked_fill(cheapest.isinf(), -1)
+
+    quality = overlap.gather(1, box.clamp_min(0)[:, None])[:, 0].masked_fill(box < 0, 0)
+    covered = shared / _area(predicted).clamp_min(1e-6)[:, None] > MOSTLY_IGNORED
+    lost = ((inside | covered) & ignored[..., None]).any(dim=1) & (box < 0)
+    return DynamicAssignment(box, quality, annotated_frames[:, None] & ~lost)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0).prod(dim=-1)
+
+
+def _shared_area(first: Tensor, second: Tensor) -> Tensor:
+    top_left = torch.maximum(first[..., :2], second[..., :2])
+    bottom_right = torch.minimum(first[..., 2:], second[..., 2:])
+    return (bottom_right - top_left).clamp_min(0).prod(dim=-1)
