@@ -14,6 +14,7 @@ from lstmcli.metrics.comparison import Comparison, compare
 from lstmcli.metrics.error_kinds import KINDS, error_kinds, errors
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.misses import delay_by_false_alarms, find_misses, misses
+from lstmcli.metrics.model_comparison import Contender, side_by_side
 from lstmcli.metrics.operating_point import operating_point, threshold_curve, thresholds
 from lstmcli.metrics.track_metrics import KEYS, track_metrics
 
@@ -197,3 +198,37 @@ def test_nothing_to_count_is_never_nan(gt: Annotations, found: Detections) -> No
         assert "nan" not in str(table(comparison)).lower()
     values = intervals(video_sums(comparison))
     assert all(value.value is None or np.isfinite(value.value) for value in values.values())
+
+
+def contender(name: str, score: float, hits: list[bool], classes: tuple[str, ...]) -> Contender:
+    results = tuple(
+        result_of(
+            0,
+            truth_of([A], [classes.index("bird")], tracks=[1]),
+            found_of([A] if hit else [], [score] * hit, [classes.index("bird")] * hit),
+            video=str(v),
+        )
+        for v, hit in enumerate(hits)
+    )
+    return Contender(name, classes, results)
+
+
+def test_detectors_with_other_class_orders_stand_side_by_side() -> None:
+    one = contender("one", 0.9, [True, False], ("bird", "drone"))
+    other = contender("other", 0.2, [True, True], ("plane", "bird"))
+    table = side_by_side({"sky": [one, other]}, draws=100)
+    first, second = table.domains["sky"]
+    assert first.values["recall"].value == pytest.approx(0.5)
+    # each at its own best F1: faint scores alone do not lose
+    assert second.values["recall"].value == pytest.approx(1.0)
+    assert second.difference["recall"].value == pytest.approx(0.5)
+    assert table.ranking == ["other", "one"]
+    assert "nan" not in str(table.as_json()).lower()
+
+
+def test_the_worst_domain_is_named() -> None:
+    good = contender("one", 0.9, [True, True], ("bird",))
+    bad = contender("one", 0.9, [False, True], ("bird",))
+    table = side_by_side({"easy": [good], "hard": [bad]}, draws=50)
+    mean, worst, value = table.over_domains("recall")["one"]
+    assert (mean, worst, value) == (pytest.approx(0.75), "hard", pytest.approx(0.5))
