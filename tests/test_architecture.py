@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ ALLOWED = {
     "workflows": BELOW,
     "cli": {"workflows", "core"},
 }
+CALLS = {
+    "demo": {"prepare", "train", "evaluate", "detect"},
+    "benchmark": {"train", "detect"},
+    "export": {"evaluate"},
+}
+"""The workflows that call others; no circle, see `test_workflows_call_each_other_downward`."""
 ROOF = {"__init__", "__main__"}
 """The package's own files, the Python API and the command, may look anywhere."""
 HEAVY = ("torch", "torchvision", "av", "lightning_fabric", "matplotlib", "scipy")
@@ -76,10 +83,16 @@ def test_imports_run_down(path: Path) -> None:
             continue
         target = parts[1]
         if target == room:
-            stays = room != "workflows" or tuple(parts[1:3]) == own_verb
-            assert stays, f"{path}:{line}: a workflow imports {module}"
+            caller = own_verb[-1]
+            may_call = {caller, *CALLS.get(caller, ())}
+            stays = room != "workflows" or (len(parts) > 2 and parts[2] in may_call)
+            assert stays, f"{path}:{line}: the workflow {caller} calls {module}"
             continue
         assert target in ALLOWED[room], f"{path}:{line}: {room} imports {module}"
+
+
+def test_workflows_call_each_other_downward() -> None:
+    assert list(TopologicalSorter(CALLS).static_order()), "a circle raises CycleError"
 
 
 @pytest.mark.parametrize(

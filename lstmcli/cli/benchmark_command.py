@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,14 +13,10 @@ from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, number
 from lstmcli.cli.options import DATA, HARDWARE, Device, JsonFile, Overwrite, argument, option
 from lstmcli.cli.train_command import quiet_fabric
-from lstmcli.core.config import load_config
-from lstmcli.core.errors import OutputError
+from lstmcli.core.errors import output_exists
 
 if TYPE_CHECKING:
-    from lstmcli.workflows.benchmark import Benchmark
-
-VALIDATE_FRAMES = 20
-"""Looked at after each epoch where only the speed of training is asked for."""
+    from lstmcli.workflows.benchmark import Benchmark, TrainingSpeed
 
 
 def benchmark(
@@ -53,33 +48,40 @@ def benchmark(
 ) -> None:
     """Measure the speed of a model on this machine by runtime and stage."""
     if json_file is not None and json_file.exists() and not overwrite:
-        raise OutputError(f"{json_file} exists", hint="use --overwrite, or choose another name")
-
+        raise output_exists(json_file)
     console: Console = context.obj
     if train is not None:
         if video is not None:
-            raise typer.BadParameter("--train measures training: leave VIDEO away")
-        rows = _training_rows(console, model, train, train_time, device)
-        show_training(console, rows)
-        if json_file is not None:
-            _write_json(console, json_file, {"preset": model, "epochs": rows})
-        return
+            raise typer.BadParameter("--train measures training: omit VIDEO")
+        values = _measure_training(console, model, train, train_time, device)
+    else:
+        from lstmcli.workflows.benchmark import benchmark as work
 
-    from lstmcli.workflows.benchmark import benchmark as work
-
-    names = parsing.names(engine) or ()
-    measured = work(
-        model, video, engines=names, device=device, frames=frames, progress=console.progress
-    )
-    if video is not None:
-        measured = replace(
-            measured,
-            detect_fps=_detect_fps(console, model, video, measured),
-            detect_all_fps=_detect_fps(console, model, video, measured, every=1),
+        engines = parsing.names(engine) or ()
+        measured = work(
+            model, video, engines=engines, device=device, frames=frames, progress=console.progress
         )
-    show_benchmark(console, measured)
+        show_benchmark(console, measured)
+        values = measured.as_json()
     if json_file is not None:
-        _write_json(console, json_file, measured.as_json())
+        _write_json(console, json_file, values)
+
+
+def _measure_training(
+    console: Console, preset: str, dataset: Path, duration: str, device: str
+) -> dict[str, Any]:
+    seconds = parsing.duration_s(duration) or 0.0
+
+    from lstmcli.workflows.benchmark import benchmark_training
+
+    quiet_fabric()
+    measured = benchmark_training(
+        preset, dataset, seconds=seconds, device=device, progress=console.progress
+    )
+    if measured.interrupted:
+        raise typer.Exit(130)
+    show_training(console, measured)
+    return measured.as_json()
 
 
 def _write_json(console: Console, path: Path, values: Mapping[str, object]) -> None:
@@ -89,37 +91,10 @@ def _write_json(console: Console, path: Path, values: Mapping[str, object]) -> N
     console.result(f"wrote {path}")
 
 
-def _training_rows(
-    console: Console, preset: str, dataset: Path, duration: str, device: str
-) -> list[dict[str, float | str]]:
-    """Train into a folder that goes away; return rate and waiting of every epoch."""
-    import tempfile
-
-    config = load_config(preset, [f"train.validate_frames={VALIDATE_FRAMES}"])
-    budget_s = parsing.duration_s(duration)
-
-    from lstmcli.workflows.train import TrainOptions
-    from lstmcli.workflows.train import train as work
-
-    quiet_fabric()
-    with tempfile.TemporaryDirectory() as folder:
-        trained = work(
-            dataset,
-            config=config,
-            out=Path(folder) / "run",
-            options=TrainOptions(time_budget_s=budget_s, device=device),
-            progress=console.progress,
-        )
-    if trained.interrupted:
-        raise typer.Exit(130)
-    names = ("epoch", "stage", "frames_per_second", "waited")
-    return [{name: row[name] for name in names} for row in trained.history]
-
-
-def show_training(console: Console, rows: Sequence[Mapping[str, float | str]]) -> None:
-    """Print how many frames a second each part of the training took."""
+def show_training(console: Console, measured: TrainingSpeed) -> None:
+    """Print frames per second and waiting of every epoch."""
     console.table(
-        ("epoch", "on", "frames/s", "waited for data"),
+        ("epoch", "stage", "frames/s", "waiting for data"),
         [
             (
                 str(row["epoch"]),
@@ -127,38 +102,15 @@ def show_training(console: Console, rows: Sequence[Mapping[str, float | str]]) -
                 f"{row['frames_per_second']:.1f}",
                 f"{row['data_wait']:.0%}",
             )
-            for row in rows
+            for row in measured.epochs
         ],
     )
 
 
-def _detect_fps(
-    console: Console, model: str, video: Path, measured: Benchmark, *, every: int | None = None
-) -> float:
-    """Return the rate of the whole command, in which the stages overlap."""
-    import tempfile
-
-    from lstmcli.workflows.detect import detect
-
-    with tempfile.TemporaryDirectory() as folder:
-        report = detect(
-            [str(video)],
-            model=model,
-            engine=measured.engine,
-            out=Path(folder),
-            every=every,
-            write=("video",),
-            sound=False,
-            progress=console.progress,
-        )
-    (done,) = report.done
-    return done.frames / done.seconds
-
-
 def show_benchmark(console: Console, measured: Benchmark) -> None:
-    """Print the engines, the stages and the limits."""
+    """Print runtimes, stages and the rates of `detect` and of a plain transcode."""
     console.table(
-        ("engine", "ms", "slow ms", "frames/s", "load s", "device"),
+        ("runtime", "ms", "p95 ms", "frames/s", "load s", "device"),
         [
             (
                 row.engine,
@@ -177,7 +129,7 @@ def show_benchmark(console: Console, measured: Benchmark) -> None:
             ("stage", "ms", "frames/s", "share"),
             [
                 (name, f"{ms:.2f}", number(1000 / ms if ms > 0 else None, 0), f"{ms / total:.0%}")
-                for name, ms in (*measured.stages.items(), ("all in a row", total))
+                for name, ms in (*measured.stages.items(), ("sum", total))
             ],
         )
     height, width = measured.canvas_hw
@@ -190,8 +142,8 @@ def show_benchmark(console: Console, measured: Benchmark) -> None:
         [
             *((name, f"{fps:.1f} frames/s") for name, fps in rates if fps),
             *((("video", "{1}x{0}".format(*measured.size_hw)),) if measured.size_hw else ()),
-            ("canvas", f"{width}x{height}"),
-            ("memory", f"{measured.memory_mb:.0f} MB at the most"),
-            ("computer", f"{measured.processor}, {measured.threads} threads"),
+            ("input size", f"{width}x{height}"),
+            ("memory", f"{measured.memory_mb:.0f} MB at most"),
+            ("processor", f"{measured.processor}, {measured.threads} threads"),
         ]
     )

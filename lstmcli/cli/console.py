@@ -69,14 +69,29 @@ class Console:
             self.result(f"{name:<{width}}  {value}")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table to stdout; the first column is text, the others stand to the right."""
+        """Print a table to stdout: a column of text, then columns of numbers.
+
+        Where the terminal is too narrow, each row is a block with a line for every column.
+        """
         self.progress.pause()
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        cells = [list(row) for row in rows]
+        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        if sum(widths) + 2 * (len(widths) - 1) > self._out.width:
+            self._blocks(columns, cells)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for place, column in enumerate(columns):
             table.add_column(Text(column), justify="right" if place else "left", overflow="fold")
-        for row in rows:
+        for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         self._out.print(table)
+
+    def _blocks(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        width = max(len(column) for column in columns[1:]) if len(columns) > 1 else 0
+        for first, *others in rows:
+            self._out.print(Text(first or columns[0], style="bold"), soft_wrap=True)
+            for name, value in zip(columns[1:], others, strict=True):
+                self._out.print(Text(f"  {name:<{width}}  {value}"), soft_wrap=True)
 
     def listing(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table of texts to stdout, one block an entry where the terminal is narrow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from lstmcli.cli.console import Console, number
 from lstmcli.cli.options import DATA, OUTPUT, Overwrite, argument, option
 
 if TYPE_CHECKING:
-    from lstmcli.workflows.export import Exported
+    from lstmcli.workflows.export import Exported, ExportScores
 
 
 def export(
@@ -50,6 +51,7 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Export a model to ONNX, OpenVINO or torch; with --int8 compare it before and after."""
+    from lstmcli.workflows.export import compare_export
     from lstmcli.workflows.export import export as work
 
     console: Console = context.obj
@@ -67,7 +69,17 @@ def export(
     )
     show_exported(console, exported)
     if int8 and data is not None:
-        _compare(console, exported, data, check, threshold, limit)
+        show_comparison(
+            console,
+            compare_export(
+                exported,
+                data,
+                split=check,
+                threshold=threshold,
+                limit=limit,
+                progress=console.progress,
+            ),
+        )
 
 
 def show_exported(console: Console, exported: Exported) -> None:
@@ -75,32 +87,26 @@ def show_exported(console: Console, exported: Exported) -> None:
     metadata = exported.metadata
     height, width = metadata.canvas_hw
     console.say(
-        f"{exported.size / 1e6:.1f} MB, {len(metadata.classes)} classes, canvas {width}x{height}, "
+        f"{exported.size / 1e6:.1f} MB, {len(metadata.classes)} classes, "
+        f"input size {width}x{height}, "
         f"{'8-bit backbone' if metadata.precision == 'int8' else 'full precision'}"
     )
     for path in exported.paths:
         console.result(str(path))
 
 
-def _compare(
-    console: Console, exported: Exported, data: Path, split: str, threshold: float, limit: int
-) -> None:
-    """Print the accuracy and the speed before and after."""
-    from lstmcli.workflows.evaluate import evaluate
-
-    rows = []
-    for name, model in (("before", exported.model), ("after", exported.paths[0])):
-        scores = evaluate(
-            model, data, split=split, threshold=threshold, limit=limit, progress=console.progress
-        ).as_json()
-        fields = ("map50", "map", "precision", "recall", "f1")
-        speed = scores["speed"]
-        rows.append(
+def show_comparison(console: Console, compared: Sequence[ExportScores]) -> None:
+    """Print accuracy and speed before and after."""
+    fields = ("map50", "map", "precision", "recall", "f1")
+    console.table(
+        ("model", "mAP50", "mAP", "precision", "recall", "F1", "ms", "runtime"),
+        [
             (
-                name,
-                *(number(scores[field]) for field in fields),
-                number(speed["ms_per_frame"], 1),
-                speed["engine"],
+                row.name,
+                *(number(row.scores[field]) for field in fields),
+                number(row.scores["speed"]["ms_per_frame"], 1),
+                row.scores["speed"]["engine"],
             )
-        )
-    console.table(("", "mAP50", "mAP", "precision", "recall", "F1", "ms", "engine"), rows)
+            for row in compared
+        ],
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,24 +115,27 @@ def prepare(
         overwrite=overwrite,
         progress=console.progress,
     )
-    show_prepared(console, prepared, out)
+    show_prepared(console, prepared)
 
 
-def show_prepared(console: Console, prepared: Prepared, out: Path) -> None:
-    """Print what the dataset holds, and what a person should know about it."""
-    dataset = prepared.dataset
+def show_prepared(console: Console, prepared: Prepared) -> None:
+    """Print the splits, the boxes of each class, and the warnings."""
+    dataset, counts = prepared.dataset, prepared.counts
     console.table(
-        ("split", "videos", "frames", "labelled", "boxes", *dataset.classes, "ignored", "median"),
-        (_row(counts, dataset.classes) for counts in prepared.counts),
+        ("split", "videos", "frames", "annotated", "boxes", "ignored", "median side"),
+        (_row(split) for split in counts),
+    )
+    console.table(
+        ("class", *(split.split for split in counts)),
+        ((name, *(str(s.boxes.get(name, 0)) for s in counts)) for name in dataset.classes),
     )
     height, width = dataset.canvas_hw
     console.metadata(
         [
-            (
-                "canvas",
-                f"{width}x{height} pixels, cells of {dataset.grid}, crops of {dataset.crop}",
-            ),
-            ("dataset", str(out)),
+            ("input size", f"{width}x{height} pixels"),
+            ("stride", f"{dataset.grid} pixels"),
+            ("training crops", f"{dataset.crop} pixels"),
+            ("dataset", str(dataset.folder)),
             ("preview", str(prepared.previews[0].parent) if prepared.previews else "-"),
         ]
     )
@@ -141,14 +143,13 @@ def show_prepared(console: Console, prepared: Prepared, out: Path) -> None:
         console.warn_of_data(warning.where, warning.text, warning.count)
 
 
-def _row(counts: SplitCounts, classes: Sequence[str]) -> list[str]:
+def _row(counts: SplitCounts) -> list[str]:
     return [
         counts.split,
         str(counts.videos),
         str(counts.frames),
         str(counts.labelled),
         str(sum(counts.boxes.values())),
-        *(str(counts.boxes.get(name, 0)) for name in classes),
         str(counts.ignored),
         f"{counts.median_side:.0f} px",
     ]

@@ -79,10 +79,10 @@ def train(
 ) -> None:
     """Train a detector on a prepared dataset."""
     if resume is not None and (out is not None or init is not None):
-        raise typer.BadParameter("--resume goes on in its own folder: leave --out and --init away")
+        raise typer.BadParameter("--resume continues in its own folder: omit --out and --init")
     if resume is not None and _given(context, "preset", "setting", "seed"):
         raise typer.BadParameter(
-            "--resume goes on with its own settings: leave --preset, --set and --seed away"
+            "--resume continues with its own settings: omit --preset, --set and --seed"
         )
     settings = [*(setting or ()), *([] if seed is None else [f"train.seed={seed}"])]
     console: Console = context.obj
@@ -111,19 +111,24 @@ def train(
         progress=console.progress,
     )
     show_trained(console, trained)
+    exit_if_interrupted(console, trained)
+
+
+def exit_if_interrupted(console: Console, trained: Trained) -> None:
+    """End with the code of Ctrl-C after a training that was interrupted."""
     if trained.interrupted:
-        console.say(f"interrupted; go on with: lstmcli train --resume {trained.run}")
+        console.say(f"interrupted; continue with: lstmcli train --resume {trained.run}")
         raise typer.Exit(130)
 
 
 def _given(context: typer.Context, *names: str) -> bool:
-    """Return whether any of the options stands on the command line."""
+    """Return whether any of the options was given on the command line."""
     sources = [context.get_parameter_source(name) for name in names]
     return any(source is not None and source.name == "COMMANDLINE" for source in sources)
 
 
 def quiet_fabric() -> None:
-    """Keep Fabric, once imported, from telling on stderr in what precision it computes."""
+    """Silence Fabric's message about the precision."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 

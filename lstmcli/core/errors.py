@@ -45,8 +45,13 @@ class OutputError(LstmcliError):
     """A file or folder that cannot be written."""
 
 
+def output_exists(path: Path) -> OutputError:
+    """Return the error for an output that exists and may not be replaced."""
+    return OutputError(f"{path} exists", hint="use --overwrite to replace it")
+
+
 def explain(error: Exception) -> tuple[str, str]:
-    """Return problem and hint for what no room of the house expected."""
+    """Return problem and hint for an exception that nothing else handled."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         hint = {
@@ -70,8 +75,8 @@ def explain(error: Exception) -> tuple[str, str]:
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}, line {last.lineno}"
     return (
-        f"a mistake in lstmcli: {type(error).__name__}: {error} ({where})",
-        "run it again with `lstmcli -v ...` and report what it prints",
+        f"internal error (please report): {type(error).__name__}: {error} ({where})",
+        "run `lstmcli -v ...` for the traceback and attach it to the report",
     )
 
 

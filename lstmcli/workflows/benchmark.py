@@ -6,7 +6,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, MediaError
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress, SilentProgress
@@ -27,10 +28,14 @@ from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.outputs.draw import Annotator, DrawStyle
 from lstmcli.tracking import Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
+from lstmcli.workflows.detect import detect
+from lstmcli.workflows.train import TrainOptions, train
 
 STAGES = ("read", "scale", "network", "boxes", "track", "draw", "write")
 WARM_FRAMES = 5
 THRESHOLD = 0.3
+VALIDATE_FRAMES = 20
+"""Frames of a validation where only the speed of training is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +143,14 @@ def benchmark(
         load, engines or _engines_for(model), bool(engines), frames, progress
     )
     stages: dict[str, float] = {}
-    transcode = None
+    transcode = detect_fps = detect_all_fps = None
     if info is not None:
         progress.note("measuring the stages, then decoding and encoding alone ...")
         with tempfile.TemporaryDirectory() as folder:
             frames, stages = _stages(network, info, frames, Path(folder) / "stages.mp4")
             transcode = _transcode(info, frames, Path(folder) / "transcode.mp4")
+        detect_fps = _detect_fps(model, info.path, network.engine, progress)
+        detect_all_fps = _detect_fps(model, info.path, network.engine, progress, every=1)
     return Benchmark(
         model=str(model),
         video="" if video is None else str(video),
@@ -156,6 +163,8 @@ def benchmark(
         engine=network.engine,
         stages=stages,
         transcode_fps=transcode,
+        detect_fps=detect_fps,
+        detect_all_fps=detect_all_fps,
         memory_mb=peak_memory_mb(),
     )
 
@@ -289,6 +298,85 @@ def _transcode(info: VideoInfo, limit: int, out: Path) -> float:
             writer.write(frame.planes(), frame.time_s)
             count += 1
     return count / (time.perf_counter() - begin)
+
+
+def _detect_fps(
+    model: Path | str,
+    video: Path | str,
+    engine: str,
+    progress: Progress,
+    *,
+    every: int | None = None,
+) -> float:
+    """Return frames a second of the whole of `detect`, in which the stages overlap."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = detect(
+            [str(video)],
+            model=model,
+            engine=engine,
+            out=Path(folder),
+            every=every,
+            write=("video",),
+            sound=False,
+            progress=progress,
+        )
+    (done,) = report.done
+    return done.frames / done.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpeed:
+    """How fast a preset trains.
+
+    Args:
+        preset: its name or file.
+        epochs: a row an epoch with `epoch`, `stage`, `frames_per_second` and `data_wait`, the
+            share of the time in which the network waited for data.
+        interrupted: whether somebody ended it before its time.
+    """
+
+    preset: str
+    epochs: tuple[Mapping[str, float | int | str | None], ...]
+    interrupted: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {"preset": self.preset, "epochs": [dict(row) for row in self.epochs]}
+
+
+def benchmark_training(
+    preset: str,
+    dataset: Path,
+    *,
+    seconds: float = 60.0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> TrainingSpeed:
+    """Train a preset for some time, into a folder that is deleted, and return its speed.
+
+    Args:
+        preset: the name of a shipped preset or a YAML file.
+        dataset: a prepared dataset.
+        seconds: of training, validation on a few frames included.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        progress: shows the training.
+
+    Raises:
+        ConfigError: no such preset or device.
+        DataError: the dataset is missing or damaged.
+    """
+    config = load_config(preset, [f"train.validate_frames={VALIDATE_FRAMES}"])
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(
+            dataset,
+            config=config,
+            out=Path(folder) / "run",
+            options=TrainOptions(time_budget_s=seconds, device=device),
+            progress=progress or SilentProgress(),
+        )
+    names = ("epoch", "stage", "frames_per_second", "data_wait")
+    rows = tuple({name: row[name] for name in names} for row in trained.history)
+    return TrainingSpeed(preset, rows, trained.interrupted)
 
 
 def peak_memory_mb() -> float:

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lstmcli.core.errors import OutputError, choose
+from lstmcli.core.errors import OutputError, choose, output_exists
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, LabelSet
 from lstmcli.labels.builder import WarningCollector
@@ -100,7 +100,7 @@ def _check_free(out: Path, writer: LabelWriter, *, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and writer.FOLDER and not any(out.iterdir())):
         return
     if not overwrite:
-        raise OutputError(f"{out} exists", hint="--overwrite replaces it, --out names another")
+        raise output_exists(out)
     if out.is_dir():
         other = next((p for p in out.rglob("*") if p.is_file() and p.suffix not in _OURS), None)
         if other is not None or not writer.FOLDER:

@@ -1,13 +1,21 @@
-"""The video set that the demo works on. The joining of the four commands is the command line's."""
+"""`demo`: draws an annotated video set, then prepares, trains, evaluates and detects on it."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lstmcli.core.config import load_config
 from lstmcli.core.errors import OutputError
-from lstmcli.core.progress import Progress
+from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.synthetic import write_video_set
+from lstmcli.workflows.detect import detect
+from lstmcli.workflows.evaluate import evaluate
+from lstmcli.workflows.prepare import prepare
+from lstmcli.workflows.train import TrainOptions, train
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,75 @@ class DemoVideos:
     train: Path
     val: Path
     video: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStage:
+    """A stage of the demo that is done.
+
+    Args:
+        command: `prepare`, `train`, `evaluate` or `detect`.
+        result: what the workflow of that name returned.
+    """
+
+    command: str
+    result: Any
+
+
+def demo(
+    out: Path,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[DemoStage]:
+    """Yield every stage as it is done; an interrupted training is the last one.
+
+    Args:
+        out: the folder of all outputs: `source/`, `dataset/`, `run/` and an annotated video.
+        epochs: of the training; None: the preset's.
+        seed: of the drawn videos and of the training.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        overwrite: replace an earlier demo.
+        progress: shows the commands that would do the same, and the progress of each.
+
+    Raises:
+        OutputError: `out` holds something and `overwrite` is False, or it cannot be written.
+    """
+    progress = progress or SilentProgress()
+    dataset, run = out / "dataset", out / "run"
+    progress.note(f"1. drawing videos of moving shapes in {out / 'source'}")
+    videos = draw_demo(out, seed=seed, overwrite=overwrite, progress=progress)
+    for folder in (dataset, run):
+        shutil.rmtree(folder, ignore_errors=True)
+    progress.note(f"2. lstmcli prepare {videos.train} --val {videos.val} --out {dataset}")
+    prepared = prepare([videos.train], val=[videos.val], out=dataset, progress=progress)
+    yield DemoStage("prepare", prepared)
+    progress.note(f"3. lstmcli train {dataset} --preset demo --out {run}")
+    trained = train(
+        dataset,
+        config=load_config("demo", [f"train.seed={seed}"]),
+        out=run,
+        options=TrainOptions(epochs=epochs, device=device),
+        progress=progress,
+    )
+    yield DemoStage("train", trained)
+    if trained.interrupted:
+        return
+    progress.note(f"4. lstmcli evaluate {run} {dataset}")
+    yield DemoStage("evaluate", evaluate(run, dataset, device=device, progress=progress))
+    progress.note(f"5. lstmcli detect {videos.video} --model {run} --out {out}")
+    report = detect(
+        [str(videos.video)],
+        model=run,
+        out=out,
+        device=device,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    yield DemoStage("detect", report)
 
 
 def draw_demo(
@@ -49,7 +126,7 @@ def draw_demo(
     """
     if not overwrite and out.exists() and any(out.iterdir()):
         raise OutputError(
-            f"{out}: the folder is not empty", hint="use --overwrite, or --out with another folder"
+            f"{out} exists and is not empty", hint="use --overwrite, or name another --out"
         )
     source = out / "source"
     # Many short clips: few objects would be learned by heart, colours, background and all.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox, clip_boxes
-from lstmcli.core.errors import ConfigError, DataError, OutputError
+from lstmcli.core.errors import ConfigError, DataError, OutputError, output_exists
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import (
     Annotations,
@@ -350,7 +350,7 @@ def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bo
     """Say before the long work that its outcome could not be written."""
     for path in (json_file, report / PAGE_NAME if report else None):
         if path is not None and path.exists() and not overwrite:
-            raise OutputError(f"{path} exists", hint="use --overwrite, or choose another name")
+            raise output_exists(path)
     if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
         raise OutputError(f"{json_file}: cannot be written there", hint="name a file in a folder")
     folders = [json_file.absolute().parent] if json_file is not None else []

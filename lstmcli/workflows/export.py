@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from lstmcli.core.errors import ConfigError, DataError, OutputError, choose
+from lstmcli.core.errors import ConfigError, DataError, OutputError, choose, output_exists
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import AnnotatedSource, open_source
@@ -17,6 +18,7 @@ from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
 from lstmcli.models.checkpoint import load_checkpoint
+from lstmcli.workflows.evaluate import evaluate
 
 CALIBRATION_FRAMES = 120
 CALIBRATION_RUN = 12
@@ -40,6 +42,50 @@ class Exported:
     paths: tuple[Path, ...]
     size: int
     metadata: ModelMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class ExportScores:
+    """Accuracy and speed of a model, before or after its export.
+
+    Args:
+        name: `before` or `after`.
+        scores: what `Evaluation.as_json` returns.
+    """
+
+    name: str
+    scores: Mapping[str, Any]
+
+
+def compare_export(
+    exported: Exported,
+    data: Path,
+    *,
+    split: str = "val",
+    threshold: float = 0.3,
+    limit: int = 500,
+    progress: Progress | None = None,
+) -> tuple[ExportScores, ExportScores]:
+    """Return the accuracy and speed of the checkpoint and of its exported file.
+
+    Args:
+        exported: what `export` returned.
+        data: a prepared dataset, or any source that `prepare` reads.
+        split: of the prepared dataset.
+        threshold: minimum score for precision, recall and F1.
+        limit: frames per video; 0: all.
+        progress: shows both evaluations.
+    """
+    before, after = (
+        ExportScores(
+            name,
+            evaluate(
+                model, data, split=split, threshold=threshold, limit=limit, progress=progress
+            ).as_json(),
+        )
+        for name, model in (("before", exported.model), ("after", exported.paths[0]))
+    )
+    return before, after
 
 
 def export(
@@ -89,7 +135,7 @@ def export(
     weights = path.with_suffix(".bin")
     for there in (path, weights) if format == "openvino" else (path,):
         if there.exists() and not overwrite:
-            raise OutputError(f"{there} exists", hint="use --overwrite, or choose another --out")
+            raise output_exists(there)
     metadata = replace(checkpoint.model.metadata, threshold=threshold, licence=licence)
     feed = None
     if int8 and data is not None:

@@ -107,7 +107,7 @@ def test_verbose_shows_where_an_expected_failure_came_from(
             RuntimeError("operator torchvision::nms does not exist"),
             "torch and torchvision do not belong together",
         ),
-        (KeyError("weight"), "a mistake in lstmcli: KeyError: 'weight' (test_cli.py"),
+        (KeyError("weight"), "internal error (please report): KeyError: 'weight' (test_cli.py"),
     ],
 )
 def test_no_failure_meets_the_user_as_a_traceback(

@@ -46,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             raise ConfigError("onnx: onnxruntime is not installed here", hint="")
         return Sleeper(engine, now, {"torch": 0.02, "openvino": 0.005}[engine])
 
-    monkeypatch.setattr(room, "load_engine", load)
+    monkeypatch.setattr(room, "load_runtime", load)
     monkeypatch.setattr(room.time, "perf_counter", lambda: now[0])
     return now
 
@@ -55,6 +55,7 @@ def test_engines_are_compared_and_the_quickest_runs_the_stages(
     clock: list[float], make_video: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "_transcode", lambda *given: 100.0)
+    monkeypatch.setattr(room, "_detect_fps", lambda *given, every=None: 40.0 if every else 50.0)
     video = make_video(tmp_path / "a.mp4", frames=8)
     measured = benchmark("x", video, frames=20)
     assert [(row.engine, row.ms) for row in measured.engines] == [
@@ -67,6 +68,7 @@ def test_engines_are_compared_and_the_quickest_runs_the_stages(
     assert tuple(measured.stages) == STAGES
     assert measured.stages["network"] == pytest.approx(5.0)
     assert measured.stages["boxes"] == pytest.approx(0.0, abs=1e-9)
+    assert (measured.detect_fps, measured.detect_all_fps) == (50.0, 40.0)
     assert (measured.frames, measured.size_hw) == (8, (64, 96))
     assert measured.memory_mb > 10
 
@@ -121,7 +123,7 @@ def test_a_video_beside_train_is_misuse(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as stop:
         main(["benchmark", "small", str(tmp_path / "a.mp4"), "--train", str(tmp_path)])
     assert stop.value.code == 2
-    assert "leave VIDEO away" in capsys.readouterr().err
+    assert "omit VIDEO" in capsys.readouterr().err
 
 
 def test_training_is_measured_epoch_by_epoch(
@@ -144,8 +146,8 @@ def test_training_is_measured_epoch_by_epoch(
     assert rows
     assert rows[0]["stage"] == "frames"
     assert {row["stage"] for row in rows} <= {"frames", "clips"}
-    assert all(row["frames_per_second"] > 0 and 0 <= row["waited"] <= 1 for row in rows)
+    assert all(row["frames_per_second"] > 0 and 0 <= row["data_wait"] <= 1 for row in rows)
     said = capsys.readouterr().out
     assert "frames/s" in said
-    assert "waited for data" in said
+    assert "waiting for data" in said
     assert not list(tmp_path.glob("*.part"))

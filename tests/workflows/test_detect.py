@@ -327,7 +327,10 @@ class Stumbling(Eye):
     [
         (OSError(28, "No space left on device"), "b.mp4: no space left"),
         (MemoryError(), "b.mp4: out of memory"),
-        (ValueError("odd"), "b.mp4: a mistake in lstmcli: ValueError: odd (test_detect.py, line"),
+        (
+            ValueError("odd"),
+            "b.mp4: internal error (please report): ValueError: odd (test_detect.py",
+        ),
     ],
 )
 def test_a_failure_that_nobody_foresaw_does_not_stop_the_others(

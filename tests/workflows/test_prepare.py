@@ -323,7 +323,7 @@ def test_a_dataset_is_replaced_only_when_that_is_asked(footage: Path, tmp_path: 
     out = tmp_path / "dataset"
     prepare([footage], out=out)
     before = (out / "dataset.json").read_bytes()
-    with pytest.raises(OutputError, match="exists already") as told:
+    with pytest.raises(OutputError, match="exists") as told:
         prepare([footage], out=out, options=PrepareOptions(grid=16))
     assert "--overwrite" in told.value.hint
     assert (out / "dataset.json").read_bytes() == before

@@ -434,7 +434,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[LstmcliError], str, str]] = {
         "nothing/dataset.json: there is no prepared dataset",
         "lstmcli prepare",
     ),
-    "a full folder": ({}, {"out": full}, OutputError, "run: exists already", "--overwrite"),
+    "a full folder": ({}, {"out": full}, OutputError, "run exists", "--overwrite"),
     "a file": ({}, {"out": lambda path: path.touch()}, OutputError, "Not a directory", "--out"),
     "an uneven batch": (
         {"train": {"batch_size": 3}},
@@ -677,7 +677,7 @@ def test_ctrl_c_ends_a_run_cleanly(processes: int, dataset: Path, tmp_path: Path
     _, said = run.communicate(timeout=300)
     assert run.returncode == 130, said
     assert "Traceback" not in said
-    assert "go on with: lstmcli train --resume run" in said
+    assert "continue with: lstmcli train --resume run" in said
     saved = load_checkpoint(tmp_path / "run" / "last.pt").training
     assert saved["steps"] + saved["part"]["steps"] > 0
     assert not list(tmp_path.rglob("*.part"))

@@ -120,8 +120,7 @@ def to_do(
             todo.append((source, stem))
         else:
             raise OutputError(
-                f"{there[0]} is there already",
-                hint="use --overwrite, --skip-existing, or another --out",
+                f"{there[0]} exists", hint="use --overwrite to replace it, or --skip-existing"
             )
     return todo, skipped
 

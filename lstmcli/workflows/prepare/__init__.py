@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lstmcli.core.errors import DataError, LstmcliError, OutputError
+from lstmcli.core.errors import DataError, LstmcliError, OutputError, output_exists
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.dataset.label_checks import Review, review
@@ -66,7 +66,7 @@ def prepare(
     options = options or PrepareOptions()
     progress = progress or SilentProgress()
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
-        raise OutputError(f"{out}: exists already", hint="choose another --out or add --overwrite")
+        raise output_exists(out)
     if overwrite and out.is_dir() and any(out.iterdir()) and not (out / FILE_NAME).is_file():
         raise OutputError(
             f"{out}: holds other things than a prepared dataset, it is not replaced",

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from lstmcli.core.boxes import box_area
 from lstmcli.core.config import Config
-from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError
+from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError, output_exists
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import no_boxes
@@ -58,9 +58,7 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
     try:
         is_new = not out.exists()
         if not is_new and any(out.iterdir()) and not overwrite:
-            raise OutputError(
-                f"{out}: exists already", hint="choose another --out or add --overwrite"
-            )
+            raise output_exists(out)
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
