@@ -85,7 +85,7 @@ def export(
 def show_exported(console: Console, exported: Exported) -> None:
     """Print the files, and what they hold to stderr."""
     metadata = exported.metadata
-    height, width = metadata.canvas_hw
+    height, width = metadata.input_hw
     console.say(
         f"{exported.size / 1e6:.1f} MB, {len(metadata.classes)} classes, "
         f"input size {width}x{height}, "

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.types import FloatArray, Picture, planes_of
-from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtime import Runtime
 
 TRIAL_FRAMES = 10
 TRIAL_S = 0.6
@@ -79,7 +79,7 @@ def benchmark_runtimes(
     for name, make in candidates.items():
         try:
             network = make()
-            frames = moving_frames(network.canvas_hw, WARM_FRAMES + TRIAL_FRAMES)
+            frames = moving_frames(network.metadata.input_hw, WARM_FRAMES + TRIAL_FRAMES)
             ms[name], answers = _time(network, frames)
         except Exception as error:  # a foreign runtime may fail in any way; torch goes on
             if not ms:
@@ -128,7 +128,7 @@ def pick_thread_count(key: str, threads: int, load: Callable[[int], Runtime]) ->
     if known is not None and known.isdigit():
         return min(int(known), threads)
     network = load(threads)
-    ms, _ = _time(network, moving_frames(network.canvas_hw, WARM_FRAMES + TRIAL_FRAMES))
+    ms, _ = _time(network, moving_frames(network.metadata.input_hw, WARM_FRAMES + TRIAL_FRAMES))
     chosen = threads - 1 if ms < QUICK_MS else threads
     cache_put(f"{key}, threads beside others", str(chosen))
     return chosen

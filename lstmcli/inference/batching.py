@@ -9,32 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from lstmcli.core.types import FloatArray, Picture
-from lstmcli.inference.predictor import Runtime, RuntimeWrapper
+from lstmcli.core.types import Picture
+from lstmcli.inference.runtime import BatchableRuntime, Runtime, Step
 
 WAIT_S = 0.004
 """So long the first one waits for the others: less than a frame of a camera, by far."""
-
-AnnotatedFrame = tuple[FloatArray, FloatArray, Any]
-
-
-class BatchableRuntime(Runtime, Protocol):
-    """A network that can step several streams at once."""
-
-    def step_many(
-        self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
-    ) -> list[AnnotatedFrame]:
-        """Return for each stream what `step` would."""
 
 
 @dataclass(slots=True, eq=False)
 class _Asked:
     frame: Picture
-    previous_frames: Picture
+    previous_frame: Picture
     state: Any
-    answer: AnnotatedFrame | None = None
+    answer: Step | None = None
     error: BaseException | None = None
 
     @property
@@ -42,26 +31,26 @@ class _Asked:
         return self.answer is not None or self.error is not None
 
 
-class MicroBatcher(RuntimeWrapper):
-    """One network for several threads, each of which follows streams of its own.
+class MicroBatcher:
+    """One runtime for several threads, each of which follows streams of its own.
 
     It is a `Runtime`: `step` may be called by many threads at once.
 
     Args:
-        network: whose steps are joined.
+        runtime: whose steps are joined.
         streams: how many at the most.
     """
 
-    def __init__(self, network: BatchableRuntime, streams: int) -> None:
-        super().__init__(network)
-        self._network, self._streams = network, streams
+    def __init__(self, runtime: BatchableRuntime, streams: int) -> None:
+        self.metadata, self.engine, self.device = runtime.metadata, runtime.engine, runtime.device
+        self._runtime, self._streams = runtime, streams
         self._ready = threading.Condition()
         self._waiting: list[_Asked] = []
         self._is_led = False
 
-    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> AnnotatedFrame:
-        """Return what the network answers to this stream's frame."""
-        asked = _Asked(frame, previous_frames, state)
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
+        """Return what the runtime does for this stream's frame."""
+        asked = _Asked(frame, previous_frame, state)
         with self._ready:
             self._waiting.append(asked)
             self._ready.notify_all()
@@ -89,9 +78,9 @@ class MicroBatcher(RuntimeWrapper):
 
     def _run(self, batch: Sequence[_Asked]) -> None:
         try:
-            answers = self._network.step_many(
+            answers = self._runtime.step_many(
                 [one.frame for one in batch],
-                [one.previous_frames for one in batch],
+                [one.previous_frame for one in batch],
                 [one.state for one in batch],
             )
             for one, answer in zip(batch, answers, strict=True):
@@ -105,14 +94,14 @@ class MicroBatcher(RuntimeWrapper):
                 self._ready.notify_all()
 
 
-def micro_batch(network: Runtime, streams: int) -> Runtime:
-    """Return a network for so many threads that joins their steps, or the network where it cannot.
+def micro_batch(runtime: Runtime, streams: int) -> Runtime:
+    """Return a runtime for so many threads that batches their steps, or the same where it cannot.
 
     Args:
-        network: of any engine.
-        streams: threads that will ask at once.
+        runtime: of any engine.
+        streams: threads that step at once.
     """
-    many = getattr(network, "step_many", None)
-    if streams < 2 or many is None or not network.device.startswith("cuda"):
-        return network  # on a CPU a batch takes as long as its frames one after the other
-    return MicroBatcher(network, streams)  # type: ignore[arg-type]
+    # On a CPU a batch takes as long as its frames one after the other.
+    if streams < 2 or not runtime.device.startswith("cuda"):
+        return runtime
+    return MicroBatcher(runtime, streams) if isinstance(runtime, BatchableRuntime) else runtime

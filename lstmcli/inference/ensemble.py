@@ -13,7 +13,7 @@ from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.nms import nms
-from lstmcli.inference.predictor import Runtime, RuntimeWrapper
+from lstmcli.inference.runtime import Runtime, Step
 
 SAME_OBJECT = 0.55
 """Overlap from which boxes of different networks are one object."""
@@ -21,8 +21,8 @@ FLOOR = 1e-3
 """A weaker answer has no say."""
 
 
-class Ensemble(RuntimeWrapper):
-    """A network made of several, by weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
+class Ensemble:
+    """A runtime made of several, by weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
 
     Boxes of one object are averaged, weighted by how surely each network saw it; the scores are
     the mean of all networks', so that what only one of them saw counts for less.
@@ -35,37 +35,37 @@ class Ensemble(RuntimeWrapper):
     """
 
     def __init__(self, members: Sequence[Runtime]) -> None:
-        first = members[0]
+        first = members[0].metadata
         for member in members[1:]:
-            for what in ("classes", "canvas_hw", "motion_lag_s"):
-                one, two = getattr(first, what), getattr(member, what)
+            for what in ("classes", "input_hw", "motion_lag_s"):
+                one, two = getattr(first, what), getattr(member.metadata, what)
                 if one != two:
                     raise ConfigError(
                         f"models that differ in {what}: {one} and {two}",
                         hint="fuse models that were trained on one prepared dataset",
                     )
-        super().__init__(first)
         self._members = tuple(members)
-        self.engine = f"{len(members)} x {first.engine}"
-        powers = [member.track_memory.power for member in members]
-        self.track_memory = replace(first.track_memory, power=sum(powers) / len(powers))
-        slopes = [member.calibration.slope for member in members]
-        self.calibration = ScoreCalibration(sum(slopes) / len(slopes))
+        self.engine = f"{len(members)} x {members[0].engine}"
+        self.device = members[0].device
+        calibrations = [member.metadata.calibration for member in members]
+        mean = ScoreCalibration(
+            slope=sum(one.slope for one in calibrations) / len(members),
+            power=sum(one.power for one in calibrations) / len(members),
+        )
+        self.metadata = replace(first, calibration=mean, nms="greedy")
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return the fused boxes [M, 4] (canvas), scores [M, classes], and all new states."""
         states = (None,) * len(self._members) if state is None else state
         answers, new = [], []
         for member, old in zip(self._members, states, strict=True):
-            boxes, scores, its_state = member.step(frame, previous_frames, old)
+            boxes, scores, its_state = member.step(frame, previous_frame, old)
             rows, _ = nms(
                 boxes,
                 scores.sum(axis=1, keepdims=True),
                 threshold=FLOOR,
-                iou=member.nms_iou,
-                limit=member.max_detections,
+                iou=member.metadata.suppression_iou,
+                limit=member.metadata.max_detections,
             )
             answers.append((boxes[rows], scores[rows]))
             new.append(its_state)

@@ -23,7 +23,7 @@ class ExportableStep(nn.Module):
 
     Inputs, in this order:
         frame: uint8 [1, H, W, 3], RGB.
-        earlier: uint8 [1, H, W, 3], only where the network looks at motion.
+        previous_frame: uint8 [1, H, W, 3], only where the network looks at motion.
         starts: bool [1], only where it has a memory.
         state_0, state_1 ...: float32, as many as its core has.
 
@@ -42,7 +42,7 @@ class ExportableStep(nn.Module):
         states = len(self.first)
         self.input_names = (
             "frame",
-            *(["earlier"] if model.uses_frame_difference else []),
+            *(["previous_frame"] if model.uses_frame_difference else []),
             *(["starts"] if self.begun else []),
             *(f"state_{i}" for i in range(states)),
         )
@@ -73,10 +73,10 @@ class ExportableStep(nn.Module):
         """Return the same for several streams: every tensor has a row for each."""
         values = dict(zip(self.input_names, inputs, strict=True))
         state = tuple(values[name] for name in self.input_names if name.startswith("state_"))
-        previous_frames = values.get("earlier")
+        previous_frame = values.get("previous_frame")
         raw, state = self.model(
             as_clip(values["frame"]),
-            None if previous_frames is None else as_clip(previous_frames),
+            None if previous_frame is None else as_clip(previous_frame),
             state if self.begun else None,
             starts=values.get("starts"),
         )

@@ -1,10 +1,4 @@
-"""Engines: how a trained network runs. State in, state out, one frame a step.
-
-Every engine is a `models.predictor.Runtime`; its file writes (`write`) and reads (`read`) a network
-in the runtime's own format. Boxes agree with torch's within `choosing.SCORE_TOLERANCE` and
-`choosing.BOX_TOLERANCE` over a whole video. Only an engine's file imports its runtime, and torch is
-loaded only where it runs the network or writes one: that saves whoever detects two seconds.
-"""
+"""Loads trained models as runtimes, and writes exports."""
 
 from __future__ import annotations
 
@@ -23,7 +17,7 @@ from lstmcli.core.boxes import Letterbox
 from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError, ModelError, choose
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.metadata import FORMAT, ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.inference.autotune import (
     Note,
@@ -37,11 +31,13 @@ from lstmcli.inference.autotune import (
     pick_thread_count,
 )
 from lstmcli.inference.ensemble import Ensemble
-from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
+    from lstmcli.inference.exportable import ExportableStep
     from lstmcli.inference.quantize import Feed
+    from lstmcli.models.checkpoint import Checkpoint
     from lstmcli.models.detector import DetectorNet
 
 __all__ = ["find_export", "load_runtime", "write_export"]
@@ -184,11 +180,11 @@ def write_export(
     Args:
         model: the network.
         path: of the new file; it appears when it is complete.
-        facts: what the file says of itself.
+        metadata: of the network.
         feed: clips on which the ranges of 8-bit maps are measured; None: full precision.
 
     Returns:
-        The facts as they were written.
+        The metadata as it was written.
 
     Raises:
         ConfigError: the format's tools are not installed, or it knows no 8-bit networks.
@@ -230,15 +226,15 @@ def _load_checkpoint(
     engine = RUNTIMES[name]
     _check_installed(name, engine.to_run)
     if name == "torch":
-        from lstmcli.inference.exportable import ExportableStep
         from lstmcli.inference.runtimes import pytorch
         from lstmcli.models.checkpoint import load_checkpoint
 
-        model = _resize_canvas(load_checkpoint(path).model, picture_hw)
-        return pytorch.make(ExportableStep(model), model.metadata, device=device)
+        step, metadata = _fitted(load_checkpoint(path), picture_hw)
+        return pytorch.make(step, metadata, device=device)
     folder = cache_folder() / "engines"
     shape = _shape(picture_hw)
-    kept = folder / f"{fingerprint(path)}-{name}-{_version(name)}-{_version('lstmcli')}{shape}"
+    versions = f"{_version(name)}-{_version('lstmcli')}-{FORMAT}"
+    kept = folder / f"{fingerprint(path)}-{name}-{versions}{shape}"
     kept = kept.with_name(kept.name.replace(".", "_") + engine.suffix)
     if kept.is_file():
         try:
@@ -246,17 +242,16 @@ def _load_checkpoint(
         except ModelError:
             kept.unlink(missing_ok=True)
     _check_installed(name, engine.to_write)
-    from lstmcli.inference.exportable import ExportableStep
     from lstmcli.models.checkpoint import load_checkpoint
 
-    model = _resize_canvas(load_checkpoint(path).model, picture_hw)
+    step, metadata = _fitted(load_checkpoint(path), picture_hw)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _publish(kept, lambda place: engine.write(ExportableStep(model), model.metadata, place))
+        _publish(kept, lambda place: engine.write(step, metadata, place))
     except OSError:  # no home, no space: it is converted again next time
         with tempfile.TemporaryDirectory() as elsewhere:
             passing = Path(elsewhere) / f"network{engine.suffix}"
-            engine.write(ExportableStep(model), model.metadata, passing)
+            engine.write(step, metadata, passing)
             return engine.read(passing, device=device, threads=threads)
     forget_old(folder, engine.suffix)
     return engine.read(kept, device=device, threads=threads)
@@ -270,14 +265,17 @@ def _shape(picture_hw: tuple[int, int] | None) -> str:
     return f"-{shape.numerator}by{shape.denominator}"
 
 
-def _resize_canvas(model: DetectorNet, picture_hw: tuple[int, int] | None) -> DetectorNet:
-    """Return the network with the smallest canvas that shows pictures as large as its own does."""
+def _fitted(
+    checkpoint: Checkpoint, picture_hw: tuple[int, int] | None
+) -> tuple[ExportableStep, ModelMetadata]:
+    """Return the step with the smallest canvas that shows pictures as large as its own does."""
+    from lstmcli.inference.exportable import ExportableStep
+
+    model = checkpoint.model
     if picture_hw is not None:
-        minimal_canvas = Letterbox(picture_hw, model.canvas_hw).minimal_canvas(
-            model.canvas_multiple
-        )
-        model.canvas_hw = minimal_canvas.canvas_hw
-    return model
+        letterbox = Letterbox(picture_hw, model.canvas_hw)
+        model.canvas_hw = letterbox.minimal_canvas(model.canvas_multiple).canvas_hw
+    return ExportableStep(model), replace(checkpoint.metadata, input_hw=model.canvas_hw)
 
 
 def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runtime:

@@ -4,66 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.calibration import ScoreCalibration
-from lstmcli.core.metadata import TrackMemoryConfig
 from lstmcli.core.types import Detections, FloatArray, Picture
 from lstmcli.inference.nms import multiclass_nms, nms
+from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.track_memory import TrackMemory
 
 FLOOR = 1e-3
 """Scores below are nobody's answer (COCO evaluation starts here)."""
 WEAK_SHARE = 0.3
 """An answer of this share of the threshold still tells where a remembered object is."""
-
-
-class Runtime(Protocol):
-    """One step of a trained network, in whatever runtime.
-
-    Attributes:
-        classes: names of the classes.
-        canvas_hw: (height, width) of the canvas.
-        motion_lag_s: how long before the frame the earlier one lies; 0: it is not looked at.
-        remembering: how objects are remembered along the stream.
-        confidence: how its scores are told to people.
-        nms_iou: overlap above which the lesser of two boxes is dropped.
-        max_detections: boxes that are kept at the most.
-        engine: the runtime's name; device: what it runs on.
-    """
-
-    classes: tuple[str, ...]
-    canvas_hw: tuple[int, int]
-    motion_lag_s: float
-    track_memory: TrackMemoryConfig
-    calibration: ScoreCalibration
-    nms_iou: float
-    max_detections: int
-    engine: str
-    device: str
-
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
-        """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
-
-
-class RuntimeWrapper:
-    """The base of a network that asks another one: the same facts, a `step` of its own.
-
-    Args:
-        network: that is asked.
-    """
-
-    def __init__(self, network: Runtime) -> None:
-        self.classes, self.canvas_hw = network.classes, network.canvas_hw
-        self.motion_lag_s, self.track_memory = network.motion_lag_s, network.track_memory
-        self.calibration = network.calibration
-        self.nms_iou, self.max_detections = network.nms_iou, network.max_detections
-        self.engine, self.device = network.engine, network.device
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +42,10 @@ class RawPrediction:
 class Predictor:
     """Carries the state along one stream and answers in pixels of the source.
 
-    Scores are the network's own, by which objects are followed; `Runtime.confidence` tells them.
+    Scores are raw, by which objects are tracked; `metadata.calibration` calibrates them.
 
     Args:
-        network: one step of the trained network.
+        runtime: takes the steps.
         threshold: smallest score that is answered, 0..1.
         memory: False begins anew at every frame, to show what the memory is worth.
         multi_label: a box may be answered with several classes, as average precision wants it.
@@ -99,26 +53,26 @@ class Predictor:
 
     def __init__(
         self,
-        network: Runtime,
+        runtime: Runtime,
         *,
         threshold: float = FLOOR,
         memory: bool = True,
         multi_label: bool = False,
     ) -> None:
-        self.network = network
-        self.classes = network.classes
-        self.canvas_hw = network.canvas_hw
+        self.runtime, self.metadata = runtime, runtime.metadata
+        self.classes = self.metadata.classes
+        self.canvas_hw = self.metadata.input_hw
         self.threshold = max(threshold, FLOOR)
         self.memory = memory
         self.multi_label = multi_label
-        self._power = network.track_memory.power
-        self._letterbox = Letterbox(network.canvas_hw, network.canvas_hw)
+        self._power = self.metadata.calibration.power
+        self._letterbox = Letterbox(self.canvas_hw, self.canvas_hw)
         self._state: Any = None
         self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
         self._objects = self._no_objects()
 
     def _no_objects(self) -> TrackMemory | None:
-        how = self.network.track_memory
+        how = self.metadata.track_memory
         return TrackMemory(how) if how.is_on and self.memory else None
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
@@ -144,9 +98,9 @@ class Predictor:
         Frames are looked at in order, and what was seen is read in order; one thread may look
         ahead while another reads.
         """
-        previous_frames = self._earlier(canvas, time_s)
-        boxes, scores, state = self.network.step(
-            canvas, previous_frames, self._state if self.memory else None
+        previous_frame = self._previous(canvas, time_s)
+        boxes, scores, state = self.runtime.step(
+            canvas, previous_frame, self._state if self.memory else None
         )
         self._state = state if self.memory else None
         return RawPrediction(boxes, scores, time_s, self._letterbox, self._objects)
@@ -162,8 +116,8 @@ class Predictor:
             boxes,
             scores,
             threshold=self.threshold,
-            iou=self.network.nms_iou,
-            limit=self.network.max_detections,
+            iou=self.metadata.suppression_iou,
+            limit=self.metadata.max_detections,
             multi_label=self.multi_label,
         )
         return Detections(
@@ -182,16 +136,16 @@ class Predictor:
             boxes,
             sums,
             threshold=max(FLOOR, WEAK_SHARE * self.threshold ** (1 / self._power)),
-            iou=self.network.nms_iou,
-            limit=self.network.max_detections,
+            iou=self.metadata.suppression_iou,
+            limit=self.metadata.max_detections,
         )
         classes = scores[kept] / np.maximum(sums[kept], 1e-9)
         boxes, objectness, classes = objects.step(boxes[kept], sums[kept, 0], classes, time_s)
         return boxes, classes * objectness[:, None]
 
-    def _earlier(self, canvas: Picture, time_s: float) -> Picture:
+    def _previous(self, canvas: Picture, time_s: float) -> Picture:
         """Return the remembered canvas nearest to `motion_lag_s` ago; at the start, this one."""
-        lag = self.network.motion_lag_s
+        lag = self.metadata.motion_lag_s
         if not lag:
             return canvas
         recent = self._recent
@@ -200,6 +154,6 @@ class Predictor:
         wanted = time_s - lag
         while len(recent) > 1 and abs(recent[1][0] - wanted) < abs(recent[0][0] - wanted):
             recent.popleft()
-        previous_frames = recent[0][1] if recent else canvas
+        previous_frame = recent[0][1] if recent else canvas
         recent.append((time_s, canvas))
-        return previous_frames
+        return previous_frame

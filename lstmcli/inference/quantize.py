@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.metadata import DescribedRuntime, ModelMetadata
-from lstmcli.core.types import FloatArray, Picture
+from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.types import Picture
+from lstmcli.inference.runtime import Step
 from lstmcli.inference.runtimes import onnx as onnx_engine
 from lstmcli.inference.runtimes import openvino as openvino_engine
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
@@ -25,25 +26,22 @@ if TYPE_CHECKING:
 Inputs = Mapping[str, npt.NDArray[Any]]
 
 
-class CalibrationRecorder(DescribedRuntime):
-    """A network that hands what it is fed to somebody else; otherwise it is the network.
+class CalibrationRecorder:
+    """A runtime that records the inputs of its steps.
 
     Args:
-        network: in full precision.
-        see: is given the inputs of every step, by name.
+        runtime: in full precision.
+        record: takes the inputs of every step, by name.
     """
 
-    def __init__(self, network: OnnxRuntime, see: Callable[[Inputs], None]) -> None:
-        super().__init__(network.metadata, network.device)
-        self.engine = network.engine
-        self._network, self._see = network, see
+    def __init__(self, runtime: OnnxRuntime, record: Callable[[Inputs], None]) -> None:
+        self.metadata, self.engine, self.device = runtime.metadata, runtime.engine, runtime.device
+        self._runtime, self._record = runtime, record
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
-        """Return what the network answers."""
-        self._see(self._network.inputs(frame, previous_frames, state))
-        return self._network.step(frame, previous_frames, state)
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
+        """Return what the runtime does."""
+        self._record(self._runtime.inputs(frame, previous_frame, state))
+        return self._runtime.step(frame, previous_frame, state)
 
 
 Feed = Callable[[OnnxRuntime], Iterable[Inputs]]
@@ -71,12 +69,12 @@ def write_int8(
 
     Args:
         step: the network.
-        facts: of the network.
+        metadata: of the network.
         path: ends in `.onnx` or `.xml`.
         feed: where the ranges are measured.
 
     Returns:
-        The facts of what was written.
+        The metadata of what was written.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -122,7 +120,7 @@ def _without_advice() -> Iterator[None]:
 
 def _kept_in_full(graph: Any) -> set[str]:
     """Return the names of the convolutions that keep their precision."""
-    pictures = {"frame", "earlier"}
+    pictures = {"frame", "previous_frame"}
     states = {port.name for port in graph.input} - pictures
     after_state = _reached(graph.node, states)
     backwards = [_Turned(node) for node in reversed(graph.node)]

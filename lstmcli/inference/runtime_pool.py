@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 
-from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtime import Runtime
 
 MOST_SHAPES = 4
 """More shapes than these share the canvas that the network was trained with."""

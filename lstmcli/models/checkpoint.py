@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.config import Config, config_from
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.models.detector import DetectorNet
 
@@ -40,12 +41,14 @@ class Checkpoint:
     Args:
         path: where it was read.
         model: in evaluation mode, on the CPU.
+        metadata: of the network, with the calibration that its validation found.
         metrics: the numbers of the epoch that it is from, by name.
         training: optimizer, schedule, carried state and so on of `last.pt`; empty elsewhere.
     """
 
     path: Path
     model: DetectorNet
+    metadata: ModelMetadata
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
 
@@ -175,9 +178,11 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             hint="use another checkpoint of the run",
         ) from None
     network.eval()
-    network.score_power = power_for(metrics.get(BEST_THRESHOLD))
-    network.calibration = ScoreCalibration(float(metrics.get(SCORE_SLOPE) or 1.0))
-    return Checkpoint(path, network, metrics, training)
+    calibration = ScoreCalibration(
+        slope=float(metrics.get(SCORE_SLOPE) or 1.0), power=power_for(metrics.get(BEST_THRESHOLD))
+    )
+    metadata = replace(network.metadata, calibration=calibration)
+    return Checkpoint(path, network, metadata, metrics, training)
 
 
 def power_for(best_threshold: float | None) -> float:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
@@ -94,10 +93,6 @@ class DetectorNet(nn.Module):
         self.classes = tuple(classes)
         self.canvas_hw = canvas_hw
         self.grid = grid
-        self.score_power = 1.0
-        """See `TrackMemoryConfig.power`; known when the network was validated."""
-        self.calibration = ScoreCalibration()
-        """Known when the network was validated, too."""
         self.uses_frame_difference = config.input.motion_lag_s > 0
         self.backbone = build_backbone(
             config.backbone, in_channels=6 if self.uses_frame_difference else 3
@@ -186,29 +181,24 @@ class DetectorNet(nn.Module):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """What a runtime must know of the network besides its graph."""
+        """What a runtime must know of the network besides its graph, scores uncalibrated."""
         return ModelMetadata(
             classes=self.classes,
-            canvas_hw=self.canvas_hw,
+            input_hw=self.canvas_hw,
             motion_lag_s=self.config.input.motion_lag_s,
-            track_memory=self.track_memory,
-            calibration=self.calibration,
+            track_memory=self._track_memory,
             nms_iou=self.config.head.nms_iou,
             max_detections=self.config.head.max_detections,
             config=self.config.model_dump(mode="json"),
         )
 
     @property
-    def track_memory(self) -> TrackMemoryConfig:
-        """How objects are remembered; without a memory, not at all."""
+    def _track_memory(self) -> TrackMemoryConfig:
         temporal = self.config.temporal
         if not self.is_stateful:
-            return TrackMemoryConfig(power=self.score_power)
+            return TrackMemoryConfig()
         return TrackMemoryConfig(
-            temporal.class_memory_s,
-            temporal.box_smoothing_s,
-            temporal.temperature,
-            self.score_power,
+            temporal.class_memory_s, temporal.box_smoothing_s, temporal.temperature
         )
 
     def normalise(self, frames: Tensor, previous_frames: Tensor | None) -> Tensor:

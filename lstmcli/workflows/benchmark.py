@@ -20,10 +20,11 @@ from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, MediaError
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.types import FloatArray, Picture
+from lstmcli.core.types import Picture
 from lstmcli.inference.autotune import cpu_name, moving_frames
 from lstmcli.inference.loading import find_export, load_runtime
-from lstmcli.inference.predictor import Predictor, Runtime, RuntimeWrapper
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime import Runtime, Step
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.outputs.draw import Annotator, DrawStyle
 from lstmcli.tracking import Tracker
@@ -155,7 +156,7 @@ def benchmark(
         model=str(model),
         video="" if video is None else str(video),
         size_hw=info.size_hw if info else None,
-        canvas_hw=network.canvas_hw,
+        canvas_hw=network.metadata.input_hw,
         frames=frames,
         processor=cpu_name(),
         threads=thread_count(),
@@ -212,7 +213,7 @@ def _compare(
 
 def _step_times(network: Runtime, frames: int) -> tuple[list[float], float]:
     """Return milliseconds of each step, and when the first answer came."""
-    pictures = moving_frames(network.canvas_hw, min(frames, 30))
+    pictures = moving_frames(network.metadata.input_hw, min(frames, 30))
     state, previous_frames, times, first_s = None, pictures[0], [], 0.0
     for number in range(frames):
         picture = pictures[number % len(pictures)]
@@ -239,19 +240,17 @@ class _Clock:
         self.seconds[stage] += time.perf_counter() - begin
 
 
-class _Timed(RuntimeWrapper):
+class _Timed:
     """A network whose steps are counted to the stage `network`."""
 
     def __init__(self, network: Runtime, clock: _Clock) -> None:
-        super().__init__(network)
+        self.metadata, self.engine, self.device = network.metadata, network.engine, network.device
         self._network, self._clock = network, clock
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return what the network answers."""
         with self._clock.of("network"):
-            return self._network.step(frame, previous_frames, state)
+            return self._network.step(frame, previous_frame, state)
 
 
 def _stages(
@@ -261,7 +260,7 @@ def _stages(
     clock = _Clock()
     tracker = Tracker(threshold=THRESHOLD)
     predictor = Predictor(_Timed(network, clock), threshold=tracker.faint)
-    painter = Annotator(network.classes, info.size_hw, DrawStyle())
+    painter = Annotator(network.metadata.classes, info.size_hw, DrawStyle())
     letterbox = predictor.start(info.size_hw)
     count = 0
     frames = iter(islice(read_frames(info.path), limit))

@@ -26,7 +26,8 @@ from lstmcli.core.types import (
 )
 from lstmcli.dataset.stream import AnnotatedVideo, open_source
 from lstmcli.inference.loading import load_runtime
-from lstmcli.inference.predictor import Predictor, Runtime, RuntimeWrapper
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime import Runtime, Step
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
@@ -151,15 +152,16 @@ def evaluate(
         else model
     )
     source = open_source(
-        Path(data), split=split, canvas_hw=network.canvas_hw, format=format, media=media
+        Path(data), split=split, canvas_hw=network.metadata.input_hw, format=format, media=media
     )
     for warning in source.warnings:
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")
-    classes, table = _join_classes(network.classes, source.classes, progress)
+    calibration = network.metadata.calibration
+    classes, table = _join_classes(network.metadata.classes, source.classes, progress)
     once = _Once(network)
     run = _EvaluationRun(
         Predictor(once, memory=memory, multi_label=True),
-        Predictor(_Again(once), threshold=network.calibration.raw_score(threshold), memory=memory),
+        Predictor(_Again(once), threshold=calibration.raw_score(threshold), memory=memory),
         iou=iou,
         limit=limit,
         gallery=Gallery(classes) if report else None,
@@ -178,9 +180,7 @@ def evaluate(
         split=source.split,
         memory=memory,
         classes=classes,
-        scores=score(
-            run.results, classes, threshold=threshold, iou=iou, calibration=network.calibration
-        ),
+        scores=score(run.results, classes, threshold=threshold, iou=iou, calibration=calibration),
         speed=Speed(run.timed, run.seconds, network.device, network.engine),
         report=report / PAGE_NAME if report else None,
     )
@@ -188,19 +188,17 @@ def evaluate(
     return evaluation
 
 
-class _Once(RuntimeWrapper):
+class _Once:
     """A network that keeps its last answer, so that it can be read in a second way."""
 
     def __init__(self, network: Runtime) -> None:
-        super().__init__(network)
+        self.metadata, self.engine, self.device = network.metadata, network.engine, network.device
         self._network = network
         self.last: tuple[FloatArray, FloatArray]
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return what the network answers."""
-        boxes, scores, state = self._network.step(frame, previous_frames, state)
+        boxes, scores, state = self._network.step(frame, previous_frame, state)
         self.last = boxes, scores
         return boxes, scores, state
 
@@ -208,9 +206,7 @@ class _Once(RuntimeWrapper):
 class _Again(_Once):
     """Gives the last answer of another once more; no state, no work."""
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return what the network answered last."""
         assert isinstance(self._network, _Once)
         return *self._network.last, None

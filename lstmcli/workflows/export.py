@@ -34,7 +34,7 @@ class Exported:
         format: a name of `engines.RUNTIMES`.
         paths: the files, the one to name first.
         size: of all of them in bytes.
-        facts: what they say of themselves.
+        metadata: that they carry.
     """
 
     model: Path
@@ -136,7 +136,7 @@ def export(
     for there in (path, weights) if format == "openvino" else (path,):
         if there.exists() and not overwrite:
             raise output_exists(there)
-    metadata = replace(checkpoint.model.metadata, threshold=threshold, licence=licence)
+    metadata = replace(checkpoint.metadata, threshold=threshold, licence=licence)
     feed = None
     if int8 and data is not None:
         feed = _Calibration(

@@ -41,7 +41,7 @@ def follow(
     """Return the answers to all frames, and the milliseconds of each."""
     recent: list[Picture] = []
     answers, times, state = [], [], None
-    for canvas in canvases(video, network.canvas_hw, limit):
+    for canvas in canvases(video, network.metadata.input_hw, limit):
         recent = [*recent[-LAG_FRAMES:], canvas]
         begin = time.perf_counter()
         boxes, scores, state = network.step(canvas, recent[0], state)

@@ -41,7 +41,7 @@ def answers(
     def canvases() -> Iterator[tuple[Frame, Picture | None]]:
         for count, (number, time_s, frame) in enumerate(islice(video.open(), limit or None)):
             annotated_frames = count % every == 0
-            canvas = frame.canvas(Letterbox(frame.size_hw, network.canvas_hw))
+            canvas = frame.canvas(Letterbox(frame.size_hw, network.metadata.input_hw))
             yield Frame(number, time_s, frame.size_hw), canvas if annotated_frames else None
 
     yield from interpolate_gaps(with_answers(canvases(), predictor, tracker))  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=0, help="take so many; 0: all")
     asked = parser.parse_args()
     network = load_runtime(asked.model)
-    source = open_source(asked.data, split="val", canvas_hw=network.canvas_hw)
+    source = open_source(asked.data, split="val", canvas_hw=network.metadata.input_hw)
     step = max(1, len(source.videos) // asked.videos) if asked.videos else 1
     videos = source.videos[::step]
     print("every  P     R     F1    AP50 shown  flicker  seconds", flush=True)
@@ -70,7 +70,7 @@ def main() -> None:
                     results.append(
                         FrameResult(video.name, frame.index, frame.time_s, frame.size_hw, gt, found)
                     )
-        told = score(results, network.classes, threshold=asked.threshold).as_json()
+        told = score(results, network.metadata.classes, threshold=asked.threshold).as_json()
         flicker = told["stability"]["flicker_per_minute"]
         print(
             f"{every:5d}  {told['precision']:.3f} {told['recall']:.3f} {told['f1']:.3f} "

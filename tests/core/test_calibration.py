@@ -89,10 +89,10 @@ def test_the_error_is_the_distance_between_what_is_told_and_what_is_right() -> N
 
 def test_the_threshold_is_meant_as_it_is_told() -> None:
     results = answers({0.4: 1.0, 0.6: 1.0}, 10)
-    calibration = ScoreCalibration(3.0)
-    told = calibration.calibrated(np.array([0.4, 0.6], np.float32)).tolist()
+    curve = ScoreCalibration(3.0)
+    told = curve.calibrated(np.array([0.4, 0.6], np.float32)).tolist()
     assert 0.6 < told[0] < 0.7 < told[1]
-    found = compare(results, ("bird",), threshold=0.7, iou=0.5, calibration=calibration)
+    found = compare(results, ("bird",), threshold=0.7, iou=0.5, calibration=curve)
     assert len(found.shown.scores) == 10
     (row,) = calibration(found)["bins"]  # type: ignore[union-attr]
     assert row == {"told": pytest.approx(told[1]), "right": 1.0, "found": 10}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.metadata import TrackMemoryConfig
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.inference.ensemble import Ensemble, fuse_boxes
 from lstmcli.inference.loading import load_runtime
 from lstmcli.models.checkpoint import save_checkpoint
@@ -62,15 +60,13 @@ def test_nothing_and_nothing_is_nothing() -> None:
 class Fixed:
     """A network that counts its steps and answers one box."""
 
-    classes, canvas_hw, motion_lag_s = ("a", "b"), (64, 96), 0.0
-    track_memory, nms_iou, max_detections = TrackMemoryConfig(), 0.6, 10
-    calibration = ScoreCalibration()
     engine, device = "fixed", "cpu"
 
-    def __init__(self, left: float) -> None:
+    def __init__(self, left: float, classes: tuple[str, ...] = ("a", "b")) -> None:
         self.left = left
+        self.metadata = ModelMetadata(classes, (64, 96), nms_iou=0.6, max_detections=10)
 
-    def step(self, frame: Any, previous_frames: Any, state: Any) -> tuple[Any, Any, Any]:
+    def step(self, frame: Any, previous_frame: Any, state: Any) -> tuple[Any, Any, Any]:
         count = 0 if state is None else state
         return array((self.left, 0, self.left + 10, 10)), array((0.8, 0.1)), count + 1
 
@@ -87,8 +83,7 @@ def test_each_member_keeps_its_own_state() -> None:
 
 
 def test_networks_that_do_not_fit_together_are_told() -> None:
-    other = Fixed(0)
-    other.classes = ("a", "c")  # type: ignore[assignment]
+    other = Fixed(0, ("a", "c"))
     with pytest.raises(ConfigError, match="differ in classes"):
         Ensemble([Fixed(0), other])
 
@@ -107,4 +102,4 @@ def test_two_runs_are_evaluated_as_one(tmp_path: Path) -> None:
     assert found.scores.frames == 4
     network = load_runtime(both, engine="torch", device="cpu")
     alone = load_runtime(tmp_path / "one", engine="torch", device="cpu")
-    assert replace(network.track_memory) == alone.track_memory
+    assert network.metadata == alone.metadata

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from test_runtimes import CANVAS_HW, in_full_precision, lively
 
-from lstmcli.core.calibration import ScoreCalibration
-from lstmcli.core.metadata import TrackMemoryConfig
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.autotune import moving_frames
 from lstmcli.inference.batching import MicroBatcher, _Asked, micro_batch
@@ -56,15 +55,13 @@ def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) ->
 class Counting:
     """Answers with the number in the frame's corner, and remembers how many were asked at once."""
 
-    classes, canvas_hw, motion_lag_s, track_memory = ("bird",), (8, 8), 0.0, TrackMemoryConfig()
-    calibration = ScoreCalibration()
-    nms_iou, max_detections, engine, device = 0.5, 10, "torch", "cuda"
+    metadata, engine, device = ModelMetadata(("bird",), (8, 8)), "torch", "cuda"
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.is_busy = threading.Lock()
 
-    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> Any:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Any:
         raise AssertionError("one at a time")
 
     def step_many(self, frames: Any, previous_frames: Any, states: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import Config
 from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.metadata import TrackMemoryConfig
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.dataset.clips import earlier_places
 from lstmcli.inference.nms import multiclass_nms
@@ -157,8 +158,9 @@ def test_who_looks_may_be_ahead_of_who_reads() -> None:
 def test_scores_are_told_on_the_scale_of_the_validation(class_memory_s: float) -> None:
     model, shown = build(class_memory_s=class_memory_s), canvases(4)
     plain = Predictor(full_precision(model), threshold=0.04)
-    model.score_power = 0.5
-    raised = Predictor(full_precision(model), threshold=0.2)
+    raised_scores = full_precision(model)
+    raised_scores.metadata = replace(model.metadata, calibration=ScoreCalibration(power=0.5))
+    raised = Predictor(raised_scores, threshold=0.2)
     for predictor in (plain, raised):
         predictor.start(CANVAS_HW)
     for number, canvas in enumerate(shown):
@@ -186,20 +188,16 @@ def test_boxes_come_in_pixels_of_the_source() -> None:
 class CalibrationRecorder:
     """A network that finds nothing and remembers what it was shown as earlier."""
 
-    classes = ("a",)
-    canvas_hw = (1, 1)
-    nms_iou, max_detections, track_memory = 0.6, 10, TrackMemoryConfig()
-    calibration = ScoreCalibration()
     engine, device = "none", "cpu"
 
     def __init__(self, motion_lag_s: float) -> None:
-        self.motion_lag_s = motion_lag_s
+        self.metadata = ModelMetadata(("a",), (1, 1), motion_lag_s)
         self.previous_frames: list[int] = []
 
     def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
+        self, frame: Picture, previous_frame: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
-        self.previous_frames.append(int(previous_frames[0, 0, 0]))
+        self.previous_frames.append(int(previous_frame[0, 0, 0]))
         return np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32), None
 
 
@@ -251,8 +249,25 @@ def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:
 def test_a_checkpoint_runs_by_its_path(tmp_path: Any) -> None:
     model = build()
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
-    network = EagerRuntime(load_checkpoint(tmp_path).model)
-    assert (network.classes, network.canvas_hw, network.device) == (("a", "b"), CANVAS_HW, "cpu")
+    runtime = EagerRuntime(load_checkpoint(tmp_path).model)
+    metadata = runtime.metadata
+    assert (metadata.classes, metadata.input_hw, runtime.device) == (("a", "b"), CANVAS_HW, "cpu")
+
+
+def test_boxes_that_are_suppressed_already_are_all_kept() -> None:
+    class Overlapping(CalibrationRecorder):
+        def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Any:
+            boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [0, 0, 9, 9]], np.float32)
+            return boxes, np.array([[0.9], [0.8], [0.7]], np.float32), None
+
+    kept = {}
+    for nms in ("greedy", "none"):
+        runtime = Overlapping(0.0)
+        runtime.metadata = ModelMetadata(("a",), (10, 10), nms=nms)  # type: ignore[arg-type]
+        predictor = Predictor(runtime)
+        predictor.start((10, 10))
+        kept[nms] = len(predictor.step(np.zeros((10, 10, 3), np.uint8), 0.0))
+    assert kept == {"greedy": 1, "none": 3}
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:x", "", "mps", "cuda:99"])

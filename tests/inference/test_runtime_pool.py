@@ -19,7 +19,7 @@ from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import DetectorNet
 
-RUNTIMES = [
+INSTALLED = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
     for name, there in ((name, loading._is_there(name)) for name in RUNTIMES)
 ]
@@ -71,11 +71,11 @@ def test_a_snug_canvas_shows_the_picture_as_large(
     assert minimal_canvas.inner_hw == wide.inner_hw
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", INSTALLED)
 def test_a_checkpoint_is_given_a_canvas_for_its_pictures(name: str, checkpoint: Path) -> None:
-    assert load_runtime(checkpoint, device="cpu", engine=name).canvas_hw == (64, 96)
+    assert load_runtime(checkpoint, device="cpu", engine=name).metadata.input_hw == (64, 96)
     network = load_runtime(checkpoint, device="cpu", engine=name, picture_hw=(720, 2160))
-    assert network.canvas_hw == WIDE_HW
+    assert network.metadata.input_hw == WIDE_HW
     state = None
     for frame in moving_frames(WIDE_HW, 3):
         boxes, scores, state = network.step(frame, frame, state)
@@ -83,11 +83,17 @@ def test_a_checkpoint_is_given_a_canvas_for_its_pictures(name: str, checkpoint: 
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", INSTALLED)
 def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: Path) -> None:
     shapes = [(64, 96), WIDE_HW, (64, 32), None, WIDE_HW]
     loaded = [load_runtime(checkpoint, device="cpu", engine=name, picture_hw=s) for s in shapes]
-    assert [one.canvas_hw for one in loaded] == [(64, 96), WIDE_HW, (64, 32), (64, 96), WIDE_HW]
+    assert [one.metadata.input_hw for one in loaded] == [
+        (64, 96),
+        WIDE_HW,
+        (64, 32),
+        (64, 96),
+        WIDE_HW,
+    ]
 
 
 def test_the_sides_of_a_canvas_suit_the_coarsest_map_that_is_used() -> None:
@@ -101,7 +107,7 @@ def test_an_exported_network_keeps_its_canvas(checkpoint: Path, tmp_path: Path) 
     model = small()
     path = tmp_path / f"network{RUNTIMES['torch'].suffix}"
     write_export(model, path, metadata=model.metadata)
-    assert load_runtime(path, device="cpu", picture_hw=WIDE_HW).canvas_hw == (64, 96)
+    assert load_runtime(path, device="cpu", picture_hw=WIDE_HW).metadata.input_hw == (64, 96)
 
 
 def test_one_network_is_loaded_for_each_shape() -> None:

@@ -71,16 +71,16 @@ def test_the_best_threshold_becomes_the_usual_one(
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics=metrics)
     save_shipped(tmp_path / "shipped.safetensors", model, metrics=metrics)
     for name in ("best.pt", "shipped.safetensors"):
-        power = load_checkpoint(tmp_path / name).model.track_memory.power
+        power = load_checkpoint(tmp_path / name).metadata.calibration.power
         score = best if best in (0.2, 0.3, 0.5) else 0.2
         assert score**power == pytest.approx(told)
 
 
 def test_how_sure_scores_are_is_kept(model: DetectorNet, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={"score_slope": 2.5})
-    assert load_checkpoint(tmp_path / "best.pt").model.calibration.slope == 2.5
+    assert load_checkpoint(tmp_path / "best.pt").metadata.calibration.slope == 2.5
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
-    assert load_checkpoint(tmp_path / "best.pt").model.calibration.slope == 1
+    assert load_checkpoint(tmp_path / "best.pt").metadata.calibration.slope == 1
 
 
 def test_a_shipped_model_answers_as_the_one_it_was_made_from(

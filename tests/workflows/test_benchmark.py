@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from lstmcli.cli.app import main
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, MediaError
-from lstmcli.core.metadata import TrackMemoryConfig
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -24,14 +23,12 @@ from lstmcli.workflows.benchmark import STAGES, benchmark
 class Sleeper:
     """A network that finds nothing and takes its time."""
 
-    classes, canvas_hw, motion_lag_s, track_memory = ("bird",), (64, 96), 0.0, TrackMemoryConfig()
-    calibration = ScoreCalibration()
-    nms_iou, max_detections, device = 0.6, 10, "cpu"
+    metadata, device = ModelMetadata(("bird",), (64, 96)), "cpu"
 
     def __init__(self, engine: str, clock: list[float], seconds: float) -> None:
         self.engine, self._clock, self._seconds = engine, clock, seconds
 
-    def step(self, frame: Picture, previous_frames: Picture, state: Any) -> tuple[Any, Any, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> tuple[Any, Any, Any]:
         self._clock[0] += self._seconds
         return np.zeros((1, 4), np.float32), np.zeros((1, 1), np.float32), None
 

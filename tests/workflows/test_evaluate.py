@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ConfigError, DataError, OutputError
-from lstmcli.core.metadata import TrackMemoryConfig
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import FloatArray, Picture, VideoLabels
 from lstmcli.dataset.frame_store import FrameStoreWriter
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
@@ -28,11 +27,7 @@ BOX = (10.0, 20.0, 40.0, 50.0)
 class FakeNetwork:
     """Finds the box from the second frame since the state was empty on, and notes what it saw."""
 
-    classes: tuple[str, ...] = ("bird", "drone")
-    canvas_hw = CANVAS_HW
-    motion_lag_s, track_memory, calibration = 0.0, TrackMemoryConfig(), ScoreCalibration()
-    nms_iou = 0.6
-    max_detections = 100
+    metadata = ModelMetadata(("bird", "drone"), CANVAS_HW, nms_iou=0.6)
     engine = "fake"
     device = "cpu"
 
@@ -42,7 +37,7 @@ class FakeNetwork:
         self.levels: list[int] = []
 
     def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
+        self, frame: Picture, previous_frame: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         assert frame.shape == (*CANVAS_HW, 3)
         seen = state or 0
@@ -202,7 +197,7 @@ class ConfusedNetwork(FakeNetwork):
         self.random = np.random.default_rng(1)
 
     def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
+        self, frame: Picture, previous_frame: Picture, state: Any
     ) -> tuple[FloatArray, FloatArray, Any]:
         boxes = np.repeat(self.random.uniform((0, 0, 24, 16), (20, 12, 44, 30), (4, 4)), 8, axis=0)
         scores = self.random.uniform(0, 1, (32, 2))
@@ -391,7 +386,7 @@ def test_a_silent_model_finds_nothing_in_real_footage(
     shared: Path, source: str, classes: tuple[str, ...], videos: int
 ) -> None:
     network = FakeNetwork((0.0, 0.0))
-    network.classes = classes
+    network.metadata = ModelMetadata(classes, CANVAS_HW)
     done = evaluate(network, shared / "data" / source, limit=2)
     assert (done.scores.videos, done.scores.frames) == (videos, 2 * videos)
     assert done.scores.boxes > 0

@@ -73,7 +73,7 @@ def test_a_model_has_its_runs_name(
     assert [str(path) for path in exported.paths] == files
     assert sorted(path.name for path in here.iterdir()) == sorted(files)
     assert exported.size == sum(Path(name).stat().st_size for name in files)
-    assert (quick[0].classes, quick[0].canvas_hw) == (CLASSES, (64, 96))
+    assert (quick[0].metadata.classes, quick[0].metadata.input_hw) == (CLASSES, (64, 96))
     assert (quick[0].threshold, quick[0].licence) == (0.4, "CC BY 4.0")
 
 
@@ -142,7 +142,7 @@ def test_evaluate_takes_an_export_like_its_checkpoint(
     one, two = (evaluate(model, "dataset", device="cpu", engine="torch") for model in (run, path))
     assert one.speed.engine == two.speed.engine == "torch"
     assert two.scores.as_json()["frames"] == 12
-    assert load_runtime(path).classes == CLASSES
+    assert load_runtime(path).metadata.classes == CLASSES
 
 
 def test_the_command_measures_ranges_and_shows_the_accuracy(
@@ -165,4 +165,4 @@ def test_the_command_measures_ranges_and_shows_the_accuracy(
     assert [line.split()[0] for line in lines[2:]] == ["before", "after"]
     assert "8-bit backbone" in said.err
     assert "WARNING" not in said.err
-    assert load_runtime("birds.int8.onnx").canvas_hw == (64, 96)
+    assert load_runtime("birds.int8.onnx").metadata.input_hw == (64, 96)

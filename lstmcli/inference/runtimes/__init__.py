@@ -1,6 +1,6 @@
 """Runtimes that run a trained network: the contract of their files and the table.
 
-Every runtime is a `inference.predictor.Runtime`; its file writes (`write`) and reads (`read`) a
+Every runtime is an `inference.runtime.Runtime`; its file writes (`write`) and reads (`read`) a
 network in the runtime's own format. Boxes agree with torch's within `autotune.SCORE_TOLERANCE` and
 `autotune.BOX_TOLERANCE` over a whole video. Only a runtime's file imports its library, and torch is
 loaded only where it runs the network or writes one: that saves `detect` two seconds.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lstmcli.core.metadata import ModelMetadata
-from lstmcli.inference.predictor import Runtime
+from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.runtimes import onnx, openvino
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class RuntimeSpec:
 
     Args:
         suffix: of its files.
-        write: (step, facts, path) writes a network in its format.
+        write: (step, metadata, path) writes a network in its format.
         read: reads it again.
         to_run: modules that it needs.
         to_write: modules that its format needs.

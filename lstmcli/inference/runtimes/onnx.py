@@ -10,8 +10,9 @@ import numpy as np
 
 from lstmcli.core.errors import ModelError
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import DescribedRuntime, ModelMetadata
-from lstmcli.core.types import FloatArray, Picture, pixels_of
+from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.types import Picture, pixels_of
+from lstmcli.inference.runtime import Step
 
 if TYPE_CHECKING:
     from lstmcli.inference.exportable import ExportableStep
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SUFFIX = ".onnx"
 
 
-class OnnxRuntime(DescribedRuntime):
+class OnnxRuntime:
     """A step run by ONNX Runtime; the state stays in the runtime's own values.
 
     Args:
@@ -58,9 +59,8 @@ class OnnxRuntime(DescribedRuntime):
                 f"{place}: ONNX Runtime cannot read it ({first})", hint="export it again"
             ) from None
         texts = dict(self._session.get_modelmeta().custom_metadata_map)
-        super().__init__(
-            ModelMetadata.from_texts(texts, place), device if kind == "cuda" else "cpu"
-        )
+        self.metadata = ModelMetadata.from_texts(texts, place)
+        self.device = device if kind == "cuda" else "cpu"
         self._kind, self._number = kind, int(number or 0)
         self._names = [port.name for port in self._session.get_inputs()]
         self._outputs = [port.name for port in self._session.get_outputs()]
@@ -71,12 +71,10 @@ class OnnxRuntime(DescribedRuntime):
             if port.name.startswith("state_")
         ]
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
         binding = self._session.io_binding()
-        for name, value in self.inputs(frame, previous_frames, state).items():
+        for name, value in self.inputs(frame, previous_frame, state).items():
             if name.startswith("state_"):
                 binding.bind_ortvalue_input(name, value)
             else:
@@ -87,12 +85,12 @@ class OnnxRuntime(DescribedRuntime):
         boxes, scores, *new = binding.get_outputs()
         return boxes.numpy(), scores.numpy(), new
 
-    def inputs(self, frame: Picture, previous_frames: Picture, state: Any) -> dict[str, Any]:
+    def inputs(self, frame: Picture, previous_frame: Picture, state: Any) -> dict[str, Any]:
         """Return what a step is fed, by name; states are the runtime's own values."""
         old = self._first if state is None else state
         values = {
             "frame": pixels_of(frame)[None],
-            "earlier": pixels_of(previous_frames)[None],
+            "previous_frame": pixels_of(previous_frame)[None],
             "starts": np.array([state is None]),
             **{f"state_{i}": value for i, value in enumerate(old)},
         }
@@ -100,7 +98,7 @@ class OnnxRuntime(DescribedRuntime):
 
 
 def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
-    """Write one file with graph, weights and facts."""
+    """Write one file with graph, weights and metadata."""
     path.write_bytes(_to_onnx(step, metadata).SerializeToString())
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from lstmcli.core.errors import ModelError
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import METADATA_NAMES, DescribedRuntime, ModelMetadata
-from lstmcli.core.types import FloatArray, Picture, planes_of
+from lstmcli.core.metadata import METADATA_NAMES, ModelMetadata
+from lstmcli.core.types import Picture, planes_of
+from lstmcli.inference.runtime import Step
 
 if TYPE_CHECKING:
     from lstmcli.inference.exportable import ExportableStep
@@ -21,7 +22,7 @@ SUFFIX = ".xml"
 _ROOM = "lstmcli"
 
 
-class OpenVINORuntime(DescribedRuntime):
+class OpenVINORuntime:
     """A step run by OpenVINO on the CPU, in bfloat16 where the chip has units for it.
 
     The state stays in OpenVINO's own tensors: a step writes the new one into fresh memory, which
@@ -30,7 +31,7 @@ class OpenVINORuntime(DescribedRuntime):
 
     Args:
         model: an `openvino.Model` with the inputs and outputs of `ExportableStep`.
-        facts: of the network.
+        metadata: of the network.
         threads: at the most; 0: `thread_count`.
     """
 
@@ -39,7 +40,7 @@ class OpenVINORuntime(DescribedRuntime):
     def __init__(self, model: Any, metadata: ModelMetadata, *, threads: int = 0) -> None:
         import openvino
 
-        super().__init__(metadata, "cpu")
+        self.metadata, self.device = metadata, "cpu"
         self._ov = openvino
         self._compiled = openvino.Core().compile_model(
             _with_planes(model),
@@ -60,15 +61,13 @@ class OpenVINORuntime(DescribedRuntime):
         ]
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
         tensor = self._ov.Tensor
         old = [tensor(value) for value in self._first] if state is None else state
         values = {
             "frame": tensor(planes_of(frame)[None]),
-            "earlier": tensor(planes_of(previous_frames)[None]),
+            "previous_frame": tensor(planes_of(previous_frame)[None]),
             "starts": tensor(np.array([state is None])),
             **{f"state_{i}": value for i, value in enumerate(old)},
         }
@@ -96,14 +95,14 @@ def _with_planes(model: Any) -> Any:
     from openvino.preprocess import PrePostProcessor
 
     steps = PrePostProcessor(model.clone())
-    for name in {"frame", "earlier"} & {port.get_any_name() for port in model.inputs}:
+    for name in {"frame", "previous_frame"} & {port.get_any_name() for port in model.inputs}:
         steps.input(name).tensor().set_layout(Layout("NCHW"))
         steps.input(name).model().set_layout(Layout("NHWC"))
     return steps.build()
 
 
 def convert(step: ExportableStep, metadata: ModelMetadata) -> Any:
-    """Return the step as an `openvino.Model` that carries its facts."""
+    """Return the step as an `openvino.Model` that carries its metadata."""
     import openvino
 
     from lstmcli.inference.exportable import capture
@@ -116,11 +115,11 @@ def convert(step: ExportableStep, metadata: ModelMetadata) -> Any:
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, step.output_names, strict=True):
         port.get_tensor().set_names({name})
-    _tell(model, metadata)
+    _embed(model, metadata)
     return model
 
 
-def _tell(model: Any, metadata: ModelMetadata) -> None:
+def _embed(model: Any, metadata: ModelMetadata) -> None:
     for name, text in metadata.as_texts().items():
         model.set_rt_info(text, [_ROOM, name])
 
@@ -137,7 +136,7 @@ def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
     import openvino
 
     model = openvino.convert_model(onnx)
-    _tell(model, metadata)
+    _embed(model, metadata)
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
@@ -156,7 +155,7 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntim
         )
     try:
         model = openvino.Core().read_model(path)
-        metadata = ModelMetadata.from_texts(_told(model), str(path))
+        metadata = ModelMetadata.from_texts(_embedded(model), str(path))
         return OpenVINORuntime(model, metadata, threads=threads)
     except RuntimeError as error:
         first = (str(error).splitlines() or [type(error).__name__])[-1]
@@ -165,7 +164,7 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntim
         ) from None
 
 
-def _told(model: Any) -> dict[str, str]:
+def _embedded(model: Any) -> dict[str, str]:
     if not model.has_rt_info([_ROOM, "classes"]):
         return {}
     return {

@@ -14,19 +14,20 @@ from torch import Tensor, nn
 
 from lstmcli.core.devices import has_fast_bf16
 from lstmcli.core.errors import ModelError
-from lstmcli.core.metadata import DescribedRuntime, ModelMetadata
-from lstmcli.core.types import FloatArray, Picture
+from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.types import Picture
 from lstmcli.inference.exportable import ExportableStep, capture
+from lstmcli.inference.runtime import Step
 
-_FACTS_FILE = "lstmcli.json"
+_METADATA_FILE = "lstmcli.json"
 
 
-class TorchRuntime(DescribedRuntime):
+class TorchRuntime:
     """A step run by torch: float16 and a CUDA graph on CUDA, bfloat16 on a CPU made for it.
 
     Args:
         step: the network; its `input_names` say what it is fed.
-        facts: of the network.
+        metadata: of the network.
         first: the state in which a video begins.
         input_names: of the step.
         device: `cpu`, `cuda` or `cuda:N`.
@@ -45,13 +46,13 @@ class TorchRuntime(DescribedRuntime):
         device: str = "cpu",
         mixed: bool = True,
     ) -> None:
-        super().__init__(metadata, device)
+        self.metadata, self.device = metadata, device
         self._device = torch.device(device)
         self._on_cuda = self._device.type == "cuda"
         self._half = torch.float16 if self._on_cuda else torch.bfloat16
         self._mixed = mixed and (self._on_cuda or has_fast_bf16())
         self._step = step.to(self._device)
-        self._takes_earlier = "earlier" in input_names
+        self._takes_previous = "previous_frame" in input_names
         self._first = tuple(value.to(self._device) for value in first)
         self._graph = _Graph(self._run, self._first_inputs()) if self._on_cuda else None
 
@@ -61,16 +62,16 @@ class TorchRuntime(DescribedRuntime):
         return "" if self._graph is None else self._graph.problem
 
     def _first_inputs(self) -> tuple[Tensor, ...]:
-        height, width = self.canvas_hw
+        height, width = self.metadata.input_hw
         blank = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=self._device)
         return self._inputs(blank, blank.clone(), None)
 
     def _inputs(
-        self, frame: Tensor, previous_frames: Tensor | None, state: tuple[Tensor, ...] | None
+        self, frame: Tensor, previous_frame: Tensor | None, state: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, ...]:
         inputs = (
-            [frame, previous_frames]
-            if previous_frames is not None and self._takes_earlier
+            [frame, previous_frame]
+            if previous_frame is not None and self._takes_previous
             else [frame]
         )
         if self._first:
@@ -78,11 +79,9 @@ class TorchRuntime(DescribedRuntime):
         return (*inputs, *(self._first if state is None else state))
 
     @torch.inference_mode()
-    def step(
-        self, frame: Picture, previous_frames: Picture, state: Any
-    ) -> tuple[FloatArray, FloatArray, Any]:
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return all cells' boxes [M, 4] (canvas), scores [M, classes], and the new state."""
-        before = self._picture(previous_frames) if self._takes_earlier else None
+        before = self._picture(previous_frame) if self._takes_previous else None
         inputs = self._inputs(self._picture(frame), before, state)
         run = self._run if self._graph is None else self._graph
         boxes, scores, *new = run(inputs)
@@ -91,7 +90,7 @@ class TorchRuntime(DescribedRuntime):
     @torch.inference_mode()
     def step_many(
         self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
-    ) -> list[tuple[FloatArray, FloatArray, Any]]:
+    ) -> list[Step]:
         """Return for each stream what `step` would; an exported graph takes one at a time.
 
         So does a CUDA graph, which is quicker than a batch of one kernel by kernel.
@@ -99,7 +98,7 @@ class TorchRuntime(DescribedRuntime):
         if len(frames) == 1 or not isinstance(self._step, ExportableStep):
             return [self.step(*one) for one in zip(frames, previous_frames, states, strict=True)]
         inputs = [torch.cat([self._picture(frame) for frame in frames])]
-        if self._takes_earlier:
+        if self._takes_previous:
             inputs.append(torch.cat([self._picture(frame) for frame in previous_frames]))
         if self._first:
             inputs.append(torch.tensor([state is None for state in states], device=self._device))
@@ -187,7 +186,7 @@ def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     texts = metadata.as_texts() | {"inputs": json.dumps(step.input_names)}
     with warnings.catch_warnings(), path.open("wb") as file:
         warnings.simplefilter("ignore")
-        torch.export.save(program, file, extra_files={_FACTS_FILE: json.dumps(texts)})
+        torch.export.save(program, file, extra_files={_METADATA_FILE: json.dumps(texts)})
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchRuntime:
@@ -196,12 +195,12 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchRuntime:
     Raises:
         ModelError: the file is damaged or not ours.
     """
-    extra = {_FACTS_FILE: ""}
+    extra = {_METADATA_FILE: ""}
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             program = torch.export.load(file, extra_files=extra)
-        texts = json.loads(extra[_FACTS_FILE] or "{}")
+        texts = json.loads(extra[_METADATA_FILE] or "{}")
     except Exception as error:  # torch raises whatever its reader met
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(

@@ -159,7 +159,7 @@ def detect(
             lambda shape: micro_batch(load(picture_hw=shape), min(jobs, len(found)))
         )
         first = networks.of(size_hw)
-        on_cuda, calibration = first.device.startswith("cuda"), first.calibration
+        on_cuda, calibration = first.device.startswith("cuda"), first.metadata.calibration
 
         def predictor_for(floor: float, size_hw: tuple[int, int] | None) -> StreamPredictor:
             return Predictor(networks.of(size_hw), threshold=floor, memory=memory)

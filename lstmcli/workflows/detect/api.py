@@ -75,7 +75,7 @@ class Detector:
             lambda floor: Predictor(networks.of(None), threshold=floor),
             predictor_for=lambda floor, size_hw: Predictor(networks.of(size_hw), threshold=floor),
             threshold=threshold,
-            calibration=networks.of(None).calibration,
+            calibration=networks.of(None).metadata.calibration,
         )
 
     def stream(

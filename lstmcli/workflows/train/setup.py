@@ -125,7 +125,6 @@ def begin(
     _check_same_data(network, dataset)
     if last is not None:
         network.load_state_dict(last.training["model"])
-        network.score_power = 1.0  # validation finds it anew
     elif options.init:
         _start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)

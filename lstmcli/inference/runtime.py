@@ -1,0 +1,54 @@
+"""The contract of a runtime: a trained detector that can take a step. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.types import FloatArray, Picture
+
+Step = tuple[FloatArray, FloatArray, Any]
+"""Boxes [M, 4] in pixels of the canvas, scores [M, classes], the new state."""
+
+
+class Runtime(Protocol):
+    """A trained detector in whatever inference engine: metadata and a step.
+
+    State in, state out: whoever streams holds the state, and None begins a video. A step may be
+    called by several threads at once.
+    """
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """How it is fed, and how its output is read."""
+
+    @property
+    def engine(self) -> str:
+        """The name of the inference engine."""
+
+    @property
+    def device(self) -> str:
+        """What it runs on: `cpu`, `cuda` or `cuda:N`."""
+
+    def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
+        """Return the raw predictions of a frame and the new state.
+
+        Args:
+            frame: uint8 [H, W, 3] RGB, the canvas of `metadata.input_hw`.
+            previous_frame: the canvas `metadata.motion_lag_s` before; ignored where that is 0.
+            state: what the previous step of this stream returned; None where a video begins.
+
+        Returns:
+            boxes [M, 4] in pixels of the canvas, scores [M, classes] in 0..1, the new state.
+        """
+
+
+@runtime_checkable
+class BatchableRuntime(Runtime, Protocol):
+    """A runtime that can step several streams as one batch."""
+
+    def step_many(
+        self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
+    ) -> list[Step]:
+        """Return for each stream what `step` would."""
