@@ -143,7 +143,7 @@ def test_streams_in_one_batch_get_what_they_get_alone(core: str, cuda: str) -> N
     pictures = moving_frames(CANVAS_HW, FRAMES + streams)
     videos = [pictures[stream : stream + FRAMES] for stream in range(streams)]
     joined = micro_batch(on_cuda(model), streams)
-    assert type(joined).__name__ == "JoinedStreams"
+    assert type(joined).__name__ == "MicroBatcher"
     with ThreadPoolExecutor(streams) as pool:
         together = list(pool.map(lambda video: follow(joined, video), videos))
     alone = in_full_precision(model)
