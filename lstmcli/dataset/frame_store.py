@@ -2,7 +2,7 @@
 
 Two forms. `raw`: luma and subsampled chroma (4:2:0) as they are, memory-mapped; a window costs only
 its own pixels. `jpeg`: a tenth of the space, but every window costs a whole picture. Measured where
-it matters, see presets/README.md, "How frames are stored".
+it matters, see presets/EXPERIMENTS.md, "How frames are stored".
 """
 
 from __future__ import annotations

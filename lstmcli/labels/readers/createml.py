@@ -1,4 +1,4 @@
-"""CreateML: a JSON list of images with boxes told by their centre.
+"""CreateML: a JSON list of images with boxes given by their centre.
 
 https://developer.apple.com/documentation/createml/building-an-object-detector-data-source. Some
 exporters (Datumaro) write the upper left corner instead; a file in which that alone keeps the boxes
