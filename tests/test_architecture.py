@@ -44,6 +44,7 @@ CALLS = {
     "demo": {"prepare", "train", "evaluate", "detect"},
     "benchmark": {"train", "detect"},
     "export": {"evaluate"},
+    "compare": {"evaluate"},
 }
 """The workflows that call others; no circle, see `test_workflows_call_each_other_downward`."""
 ROOF = {"__init__", "__main__"}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmcli.cli import parsing
+from lstmcli.cli.comparison_table import show_comparison
 from lstmcli.cli.console import Console, number
 from lstmcli.cli.options import (
     DATA,
@@ -30,27 +32,30 @@ if TYPE_CHECKING:
 
 def evaluate(
     context: typer.Context,
-    model: Annotated[
-        str,
-        argument(
-            DATA, "MODEL", "Checkpoint, run folder, exported or shipped model; A,B fuses two."
-        ),
-    ],
-    data: Annotated[
-        Path,
+    names: Annotated[
+        list[str],
         argument(
             DATA,
-            "DATA",
-            "Prepared dataset, or any labels that `prepare` reads.",
-            show_default=True,
+            "MODEL... [DATA]...",
+            "Checkpoints, run folders, exported, shipped or foreign models (A,B fuses two), then "
+            "prepared datasets or labels; default: dataset. Two models or more are compared.",
         ),
-    ] = Path("dataset"),
+    ],
     split: Split = "val",
     limit: Annotated[
         int, option(DATA, "N", "Frames per video, from its beginning; 0: all.", min=0)
     ] = 0,
     label_format: LabelFormatName = None,
     media: Media = None,
+    detections: Annotated[
+        list[str] | None,
+        option(
+            DATA,
+            "NAME=FILE",
+            "Compare with another program's results: COCO results, MOT, YOLO with scores, or JSON "
+            "lines; repeatable.",
+        ),
+    ] = None,
     threshold: Annotated[
         float,
         option(DETECTION, "SCORE", "Minimum score for precision, recall and F1.", min=0, max=1),
@@ -64,17 +69,51 @@ def evaluate(
     report: Annotated[
         Path | None, option(OUTPUT, "DIR", "Write an HTML report with plots and pictures.")
     ] = None,
+    fail_below: Annotated[
+        list[str] | None,
+        option(
+            OUTPUT,
+            "KEY=VALUE",
+            "Exit with 1 if a number of the JSON is lower, as map50=0.5; repeatable.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     device: Device = "auto",
     engine: Engine = "auto",
 ) -> None:
     """Measure a model on annotated videos: mAP, precision, recall, stability and speed."""
+    from lstmcli.workflows.evaluate import check_minimums
     from lstmcli.workflows.evaluate import evaluate as work
 
     console: Console = context.obj
+    minimums = parsing.minimums(fail_below, "--fail-below")
+    results = {n: Path(file) for n, file in parsing.pairs(detections, "--detections")}
+    models, data = models_and_data(names, few=1 if not results else 0)
+    if len(models) + len(results) > 1 or len(data) > 1:
+        if report is not None:
+            raise typer.BadParameter("a comparison has no report yet", param_hint="--report")
+        from lstmcli.workflows.compare import HEADLINES, CompareOptions, compare_models
+
+        options = CompareOptions(split, iou, limit, memory, device, engine, label_format, media)
+        table = compare_models(
+            models,
+            data,
+            detections=results,
+            options=options,
+            json_file=json_file,
+            overwrite=overwrite,
+            progress=console.progress,
+        )
+        show_comparison(console, table)
+        if json_file is not None:
+            console.result(f"wrote {json_file}")
+        first = table.names[0]
+        means = {key: table.over_domains(key)[first][0] for key in HEADLINES}
+        check_minimums(means, minimums)
+        return
     evaluation = work(
-        model,
-        data,
+        models[0],
+        data[0],
         split=split,
         threshold=threshold,
         iou=iou,
@@ -93,6 +132,17 @@ def evaluate(
     for path in (json_file, evaluation.report):
         if path is not None:
             console.result(f"wrote {path}")
+    check_minimums(evaluation.as_json(), minimums)
+
+
+def models_and_data(names: list[str], *, few: int) -> tuple[list[str], list[Path]]:
+    """Divide the arguments into at least `few` models, which come first, and data."""
+    from lstmcli.core.model_files import looks_like_model
+
+    count = few
+    while count < len(names) and looks_like_model(names[count]):
+        count += 1
+    return names[:count], [Path(name) for name in names[count:]] or [Path("dataset")]
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:

@@ -51,6 +51,30 @@ def names(text: str | None) -> tuple[str, ...] | None:
     return found
 
 
+def pairs(texts: list[str] | None, option: str) -> list[tuple[str, str]]:
+    """Return the two sides of texts such as `name=value`, in their order."""
+    found = []
+    for text in texts or ():
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{text!r}: write name=value", param_hint=option)
+        found.append((name, value))
+    return found
+
+
+def minimums(texts: list[str] | None, option: str) -> dict[str, float]:
+    """Return {key: number} for texts such as `map50=0.5`."""
+    values = {}
+    for key, text in pairs(texts, option):
+        try:
+            values[key] = float(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no number", param_hint=option) from None
+        if not math.isfinite(values[key]):
+            raise typer.BadParameter(f"{text!r} is no number", param_hint=option)
+    return values
+
+
 def renames(texts: list[str] | None) -> dict[str, str]:
     """Return {old: new} for texts such as `old=new`."""
     pairs = {}

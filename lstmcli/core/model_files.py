@@ -37,3 +37,34 @@ def find_checkpoint(model: Path | str) -> Path:
         f"{path}: there is no such checkpoint, run or shipped model",
         hint=near_name(str(model), shipped) if shipped else "train one with `lstmcli train`",
     )
+
+
+MODEL_SUFFIXES = frozenset({".pt", ".pt2", ".safetensors", ".onnx", ".xml", ".bin"})
+"""Endings of files that hold a network."""
+LIBRARIES = frozenset({"torchvision", "transformers"})
+"""Prefixes of models that a library brings, as `torchvision:NAME`."""
+
+
+def looks_like_model(name: str) -> bool:
+    """Return whether an argument means a model, by its form and by what lies there.
+
+    A run folder, a file of a network, a shipped model's name, a library's (`torchvision:NAME`),
+    or several of them with commas between; a folder of footage or labels is none.
+    """
+    path = Path(name)
+    if path.is_dir():
+        entries = {entry.name for entry in path.iterdir()}
+        networks = any(Path(entry).suffix in {".onnx", ".xml", ".pt2"} for entry in entries)
+        return bool(entries & {"best.pt", "last.pt"}) or (
+            networks and "dataset.json" not in entries
+        )
+    if path.is_file():
+        return path.suffix in MODEL_SUFFIXES and not _is_labels(path)
+    if "," in name:
+        return all(looks_like_model(part.strip()) for part in name.split(","))
+    return name in shipped_models() or name.split(":")[0] in LIBRARIES
+
+
+def _is_labels(path: Path) -> bool:
+    """Return whether an XML file is one of labels: an OpenVINO network has a `.bin` beside it."""
+    return path.suffix == ".xml" and not path.with_suffix(".bin").is_file()

@@ -73,7 +73,7 @@ def open_source(
     path: Path,
     *,
     split: str,
-    canvas_hw: tuple[int, int],
+    canvas_hw: tuple[int, int] | None,
     format: str | None = None,
     media: Path | None = None,
 ) -> AnnotatedSource:
@@ -83,7 +83,7 @@ def open_source(
         path: a folder with a `dataset.json`, that file, or anything that `prepare` reads.
         split: of the prepared dataset.
         canvas_hw: (height, width) of the canvas that is wanted. Where the dataset was prepared for
-            another one, its source videos are read again.
+            another one, its source videos are read again. None: only the labels are wanted.
         format: of labels that are not prepared; None recognises it.
         media: where their videos or frames lie, when the labels do not say so.
 
@@ -119,7 +119,9 @@ class _StoredFrame:
         return self.picture
 
 
-def _prepared(dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int]) -> AnnotatedVideo:
+def _prepared(
+    dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int] | None
+) -> AnnotatedVideo:
     def stored() -> Iterator[tuple[int, float, StreamFrame]]:
         for frame, time_s, picture in dataset.frames(video):
             yield frame, time_s, _StoredFrame(video.size_hw, picture)
@@ -130,8 +132,8 @@ def _prepared(dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int]
             if frame.index in wanted:
                 yield frame.index, frame.time_s, frame
 
-    fits = dataset.canvas_hw == canvas_hw
-    if not fits and not Path(video.path).is_file():
+    fits = canvas_hw is None or dataset.canvas_hw == canvas_hw
+    if canvas_hw is not None and not fits and not Path(video.path).is_file():
         (height, width), (its_height, its_width) = canvas_hw, dataset.canvas_hw
         raise DataError(
             f"{dataset.folder}: prepared for a canvas of {its_width}x{its_height}, the model's is "

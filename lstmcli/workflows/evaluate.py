@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox, clip_boxes
-from lstmcli.core.errors import ConfigError, DataError, OutputError, output_exists
+from lstmcli.core.calibration import ScoreCalibration
+from lstmcli.core.errors import (
+    ConfigError,
+    DataError,
+    LstmcliError,
+    OutputError,
+    near_name,
+    output_exists,
+)
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import (
     Annotations,
@@ -75,6 +83,8 @@ class Evaluation:
         scores: the counts.
         speed: of the network.
         report: the page that was written, or None.
+        results: every frame with ground truth and its detections, for comparisons.
+        calibration: of the results' scores; None: they are calibrated.
     """
 
     model: str
@@ -85,6 +95,8 @@ class Evaluation:
     scores: Scores
     speed: Speed
     report: Path | None = None
+    results: tuple[FrameResult, ...] = field(default=(), repr=False)
+    calibration: ScoreCalibration | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, in the order in which people ask."""
@@ -183,9 +195,42 @@ def evaluate(
         scores=score(run.results, classes, threshold=threshold, iou=iou, calibration=calibration),
         speed=Speed(run.timed, run.seconds, network.device, network.engine),
         report=report / PAGE_NAME if report else None,
+        results=tuple(run.results),
+        calibration=network.metadata.calibration,
     )
     _write(evaluation, run.gallery, json_file, report)
     return evaluation
+
+
+def check_minimums(values: Mapping[str, Any], minimums: Mapping[str, float]) -> None:
+    """Compare numbers of an evaluation with the least that is asked of them.
+
+    Args:
+        values: as of `Evaluation.as_json`; a key may be a path, as `per_class.bird.ap50`.
+        minimums: key -> least value.
+
+    Raises:
+        ConfigError: there is no such number.
+        EvaluationFailed: a number is lower, or not measurable.
+    """
+    for key, least in minimums.items():
+        found: Any = values
+        for part in key.split("."):
+            if not isinstance(found, Mapping) or part not in found:
+                names = [name for name, value in values.items() if isinstance(value, float)]
+                raise ConfigError(f"--fail-below: there is no {key!r}", hint=near_name(key, names))
+            found = found[part]
+        if found is not None and not isinstance(found, int | float):
+            raise ConfigError(f"--fail-below: {key!r} is no number", hint="name one, as map50=0.5")
+        if found is None or found < least:
+            value = "not measurable" if found is None else f"{found:.4g}"
+            raise EvaluationFailed(
+                f"{key} is {value}, --fail-below asks for {least:g}", hint="train or label more"
+            )
+
+
+class EvaluationFailed(LstmcliError):
+    """A model is worse than it has to be; for scripts that stop a release."""
 
 
 class _Once:

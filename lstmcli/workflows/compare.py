@@ -1,0 +1,220 @@
+"""Compares detectors on annotated videos of one or more domains: models and result files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.boxes import clip_boxes
+from lstmcli.core.errors import ConfigError, DataError, OutputError, output_exists
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.types import Annotations, Detections, VideoLabels
+from lstmcli.dataset.stream import RATE, open_source
+from lstmcli.labels.detections import DetectionSet, read_detections
+from lstmcli.metrics.bootstrap import HEADLINES
+from lstmcli.metrics.frame_result import FrameResult
+from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
+from lstmcli.workflows.evaluate import Evaluation, evaluate
+
+__all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models", "write_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How detectors are compared.
+
+    Args:
+        split: of prepared datasets.
+        iou: least overlap of a right detection, above 0 and at most 1.
+        limit: frames of each video from its beginning; 0: all.
+        memory: False resets every model's state before each frame.
+        device, engine: as of `evaluate`.
+        format, media: of data that is not prepared, as of `evaluate`.
+        draws: of the bootstrap.
+    """
+
+    split: str = "val"
+    iou: float = 0.5
+    limit: int = 0
+    memory: bool = True
+    device: str = "auto"
+    engine: str = "auto"
+    format: str | None = None
+    media: Path | None = None
+    draws: int = 2000
+
+
+def compare_models(
+    models: Sequence[str],
+    data: Sequence[Path],
+    *,
+    detections: Mapping[str, Path] | None = None,
+    options: CompareOptions | None = None,
+    json_file: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> SideBySide:
+    """Compare detectors on the same frames, with intervals; the first one is the reference.
+
+    Args:
+        models: checkpoints, runs, exported, shipped or foreign models.
+        data: prepared datasets or labels that `prepare` reads, each a domain.
+        detections: name -> result file or folder of another program.
+        options: see `CompareOptions`.
+        json_file: where to write everything as JSON.
+        overwrite: replace a JSON file that exists.
+        progress: is shown how far the work is.
+
+    Raises:
+        ConfigError: fewer than two detectors, or two of one name.
+        DataError: data or result files that cannot be read, or do not belong together.
+        OutputError: the JSON file exists or cannot be written.
+    """
+    options = options or CompareOptions()
+    progress = progress or SilentProgress()
+    files = detections or {}
+    names = [*models, *files]
+    if len(names) < 2 and len(data) < 2:
+        raise ConfigError("a comparison of one detector", hint="name two, or use --detections")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice!r} stands in the comparison twice", hint="name each once")
+    if json_file is not None and json_file.exists() and not overwrite:
+        raise output_exists(json_file)
+    domains = {}
+    for path in data:
+        contenders = [_model(name, path, options, progress) for name in models]
+        contenders += [_results(name, file, path, options) for name, file in files.items()]
+        domains[str(path)] = _on_common_frames(contenders, path, progress)
+    table = side_by_side(domains, iou=options.iou, draws=options.draws)
+    if json_file is not None:
+        write_json(table.as_json(), json_file)
+    return table
+
+
+def write_json(values: Mapping[str, Any], path: Path) -> None:
+    """Write JSON under a temporary name and rename it; NaN is refused.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: {error.strerror}", hint="choose another place") from None
+
+
+def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -> Contender:
+    progress.note(f"{name} on {data}")
+    evaluation: Evaluation = evaluate(
+        name,
+        data,
+        split=options.split,
+        iou=options.iou,
+        memory=options.memory,
+        device=options.device,
+        engine=options.engine,
+        limit=options.limit,
+        format=options.format,
+        media=options.media,
+        progress=progress,
+    )
+    values = evaluation.as_json()
+    details = {"speed": values["speed"], "memory": options.memory}
+    if "pipeline" in values:
+        details["pipeline"] = values["pipeline"]
+    return Contender(name, evaluation.classes, evaluation.results, evaluation.calibration, details)
+
+
+def _results(name: str, file: Path, data: Path, options: CompareOptions) -> Contender:
+    """Return what a result file says, as if a model had been run."""
+    source = open_source(
+        data,
+        split=options.split,
+        canvas_hw=None,
+        format=options.format,
+        media=options.media,
+    )
+    videos = [video.labels for video in source.videos]
+    found = read_detections(file, videos, source.classes, images=data)
+    classes = (*source.classes, *(c for c in found.classes if c not in source.classes))
+    results = [
+        result for video in videos for result in _frames_of(video, found, classes, options.limit)
+    ]
+    if not results:
+        raise DataError(f"{data}: no annotated frame", hint="a comparison needs ground truth")
+    return Contender(name, classes, tuple(results), None, {"results": str(file)})
+
+
+def _frames_of(
+    video: VideoLabels, found: DetectionSet, classes: Sequence[str], limit: int
+) -> list[FrameResult]:
+    table = np.array([classes.index(name) for name in found.classes], np.int64)
+    of_video = found.videos.get(video.name, {})
+    rows = []
+    for frame in video.annotated_frames.tolist():
+        gt = video.at(frame)
+        if gt is None or (limit and frame >= limit):
+            continue
+        detections = of_video.get(frame, Detections.none())
+        if len(detections):
+            detections = replace(detections, labels=table[detections.labels])
+        size_hw = video.size_hw or _size_around(gt, detections)
+        time_s = frame / (video.rate or RATE)
+        rows.append(
+            FrameResult(video.name, frame, time_s, size_hw, _inside(gt, video.size_hw), detections)
+        )
+    return rows
+
+
+def _size_around(gt: Annotations, found: Detections) -> tuple[int, int]:
+    """Return a size that holds all boxes, where the labels say none."""
+    corners = np.concatenate((gt.boxes[:, 2:], found.boxes[:, 2:], np.ones((1, 2), np.float32)))
+    width, height = np.ceil(corners.max(axis=0)).astype(int).tolist()
+    return height, width
+
+
+def _inside(gt: Annotations, size_hw: tuple[int, int] | None) -> Annotations:
+    """Cut ground truth to the frame, as `evaluate` does."""
+    if size_hw is None:
+        return gt
+    boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
+    rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
+
+
+def _on_common_frames(
+    contenders: Sequence[Contender], data: Path, progress: Progress
+) -> list[Contender]:
+    """Keep the frames that all detectors have, and say how many were left out."""
+    keys = [{(r.video, r.frame) for r in contender.results} for contender in contenders]
+    common = set.intersection(*keys)
+    if not common:
+        raise DataError(
+            f"{data}: the detectors have no annotated frame in common",
+            hint="are the results of the same videos?",
+        )
+    left_out = len(set.union(*keys)) - len(common)
+    if left_out:
+        progress.note(f"{data}: {left_out} frames that not every detector has were left out")
+    times = {(r.video, r.frame): r for r in contenders[0].results}
+    return [
+        replace(
+            contender,
+            results=tuple(
+                replace(r, time_s=times[r.video, r.frame].time_s)
+                for r in contender.results
+                if (r.video, r.frame) in common
+            ),
+        )
+        for contender in contenders
+    ]

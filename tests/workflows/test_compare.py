@@ -1,0 +1,137 @@
+"""Detectors side by side: result files of other programs on a prepared dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import square_box, write_dataset
+
+from lstmcli.cli.app import main
+from lstmcli.core.errors import ConfigError, DataError, OutputError
+from lstmcli.core.model_files import looks_like_model
+from lstmcli.workflows.compare import CompareOptions, compare_models
+
+FRAMES = 12
+
+
+def write_results(
+    path: Path, *, hit: Callable[[int], bool], score: float = 0.9, videos: tuple[int, ...] = (2, 3)
+) -> Path:
+    lines = []
+    for video in videos:
+        for frame in range(FRAMES):
+            box = {
+                "class": ("circle", "square")[video % 2],
+                "score": score,
+                "box": square_box(frame, video),
+                "track_id": 1,
+            }
+            lines.append(
+                {
+                    "video": f"video {video}",
+                    "frame": frame,
+                    "time": frame / 25,
+                    "detections": [box] if hit(frame) else [],
+                }
+            )
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(
+        tmp_path / "set", videos=("train", "train", "val", "val"), frames=FRAMES
+    ).folder
+
+
+def classes_of(dataset: Path) -> list[str]:
+    names = json.loads((dataset / "dataset.json").read_text())["classes"]
+    return [str(name) for name in names]
+
+
+def renamed(path: Path, dataset: Path) -> Path:
+    """Let the results speak of the dataset's classes."""
+    one, other = classes_of(dataset)
+    text = path.read_text().replace('"circle"', f'"{one}"').replace('"square"', f'"{other}"')
+    path.write_text(text)
+    return path
+
+
+def test_the_better_results_win_with_an_interval(tmp_path: Path, dataset: Path) -> None:
+    worse = renamed(write_results(tmp_path / "w.jsonl", hit=lambda f: f % 2 == 0), dataset)
+    better = renamed(write_results(tmp_path / "b.jsonl", hit=lambda f: True, score=0.2), dataset)
+    out = tmp_path / "table.json"
+    table = compare_models(
+        [], [dataset], detections={"worse": worse, "better": better}, json_file=out
+    )
+    assert table.ranking == ["better", "worse"]
+    values = json.loads(out.read_text())
+    rows = values["domains"][str(dataset)]
+    assert (values["schema"], values["reference"]) == (1, "worse")
+    assert rows["worse"]["recall"]["value"] == pytest.approx(0.5)
+    assert rows["better"]["difference"]["recall"] == {
+        "value": pytest.approx(0.5),
+        "low": pytest.approx(0.5),
+        "high": pytest.approx(0.5),
+    }
+    # flicker is compared where precision is equal: every second frame is lost, or none
+    flicker = [rows[name]["equal_precision"]["flicker_per_minute"] for name in ("worse", "better")]
+    assert flicker[0] == pytest.approx(25 * 60)
+    assert flicker[1] == 0
+
+
+def test_frames_that_only_one_detector_has_do_not_count(tmp_path: Path, dataset: Path) -> None:
+    one = renamed(write_results(tmp_path / "1.jsonl", hit=lambda f: True), dataset)
+    other = renamed(write_results(tmp_path / "2.jsonl", hit=lambda f: True), dataset)
+    table = compare_models(
+        [],
+        [dataset],
+        detections={"one": one, "other": other},
+        options=CompareOptions(limit=4, draws=10),
+    )
+    (standings,) = table.domains.values()
+    assert [len(s.comparison.results) for s in standings] == [8, 8]
+
+
+def test_what_cannot_be_compared_is_named(tmp_path: Path, dataset: Path) -> None:
+    results = renamed(write_results(tmp_path / "r.jsonl", hit=lambda f: True), dataset)
+    with pytest.raises(ConfigError, match="one detector"):
+        compare_models([], [dataset], detections={"a": results})
+    with pytest.raises(ConfigError, match="twice"):
+        compare_models(["a", "a"], [dataset])
+    (tmp_path / "there.json").write_text("{}")
+    with pytest.raises(OutputError, match="exists"):
+        compare_models(
+            [],
+            [dataset],
+            detections={"a": results, "b": results},
+            json_file=tmp_path / "there.json",
+        )
+    with pytest.raises(DataError, match="no such file"):
+        compare_models([], [dataset], detections={"a": results, "b": tmp_path / "absent.json"})
+
+
+def test_the_command_prints_a_table_a_domain_and_stops_a_release(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = renamed(write_results(tmp_path / "1.jsonl", hit=lambda f: f % 3 > 0), dataset)
+    other = renamed(write_results(tmp_path / "2.jsonl", hit=lambda f: True), dataset)
+    arguments = [f"--detections=one={one}", f"--detections=other={other}", str(dataset)]
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", *arguments, "--fail-below", "recall=0.5"])
+    assert "+0.337 (+0.337 to +0.337)*" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        main(["evaluate", *arguments, "--fail-below", "recall=0.9"])
+    assert "error: recall is 0.6667" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("sky", True), ("sky,sky", True), ("torchvision:ssd300_vgg16", True), ("dataset", False)],
+)
+def test_models_come_before_data(name: str, expected: bool) -> None:
+    assert looks_like_model(name) is expected
