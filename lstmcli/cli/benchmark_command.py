@@ -11,7 +11,16 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, number
-from lstmcli.cli.options import DATA, HARDWARE, Device, JsonFile, Overwrite, argument, option
+from lstmcli.cli.options import (
+    DATA,
+    HARDWARE,
+    Device,
+    InputSize,
+    JsonFile,
+    Overwrite,
+    argument,
+    option,
+)
 from lstmcli.cli.train_command import quiet_fabric
 from lstmcli.core.errors import output_exists
 
@@ -26,7 +35,8 @@ def benchmark(
         argument(
             DATA,
             "MODEL",
-            "Checkpoint, run folder, exported or shipped model; with --train a preset.",
+            "Checkpoint, run folder, exported, shipped or foreign (ONNX) model; with "
+            "--train a preset.",
         ),
     ],
     video: Annotated[
@@ -44,6 +54,7 @@ def benchmark(
         str | None,
         option(HARDWARE, "A,B", "Runtimes: any of {runtimes}; default: all installed ones."),
     ] = None,
+    size: InputSize = None,
     device: Device = "auto",
 ) -> None:
     """Measure the speed of a model on this machine by runtime and stage."""
@@ -58,6 +69,7 @@ def benchmark(
         from lstmcli.workflows.benchmark import benchmark as work
 
         engines = parsing.names(engine) or ()
+        model = parsing.sized_model(model, size) or model
         measured = work(
             model, video, engines=engines, device=device, frames=frames, progress=console.progress
         )

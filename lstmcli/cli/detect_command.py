@@ -18,6 +18,7 @@ from lstmcli.cli.options import (
     SOURCE,
     Device,
     Engine,
+    InputSize,
     Memory,
     Overwrite,
     argument,
@@ -75,10 +76,12 @@ def detect(
         option(
             DETECTION,
             "MODEL",
-            "Checkpoint, run folder, exported or shipped model; A,B fuses two. Default: the best "
+            "Checkpoint, run folder, exported, shipped or foreign (ONNX) model; A,B fuses two. "
+            "Default: the best "
             "checkpoint of the newest run, else a shipped model.",
         ),
     ] = None,
+    size: InputSize = None,
     threshold: Annotated[
         float, option(DETECTION, "SCORE", "Minimum score of a detection, 0 to 1.", min=0, max=1)
     ] = 0.3,
@@ -147,7 +150,7 @@ def detect(
     console: Console = context.obj
     report = work(
         source,
-        model=model,
+        model=parsing.sized_model(model, size),
         out=out,
         threshold=threshold,
         classes=kept or (),

@@ -16,6 +16,7 @@ from lstmcli.cli.options import (
     OUTPUT,
     Device,
     Engine,
+    InputSize,
     JsonFile,
     LabelFormatName,
     Media,
@@ -25,6 +26,7 @@ from lstmcli.cli.options import (
     argument,
     option,
 )
+from lstmcli.cli.parsing import sized_model
 
 if TYPE_CHECKING:
     from lstmcli.workflows.evaluate import Evaluation
@@ -64,6 +66,7 @@ def evaluate(
         float,
         option(DETECTION, "IOU", "Minimum overlap with the ground truth, 0 to 1.", min=0, max=1),
     ] = 0.5,
+    size: InputSize = None,
     memory: Memory = True,
     json_file: JsonFile = None,
     report: Annotated[
@@ -96,7 +99,7 @@ def evaluate(
 
         options = CompareOptions(split, iou, limit, memory, device, engine, label_format, media)
         table = compare_models(
-            models,
+            [sized_model(name, size) or name for name in models],
             data,
             detections=results,
             options=options,
@@ -112,7 +115,7 @@ def evaluate(
         check_minimums(means, minimums)
         return
     evaluation = work(
-        models[0],
+        sized_model(models[0], size) or models[0],
         data[0],
         split=split,
         threshold=threshold,

@@ -53,4 +53,8 @@ Memory = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, option(OUTPUT, None, "Replace existing output.", "--overwrite")]
+InputSize = Annotated[
+    str | None,
+    option(DETECTION, "W,H", "Input size of a foreign detector that leaves it open.", "--size"),
+]
 Split = Annotated[str, option(DATA, "NAME", "Split of a prepared dataset: train, val or test.")]

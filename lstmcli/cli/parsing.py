@@ -20,6 +20,16 @@ def size_hw(text: str | None) -> tuple[int, int] | None:
     return int(match[2]), int(match[1])
 
 
+def sized_model(model: str | None, size: str | None) -> str | None:
+    """Return a model, or several with commas between them, with an input size: `FILE@640x384`."""
+    wanted = size_hw(size)
+    if wanted is None:
+        return model
+    if model is None:
+        raise typer.BadParameter("--size needs --model: it is the input size of a foreign detector")
+    return ",".join(f"{name.strip()}@{wanted[1]}x{wanted[0]}" for name in model.split(","))
+
+
 def duration_s(text: str | None) -> float | None:
     """Return seconds for `90`, `90s`, `40m`, `1.5h` or `1h30m`; None for None."""
     if text is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,21 +43,32 @@ def clip_boxes(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
     return np.asarray(np.clip(boxes, 0, limits), np.float32)
 
 
+Fit = Literal["center", "corner", "stretch"]
+"""How a picture is laid on a canvas: in the middle of grey bars, in the upper left corner before
+them, or stretched to the whole canvas."""
+SKIPS_PIXELS = 2.0
+"""Bilinear interpolation between two pixels overlooks others where it shrinks by more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Lays a picture on a canvas, whole and unstretched, centred on grey bars.
+    """Lays a picture on a canvas; unstretched and centred on grey bars unless `fit` says otherwise.
 
     Args:
         source_hw: (height, width) of the picture as shown.
         canvas_hw: (height, width) of the canvas.
+        fit: our networks take `center`; foreign ones take what they were trained with.
     """
 
     source_hw: tuple[int, int]
     canvas_hw: tuple[int, int]
+    fit: Fit = "center"
 
     @property
     def inner_hw(self) -> tuple[int, int]:
         """(height, width) of the scaled picture on the canvas, in whole pixels, at least 1."""
+        if self.fit == "stretch":
+            return self.canvas_hw
         scale = min(self.canvas_hw[0] / self.source_hw[0], self.canvas_hw[1] / self.source_hw[1])
         return (
             max(1, min(self.canvas_hw[0], round(self.source_hw[0] * scale))),
@@ -64,8 +76,21 @@ class Letterbox:
         )
 
     @property
+    def is_unfiltered(self) -> bool:
+        """Whether the picture is interpolated between neighbours only, not averaged.
+
+        Foreign detectors were trained on pictures shrunk without a filter, and know no others; that
+        is kept up as long as no pixel is overlooked. Ours see filtered pictures.
+        """
+        sides = zip(self.source_hw, self.inner_hw, strict=True)
+        shrinks = [source / inner for source, inner in sides]
+        return self.fit != "center" and 1 < max(shrinks) <= SKIPS_PIXELS
+
+    @property
     def offset_yx(self) -> tuple[int, int]:
         """Where the scaled picture's upper left corner lies on the canvas."""
+        if self.fit != "center":
+            return 0, 0
         inner = self.inner_hw
         return (self.canvas_hw[0] - inner[0]) // 2, (self.canvas_hw[1] - inner[1]) // 2
 
@@ -77,7 +102,7 @@ class Letterbox:
         """
         sides = zip(self.inner_hw, self.canvas_hw, strict=True)
         height, width = (min(-(-inner // multiple) * multiple, side) for inner, side in sides)
-        return Letterbox(self.source_hw, (height, width))
+        return replace(self, canvas_hw=(height, width))
 
     def _scale_and_shift(self) -> tuple[FloatArray, FloatArray]:
         (inner_h, inner_w), (top, left) = self.inner_hw, self.offset_yx

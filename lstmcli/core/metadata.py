@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from lstmcli.core.boxes import Fit
 from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.errors import ModelError
 
@@ -53,6 +54,7 @@ class ModelMetadata:
         licence: what the network may be used for; "" where it is unknown.
         precision: `full`, or `int8` where weights and maps are quantised.
         config: the settings that it was trained with.
+        fit: how a frame is laid on the canvas, see `Letterbox`.
     """
 
     classes: tuple[str, ...]
@@ -67,6 +69,7 @@ class ModelMetadata:
     licence: str = ""
     precision: str = "full"
     config: Mapping[str, Any] = field(default_factory=dict)
+    fit: Fit = "center"
 
     @property
     def suppression_iou(self) -> float:

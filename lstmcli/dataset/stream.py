@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lstmcli.core.boxes import Letterbox
+from lstmcli.core.boxes import Fit, Letterbox
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import DataWarning, Picture, VideoLabels
 from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
@@ -74,6 +74,7 @@ def open_source(
     *,
     split: str,
     canvas_hw: tuple[int, int] | None,
+    fit: Fit = "center",
     format: str | None = None,
     media: Path | None = None,
 ) -> AnnotatedSource:
@@ -84,6 +85,7 @@ def open_source(
         split: of the prepared dataset.
         canvas_hw: (height, width) of the canvas that is wanted. Where the dataset was prepared for
             another one, its source videos are read again. None: only the labels are wanted.
+        fit: how frames are laid on it.
         format: of labels that are not prepared; None recognises it.
         media: where their videos or frames lie, when the labels do not say so.
 
@@ -101,7 +103,7 @@ def open_source(
         return AnnotatedSource(
             dataset.classes,
             split,
-            tuple(_prepared(dataset, video, canvas_hw) for video in dataset.split(split)),
+            tuple(_prepared(dataset, video, canvas_hw, fit) for video in dataset.split(split)),
         )
     labels = locate_media(read_labels(path, format=format, media=media), path, media)
     videos = tuple(_unprepared(video) for video in labels.videos)
@@ -120,7 +122,7 @@ class _StoredFrame:
 
 
 def _prepared(
-    dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int] | None
+    dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int] | None, fit: Fit
 ) -> AnnotatedVideo:
     def stored() -> Iterator[tuple[int, float, StreamFrame]]:
         for frame, time_s, picture in dataset.frames(video):
@@ -132,13 +134,15 @@ def _prepared(
             if frame.index in wanted:
                 yield frame.index, frame.time_s, frame
 
-    fits = canvas_hw is None or dataset.canvas_hw == canvas_hw
+    fits = canvas_hw is None or (dataset.canvas_hw == canvas_hw and fit == "center")
     if canvas_hw is not None and not fits and not Path(video.path).is_file():
         (height, width), (its_height, its_width) = canvas_hw, dataset.canvas_hw
         raise DataError(
             f"{dataset.folder}: prepared for a canvas of {its_width}x{its_height}, the model's is "
             f"{width}x{height}, and {video.path} is no video that could be read again",
-            hint=f"prepare again with --size {width},{height}",
+            hint=f"prepare again with --size {width},{height}"
+            if fit == "center"
+            else "evaluate on the labels that it was prepared from",
         )
     return AnnotatedVideo(
         video.name,

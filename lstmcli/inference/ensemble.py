@@ -37,7 +37,7 @@ class Ensemble:
     def __init__(self, members: Sequence[Runtime]) -> None:
         first = members[0].metadata
         for member in members[1:]:
-            for what in ("classes", "input_hw", "motion_lag_s"):
+            for what in ("classes", "input_hw", "motion_lag_s", "fit"):
                 one, two = getattr(first, what), getattr(member.metadata, what)
                 if one != two:
                     raise ConfigError(

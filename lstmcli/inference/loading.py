@@ -31,8 +31,9 @@ from lstmcli.inference.autotune import (
     pick_thread_count,
 )
 from lstmcli.inference.ensemble import Ensemble
+from lstmcli.inference.foreign.loading import check_size, is_foreign, load_foreign, split_size
 from lstmcli.inference.runtime import Runtime
-from lstmcli.inference.runtimes import RUNTIMES
+from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES
 
 if TYPE_CHECKING:
     from lstmcli.inference.exportable import ExportableStep
@@ -59,7 +60,8 @@ def load_runtime(
     """Return a trained network, ready to run.
 
     Args:
-        model: a checkpoint, a run folder, the name of a shipped model, or an exported network;
+        model: a checkpoint, a run folder, the name of a shipped model, an exported network, or
+            somebody else's detector as an ONNX file, `FILE.onnx@640x384` at that input size;
             several with commas between them are fused to an `Ensemble`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: a name of `RUNTIMES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
@@ -87,6 +89,12 @@ def load_runtime(
         )
         return Ensemble([load_one(name) for name in names])
     say = note or (lambda text: None)
+    model, size_wh = split_size(model)
+    if is_foreign(Path(model)):
+        return _load_foreign(
+            Path(model), device=device, engine=engine, threads=threads, size_wh=size_wh, note=say
+        )
+    check_size(size_wh, str(model))
     exported = find_export(model)
     if exported is None and engine == "auto":
         engine = os.environ.get(VARIABLE, "auto")
@@ -142,6 +150,29 @@ def load_runtime(
     say(trial.sentence())
     cache_put(key, trial.best)
     return load(trial.best) if leave_core_free else network
+
+
+def _load_foreign(
+    path: Path,
+    *,
+    device: str,
+    engine: str,
+    threads: int,
+    size_wh: tuple[int, int] | None,
+    note: Note,
+) -> Runtime:
+    """Return a foreign ONNX detector, by OpenVINO on a CPU unless an engine is named."""
+    wanted = os.environ.get(VARIABLE, "auto") if engine == "auto" else engine
+    if wanted not in FOREIGN_RUNTIMES:
+        if engine != "auto":
+            names = " or ".join(FOREIGN_RUNTIMES)
+            raise ConfigError(f"{path.name} cannot be run by {engine}", hint=f"--engine {names}")
+        on_cuda = choose_device(device) != "cpu" and _is_there("onnx")
+        wanted = "onnx" if on_cuda or not _is_there("openvino") else "openvino"
+    device = _device_for(wanted, device)
+    _check_installed(wanted, RUNTIMES[wanted].to_run)
+    open_session = partial(FOREIGN_RUNTIMES[wanted], device=device, threads=threads)
+    return load_foreign(path, open_session, size_wh=size_wh, note=note)
 
 
 def _several(model: Path | str) -> list[str]:

@@ -61,12 +61,12 @@ class Predictor:
     ) -> None:
         self.runtime, self.metadata = runtime, runtime.metadata
         self.classes = self.metadata.classes
-        self.canvas_hw = self.metadata.input_hw
+        self.canvas_hw, self.fit = self.metadata.input_hw, self.metadata.fit
         self.threshold = max(threshold, FLOOR)
         self.memory = memory
         self.multi_label = multi_label
         self._power = self.metadata.calibration.power
-        self._letterbox = Letterbox(self.canvas_hw, self.canvas_hw)
+        self._letterbox = Letterbox(self.canvas_hw, self.canvas_hw, self.fit)
         self._state: Any = None
         self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
         self._objects = self._no_objects()
@@ -77,7 +77,7 @@ class Predictor:
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
         """Begin a video of the given (height, width); return how its frames are laid out."""
-        self._letterbox = Letterbox(size_hw, self.canvas_hw)
+        self._letterbox = Letterbox(size_hw, self.canvas_hw, self.fit)
         self._state = None
         self._recent.clear()
         self._objects = self._no_objects()

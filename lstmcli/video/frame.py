@@ -224,6 +224,29 @@ def _known_matrix(picture: av.VideoFrame) -> av.VideoFrame:
     return picture
 
 
+def _interpolate(picture: Picture, size_hw: tuple[int, int]) -> Picture:
+    """Return a picture at another size, bilinear between pixels' centers and without a filter."""
+    (y, next_y, dy), (x, next_x, dx) = (
+        _neighbors(old, new) for old, new in zip(picture.shape[:2], size_hw, strict=True)
+    )
+    planes = picture.transpose(2, 0, 1)
+    rows = planes[:, y].astype(np.float32)
+    rows += (planes[:, next_y] - rows) * dy[:, None]
+    found = rows.take(x, axis=2)
+    found += (rows.take(next_x, axis=2) - found) * dx
+    found += 0.5
+    return found.astype(np.uint8).transpose(1, 2, 0)
+
+
+def _neighbors(
+    old: int, new: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return the pixels left and right of each new one, and the right one's share."""
+    centers = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
+    first = centers.astype(np.int64)
+    return first, np.minimum(first + 1, old - 1), (centers - first).astype(np.float32)
+
+
 class Frame:
     """One decoded frame, as shown.
 
@@ -259,7 +282,12 @@ class Frame:
 
         The frame is scaled straight from the decoder's pixels, then turned while it is small.
         """
-        stored = self._scaler.planar_rgb(self._picture, self._turn.size_hw(letterbox.inner_hw))
+        inner_hw = self._turn.size_hw(letterbox.inner_hw)
+        if letterbox.is_unfiltered:
+            whole = self._scaler.planar_rgb(self._picture, self._turn.size_hw(self.size_hw))
+            stored = _interpolate(whole, inner_hw)
+        else:
+            stored = self._scaler.planar_rgb(self._picture, inner_hw)
         inner = self._turn.apply(stored)
         if letterbox.inner_hw == letterbox.canvas_hw and self._turn == Turn():
             return inner

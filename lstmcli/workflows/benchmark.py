@@ -22,10 +22,11 @@ from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import Picture
 from lstmcli.inference.autotune import cpu_name, moving_frames
+from lstmcli.inference.foreign.loading import is_foreign, split_size
 from lstmcli.inference.loading import find_export, load_runtime
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime, Step
-from lstmcli.inference.runtimes import RUNTIMES
+from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES
 from lstmcli.outputs.draw import Annotator, DrawStyle
 from lstmcli.tracking import Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
@@ -171,6 +172,8 @@ def benchmark(
 
 
 def _engines_for(model: Path | str) -> tuple[str, ...]:
+    if is_foreign(Path(split_size(model)[0])):
+        return tuple(FOREIGN_RUNTIMES)
     exported = find_export(model)
     if exported is None:
         return tuple(RUNTIMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,9 @@ from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult, Scores, score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery, Mark
+
+_UNNAMED = re.compile(r"class (\d+)")
+"""What readers call a class of which a file tells the number only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,12 @@ def evaluate(
         else model
     )
     source = open_source(
-        Path(data), split=split, canvas_hw=network.metadata.input_hw, format=format, media=media
+        Path(data),
+        split=split,
+        canvas_hw=network.metadata.input_hw,
+        fit=network.metadata.fit,
+        format=format,
+        media=media,
     )
     for warning in source.warnings:
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")
@@ -356,6 +365,10 @@ def _join_classes(
     known: Sequence[str], told: Sequence[str], progress: Progress
 ) -> tuple[tuple[str, ...], IntArray]:
     """Return the model's classes and the data's others, and the number of each of the data's."""
+    numbers = [_UNNAMED.fullmatch(name) for name in told]
+    if told and all(match is not None and int(match[1]) < len(known) for match in numbers):
+        progress.note("the labels only number their classes: taken in the model's order")
+        return tuple(known), np.array([int(match[1]) for match in numbers if match], np.int64)
     strange = [name for name in told if name not in known]
     if told and len(strange) == len(told):
         raise ConfigError(

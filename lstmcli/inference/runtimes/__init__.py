@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.runtimes import onnx, openvino
+from lstmcli.inference.runtimes.onnx_session import OnnxSession
+from lstmcli.inference.runtimes.openvino_session import OpenVINOSession
 
 if TYPE_CHECKING:
     from lstmcli.inference.exportable import ExportableStep
@@ -79,3 +81,9 @@ RUNTIMES: Mapping[str, RuntimeSpec] = {
         on_cuda=True,
     ),
 }
+
+FOREIGN_RUNTIMES: Mapping[str, Callable[..., OnnxSession | OpenVINOSession]] = {
+    "openvino": OpenVINOSession,
+    "onnx": OnnxSession,
+}
+"""What runs somebody else's ONNX file; names of `RUNTIMES`, the first is the usual one."""

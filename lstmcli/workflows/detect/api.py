@@ -113,7 +113,12 @@ class Detector:
             tracker.faint if tracker else threshold, shape_of(first, frame)
         )
         canvases = prefetch(
-            with_canvas(chain((frame,), frames), predictor.canvas_hw, InferenceSchedule())
+            with_canvas(
+                chain((frame,), frames),
+                predictor.canvas_hw,
+                InferenceSchedule(),
+                fit=getattr(predictor, "fit", "center"),
+            )
         )
         answers = with_answers(canvases, predictor, tracker, self._confidence, depth=1)
         for frame, _, found in answers:

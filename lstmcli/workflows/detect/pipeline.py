@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.core.boxes import Letterbox, clip_boxes
+from lstmcli.core.boxes import Fit, Letterbox, clip_boxes
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import (
     MediaError,
@@ -113,7 +113,12 @@ class VideoJob:
             self.counter = Counter(plan.count, size_hw)
         painter = Annotator(plan.classes, size_hw, plan.look)
         canvases = prefetch(
-            with_canvas(chain((first,), frames), predictor.canvas_hw, looks=self.looks)
+            with_canvas(
+                chain((first,), frames),
+                predictor.canvas_hw,
+                looks=self.looks,
+                fit=getattr(predictor, "fit", "center"),
+            )
         )
         found = prefetch(with_answers(canvases, predictor, tracker, plan.calibration))
         steadied = (
@@ -227,12 +232,16 @@ def shape_of(source: Source, first: Frame) -> tuple[int, int] | None:
 
 
 def with_canvas(
-    frames: Iterable[Frame], canvas_hw: tuple[int, int], looks: InferenceSchedule
+    frames: Iterable[Frame],
+    canvas_hw: tuple[int, int],
+    looks: InferenceSchedule,
+    *,
+    fit: Fit = "center",
 ) -> Iterator[tuple[Frame, Picture | None]]:
     """Yield each frame; those to look at with a canvas, uint8 [canvas height, canvas width, 3]."""
     for frame in frames:
         is_due = looks.should_run(frame.time_s)
-        yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw)) if is_due else None
+        yield frame, frame.canvas(Letterbox(frame.size_hw, canvas_hw, fit)) if is_due else None
 
 
 def with_answers(

@@ -1,0 +1,97 @@
+"""The YAML file beside a foreign detector: what its names and shapes do not say."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from lstmcli.core.config import Section, parse_yaml
+from lstmcli.core.errors import ConfigError, near_name
+
+Triple = tuple[float, float, float]
+
+
+def _fraction(value: Any) -> Any:
+    """Let 1/255 be written as people write it."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            return value
+    return value
+
+
+class DetectorDescription(Section):
+    """What is known of a foreign detector; None: recognised, or as its layout usually has it.
+
+    Args:
+        layout: a name of `inference.foreign.layouts.LAYOUTS`.
+        classes: names in the network's order, or the path of a file with one a line.
+        size: (width, height) of its input.
+        color: order of the channels.
+        scale: factor of pixels 0..255, such as 1/255.
+        mean: subtracted after scaling, in the network's order of channels.
+        std: divided by after that.
+        fit: `letterbox` centers a frame on grey bars, `corner` puts them right and below, `stretch`
+            changes its shape.
+        nms_iou: overlap above which the lesser of two boxes is dropped; 1 for no suppression.
+        licence: of the weights.
+    """
+
+    layout: str | None = None
+    classes: tuple[str, ...] | str | None = None
+    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = None
+    color: Literal["rgb", "bgr"] | None = None
+    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0)] | None = None
+    mean: Triple | None = None
+    std: Annotated[Triple, Field()] | None = None
+    fit: Literal["letterbox", "corner", "stretch"] | None = None
+    nms_iou: Annotated[float, Field(gt=0, le=1)] | None = None
+    licence: str = ""
+
+
+def read_description(path: Path) -> DetectorDescription:
+    """Read the YAML file beside a detector; defaults where there is none.
+
+    Args:
+        path: of the detector.
+
+    Raises:
+        ConfigError: a key that does not exist, or a value of the wrong kind.
+    """
+    file = next((f for s in (".yaml", ".yml") if (f := path.with_suffix(s)).is_file()), None)
+    if file is None:
+        return DetectorDescription()
+    try:
+        values = parse_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{file}: not a text file", hint="write it in UTF-8") from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{file}: a list or text", hint="write keys and values, as `size: [W, H]`"
+        )
+    if isinstance(values.get("classes"), dict):
+        values["classes"] = _listed(values["classes"], file)
+    try:
+        found = DetectorDescription.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            hint = near_name(key, DetectorDescription.model_fields)
+            raise ConfigError(f"{file}: there is no key {key!r}", hint=hint) from None
+        rule = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{file}: {key} is {str(first['input'])[:80]!r}", hint=rule) from None
+    if found.std is not None and 0 in found.std:
+        raise ConfigError(f"{file}: std is {list(found.std)}", hint="divisors are not 0")
+    return found
+
+
+def _listed(table: dict[Any, Any], file: Path) -> list[str]:
+    """Return a table from numbers to names as a list; numbers that are left out have no name."""
+    if not table or not all(isinstance(key, int) and 0 <= key < 100_000 for key in table):
+        raise ConfigError(f"{file}: classes is no list", hint="write numbers from 0 and names")
+    return [str(table.get(number, "")) for number in range(max(table) + 1)]
