@@ -18,7 +18,7 @@ from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError, ModelError, choose
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.metadata import FORMAT, ModelMetadata
-from lstmcli.core.model_files import find_checkpoint
+from lstmcli.core.model_files import LIBRARIES, find_checkpoint
 from lstmcli.inference.autotune import (
     Note,
     benchmark_runtimes,
@@ -33,7 +33,7 @@ from lstmcli.inference.autotune import (
 from lstmcli.inference.ensemble import Ensemble
 from lstmcli.inference.foreign.loading import check_size, is_foreign, load_foreign, split_size
 from lstmcli.inference.runtime import Runtime
-from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES
+from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES, load_library
 
 if TYPE_CHECKING:
     from lstmcli.inference.exportable import ExportableStep
@@ -90,6 +90,18 @@ def load_runtime(
         return Ensemble([load_one(name) for name in names])
     say = note or (lambda text: None)
     model, size_wh = split_size(model)
+    library, _, name = str(model).partition(":")
+    if library in LIBRARIES:
+        if engine not in ("auto", "torch"):
+            raise ConfigError(f"{model} cannot be run by {engine}", hint="use --engine torch")
+        return load_library(
+            library,
+            name,
+            device=choose_device(device),
+            size_wh=size_wh,
+            picture_hw=picture_hw,
+            note=say,
+        )
     if is_foreign(Path(model)):
         return _load_foreign(
             Path(model), device=device, engine=engine, threads=threads, size_wh=size_wh, note=say

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.inference.runtime import Runtime
@@ -87,3 +88,10 @@ FOREIGN_RUNTIMES: Mapping[str, Callable[..., OnnxSession | OpenVINOSession]] = {
     "onnx": OnnxSession,
 }
 """What runs somebody else's ONNX file; names of `RUNTIMES`, the first is the usual one."""
+
+
+def load_library(library: str, name: str, **options: Any) -> Runtime:
+    """Return a detector that a library brings; only then is the library loaded."""
+    loader = import_module(f"lstmcli.inference.runtimes.{library}").load
+    runtime: Runtime = loader(name, **options)
+    return runtime

@@ -1,0 +1,1 @@
+"""Somebody else's detectors: recognised, preprocessed and decoded, in NumPy alone."""
