@@ -43,6 +43,16 @@ from lstmcli.metrics.scoring import FrameResult, Scores, score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery, Mark
 
+SAME_CLASS: Mapping[str, tuple[str, ...]] = {
+    "pedestrian": ("person",),
+    "people": ("person",),
+    "human": ("person",),
+    "motorbike": ("motorcycle",),
+    "bike": ("bicycle",),
+    "aeroplane": ("airplane",),
+    "plane": ("airplane",),
+}
+"""Names of data sets for classes that detectors call otherwise."""
 _UNNAMED = re.compile(r"class (\d+)")
 """What readers call a class of which a file tells the number only."""
 
@@ -369,10 +379,11 @@ def _join_classes(
     if told and all(match is not None and int(match[1]) < len(known) for match in numbers):
         progress.note("the labels only number their classes: taken in the model's order")
         return tuple(known), np.array([int(match[1]) for match in numbers if match], np.int64)
+    told = [_known_as(name, known, progress) for name in told]
     strange = [name for name in told if name not in known]
     if told and len(strange) == len(told):
         raise ConfigError(
-            f"the data has the classes {', '.join(told)}, the model {', '.join(known)}",
+            f"the data has the classes {_listed(told)}, the model {_listed(known)}",
             hint="prepare the data with --rename, or evaluate another model",
         )
     if strange:
@@ -381,6 +392,22 @@ def _join_classes(
         )
     classes = (*known, *strange)
     return classes, np.array([classes.index(name) for name in told], np.int64)
+
+
+def _known_as(name: str, known: Sequence[str], progress: Progress) -> str:
+    """Return the model's name of a class that the data calls otherwise, or the data's."""
+    if name in known:
+        return name
+    other = next((one for one in SAME_CLASS.get(name.lower(), ()) if one in known), name)
+    if other != name:
+        progress.note(f"the data's {name} is the model's {other}")
+    return other
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names with commas between them, the first ones of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _relabelled(labels: VideoLabels, table: IntArray) -> VideoLabels:
