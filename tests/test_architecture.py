@@ -35,7 +35,7 @@ ALLOWED = {
     "training": {"models", "core"},
     "tracking": {"core"},
     "metrics": {"core"},
-    "report": {"dataset", "core"},
+    "report": {"core"},
     "outputs": {"video", "labels", "core"},
     "workflows": BELOW,
     "cli": {"workflows", "core"},

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from lstmcli.core.boxes import box_area
+from lstmcli.core.tables import Histogram, Table
 from lstmcli.core.types import (
     BoolArray,
     DataWarning,
@@ -41,35 +42,6 @@ class SplitCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table of texts, for the terminal and for the page."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts of each class in each bin.
-
-    Args:
-        title: what is counted.
-        bins: the names of the bins.
-        rows: the name of a class and its counts, one a bin.
-    """
-
-    title: str
-    bins: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[int, ...]], ...]
-
-    def table(self) -> Table:
-        """Return the counts as a table."""
-        rows = tuple((name, *(str(count) for count in counts)) for name, counts in self.rows)
-        return Table(self.title, ("class", *self.bins), rows)
-
-
-@dataclass(frozen=True, slots=True)
 class Review:
     """Everything about a label set that the terminal and the page show."""
 
@@ -82,15 +54,15 @@ class Review:
     def tables(self) -> tuple[Table, ...]:
         """Return the tables in the order in which a person wants them."""
         counts = Table(
-            "What there is",
-            ("split", "videos", "frames", "empty", "without truth", "boxes", "ignored"),
+            "Splits",
+            ("split", "videos", "frames", "empty", "unannotated", "boxes", "ignored"),
             tuple(
                 (s.split, *map(str, (s.videos, s.frames, s.empty, s.unseen, s.boxes, s.ignored)))
                 for s in self.splits
             ),
         )
         classes = Table(
-            "Boxes of each class",
+            "Boxes per class",
             ("class", *(s.split for s in self.splits)),
             tuple(
                 (name, *(str(s.per_class[n]) for s in self.splits))

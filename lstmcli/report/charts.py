@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 LINES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#7f7f7f")
-"""Okabe and Ito's colours, told apart by people who do not see red or green; then repeated."""
+"""Okabe and Ito's colours, distinct for colour-blind people; then repeated with dashes."""
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 460, 340, 48, 40
 RIGHT, TOP = 12, 12
@@ -35,13 +35,13 @@ def precision_recall_chart(curves: Mapping[str, Sequence[float]]) -> str:
 
 
 def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
-    """Return the share that is right over what is told, beside the line on which they are equal.
+    """Return precision over the score, beside the diagonal of perfect calibration.
 
     Args:
         bins: with `told` and `right` in 0..1 and `found`, how many: the larger, the larger its dot.
     """
     parts = [
-        _axes("told score", "share that is right"),
+        _axes("score", "precision"),
         f'<path d="M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} {_y(1):.1f}" class="rule" '
         'stroke-dasharray="4 4"/>',
     ]
@@ -55,7 +55,7 @@ def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
     for (x, y), row in zip(points, bins, strict=True):
         radius = 3 + 6 * (row["found"] / most) ** 0.5
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{LINES[0]}"/>')
-    return _svg(parts, "The share that is right over the told score")
+    return _svg(parts, "Precision over the score")
 
 
 def line_colour(number: int) -> str:

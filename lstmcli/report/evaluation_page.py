@@ -1,20 +1,23 @@
-"""The report of an evaluation: one HTML file that says how good, where, and shows the worst."""
+"""The page of an evaluation: one HTML file with scores, plots and the worst frames."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from lstmcli.core.errors import OutputError
 from lstmcli.core.types import FloatArray
-from lstmcli.report.charts import calibration_chart, line_colour, precision_recall_chart
-from lstmcli.report.gallery import COLOURS, GalleryPicture
+from lstmcli.report.charts import (
+    LINES,
+    calibration_chart,
+    line_colour,
+    precision_recall_chart,
+)
+from lstmcli.report.gallery import COLOURS
+from lstmcli.report.page import PagePicture, render_page, write_page
 
 PAGE_NAME = "index.html"
 
@@ -23,7 +26,7 @@ def write_report(
     folder: Path,
     scores: Mapping[str, Any],
     curves: Mapping[str, FloatArray],
-    pictures: Sequence[GalleryPicture],
+    pictures: Sequence[PagePicture],
 ) -> Path:
     """Write the page, under its name only when it is complete; return its path.
 
@@ -37,33 +40,24 @@ def write_report(
         OutputError: the folder cannot be made or written.
     """
     path = folder / PAGE_NAME
-    temporary = path.with_name(PAGE_NAME + ".part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(render(scores, curves, pictures), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}", hint="choose another --report") from None
+    write_page(path, render(scores, curves, pictures), option="--report")
     return path
 
 
 def render(
     scores: Mapping[str, Any],
     curves: Mapping[str, FloatArray],
-    pictures: Sequence[GalleryPicture],
+    pictures: Sequence[PagePicture],
 ) -> str:
     """Return the page as text; see `write_report`."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "percent": percent, "data_uri": _data_uri}
-    return environment.get_template("page.html.j2").render(
+    shown = _most_frequent(curves, scores["per_class"])
+    return render_page(
+        "evaluation_page",
+        title=f"{scores['model']} on {scores['data']}",
         scores=scores,
-        chart=Markup(precision_recall_chart({k: v.tolist() for k, v in curves.items()})),
-        legend=[(name, line_colour(place)) for place, name in enumerate(curves)],
+        chart=Markup(precision_recall_chart({name: curves[name].tolist() for name in shown})),
+        legend=[(name, line_colour(place)) for place, name in enumerate(shown)],
+        hidden_curves=len(curves) - len(shown),
         calibration=Markup(calibration_chart(scores["calibration"]["bins"])),
         confusion=_shaded(scores["confusion"]["counts"]),
         pictures=pictures,
@@ -71,16 +65,10 @@ def render(
     )
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for a person; a dash where there is none."""
-    if value is None:
-        return "–"  # noqa: RUF001 - an en dash stands for "no number" in tables
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
-
-
-def percent(value: float | None) -> float:
-    """Return a share as percent for the width of a bar; 0 where there is none."""
-    return round(100 * min(max(value or 0.0, 0.0), 1.0), 1)
+def _most_frequent(curves: Mapping[str, Any], per_class: Mapping[str, Any]) -> list[str]:
+    """Return as many classes as the chart has colours, in their order, the frequent ones first."""
+    frequent = sorted(curves, key=lambda name: -per_class[name]["boxes"])[: len(LINES)]
+    return [name for name in curves if name in frequent]
 
 
 def _shaded(counts: Sequence[Sequence[int]]) -> list[list[tuple[int, float]]]:
@@ -91,7 +79,3 @@ def _shaded(counts: Sequence[Sequence[int]]) -> list[list[tuple[int, float]]]:
         [(int(count), float(share)) for count, share in zip(row, row_shares, strict=True)]
         for row, row_shares in zip(counts, shares, strict=True)
     ]
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

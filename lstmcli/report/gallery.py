@@ -1,4 +1,4 @@
-"""The frames in which most went wrong, drawn: a look says more than a table."""
+"""The frames with most missed objects and false detections, drawn."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 from PIL import Image, ImageDraw
 
 from lstmcli.core.types import FloatArray, IntArray, Picture
+from lstmcli.report.page import PagePicture
 
 MOST_PICTURES = 12
 MOST_OF_A_VIDEO = 3
@@ -20,9 +21,10 @@ LEAST_WIDTH = 720
 """Smaller pictures are enlarged, so that a person sees objects of a few pixels."""
 
 COLOURS = {"right": "#00c08b", "missed": "#e8590c", "wrong": "#ffe14d"}
-"""Told apart by people who do not see red or green, and seen against sky, grass and asphalt."""
+"""Distinct for colour-blind people, and against sky, grass and asphalt."""
 
-WriterSpec = Literal["right", "missed", "wrong"]
+KIND_NAMES = {"right": "correct", "missed": "missed", "wrong": "false"}
+MarkKind = Literal["right", "missed", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +32,14 @@ class Mark:
     """Boxes of one kind on a picture.
 
     Args:
-        kind: found and right, truth that was missed, or found where nothing is.
+        kind: a correct detection, a missed object, or a false detection.
         boxes: float32 [N, 4] in pixels of the picture.
         labels: int64 [N], class indices.
     """
 
-    kind: WriterSpec
+    kind: MarkKind
     boxes: FloatArray
     labels: IntArray
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryPicture:
-    """A picture with its caption.
-
-    Args:
-        title: video, frame and time.
-        caption: what was missed and what was wrong.
-        jpeg: the drawn picture.
-    """
-
-    title: str
-    caption: str
-    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +95,13 @@ class Gallery:
             kept = [other for other in kept if other is not least]
         self._entries = sorted([*kept, entry], key=_badness, reverse=True)[:MOST_PICTURES]
 
-    def pictures(self) -> list[GalleryPicture]:
+    def pictures(self) -> list[PagePicture]:
         """Return the worst frames, drawn, the worst first."""
         return [
-            GalleryPicture(
+            PagePicture(
                 title=f"{entry.video}, frame {entry.frame}, {entry.time_s:.2f} s",
                 caption=self._caption(entry.marks),
-                jpeg=draw_marks(entry.picture, entry.marks),
+                data=draw_marks(entry.picture, entry.marks),
             )
             for entry in self._entries
         ]
@@ -125,7 +112,7 @@ class Gallery:
             names = [self._classes[label] for label in mark.labels]
             counts = [f"{names.count(name)} {name}" for name in dict.fromkeys(names)]
             if counts:
-                parts.append(f"{mark.kind}: {', '.join(counts)}")
+                parts.append(f"{KIND_NAMES[mark.kind]}: {', '.join(counts)}")
         return "; ".join(parts)
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 
-from lstmcli.core.errors import OutputError
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.dataset.label_checks import Review, review
-from lstmcli.report.dataset_page import PagePicture, write_page
 
 
 def video(name: str, boxes: list[tuple[float, ...]], **changes: object) -> VideoLabels:
@@ -131,23 +126,3 @@ def test_copies_under_other_names_are_a_leak() -> None:
     moving = [(10.0 + n, 10.0, 30.0 + n, 30.0) for n in range(25)]
     found = looked(video("u", moving), video("v", moving), v="test")
     assert any("one recording is in two splits" in text for text in texts(found))
-
-
-def test_the_page_is_one_file_with_everything(tmp_path: Path) -> None:
-    found = looked(video("<u>", STILL, frame_count=2), classes=("<b>cat</b>",))
-    picture = PagePicture("frame 3 of <u>", b"\x89PNG\r\n\x1a\n")
-    path = tmp_path / "preview" / "index.html"
-    write_page(path, found, [picture], title="birds & drones")
-    page = path.read_text(encoding="utf-8")
-    assert "birds &amp; drones" in page
-    assert "&lt;b&gt;cat&lt;/b&gt;" in page
-    assert "<b>cat" not in page
-    assert 'src="data:image/png;base64,' in page
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
-    assert [item.name for item in path.parent.iterdir()] == ["index.html"]
-
-
-def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
-        write_page(tmp_path / "file" / "index.html", looked(video("u", STILL)))

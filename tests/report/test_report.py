@@ -13,9 +13,13 @@ import pytest
 from PIL import Image
 
 from lstmcli.core.errors import OutputError
+from lstmcli.core.tables import Histogram, Table
+from lstmcli.core.types import DataWarning
 from lstmcli.report.charts import precision_recall_chart
-from lstmcli.report.evaluation_page import number, render, write_report
-from lstmcli.report.gallery import MOST_PICTURES, Gallery, GalleryPicture, Mark, draw_marks
+from lstmcli.report.dataset_page import write_dataset_page
+from lstmcli.report.evaluation_page import render, write_report
+from lstmcli.report.gallery import MOST_PICTURES, Gallery, Mark, draw_marks
+from lstmcli.report.page import PagePicture, number
 
 NAME = "<bird & drone>"
 
@@ -61,7 +65,7 @@ def mark(kind: Any = "missed") -> Mark:
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
-    picture = GalleryPicture("clip, frame 3", "missed: 1 bird", b"\xff\xd8jpeg")
+    picture = PagePicture("clip, frame 3", b"\xff\xd8jpeg", "missed: 1 bird")
     page = render(some_scores(), {NAME: np.linspace(1, 0, 101, dtype=np.float32)}, [picture])
     assert "data:image/jpeg;base64,/9hqcGVn" in page
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
@@ -84,8 +88,10 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 def test_the_page_says_that_the_memory_was_off() -> None:
-    assert "emptied before every frame" in render(some_scores(), {}, [])
-    assert "emptied before every frame" not in render(some_scores() | {"memory": True}, {}, [])
+    assert "state was reset before every frame" in render(some_scores(), {}, [])
+    assert "state was reset before every frame" not in render(
+        some_scores() | {"memory": True}, {}, []
+    )
 
 
 def test_a_chart_is_a_picture_with_a_line_for_every_class() -> None:
@@ -104,7 +110,7 @@ def test_the_gallery_shows_the_worst_first_and_not_the_same_moment_twice() -> No
     gallery.offer(4.0, "a", 100, 4.0, picture, [mark("wrong")])
     titles = [shown.title for shown in gallery.pictures()]
     assert titles == ["a, frame 1, 0.04 s", "a, frame 100, 4.00 s"]
-    assert [shown.caption for shown in gallery.pictures()] == ["missed: 1 bird", "wrong: 1 bird"]
+    assert [shown.caption for shown in gallery.pictures()] == ["missed: 1 bird", "false: 1 bird"]
 
 
 def test_the_gallery_does_not_grow_with_the_run() -> None:
@@ -147,3 +153,45 @@ def test_a_report_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = write_report(tmp_path / "new" / "report", some_scores(), {}, [])
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [entry.name for entry in path.parent.iterdir()] == ["index.html"]
+
+
+def test_eighty_classes_do_not_break_the_page() -> None:
+    """The chart has a line for as many classes as it has colours; the table has all of them."""
+    names = [f"class {number}" for number in range(80)]
+    scores = some_scores()
+    row = scores["per_class"][NAME]
+    scores["per_class"] = {name: row | {"boxes": n} for n, name in enumerate(names)}
+    page = render(scores, dict.fromkeys(names, np.ones(101, np.float32)), [])
+    assert page.count("<polyline") - 1 <= 8  # one line is the calibration's
+    assert "and 72 classes with fewer boxes" in page
+    assert all(f"<th>{name}</th>" in page for name in names)
+
+
+def test_the_page_of_a_dataset_shows_plain_tables(tmp_path: Path) -> None:
+    path = tmp_path / "preview" / "index.html"
+    write_dataset_page(
+        path,
+        title="birds & drones",
+        warnings=[DataWarning("a box outside <the picture>", "a.json, line 3", 7)],
+        tables=[Table("Splits", ("split", "videos"), (("train", "12"),))],
+        histograms=[
+            Histogram("Size", ("small", "large"), (("<b>cat</b>", (3, 0)),)),
+            Histogram("Motion", ("slow",), (("cat", (0,)),)),
+        ],
+        pictures=[PagePicture("frame 3", b"\x89PNG\r\n")],
+    )
+    page = path.read_text(encoding="utf-8")
+    assert "birds &amp; drones" in page
+    assert "&lt;the picture&gt; <b>&times; 7</b>" in page
+    assert "&lt;b&gt;cat" in page
+    assert "--share:100.0%" in page
+    assert "Motion" not in page, "an empty histogram is left out"
+    assert 'src="data:image/png;base64,' in page
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert [item.name for item in path.parent.iterdir()] == ["index.html"]
+
+
+def test_a_dataset_page_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"index\.html"):
+        write_dataset_page(tmp_path / "file" / "index.html", title="x")

@@ -30,7 +30,8 @@ from lstmcli.dataset.preview import write_previews
 from lstmcli.labels.media import locate_media
 from lstmcli.labels.search import read_labels
 from lstmcli.models.losses import Targets, assign
-from lstmcli.report.dataset_page import PagePicture, write_page
+from lstmcli.report.dataset_page import write_dataset_page
+from lstmcli.report.page import PagePicture
 from lstmcli.video import probe, read_images
 from lstmcli.workflows.prepare.frames import write_frames
 from lstmcli.workflows.prepare.options import Prepared, PrepareOptions, SplitCounts
@@ -118,7 +119,14 @@ def _write(
             )
             found = _review(dataset, options, [*labels.warnings, *warnings])
             page = part / "preview" / "index.html"
-            write_page(page, found, _page_pictures(previews), title=out.name)
+            write_dataset_page(
+                page,
+                title=f"Dataset {out.name}",
+                warnings=found.warnings,
+                tables=found.tables()[:2],
+                histograms=(found.sizes, found.motion),
+                pictures=_page_pictures(previews),
+            )
             if out.exists():
                 shutil.rmtree(out)
             part.replace(out)
