@@ -45,8 +45,8 @@ for panel, commands in PANELS.items():
         app.command(cls=PanelCommand, rich_help_panel=panel)(command)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(is_given: bool) -> None:
+    if is_given:
         print(f"lstmcli {__version__}")
         raise typer.Exit
 

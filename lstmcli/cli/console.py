@@ -1,4 +1,4 @@
-"""What a person sees: results on stdout; talk, bars, errors on stderr. The one user of rich."""
+"""Terminal output: results on stdout; messages, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Console:
 
     @property
     def is_live(self) -> bool:
-        """Whether a person watches a terminal on which bars can move."""
+        """Whether stderr is a terminal on which bars can move."""
         return self._err.is_terminal and not self._err.is_dumb_terminal and self.verbosity >= 0
 
     @property
@@ -57,7 +57,7 @@ class Console:
         return self._err.width
 
     def result(self, text: str) -> None:
-        """Print a line of the answer to stdout, never folded."""
+        """Print a line of the result to stdout, never wrapped."""
         self.progress.pause()
         print(text, flush=True)
 
@@ -65,6 +65,8 @@ class Console:
         """Print names and values, one pair a line."""
         rows = list(pairs)
         width = max((len(name) for name, _ in rows), default=0)
+        if width + 2 + max((len(value) for _, value in rows), default=0) > self._out.width:
+            width = 0  # too narrow for a column of names
         for name, value in rows:
             self.result(f"{name:<{width}}  {value}")
 
@@ -115,12 +117,12 @@ class Console:
             self._err.print(Text(text), soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Print something that a person should know to stderr."""
+        """Print a warning to stderr."""
         if self.verbosity >= 0:
             self._err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
     def warn_of_data(self, where: str, text: str, count: int) -> None:
-        """Print a doubt about the data: where it was first met, the rule, and how often."""
+        """Print a problem of the data: its first place, the rule, and the count."""
         times = f" ({count} times)" if count > 1 else ""
         self.warn(": ".join(part for part in (where, text) if part) + times)
 
@@ -136,7 +138,7 @@ class Console:
             )
 
     def traceback(self, text: str) -> None:
-        """Print where a mistake of ours happened to stderr, when somebody asked for more words."""
+        """Print a traceback to stderr if the output is verbose."""
         if self.verbosity > 0:
             self.progress.stop()
             self._err.print(Text(text.rstrip()), soft_wrap=True)
@@ -227,16 +229,16 @@ class ConsoleProgress:
         return self._bars
 
     def _with_lines(self, items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
-        started = told = time.monotonic()
+        started = printed = time.monotonic()
         count = 0
         for item in items:
             yield item
             count += 1
             now = time.monotonic()
-            if now - told >= PLAIN_LINE_EVERY_S:
-                told = now
+            if now - printed >= PLAIN_LINE_EVERY_S:
+                printed = now
                 self._console.say(plain_line(label, count, total, now - started))
-        if told > started:
+        if printed > started:
             self._console.say(plain_line(label, count, count, time.monotonic() - started))
 
 
@@ -268,5 +270,5 @@ def time_text(seconds: float) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for a person; a dash where there is none."""
+    """Return a rounded number; a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"

@@ -50,13 +50,13 @@ def convert(
 
 
 def show_converted(console: Console, result: ConvertResult) -> None:
-    """Print what was written, and what a person should know about it."""
+    """Print the output, its counts and the warnings."""
     console.metadata(
         [
             ("wrote", str(result.path)),
             ("classes", ", ".join(result.classes)),
             ("videos and images", str(result.videos)),
-            ("frames with truth", str(result.frames)),
+            ("annotated frames", str(result.frames)),
             ("boxes", f"{result.boxes}, {result.ignored} of them ignored regions"),
         ]
     )

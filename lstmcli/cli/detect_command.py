@@ -192,14 +192,14 @@ def show_detected(console: Console, report: DetectReport) -> None:
         for path in done.outputs:
             console.result(os.path.relpath(path) if path.is_absolute() else str(path))
     if report.skipped:
-        console.say(f"{len(report.skipped)} done already, left out")
+        console.say(f"{len(report.skipped)} skipped, outputs exist")
     for failed in report.failed:
         console.error(f"{failed.name}: {failed.problem}", failed.hint)
 
 
 def _summary(done: VideoDone) -> str:
-    looked = f" ({done.looked} looked at)" if done.looked < done.frames else ""
-    parts = [f"{done.frames} frames{looked}", f"{done.detections} detections"]
+    inferred = f" ({done.looked} by the network)" if done.looked < done.frames else ""
+    parts = [f"{done.frames} frames{inferred}", f"{done.detections} detections"]
     if done.objects:
         parts.append(f"{done.objects} objects")
     rate = rate_text(done.frames / max(done.seconds, 1e-9)).replace("/s", " frames/s")

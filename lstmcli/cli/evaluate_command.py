@@ -170,11 +170,11 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             ("precision", f"{number(values['precision'])} at {values['threshold']:g}"),
             ("recall", number(values["recall"])),
             ("F1", number(values["f1"])),
-            ("flicker", f"{number(stability.get('flicker_per_minute'), 1)} a minute"),
-            ("scores off by", f"{number(calibration.get('error'))} in the mean"),
+            ("flicker", f"{number(stability.get('flicker_per_minute'), 1)} per minute"),
+            ("calibration error", number(calibration.get("error"))),
             (
                 "speed",
-                f"{number(speed['ms_per_frame'], 1)} ms a frame "
+                f"{number(speed['ms_per_frame'], 1)} ms per frame "
                 f"({speed['engine']}, {speed['device']})",
             ),
         ]

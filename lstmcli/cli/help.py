@@ -66,7 +66,9 @@ def option_panels(parameters: Iterable[Any]) -> dict[str, list[Entry]]:
     for parameter in parameters:
         if not getattr(parameter, "hidden", False):
             panel = getattr(parameter, "rich_help_panel", None) or GENERAL
-            panels.setdefault(panel, []).append(Entry(parameter_name(parameter), told(parameter)))
+            panels.setdefault(panel, []).append(
+                Entry(parameter_name(parameter), help_text(parameter))
+            )
     general = panels.pop(GENERAL, None)
     return panels | ({GENERAL: general} if general else {})
 
@@ -81,7 +83,7 @@ def parameter_name(parameter: Any) -> str:
     return f"{flags} {parameter.metavar}" if parameter.metavar else flags
 
 
-def told(parameter: Any) -> str:
+def help_text(parameter: Any) -> str:
     """Return the help text of a parameter and its default; names come from the tables."""
     text = with_choices(parameter.help or "")
     default = parameter.default
@@ -115,7 +117,8 @@ def usage(command: Any, context: Any) -> str:
     parts = [context.command_path, "[OPTIONS]"]
     for parameter in command.params:
         if parameter.param_type_name == "argument":
-            name = parameter_name(parameter) + ("..." if parameter.nargs == -1 else "")
+            name = parameter_name(parameter)
+            name += "..." if parameter.nargs == -1 and not name.endswith("...") else ""
             parts.append(name if parameter.required else f"[{name}]")
     if isinstance(command, TyperGroup):
         parts.append("COMMAND")

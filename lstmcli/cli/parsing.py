@@ -1,4 +1,4 @@
-"""What people write behind an option, as values. Nonsense is misuse: exit code 2."""
+"""Values of options from text. A value that cannot be parsed is misuse: exit code 2."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pages that a person opens in a browser: one file, nothing loaded from elsewhere."""
+"""HTML reports: one file each, nothing loaded from elsewhere."""

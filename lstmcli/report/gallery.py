@@ -15,10 +15,10 @@ from lstmcli.report.page import PagePicture
 MOST_PICTURES = 12
 MOST_OF_A_VIDEO = 3
 APART_S = 1.0
-"""Pictures of one video are at least so many seconds apart: neighbours show the same mistake."""
+"""Minimum distance in seconds between pictures of a video: neighbours show the same mistake."""
 
 LEAST_WIDTH = 720
-"""Smaller pictures are enlarged, so that a person sees objects of a few pixels."""
+"""Smaller pictures are enlarged, so that objects of a few pixels are visible."""
 
 COLOURS = {"right": "#00c08b", "missed": "#e8590c", "wrong": "#ffe14d"}
 """Distinct for colour-blind people, and against sky, grass and asphalt."""

@@ -64,7 +64,7 @@ def write_page(path: Path, page: str, *, option: str) -> None:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for a person; a dash where there is none."""
+    """Return a rounded number; a dash for None."""
     if value is None:
         return "–"  # noqa: RUF001 - an en dash stands for "no number" in tables
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"

@@ -1,4 +1,4 @@
-"""`benchmark`: where the time goes, stage by stage and engine by engine, and what the limit is."""
+"""`benchmark`: time per stage and runtime, beside the plain transcode as the limit."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ VALIDATE_FRAMES = 20
 
 @dataclass(frozen=True, slots=True)
 class EngineSpeed:
-    """How fast an engine steps.
+    """Speed of a runtime.
 
     Args:
-        engine: a name of `engines.RUNTIMES`.
+        engine: a name of `RUNTIMES`.
         device: what it ran on.
         ms: the median of the milliseconds a frame; None where it does not run.
         slow_ms: nineteen of twenty frames take no longer.
-        load_s: seconds from the file to the first answer.
+        load_s: seconds from the file to the first output.
         problem: why it does not run, "" where it does.
     """
 
@@ -75,7 +75,7 @@ class Benchmark:
         video: as it was given; "" without one.
         size_hw: of the video's frames, None without one.
         canvas_hw: of the network.
-        frames: looked at in the stages.
+        frames: measured in the stages.
         processor: what the CPU calls itself.
         threads: that a network may use.
         engines: the ones that were compared.
@@ -83,7 +83,7 @@ class Benchmark:
         stages: milliseconds a frame of each of `STAGES`, one after the other, nothing overlapped.
         transcode_fps: frames a second of decoding and encoding the same file and nothing else.
         detect_fps: frames a second of `detect` on the file, where it was run.
-        detect_all_fps: the same, with a network that looks at every frame.
+        detect_all_fps: the same with `--every 1`.
         memory_mb: the most memory that the process held.
     """
 
@@ -127,8 +127,8 @@ def benchmark(
         engines: names to compare; empty: all that are installed and can run the model. The stages
             run with the quickest.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        frames: looked at, at the most.
-        progress: who looks on.
+        frames: maximum number of frames.
+        progress: shows the progress.
 
     Raises:
         ConfigError: no such engine or device, or none can run the model.
@@ -183,11 +183,11 @@ def _engines_for(model: Path | str) -> tuple[str, ...]:
 def _compare(
     load: partial[Runtime],
     names: Sequence[str],
-    asked: bool,
+    required: bool,
     frames: int,
     progress: Progress,
 ) -> tuple[list[EngineSpeed], Runtime]:
-    """Time every engine; an absent one is only a row where nobody asked for it by name."""
+    """Time every runtime; a missing one is an error if `required`, otherwise a row."""
     speeds: list[EngineSpeed] = []
     best: tuple[float, Runtime] | None = None
     for name in progress.track(names, total=len(names), label="engines"):
@@ -195,7 +195,7 @@ def _compare(
         try:
             network = load(engine=name)
         except ConfigError as error:
-            if asked:
+            if required:
                 raise
             speeds.append(EngineSpeed(name, "", None, None, None, error.problem))
             continue
@@ -209,13 +209,13 @@ def _compare(
     if best is None:
         problems = "; ".join(speed.problem for speed in speeds)
         raise ConfigError(
-            f"no engine can run {load.args[0]}: {problems}", hint="install one of them"
+            f"no runtime can run {load.args[0]}: {problems}", hint="install one of them"
         )
     return speeds, best[1]
 
 
 def _step_times(network: Runtime, frames: int) -> tuple[list[float], float]:
-    """Return milliseconds of each step, and when the first answer came."""
+    """Return milliseconds of each step, and the time of the first output."""
     pictures = moving_frames(network.metadata.input_hw, min(frames, 30))
     state, previous_frames, times, first_s = None, pictures[0], [], 0.0
     for number in range(frames):
@@ -251,7 +251,7 @@ class _Timed:
         self._network, self._clock = network, clock
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
-        """Return what the network answers."""
+        """Run the network and count its time."""
         with self._clock.of("network"):
             return self._network.step(frame, previous_frame, state)
 
@@ -259,7 +259,7 @@ class _Timed:
 def _stages(
     network: Runtime, info: VideoInfo, limit: int, out: Path
 ) -> tuple[int, dict[str, float]]:
-    """Return how many frames were looked at, and milliseconds a frame of each stage."""
+    """Return the number of frames, and milliseconds per frame of each stage."""
     clock = _Clock()
     tracker = Tracker(threshold=THRESHOLD)
     predictor = Predictor(_Timed(network, clock), threshold=tracker.faint)
@@ -334,7 +334,7 @@ class TrainingSpeed:
         preset: its name or file.
         epochs: a row an epoch with `epoch`, `stage`, `frames_per_second` and `data_wait`, the
             share of the time in which the network waited for data.
-        interrupted: whether somebody ended it before its time.
+        interrupted: whether Ctrl-C ended it early.
     """
 
     preset: str

@@ -1,4 +1,4 @@
-"""Labels of one format become labels of another, without the media where the labels tell sizes."""
+"""`convert`: labels from one format to another, without the media if the labels hold sizes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ConvertResult:
         path: the file or folder.
         classes: the names.
         videos: how many videos and images.
-        frames: how many frames with truth, empty ones too.
+        frames: annotated frames, empty ones too.
         boxes: how many boxes.
         ignored: how many of them are ignored regions.
         warnings: what was dropped or doubtful in reading, and what the format cannot say.
@@ -61,10 +61,10 @@ def convert(
         out: the file (a folder gets `annotations.json`) or folder to write, as the format needs;
             None: named after the source, in the current folder.
         format: the format of the source; None recognises it.
-        media: where the videos or images lie; only asked where the labels tell no sizes.
+        media: folder of the videos or images; only used if the labels hold no sizes.
         size_hw: (height, width) of media that are not there.
         overwrite: whether what is at `out` may be replaced.
-        progress: who looks on.
+        progress: shows the reading of sizes.
 
     Raises:
         ConfigError: there is no such format.
@@ -129,7 +129,7 @@ def _with_sizes(
 
 
 def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: WarningCollector) -> None:
-    """Write under a temporary name beside `out` and rename, so that nobody meets half of it."""
+    """Write under a temporary name beside `out` and rename: no output is half-written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:

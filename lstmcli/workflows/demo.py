@@ -119,7 +119,7 @@ def draw_demo(
         val_videos: clips to be measured on.
         seed: other seeds draw other clips.
         overwrite: draw over what lies there.
-        progress: who looks on.
+        progress: shows the drawing.
 
     Raises:
         OutputError: `out` holds something and `overwrite` is False, or it cannot be written.

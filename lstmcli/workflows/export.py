@@ -110,10 +110,10 @@ def export(
         int8: 8-bit numbers in the backbone, their ranges measured on `data`.
         data: a prepared dataset, or any source that `prepare` reads; for `int8`.
         split: of the prepared dataset.
-        threshold: the least score that should be shown; it is only told.
-        licence: what the network may be used for; it is only told.
+        threshold: recommended score threshold, stored in the file.
+        licence: licence text, stored in the file.
         overwrite: replace files that exist.
-        progress: who looks on.
+        progress: shows the measuring of ranges.
 
     Raises:
         ConfigError: no such format, its tools are missing, or `int8` without data.
@@ -155,7 +155,7 @@ def export(
 
 
 def _name(checkpoint: Path) -> str:
-    """Return what people call a model: the run's name, or the file's."""
+    """Return the name of a model: of its run, or of its file."""
     is_of_a_run = checkpoint.name in {"best.pt", "last.pt"}
     return checkpoint.absolute().parent.name if is_of_a_run else checkpoint.stem
 

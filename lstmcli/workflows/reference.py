@@ -1,4 +1,4 @@
-"""Reference: every setting, label format and name that a person may choose from, as plain data."""
+"""Reference: every setting, label format and name to choose from, as plain data."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import typer.main
 
 from lstmcli.cli import detect_command, options
 from lstmcli.cli.app import app, main
-from lstmcli.cli.help import told, with_choices
+from lstmcli.cli.help import help_text, with_choices
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.labels.writers import LABEL_WRITERS
 from lstmcli.outputs import WRITERS, draw
@@ -61,7 +61,7 @@ def test_every_placeholder_of_a_help_text_has_a_table() -> None:
     for command in COMMANDS.values():
         for parameter in command.params:
             assert parameter.help, f"{command.name}: {parameter.name} has no help"
-            assert "{" not in told(parameter)
+            assert "{" not in help_text(parameter)
 
 
 def test_styles_and_stamps_are_those_that_are_drawn() -> None:

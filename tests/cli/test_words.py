@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from lstmcli.cli.app import app
-from lstmcli.cli.help import told
+from lstmcli.cli.help import help_text
 from lstmcli.core.renamed_settings import RENAMED_SETTINGS
 from lstmcli.core.setting_list import list_settings
 from lstmcli.workflows.reference import list_formats
@@ -45,7 +45,7 @@ def texts() -> dict[str, str]:
     found["CHANGELOG.md"] = re.sub(r"### Upgrading.*?(?=\n## |\Z)", "", changelog, flags=re.S)
     found["presets/README.md"] = (ROOT / "presets" / "README.md").read_text(encoding="utf-8")
     for command in group.commands.values():  # type: ignore[attr-defined]
-        lines = [command.help or "", *(told(parameter) for parameter in command.params)]
+        lines = [command.help or "", *(help_text(parameter) for parameter in command.params)]
         found[f"{command.name} --help"] = "\n".join(lines)
     found["settings"] = "\n".join(f"{one.meaning}; {one.section}" for one in list_settings())
     found["formats"] = "\n".join(one.meaning.partition("\n\n")[0] for one in list_formats())
