@@ -1,4 +1,4 @@
-"""How long work tells where it is, without knowing who looks on."""
+"""The contract by which long work reports its progress."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Somebody who watches long work: the terminal, a log, or nobody."""
+    """Shows the progress of long work on a terminal, in a log, or not at all."""
 
     def track(
         self, items: Iterable[T], *, total: int | None = None, label: str = ""
     ) -> Iterator[T]:
-        """Yield the items unchanged while somebody watches them go by.
+        """Yield the items unchanged and show how many have passed.
 
         Args:
             items: anything; it is taken one by one, and only as fast as the caller takes it.
-            total: how many there will be; None where nobody can know.
-            label: what is being done, a word or two.
+            total: how many there will be; None if unknown.
+            label: a word or two.
         """
         ...
 
     def note(self, text: str) -> None:
-        """Say one line."""
+        """Print one line."""
+        ...
+
+    def adopt(self) -> None:
+        """Take over in this process: only one of several forked ones shows progress."""
         ...
 
 
 class SilentProgress:
-    """Nobody looks on."""
+    """Shows nothing."""
 
     def track(
         self, items: Iterable[T], *, total: int | None = None, label: str = ""
@@ -38,4 +42,7 @@ class SilentProgress:
         yield from items
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Print nothing."""
+
+    def adopt(self) -> None:
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Where the cells of a grid lie, and boxes from their distances."""
+"""Centres of the cells of a map, and boxes from their distances."""
 
 from __future__ import annotations
 

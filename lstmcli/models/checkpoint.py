@@ -26,6 +26,7 @@ from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputErr
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.models.detector import DetectorNet
+from lstmcli.models.renamed_weights import upgrade_weights
 
 FORMAT = 1
 BEST_THRESHOLD = "best_threshold"
@@ -163,8 +164,11 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             canvas_hw=(int(height), int(width)),
             grid=int(values["grid"]),
         )
-        network.load_state_dict(values["weights"])
+        network.load_state_dict(upgrade_weights(values["weights"]))
         metrics, training = (dict(values.get(name, {})) for name in ("metrics", "training"))
+        for name in ("model", "ema", "average"):
+            if training.get(name) is not None:
+                training[name] = upgrade_weights(training[name])
     except ConfigError as error:
         raise ModelError(
             error.problem, hint="another version wrote it; train again or install that version"

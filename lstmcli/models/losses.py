@@ -1,4 +1,4 @@
-"""Which cell answers for which box, and what a wrong answer costs."""
+"""Targets, label assignment by centre sampling, and the parts of the loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lstmcli.models.cells import cell_centres
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The truth of N frames, padded to the same number of boxes M.
+    """The ground truth of N frames, padded to the same number of boxes M.
 
     Args:
-        boxes: [N, M, 4] in pixels of the picture that the network was shown.
+        boxes: [N, M, 4] in pixels of the network's input.
         labels: int64 [N, M].
         valid: bool [N, M], False for padding.
-        ignore: bool [N, M], True for a box that must neither be found nor be punished.
-        looked_at: bool [N], False where nobody looked: no loss comes from such a frame.
+        ignore: bool [N, M], True for a box that is neither a positive nor a negative.
+        annotated_frames: bool [N], False for an unannotated frame, which has no loss.
     """
 
     boxes: Tensor
@@ -31,7 +31,7 @@ class Targets:
     annotated_frames: Tensor
 
     def to(self, device: torch.device) -> Targets:
-        """Return the same truth on another device."""
+        """Return the same targets on another device."""
         return Targets(
             *(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__)
         )
@@ -39,11 +39,11 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What each cell must answer.
+    """The target of each cell.
 
     Args:
-        box: int64 [N, cells], the row of the box that the cell answers for, -1 for background.
-        counted: bool [N, cells], False in ignored regions and on frames without truth.
+        box: int64 [N, cells], the row of the box that the cell is assigned to, -1 for background.
+        counted: bool [N, cells], False in ignored regions and on unannotated frames.
     """
 
     box: Tensor
@@ -51,7 +51,7 @@ class Assignment:
 
 
 def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> Assignment:
-    """Give each cell near a box's centre that box; where several claim it, the smallest.
+    """Assign the cells near a box's centre to it; where several boxes overlap, to the smallest.
 
     Centre sampling of FCOS (1904.01355): a cell is positive if its centre lies within `radius`
     strides of the box's centre and inside the box; the cell that holds the centre always is, so
@@ -63,10 +63,10 @@ def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> 
     away = (points - middle).abs().amax(dim=-1)  # [N, cells, M]
     inside = ((points >= boxes[..., :2]) & (points <= boxes[..., 2:])).all(dim=-1)
     claims = ((away < radius * stride) & inside) | (away <= stride / 2)
-    wanted = (targets.valid & ~targets.ignore)[:, None]
+    candidates = (targets.valid & ~targets.ignore)[:, None]
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp_min(0)
     area = (sides[..., 0] * sides[..., 1]).expand_as(claims)
-    area = area.masked_fill(~(claims & wanted), torch.inf)
+    area = area.masked_fill(~(claims & candidates), torch.inf)
     if area.shape[-1] == 0:
         box = torch.full(area.shape[:2], -1, dtype=torch.int64, device=centres.device)
         return Assignment(box, targets.annotated_frames[:, None].expand_as(box))

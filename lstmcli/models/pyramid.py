@@ -79,8 +79,8 @@ class PyramidNeck(nn.Module):
         self.coarser = nn.ModuleDict({name: separable(outputs) for name in names[1:]})
         self.dropout = nn.Dropout2d(dropout)
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return one map [N, outputs, h, w] a stride, the finest first."""
+    def forward(self, maps: Sequence[Tensor], size_hw: tuple[int, int]) -> list[Tensor]:
+        """Return one map [N, outputs, h, w] a stride, the finest, of the given size, first."""
         names = list(self.lateral)
         fused = [self.lateral[n](maps[i]) for n, i in zip(names, self.used, strict=True)]
         for level in range(len(fused) - 2, -1, -1):

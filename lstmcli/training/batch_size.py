@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from lstmcli.core.config import Config
+from lstmcli.core.config import LossConfig, TrainConfig
 from lstmcli.core.system import available_memory, held_memory
 from lstmcli.models.detector import DetectorNet
-from lstmcli.training.loop import Batch, EpochProgress, TrainingBudget, set_trainable, train_steps
+from lstmcli.training.loop import Batch, EpochStats, set_trainable, train_steps
 from lstmcli.training.optim import build_optimizer
+from lstmcli.training.schedule import TrainingBudget
 
 SMALLEST, LARGEST = 4, 128
 """Batches that are tried, in clips; each is twice the one before."""
@@ -27,7 +28,12 @@ STEPS = 3
 
 
 def measured_batch(
-    fabric: Fabric, network: DetectorNet, config: Config, draw: Callable[[int, bool], Batch]
+    fabric: Fabric,
+    network: DetectorNet,
+    draw: Callable[[int, bool], Batch],
+    *,
+    train: TrainConfig,
+    loss: LossConfig,
 ) -> int:
     """Return the clips of a batch that this machine trains fastest with, within its memory.
 
@@ -37,9 +43,10 @@ def measured_batch(
     Args:
         fabric: of one process.
         network: on its device; it stays as it is.
-        config: the settings.
         draw: returns a batch of so many clips; of single frames, as many as the clips have, where
             the second argument is False.
+        train: the settings of the training.
+        loss: of the loss.
     """
     rates: dict[int, float] = {}
     random = torch.get_rng_state()
@@ -47,7 +54,7 @@ def measured_batch(
     batch = SMALLEST
     while batch <= LARGEST:
         try:
-            step_s = _step_s(fabric, network, config, draw, batch)
+            step_s = _step_s(fabric, network, draw, batch, train=train, loss=loss)
         except (torch.OutOfMemoryError, MemoryError):
             break
         finally:
@@ -84,15 +91,17 @@ def best_batch(rates: Mapping[int, float]) -> int:
 def _step_s(
     fabric: Fabric,
     network: DetectorNet,
-    config: Config,
     draw: Callable[[int, bool], Batch],
     batch: int,
+    *,
+    train: TrainConfig,
+    loss: LossConfig,
 ) -> float:
     """Return the seconds of a step, the best of some."""
-    memory = network.has_temporal_core and config.train.stage1_fraction == 0
+    memory = network.has_temporal_core and train.stage1_fraction == 0
     tried = copy.deepcopy(network)
-    set_trainable(tried, config, memory=memory)
-    optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, tried))
+    set_trainable(tried, train, memory=memory)
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(train, tried))
     model = fabric.setup_module(tried)
     drawn = draw(batch, memory)
     times: list[float] = []
@@ -104,15 +113,17 @@ def _step_s(
     began = time.perf_counter()
     for _ in train_steps(
         fabric,
+        tried,
         model,
         optimizer,
         batches(),
-        config=config,
+        train=train,
+        loss=loss,
         epoch=0,
-        clock=TrainingBudget(total_steps=STEPS, budget_s=None),
+        budget=TrainingBudget(total_steps=STEPS, budget_s=None),
         steps_before=0,
         memory=memory,
-        progress=EpochProgress(),
+        stats=EpochStats(),
     ):
         times.append(time.perf_counter() - began)  # the loss was read: the device is done
         if times[-1] > LONGEST_STEP_S:

@@ -1,7 +1,7 @@
-"""The loop: clips in, weights changed, the state carried, detached and reset.
+"""The training loop: truncated backpropagation through time over clips.
 
-Truncated backpropagation through time: the state goes on from clip to clip of a lane but gradients
-stop at a clip's edge (as RVT, 2212.05598, trains its recurrent detector).
+The state carries over from clip to clip of a stream slot, but gradients stop at a clip's edge (as
+in RVT, 2212.05598).
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from lstmcli.core.config import Config
+from lstmcli.core.config import LossConfig, TrainConfig
 from lstmcli.core.errors import TrainingError
 from lstmcli.models.detector import DetectorNet
 from lstmcli.models.losses import Targets
 from lstmcli.models.temporal import State
-from lstmcli.training.optim import lr_factor, set_lr, stage_progress
+from lstmcli.training.optim import set_lr
+from lstmcli.training.schedule import TrainingBudget, lr_factor, stage_progress
 
 
 class Batch(Protocol):
-    """What a step looks at; see `lstmcli.dataset.clips.ClipBatch` for shapes."""
+    """The input of a step; see `lstmcli.dataset.clips.ClipBatch` for shapes."""
 
     @property
     def frames(self) -> Tensor: ...  # noqa: D102
@@ -45,51 +46,14 @@ class Batch(Protocol):
     def annotated_frames(self) -> Tensor: ...  # noqa: D102
 
 
-class TrainingBudget:
-    """How much of the training is over, by steps or by the time budget, whichever is further.
-
-    Args:
-        total_steps: steps of the whole training, None where only the budget ends it.
-        budget_s: seconds for training, None where only the steps end it.
-        spent_s: seconds that earlier parts of a resumed run took.
-    """
-
-    def __init__(
-        self, *, total_steps: int | None, budget_s: float | None, spent_s: float = 0.0
-    ) -> None:
-        assert total_steps or budget_s
-        self.total_steps, self.budget_s = total_steps, budget_s
-        self._began = time.monotonic() - spent_s
-        self._agreed_s: float | None = None
-
-    @property
-    def spent_s(self) -> float:
-        """Seconds since the training began, without pauses between interruption and resumption."""
-        return time.monotonic() - self._began
-
-    def done(self, steps: int) -> float:
-        """Return the finished share of the training, 0..1, after that many steps."""
-        return self.share(steps, self.spent_s if self._agreed_s is None else self._agreed_s)
-
-    def share(self, steps: int, spent_s: float) -> float:
-        """Return what share of the training, 0..1, so many steps and seconds are."""
-        by_steps = steps / self.total_steps if self.total_steps else 0.0
-        by_time = spent_s / self.budget_s if self.budget_s else 0.0
-        return min(1.0, max(by_steps, by_time))
-
-    def agree(self, spent_s: float) -> None:
-        """Go by another process's clock from now on, until the next agreement."""
-        self._agreed_s = spent_s
-
-
 @dataclass(slots=True)
-class EpochProgress:
-    """Sums over the steps of an epoch so far; a resumed epoch goes on with them."""
+class EpochStats:
+    """Sums over the steps of an epoch so far; a resumed epoch continues them."""
 
     steps: int = 0
     frames: int = 0
     seconds: float = 0.0
-    waited_s: float = 0.0
+    data_wait_s: float = 0.0
     losses: dict[str, float] = field(default_factory=dict)
 
     def means(self) -> dict[str, float]:
@@ -98,169 +62,185 @@ class EpochProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class StepDone:
+class StepResult:
     """One finished step.
 
     Args:
-        progress: of the epoch, including this step.
-        state: the carried state after the step, detached.
-        rate_factor: what the learning rates were multiplied by.
+        stats: of the epoch, including this step.
+        state: the recurrent state after the step, detached.
+        lr_factor: of the learning rates.
     """
 
-    progress: EpochProgress
+    stats: EpochStats
     state: State | None
     lr_factor: float
 
 
 def targets_of(batch: Batch, device: torch.device) -> Targets:
-    """Return the truth of a batch on a device."""
+    """Return the ground truth of a batch on a device."""
     return Targets(batch.boxes, batch.labels, batch.valid, batch.ignore, batch.annotated_frames).to(
         device
     )
 
 
 def detached(state: State) -> State:
-    """Return the same state without its history."""
+    """Return the state without its gradient history."""
     return tuple(part.detach() for part in state)
 
 
 def train_steps(
     fabric: Fabric,
+    network: DetectorNet,
     model: Any,
     optimizer: torch.optim.Optimizer,
     batches: Iterator[Batch],
     *,
-    config: Config,
+    train: TrainConfig,
+    loss: LossConfig,
     epoch: int,
-    clock: TrainingBudget,
+    budget: TrainingBudget,
     steps_before: int,
     memory: bool,
-    progress: EpochProgress,
+    stats: EpochStats,
     state: State | None = None,
     class_weights: Tensor | None = None,
-    frames_end: float = 1.0,
-) -> Iterator[StepDone]:
+    stage1_end: float = 1.0,
+) -> Iterator[StepResult]:
     """Take one optimisation step for every batch; yield after each.
 
     Args:
         fabric: places tensors, sets the precision, averages gradients between processes.
-        model: the detector as `fabric.setup` returned it.
+        network: the detector.
+        model: the same as `fabric.setup` returned it.
         optimizer: likewise.
         batches: this process's part of every batch, in order.
-        config: the settings.
+        train: schedule, learning rates and seed.
+        loss: weights and label assignment.
         epoch: for messages.
-        clock: gives the schedule its position.
+        budget: gives the progress of the whole training.
         steps_before: steps that were taken before this epoch.
-        memory: False trains the frame detector alone.
-        progress: sums so far; changed in place.
+        memory: False trains the frame detector alone (stage 1).
+        stats: sums of the epoch so far; changed in place.
         state: carried from before, None at the beginning of an epoch.
         class_weights: [classes], mean 1, or None.
-        frames_end: see `stage_progress`.
+        stage1_end: see `stage_progress`.
 
     Raises:
-        TrainingError: the loss is not a number any more.
+        TrainingError: the loss is not finite.
     """
-    network: DetectorNet = model.module if hasattr(model, "module") else model
     model.train()
-    if memory and _features_rest(network, config):
+    core_is_trained = memory and network.has_temporal_core
+    if core_is_trained and _features_are_frozen(network, train):
         network.backbone.eval()
         network.neck.eval()
-    frames_factor = (
-        config.train.stage2_backbone_lr_scale if memory and network.has_temporal_core else 1.0
-    )
-    second_stage = memory and network.has_temporal_core and config.train.stage1_fraction > 0
-    stage_factor = config.train.stage2_lr_scale if second_stage else 1.0
-    asked = time.monotonic()
+    features_factor = train.stage2_backbone_lr_scale if core_is_trained else 1.0
+    stage_factor = train.stage2_lr_scale if core_is_trained and train.stage1_fraction > 0 else 1.0
+    requested = time.monotonic()
     for batch in batches:
-        data_wait = time.monotonic() - asked
+        data_wait = time.monotonic() - requested
         # dropout draws the same in a resumed run, and differently in every process
-        step_seed = config.train.seed * 1_000_003 + steps_before + progress.steps
+        step_seed = train.seed * 1_000_003 + steps_before + stats.steps
         torch.manual_seed(step_seed * fabric.world_size + fabric.global_rank)
-        done = clock.done(steps_before + progress.steps)
+        progress = budget.progress(steps_before + stats.steps)
         if network.has_temporal_core:
-            done = stage_progress(config.train, done, memory=memory, frames_end=frames_end)
-        factor = lr_factor(config.train, done) * stage_factor
-        set_lr(optimizer, factor, frames_factor=frames_factor)
-        frames = batch.frames.to(fabric.device, non_blocking=True)
-        previous_frames = batch.previous_frames.to(fabric.device, non_blocking=True)
-        raw, state = model(
-            frames,
-            previous_frames if previous_frames.numel() else None,
-            state if memory else None,
-            starts=batch.starts.to(fabric.device, non_blocking=True),
-            memory=memory,
-        )
-        state = detached(state) if memory else None
-        raw = raw.flatten(0, 1)
-        targets = targets_of(batch, fabric.device)
-        parts = network.head.loss(
-            raw,
-            targets,
-            config.loss,
-            class_weights=class_weights,
-            normaliser=_shared_count(fabric, network, raw, targets, config),
+            progress = stage_progress(train, progress, memory=memory, stage1_end=stage1_end)
+        factor = lr_factor(train, progress) * stage_factor
+        set_lr(optimizer, factor, features_factor=features_factor)
+        parts, state = _losses(
+            fabric, network, model, batch, loss, state, memory=memory, class_weights=class_weights
         )
         total = torch.stack(list(parts.values())).sum()
         if not math.isfinite(float(total.detach())):
             raise TrainingError(
-                f"the loss became {float(total.detach())} in epoch {epoch}, "
-                f"step {progress.steps + 1}",
+                f"the loss became {float(total.detach())} in epoch {epoch}, step {stats.steps + 1}",
                 hint="lower train.lr, lengthen train.warmup or lower train.max_grad_norm",
             )
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(total)
         fabric.clip_gradients(
-            model, optimizer, max_norm=config.train.max_grad_norm, error_if_nonfinite=False
+            model, optimizer, max_norm=train.max_grad_norm, error_if_nonfinite=False
         )
         optimizer.step()
         now = time.monotonic()
-        progress.steps += 1
-        progress.frames += frames.shape[0] * frames.shape[1] * fabric.world_size
-        progress.seconds += now - asked
-        progress.waited_s += data_wait
-        _add_losses(progress.losses, parts, total)
-        asked = now
-        yield StepDone(progress, state, factor)
+        stats.steps += 1
+        stats.frames += batch.frames.shape[0] * batch.frames.shape[1] * fabric.world_size
+        stats.seconds += now - requested
+        stats.data_wait_s += data_wait
+        _add_losses(stats.losses, parts, total)
+        requested = now
+        yield StepResult(stats, state, factor)
 
 
-def set_trainable(network: DetectorNet, config: Config, *, memory: bool) -> None:
-    """Let exactly those parameters learn that take part in a stage of the training.
+def _losses(
+    fabric: Fabric,
+    network: DetectorNet,
+    model: Any,
+    batch: Batch,
+    config: LossConfig,
+    state: State | None,
+    *,
+    memory: bool,
+    class_weights: Tensor | None,
+) -> tuple[dict[str, Tensor], State | None]:
+    """Run a batch forward; return the parts of its loss and the detached state."""
+    previous_frames = batch.previous_frames.to(fabric.device, non_blocking=True)
+    raw, after = model(
+        batch.frames.to(fabric.device, non_blocking=True),
+        previous_frames if previous_frames.numel() else None,
+        state if memory else None,
+        starts=batch.starts.to(fabric.device, non_blocking=True),
+        memory=memory,
+    )
+    raw = raw.flatten(0, 1)
+    targets = targets_of(batch, fabric.device)
+    parts = network.head.loss(
+        raw,
+        targets,
+        config,
+        class_weights=class_weights,
+        normaliser=_shared_count(fabric, network, raw, targets, config),
+    )
+    return parts, detached(after) if memory else None
 
-    Processes wait for the gradient of every parameter that learns, so none may be left out.
+
+def set_trainable(network: DetectorNet, config: TrainConfig, *, memory: bool) -> None:
+    """Set `requires_grad` of exactly those parameters that take part in a stage of the training.
+
+    Processes wait for the gradient of every parameter that requires one, so none may be unused.
 
     Args:
-        network: whose parameters are switched.
-        config: may freeze the backbone, or the features while the memory is trained.
-        memory: False in the frame stage.
+        network: whose parameters are switched; its own settings may freeze the backbone.
+        config: may freeze backbone and neck in stage 2.
+        memory: False in stage 1.
     """
     network.requires_grad_(True)
     if not memory:
-        for part in (network.temporal, network.narrow):
+        for part in (network.temporal, network.reduce):
             for parameter in part.parameters():
                 parameter.requires_grad_(False)
         if network.skip == "concat":
-            network.join.requires_grad_(False)
-    elif _features_rest(network, config):
+            network.fuse.requires_grad_(False)
+    elif _features_are_frozen(network, config):
         network.neck.requires_grad_(False)
         network.backbone.requires_grad_(False)
-    if config.backbone.freeze:
+    if network.config.backbone.freeze:
         network.backbone.requires_grad_(False)
 
 
-def _features_rest(network: DetectorNet, config: Config) -> bool:
-    return config.train.stage2_backbone_lr_scale == 0 and network.has_temporal_core
+def _features_are_frozen(network: DetectorNet, config: TrainConfig) -> bool:
+    return config.stage2_backbone_lr_scale == 0 and network.has_temporal_core
 
 
 def _shared_count(
-    fabric: Fabric, network: DetectorNet, raw: Tensor, targets: Targets, config: Config
+    fabric: Fabric, network: DetectorNet, raw: Tensor, targets: Targets, config: LossConfig
 ) -> Tensor | None:
-    """Return the mean count of positive cells of all processes, so that 2 x 4 clips equal 1 x 8."""
+    """Return the mean count of positives of all processes, so that 2 x 4 clips equal 1 x 8."""
     if fabric.world_size == 1:
         return None
-    own = network.head.count_positives(raw, targets, config.loss)
+    own = network.head.count_positives(raw, targets, config)
     shared = fabric.all_reduce(own, reduce_op="mean")
     assert isinstance(shared, Tensor)
-    # mended after averaging, so that a process without objects counts as none
+    # clamped after averaging, so that a process without objects counts as none
     return shared.clamp_min(1 / fabric.world_size)
 
 

@@ -76,7 +76,7 @@ def _optimizers() -> Sequence[str]:
 
 
 def _schedules() -> Sequence[str]:
-    from lstmcli.training.optim import SCHEDULES
+    from lstmcli.training.schedule import SCHEDULES
 
     return tuple(SCHEDULES)
 

@@ -38,7 +38,7 @@ def ours(dataset: Path, preset: str, seconds: int, settings: list[str], folder: 
         # the median: an epoch that the budget cut short is mostly the start of its workers
         rates, waits = (
             float(np.median([float(row[name]) for row in rows if row["stage"] == stage]))
-            for name in ("frames_per_second", "waited")
+            for name in ("frames_per_second", "data_wait")
         )
         print(f"lstmcli {preset}, {stage}: {rates:.1f} frames/s")
         print(f"bar: {100 * waits:.1f} % of the time waited for data (at most 10)")

@@ -72,11 +72,11 @@ def lively(core: str = "conv_lstm", *settings: str) -> DetectorNet:
     model.train()  # a few frames give the norms something to know
     frames = torch.from_numpy(np.stack(moving_frames(CANVAS_HW, 8))).permute(0, 3, 1, 2)
     with torch.no_grad():
-        for layer in (model.head.place, model.head.kind):
+        for layer in (model.head.box_pred, model.head.cls_pred):
             layer.weight.normal_(std=0.5)
-        model.head.place.bias.zero_()
-        if hasattr(model, "join"):
-            model.join.weight.add_(torch.randn_like(model.join.weight) * 0.2)
+        model.head.box_pred.bias.zero_()
+        if hasattr(model, "fuse"):
+            model.fuse.weight.add_(torch.randn_like(model.fuse.weight) * 0.2)
         for _ in range(20):
             model(frames[None], frames.roll(1, 0)[None])
     return model.eval()

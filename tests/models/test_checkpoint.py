@@ -22,6 +22,7 @@ from lstmcli.models.checkpoint import (
     save_shipped,
 )
 from lstmcli.models.detector import DetectorNet
+from lstmcli.models.renamed_weights import RENAMED_WEIGHTS
 
 SETTINGS: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}, "temporal": "conv_lstm"}
 
@@ -122,6 +123,49 @@ def test_a_checkpoint_with_the_old_names_of_settings_is_loaded(saved: Path) -> N
     loaded = load_checkpoint(rewrite(saved, config=config))
     assert loaded.config.temporal.class_memory_s == 7.0
     assert loaded.config.train == Config().train
+
+
+@pytest.mark.parametrize("core", ["conv_lstm", "lstm", "gru", "attention", "object_lstm"])
+@pytest.mark.parametrize("head", ["anchor_free", "classic"])
+def test_weights_under_the_old_keys_are_loaded(core: str, head: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    temporal = {"name": core, "channels": 16, "skip": "concat"}
+    config = Config.model_validate(SETTINGS | {"temporal": temporal, "head": head})
+    model = DetectorNet(config, ("cat", "dog"), canvas_hw=(32, 64), grid=8).eval()
+    path = tmp_path / "best.pt"
+    weights = model.state_dict()
+    average = {"n_averaged": torch.tensor(3)} | {f"module.{k}": v for k, v in weights.items()}
+    training = {"model": weights, "ema": average}
+    save_checkpoint(path, model, weights, metrics={}, training=training)
+    old = {name: under_the_old_key(name, value, core) for name, value in weights.items()}
+    assert any(key != name for name, (key, _) in old.items())
+    loaded = load_checkpoint(
+        rewrite(
+            path,
+            weights=dict(old.values()),
+            training={
+                "model": dict(old.values()),
+                "ema": {"n_averaged": torch.tensor(3)}
+                | {f"module.{key}": value for key, value in old.values()},
+            },
+        )
+    )
+    frames = torch.randint(0, 256, (1, 3, 3, 32, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(loaded.model(frames)[0], model(frames)[0])
+    for name, wanted in training.items():
+        assert loaded.training[name].keys() == wanted.keys()
+        assert all(torch.equal(loaded.training[name][key], wanted[key]) for key in wanted)
+
+
+def under_the_old_key(name: str, value: torch.Tensor, core: str) -> tuple[str, torch.Tensor]:
+    """Return a weight as releases before 2026-11-25 saved it."""
+    if core in {"lstm", "gru"} and name.startswith("temporal.from_"):
+        value = value.flatten(1) if value.dim() == 4 else value
+    for old, new in RENAMED_WEIGHTS.items():
+        if name.startswith(new):
+            return old + name.removeprefix(new), value
+    return name, value
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])

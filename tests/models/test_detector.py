@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lstmcli.core.config import Config
+from lstmcli.core.config import Config, TrainConfig
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.backbones import BACKBONES
-from lstmcli.models.detector import MEAN, STD, DetectorNet, Neck
+from lstmcli.models.detector import MEAN, STD, DetectorNet
 from lstmcli.models.heads import HEADS, takes_pyramid
+from lstmcli.models.neck import Neck
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.loop import set_trainable
 
@@ -221,8 +222,7 @@ def test_gradients_reach_exactly_what_learns_in_a_stage(
     """Otherwise two processes would wait for a gradient that never comes."""
     model = build(temporal={"name": core, "skip": skip}, backbone={"name": "tiny"})
     train = {"stage2_backbone_lr_scale": 0.0 if frozen else 1.0}
-    config = Config.model_validate(model.config.model_dump() | {"train": train})
-    set_trainable(model, config, memory=memory)
+    set_trainable(model, TrainConfig.model_validate(train), memory=memory)
     state = None
     for _ in range(2):
         model.zero_grad()
@@ -234,4 +234,4 @@ def test_gradients_reach_exactly_what_learns_in_a_stage(
     learns = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert "head" in learns
     assert ("neck" in learns) == (not frozen or not memory or core in {"none", "objects"})
-    assert not ({"temporal", "join"} & learns) or memory
+    assert not ({"temporal", "fuse"} & learns) or memory

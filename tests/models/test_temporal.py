@@ -42,7 +42,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_frame_by_frame_equals_the_whole_clip(name: str) -> None:
-    core, features = make(name, learned_initial_state=True), clip()
+    core, features = make(name), clip()
     whole, end = core(features)
     state, frames = None, []
     for t in range(features.shape[1]):
@@ -81,7 +81,7 @@ def test_rows_of_a_batch_do_not_meet(name: str) -> None:
 
 
 def test_a_reset_row_starts_anew(name: str) -> None:
-    core, features = make(name, learned_initial_state=True), clip()
+    core, features = make(name), clip()
     _, state = core(clip(seed=2))
     spoiled = tuple(torch.cat((torch.full_like(s[:1], torch.nan), s[1:])) for s in state)
     state = reset_rows(spoiled, torch.tensor([True, False]), core.initial_state(features))
@@ -102,7 +102,7 @@ def test_a_reset_row_sends_no_gradient_into_its_past(name: str) -> None:
 
 
 def test_without_a_state_a_video_begins(name: str) -> None:
-    core, features = make(name, learned_initial_state=True), clip()
+    core, features = make(name), clip()
     initial = core.initial_state(features)
     assert reset_rows(None, torch.tensor([False, False]), initial) is initial
     assert_close(core(features, initial)[0], core(features)[0], rtol=0, atol=0)
@@ -141,7 +141,7 @@ def test_half_precision_weights_run_in_half_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_MEMORY)
 def test_every_parameter_learns(name: str) -> None:
-    core = make(name, learned_initial_state=True)
+    core = make(name)
     core(clip())[0].square().sum().backward()
     assert isinstance(core, nn.Module)
     asleep = [n for n, p in core.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -165,23 +165,13 @@ def test_maps_of_any_size_fit_one_core(name: str) -> None:
         assert core(features)[0].shape == features.shape
 
 
-@pytest.mark.parametrize("options", [{"kernel_size": 1}, {"kernel_size": 5}, {"groups": 4}])
+@pytest.mark.parametrize("options", [{"kernel_size": 1}, {"kernel_size": 5}])
 def test_every_core_takes_the_common_options(name: str, options: dict[str, int]) -> None:
     core, features = make(name, **options), clip()
     whole, _ = core(features)
     first, state = core(features[:, :2])
     second, _ = core(features[:, 2:], state)
     assert_close(torch.cat((first, second), dim=1), whole)
-
-
-@pytest.mark.parametrize("core", ["conv_lstm", "conv_gru", "bottleneck_lstm", "peephole_lstm"])
-def test_groups_do_not_see_each_other(core: str) -> None:
-    grouped, features = make(core, groups=4), clip()
-    other = features.clone()
-    other[:, :, :4] += 1.0
-    changed, before = grouped(other)[0], grouped(features)[0]
-    assert_close(changed[:, :, 4:], before[:, :, 4:], rtol=0, atol=0)
-    assert not torch.allclose(changed[:, :, :4], before[:, :, :4])
 
 
 def test_a_step_can_be_exported(name: str) -> None:
@@ -211,11 +201,6 @@ def test_an_even_kernel_is_refused(core: str) -> None:
         build_temporal(core, CHANNELS, kernel_size=2)
 
 
-def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
-    with pytest.raises(ConfigError, match="3 groups in a temporal core of 16 channels"):
-        build_temporal("conv_lstm", CHANNELS, groups=3)
-
-
 def test_an_attention_needs_two_frames() -> None:
     with pytest.raises(ConfigError, match="an attention over 1 frames"):
-        build_temporal("attention", CHANNELS, remembered=1)
+        build_temporal("attention", CHANNELS, window=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,11 +14,9 @@ from torch.testing import assert_close
 
 from lstmcli.models.temporal.attention import Attention
 from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
-from lstmcli.models.temporal.conv_gru import ConvGRU
-from lstmcli.models.temporal.conv_lstm import ConvLSTM
-from lstmcli.models.temporal.gates import CELL_LIMIT, init_forget_bias, split_gates
-from lstmcli.models.temporal.gru import GRU
-from lstmcli.models.temporal.lstm import LSTM
+from lstmcli.models.temporal.conv_gru import ConvGRU, gru
+from lstmcli.models.temporal.conv_lstm import ConvLSTM, lstm
+from lstmcli.models.temporal.gates import CELL_LIMIT
 from lstmcli.models.temporal.object_lstm import ObjectLSTM
 from lstmcli.models.temporal.peephole_lstm import PeepholeLSTM
 
@@ -28,75 +28,67 @@ def tokens(features: Tensor) -> Tensor:
     return features.permute(0, 3, 4, 1, 2).flatten(0, 2)
 
 
-def torch_twin(core: LSTM | GRU) -> nn.LSTM | nn.GRU:
-    """Return torch's layer with the weights of a core."""
-    kind = nn.LSTM if isinstance(core, LSTM) else nn.GRU
+def torch_twin(core: ConvLSTM | ConvGRU) -> nn.LSTM | nn.GRU:
+    """Return torch's layer with the weights of a core of 1x1 kernels."""
+    kind = nn.LSTM if isinstance(core, ConvLSTM) else nn.GRU
     twin = kind(core.channels, core.channels, batch_first=True).double()
     twin.load_state_dict(
         {
-            "weight_ih_l0": core.from_input.weight,
+            "weight_ih_l0": core.from_input.weight.flatten(1),
             "bias_ih_l0": core.from_input.bias,
-            "weight_hh_l0": core.from_hidden.weight,
+            "weight_hh_l0": core.from_hidden.weight.flatten(1),
             "bias_hh_l0": core.from_hidden.bias,
         }
     )
     return twin
 
 
-@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("make", [lstm, gru])
 @pytest.mark.parametrize("frames", [1, 7])
-def test_the_shared_cell_is_torchs_to_the_last_digit(
-    kind: type[LSTM] | type[GRU], frames: int
+def test_a_core_shared_by_the_cells_is_torchs(
+    make: Callable[[int], ConvLSTM | ConvGRU], frames: int
 ) -> None:
+    """The order of the sums differs, which rounds differently in the 16th digit."""
     torch.manual_seed(0)
-    core = kind(6).double()
+    core = make(6).double()
     features = torch.randn(2, frames, 6, 3, 4, dtype=torch.float64)
-    remembered, state = core(features)
+    output, state = core(features)
     expected, end = torch_twin(core)(tokens(features))
-    # The LSTM does the same operations in the same order. torch's GRU fuses its last line, which
-    # rounds differently in the 16th digit.
-    exact = {"rtol": 0, "atol": 0} if kind is LSTM else {"rtol": 1e-14, "atol": 1e-15}
-    assert_close(tokens(remembered), expected, **exact)
+    assert_close(tokens(output), expected, rtol=1e-13, atol=1e-14)
     for mine, theirs in zip(state, end if isinstance(end, tuple) else (end,), strict=True):
-        assert_close(tokens(mine[:, None])[:, 0], theirs[0], **exact)
+        assert_close(tokens(mine[:, None])[:, 0], theirs[0], rtol=1e-13, atol=1e-14)
 
 
 def test_the_shared_lstm_is_torchs_in_float32_with_its_gradients() -> None:
     torch.manual_seed(0)
-    core = LSTM(6)
+    core = lstm(6)
     features = torch.randn(2, 7, 6, 3, 4)
     mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
     twin = torch_twin(core).float()
     core(mine)[0].square().sum().backward()
     twin(tokens(theirs))[0].square().sum().backward()
     assert_close(mine.grad, theirs.grad)
-    assert_close(core.from_hidden.weight.grad, twin.weight_hh_l0.grad)
+    assert core.from_hidden.weight.grad is not None
+    assert_close(core.from_hidden.weight.grad.flatten(1), twin.weight_hh_l0.grad)
 
 
-@pytest.mark.parametrize(("kind", "shared"), [(ConvLSTM, LSTM), (ConvGRU, GRU)])
-@pytest.mark.parametrize(("kernel_size", "size"), [(1, (3, 4)), (3, (1, 1))])
-def test_a_convolution_of_one_cell_is_the_shared_cell(
-    kind: type[ConvLSTM] | type[ConvGRU],
-    shared: type[LSTM] | type[GRU],
-    kernel_size: int,
-    size: tuple[int, int],
+@pytest.mark.parametrize(("make", "shared"), [(ConvLSTM, lstm), (ConvGRU, gru)])
+def test_a_convolution_on_a_map_of_one_cell_is_the_shared_core(
+    make: type[ConvLSTM] | type[ConvGRU], shared: Callable[[int], ConvLSTM | ConvGRU]
 ) -> None:
-    """With a 1x1 kernel, or on a 1x1 map, where only the kernel's middle counts."""
+    """There only the middle of the kernel counts."""
     torch.manual_seed(0)
-    core, plain = kind(6, kernel_size=kernel_size), shared(6)
-    middle = kernel_size // 2
+    core, plain = make(6, kernel_size=3), shared(6)
     with torch.no_grad():
-        plain.from_hidden.bias.zero_()
-        for name in ("from_input", "from_hidden"):
-            convolution, linear = getattr(core, name), getattr(plain, name)
-            linear.weight.copy_(convolution.weight[:, :, middle, middle])
-            if convolution.bias is not None:
-                linear.bias.copy_(convolution.bias)
-    features = torch.randn(2, 5, 6, *size)
-    remembered, state = core(features)
-    expected, end = plain(features)
-    assert_close(remembered, expected)
-    assert_close(state, end)
+        for one, other in (
+            (core.from_input, plain.from_input),
+            (core.from_hidden, plain.from_hidden),
+        ):
+            other.weight.copy_(one.weight[:, :, 1:2, 1:2])
+            assert other.bias is not None
+            other.bias.zero_() if one.bias is None else other.bias.copy_(one.bias)
+    features = torch.randn(2, 5, 6, 1, 1)
+    assert_close(core(features), plain(features))
 
 
 def sigmoid(x: Array) -> Array:
@@ -185,30 +177,30 @@ def test_the_bottleneck_lstm_agrees_with_its_equations() -> None:
     assert_close(core(features)[0][0, :, :, 0, 0], torch.stack(expected))
 
 
-def test_the_attention_agrees_with_torchs_over_the_cells_it_may_see() -> None:
+def test_the_attention_agrees_with_torchs_over_the_unmasked_cells() -> None:
     """scaled_dot_product_attention for one cell of the third frame, its neighbours by hand."""
     torch.manual_seed(0)
-    core = Attention(16, kernel_size=3, remembered=2).double()
+    core = Attention(16, kernel_size=3, window=2).double()
     features = torch.randn(1, 3, 16, 4, 5, dtype=torch.float64)
     images = features[0]
-    asks, keys, values = core.asks(images), core.key(images), core.value(images)
+    queries, keys, values = core.to_q(images), core.key(images), core.value(images)
     y, x = 0, 4  # a corner: 4 of its 9 neighbours exist
     heads = (4, core.inner // 4)
-    question = asks[2, :, y, x].view(*heads)[:, None]
+    query = queries[2, :, y, x].view(*heads)[:, None]
 
     def seen(maps: Tensor) -> Tensor:
         cells = [maps[t, :, j, i] for t in (1, 2) for j in (0, 1) for i in (3, 4)]
         return torch.stack([cell.view(*heads) for cell in cells], dim=1)
 
-    found = functional.scaled_dot_product_attention(question, seen(keys), seen(values)).flatten()
+    found = functional.scaled_dot_product_attention(query, seen(keys), seen(values)).flatten()
     both = torch.cat((found, values[2, :, y, x]))[None, :, None, None]
-    expected = images[2, :, y, x] + core.answer(both).flatten()
+    expected = images[2, :, y, x] + core.out_proj(both).flatten()
     assert_close(core(features)[0][0, 2, :, y, x], expected)
 
 
 def test_an_attention_forgets_what_left_its_window() -> None:
     torch.manual_seed(0)
-    core = Attention(16, remembered=3)
+    core = Attention(16, window=3)
     features = torch.randn(1, 5, 16, 4, 4)
     other = features.clone()
     other[:, 1] += 1.0
@@ -229,7 +221,7 @@ def moving_spot(*, first_class: float, still: bool = False) -> Tensor:
 
 
 def test_the_object_lstm_carries_a_class_along_a_moving_object() -> None:
-    """What a ConvLSTM of kernel 1 cannot know: the cell in frame 7 never saw the class."""
+    """A ConvLSTM of kernel 1 cannot: the class was never in the cell of frame 7."""
     torch.manual_seed(0)
     core = ObjectLSTM(16, kernel_size=1)
     place = (0, 7, slice(None), 4, 22)
@@ -240,8 +232,8 @@ def test_the_object_lstm_carries_a_class_along_a_moving_object() -> None:
     assert_close(one, other, rtol=0, atol=0)
 
 
-def test_the_object_lstm_is_told_of_motion_but_not_of_the_place() -> None:
-    """Queries made to like the object; the same way elsewhere on the map, and another way."""
+def test_the_object_lstm_depends_on_motion_but_not_on_position() -> None:
+    """Queries made to match the object; the same motion elsewhere on the map, and another."""
     torch.manual_seed(0)
     core, thing = ObjectLSTM(16, kernel_size=1), torch.randn(16)
 
@@ -255,7 +247,7 @@ def test_the_object_lstm_is_told_of_motion_but_not_of_the_place() -> None:
     with torch.no_grad():
         nothing, something = core.key(torch.stack((0 * thing, thing))[:, :, None, None]).flatten(1)
         core.queries.copy_((4.0 + torch.arange(4.0))[:, None] * (something - nothing))
-        core.asks.weight.zero_()
+        core.to_q.weight.zero_()
         (here, place), (there, other_place) = seen(1, 1, 2), seen(8, 4, 2)
         faster, _ = seen(1, 1, 3)
     assert_close(place, torch.tensor([[1.0, 7.0, 1.0]]).expand(4, 3), rtol=0, atol=0.1)
@@ -273,21 +265,6 @@ def test_a_cell_that_counts_stays_within_its_limit() -> None:
         _, (_, cell) = core(torch.ones(1, 40, 2, 1, 1))
     assert_close(cell, torch.full_like(cell, CELL_LIMIT))
     assert float(torch.tensor(CELL_LIMIT).tanh()) == 1.0
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_gates_of_a_group_come_from_the_group(groups: int) -> None:
-    """Channel numbers by hand: two groups of two channels, three gates."""
-    values = torch.arange(12.0).view(1, 12, 1, 1)
-    gates = [gate.flatten().tolist() for gate in split_gates(values, 3, groups)]
-    expected = {
-        1: [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]],
-        2: [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]],
-    }
-    assert gates == expected[groups]
-    bias = torch.zeros(12)
-    init_forget_bias(bias, 1, 3, groups)
-    assert bias.nonzero().flatten().tolist() == sorted(expected[groups][1])
 
 
 @pytest.mark.parametrize("kind", [ConvLSTM, PeepholeLSTM])

@@ -60,6 +60,12 @@ def test_a_larger_batch_must_pay(rates: dict[int, float], best: int) -> None:
     assert best_batch(rates) == best
 
 
+def measured(network: DetectorNet, config: Config, draw: Callable[[int, bool], ClipBatch]) -> int:
+    """Return the batch that is the fastest on the CPU."""
+    fabric = Fabric(accelerator="cpu")
+    return measured_batch(fabric, network, draw, train=config.train, loss=config.loss)
+
+
 @pytest.mark.parametrize("stage1_fraction", [0.0, 0.5])
 def test_measuring_leaves_network_and_chance_as_they_were(
     stage1_fraction: float, config: Config
@@ -76,7 +82,7 @@ def test_measuring_leaves_network_and_chance_as_they_were(
         return draw(batch, memory)
 
     chance = torch.get_rng_state()
-    found = measured_batch(Fabric(accelerator="cpu"), network, config, watched)
+    found = measured(network, config, watched)
     assert found in (4, 8, 16, 32, 64, 128)
     assert torch.equal(torch.get_rng_state(), chance)
     for name, value in network.state_dict().items():
@@ -91,7 +97,7 @@ Steps = Callable[..., float]
 def faked(monkeypatch: pytest.MonkeyPatch, step_s: Callable[[int], float]) -> list[int]:
     tried: list[int] = []
 
-    def fake(fabric: Any, network: Any, config: Any, draw: Any, batch: int) -> float:
+    def fake(fabric: Any, network: Any, draw: Any, batch: int, **sections: Any) -> float:
         tried.append(batch)
         return step_s(batch)
 
@@ -109,7 +115,7 @@ def test_a_batch_that_does_not_fit_ends_the_search(
 
     tried = faked(monkeypatch, step_s)
     network = DetectorNet(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
-    assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 8
+    assert measured(network, config, draw) == 8
     assert tried == [4, 8, 16]
 
 
@@ -118,13 +124,13 @@ def test_slow_steps_and_little_memory_end_the_search(
 ) -> None:
     network = DetectorNet(config, ("a",), canvas_hw=(SIDE, SIDE), grid=8)
     tried = faked(monkeypatch, lambda batch: 10.0)
-    assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 4
+    assert measured(network, config, draw) == 4
     assert tried == [4]
     tried = faked(monkeypatch, lambda batch: 0.1)
     held = iter([0, 10, 30, 70])
     monkeypatch.setattr(batch_size, "held_memory", lambda: next(held))
     monkeypatch.setattr(batch_size, "available_memory", lambda: 50.0)
-    assert measured_batch(Fabric(accelerator="cpu"), network, config, draw) == 8
+    assert measured(network, config, draw) == 8
     assert tried == [4, 8]  # sixteen would take 60 of the 30 that a step may have
 
 

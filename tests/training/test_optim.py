@@ -12,16 +12,14 @@ from torch import nn
 from lstmcli.core.config import Config, TrainConfig
 from lstmcli.core.errors import ConfigError
 from lstmcli.models.detector import DetectorNet
-from lstmcli.training.loop import TrainingBudget, balanced_weights
+from lstmcli.training.loop import balanced_weights
 from lstmcli.training.optim import (
     OPTIMIZERS,
-    SCHEDULES,
     build_ema,
     build_optimizer,
-    lr_factor,
     set_lr,
-    stage_progress,
 )
+from lstmcli.training.schedule import SCHEDULES, TrainingBudget, lr_factor, stage_progress
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def test_a_frozen_backbone_is_not_given_to_the_optimizer(detector: DetectorNet) 
 
 def test_the_backbone_and_the_features_have_rates_of_their_own(detector: DetectorNet) -> None:
     optimizer = build_optimizer(TrainConfig(lr=1.0, backbone_lr_scale=0.1), detector)
-    set_lr(optimizer, 0.5, frames_factor=0.2)
+    set_lr(optimizer, 0.5, features_factor=0.2)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in detector.named_parameters():
         expected = {"backbone": 0.1 * 0.5 * 0.2, "neck": 0.5 * 0.2}.get(name.split(".")[0], 0.5)
@@ -175,11 +173,11 @@ def test_the_clock_goes_by_steps_or_seconds_whichever_is_further(
             return self.now
 
     stopped = Stopped()
-    monkeypatch.setattr("lstmcli.training.loop.time", stopped)
-    clock = TrainingBudget(total_steps=steps, budget_s=budget_s, spent_s=2.0)
+    monkeypatch.setattr("lstmcli.training.schedule.time", stopped)
+    budget = TrainingBudget(total_steps=steps, budget_s=budget_s, spent_s=2.0)
     stopped.now = now - 2.0
-    assert clock.spent_s == now
-    assert math.isclose(clock.done(5), done)
+    assert budget.spent_s == now
+    assert math.isclose(budget.progress(5), done)
     if budget_s:
-        clock.agree(budget_s)  # the clock of the first process counts for all of them
-        assert clock.done(5) == 1.0
+        budget.agree(budget_s)  # the clock of the first process counts for all of them
+        assert budget.progress(5) == 1.0

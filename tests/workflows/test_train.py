@@ -105,8 +105,10 @@ def assert_same_run(first: Path, second: Path) -> None:
         assert one.keys() == other.keys()
         for name, value in one.items():
             assert torch.equal(value, other[name]), name
-    rows = [load_checkpoint(run / "last.pt").training["history"] for run in (first, second)]
-    timed = {"seconds", "waited", "frames_per_second"}
+    rows = [
+        load_checkpoint(run / "last.pt").training["counters"]["history"] for run in (first, second)
+    ]
+    timed = {"seconds", "data_wait", "frames_per_second"}
     without = [[{k: v for k, v in row.items() if k not in timed} for row in r] for r in rows]
     assert without[0] == without[1]
 
@@ -120,7 +122,7 @@ def unbroken(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_epoch_says_on_what_it_was_trained(unbroken: Path) -> None:
-    rows = load_checkpoint(unbroken / "last.pt").training["history"]
+    rows = load_checkpoint(unbroken / "last.pt").training["counters"]["history"]
     assert [row["stage"] for row in rows] == ["frames", "clips", "clips", "clips"]
     with (unbroken / "metrics.csv").open(encoding="utf-8") as file:
         assert [row["stage"] for row in csv.DictReader(file)] == [row["stage"] for row in rows]
@@ -173,8 +175,8 @@ def test_a_measured_batch_is_told_and_stays_when_resumed(
     train(dataset, config=config, out=run)
     batch = load_checkpoint(run / "last.pt").training["batch"]
     assert batch in (4, 8, 16, 32, 64, 128)
-    assert f"batch: {batch}\n" in (run / "config.yaml").read_text(encoding="utf-8")
-    monkeypatch.setattr(setup, "measured_batch", lambda *_: pytest.fail("measured anew"))
+    assert f"batch_size: {batch}\n" in (run / "config.yaml").read_text(encoding="utf-8")
+    monkeypatch.setattr(setup, "measured_batch", lambda *_, **__: pytest.fail("measured anew"))
     train(dataset, config=config, out=run, options=TrainOptions(epochs=2), resume=True)
     assert load_checkpoint(run / "last.pt").training["batch"] == batch
 
@@ -247,7 +249,10 @@ def test_two_processes_equal_one_with_the_same_global_batch(dataset: Path, tmp_p
     fresh = fresh_weights(dataset, config)
     assert any(not torch.equal(one[name], fresh[name]) for name in moved)
     losses = [
-        [row["loss"] for row in load_checkpoint(tmp_path / run / "last.pt").training["history"]]
+        [
+            row["loss"]
+            for row in load_checkpoint(tmp_path / run / "last.pt").training["counters"]["history"]
+        ]
         for run in ("one", "two")
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
@@ -296,7 +301,10 @@ def test_a_time_budget_is_kept(
     )
     assert 100 < trained.seconds <= 200
     assert trained.epochs >= 2
-    rates = [row["lr"] for row in load_checkpoint(tmp_path / "run" / "last.pt").training["history"]]
+    rates = [
+        row["lr"]
+        for row in load_checkpoint(tmp_path / "run" / "last.pt").training["counters"]["history"]
+    ]
     assert rates[-1] < 0.2 * max(rates)  # the schedule follows the clock to its end
 
 
@@ -356,7 +364,7 @@ def test_a_dataset_without_validation_keeps_its_latest_epoch(tmp_path: Path) -> 
 def test_an_interruption_before_the_first_step_leaves_nothing(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*given: Any) -> int:
+    def interrupted(*given: Any, **sections: Any) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(setup, "measured_batch", interrupted)
@@ -409,7 +417,8 @@ def test_an_epoch_of_few_frames_may_be_lengthened(
     made = Dataset.load(dataset)
     labelled = sum(len(video.labels.annotated_frames) for video in made.split("train"))
     expected = -(-labelled // (2 * 4)) if steps == "all" else steps
-    assert steps_per_epoch(made, settings(train=settings_of_train), batch=4) == expected
+    config = settings(train=settings_of_train)
+    assert steps_per_epoch(made, config.train, config.clips, batch=4) == expected
 
 
 def test_runs_are_numbered(tmp_path: Path) -> None:
@@ -657,16 +666,16 @@ def test_a_killed_run_leaves_a_checkpoint_that_can_be_resumed(
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     saved = load_checkpoint(tmp_path / "run" / "last.pt").training
-    steps = saved["steps"] + saved["part"]["steps"]
+    steps = saved["counters"]["steps"] + saved["counters"]["epoch_stats"]["steps"]
     resumed = train(
         dataset,
         config=settings(),
         out=tmp_path / "run",
         resume=True,
-        options=TrainOptions(epochs=saved["epoch"] + 1),
+        options=TrainOptions(epochs=saved["counters"]["epoch"] + 1),
     )
     assert steps > 0
-    assert resumed.epochs == saved["epoch"] + 1
+    assert resumed.epochs == saved["counters"]["epoch"] + 1
 
 
 @pytest.mark.slow
@@ -679,7 +688,7 @@ def test_ctrl_c_ends_a_run_cleanly(processes: int, dataset: Path, tmp_path: Path
     assert "Traceback" not in said
     assert "continue with: lstmcli train --resume run" in said
     saved = load_checkpoint(tmp_path / "run" / "last.pt").training
-    assert saved["steps"] + saved["part"]["steps"] > 0
+    assert saved["counters"]["steps"] + saved["counters"]["epoch_stats"]["steps"] > 0
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -700,7 +709,7 @@ def test_processes_go_through_all_stages_and_go_on_after_a_break(
         assert done.returncode == 0, done.stderr
         assert all(line.startswith("epoch ") for line in done.stderr.splitlines()), done.stderr
     for run in ("whole", "broken"):
-        rows = load_checkpoint(tmp_path / run / "last.pt").training["history"]
+        rows = load_checkpoint(tmp_path / run / "last.pt").training["counters"]["history"]
         assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert trained_weights(tmp_path / "whole").keys() == trained_weights(tmp_path / "broken").keys()
 

@@ -1,4 +1,4 @@
-"""One objectness, class distribution and box a cell of one grid."""
+"""The anchor-free head: objectness, class distribution and box for every cell of one map."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lstmcli.models.losses import (
 
 
 class AnchorFreeHead(GridHead):
-    """An objectness, a class distribution and a box for every cell, from two towers.
+    """Predicts an objectness, a class distribution and a box for every cell, with two towers.
 
-    Decoupled as in YOLOX (2107.08430). "Is something here" and "what is it" are asked apart: an
-    objectness (sigmoid, quality-aware) times a distribution over the classes (softmax, learned
-    where there is an object), so that background cannot drown a rare class.
+    Decoupled as in YOLOX (2107.08430). The score is an objectness (sigmoid, IoU-aware) times a
+    distribution over the classes (softmax, trained on positive cells only), so that background
+    cannot drown a rare class.
 
     Args:
         channels: channels of the features.
@@ -39,18 +39,18 @@ class AnchorFreeHead(GridHead):
         super().__init__(strides=strides, classes=classes)
         self.box_tower = Tower(channels, depth)
         self.class_tower = Tower(channels, depth)
-        self.place = nn.Conv2d(channels, 5, 1)
-        self.kind = nn.Conv2d(channels, classes, 1)
-        nn.init.normal_(self.place.weight, std=0.01)
-        nn.init.normal_(self.kind.weight, std=0.01)
+        self.box_pred = nn.Conv2d(channels, 5, 1)
+        self.cls_pred = nn.Conv2d(channels, classes, 1)
+        nn.init.normal_(self.box_pred.weight, std=0.01)
+        nn.init.normal_(self.cls_pred.weight, std=0.01)
         # a prior of 1 % objects (RetinaNet, 1708.02002); boxes of about three cells
-        set_bias(self.place, [-4.6, 0.5, 0.5, 0.5, 0.5])
-        set_bias(self.kind, [0.0] * classes)
+        set_bias(self.box_pred, [-4.6, 0.5, 0.5, 0.5, 0.5])
+        set_bias(self.cls_pred, [0.0] * classes)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return raw [N, 5 + classes, h, w]: objectness, four distances, class logits."""
-        place = self.place(self.box_tower(maps[0]))
-        return torch.cat((place, self.kind(self.class_tower(maps[0]))), dim=1)
+        box = self.box_pred(self.box_tower(maps[0]))
+        return torch.cat((box, self.cls_pred(self.class_tower(maps[0]))), dim=1)
 
     def scores(self, raw: Tensor) -> Tensor:
         """Return objectness times class probability, [N, h*w, classes]."""
@@ -77,18 +77,18 @@ class AnchorFreeHead(GridHead):
             target[rows] = paired_iou(boxes.detach(), positives.boxes).to(target.dtype)
         else:
             target[rows] = 1.0
-        found = quality_focal_loss(cells[..., 0], target)
-        kinds = F.cross_entropy(
+        objectness = quality_focal_loss(cells[..., 0], target)
+        classes = F.cross_entropy(
             cells[rows][:, 5:],
             positives.labels,
             reduction="none",
             label_smoothing=config.label_smoothing,
         )
         if class_weights is not None:
-            kinds = kinds * class_weights[positives.labels]
+            classes = classes * class_weights[positives.labels]
         return {
-            "object": (found * positives.counted).sum() / total,
-            "class": config.class_weight * kinds.sum() / total,
+            "object": (objectness * positives.counted).sum() / total,
+            "class": config.class_weight * classes.sum() / total,
             "box": config.box_weight * box_loss(boxes, positives.boxes).sum() / total,
         }
 

@@ -14,13 +14,13 @@ from lstmcli.models.losses import Targets, assign_centres
 
 
 class ClassicHead(GridHead):
-    """The textbook recipe: every cell is one of the classes or background, and has a box.
+    """Classifies every cell as background or one of the classes, and predicts its box.
 
     Args:
         channels: channels of the features.
         classes: number of classes without the background.
         strides: one, pixels of the canvas a cell is wide and high.
-        depth: 3x3 layers before the answers.
+        depth: 3x3 layers before the prediction.
     """
 
     def __init__(
@@ -28,13 +28,13 @@ class ClassicHead(GridHead):
     ) -> None:
         super().__init__(strides=strides, classes=classes)
         self.tower = Tower(channels, depth)
-        self.answers = nn.Conv2d(channels, 5 + classes, 1)
-        nn.init.normal_(self.answers.weight, std=0.01)
-        set_bias(self.answers, [4.0] + [0.0] * (4 + classes))  # background is the rule
+        self.pred = nn.Conv2d(channels, 5 + classes, 1)
+        nn.init.normal_(self.pred.weight, std=0.01)
+        set_bias(self.pred, [4.0] + [0.0] * (4 + classes))  # most cells are background
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return raw [N, 5 + classes, h, w]: background logit, four distances, class logits."""
-        raw: Tensor = self.answers(self.tower(maps[0]))
+        raw: Tensor = self.pred(self.tower(maps[0]))
         return raw
 
     def cell_logits(self, raw: Tensor) -> Tensor:
@@ -60,13 +60,13 @@ class ClassicHead(GridHead):
         positives = assign_centres(targets, raw, self.stride, config.center_radius)
         rows, total = positives.rows, positives.total if normaliser is None else normaliser
         logits = self.cell_logits(raw)
-        wanted = torch.zeros(logits.shape[:2], dtype=torch.int64, device=raw.device)
-        wanted[rows] = positives.labels + 1
+        labels = torch.zeros(logits.shape[:2], dtype=torch.int64, device=raw.device)
+        labels[rows] = positives.labels + 1
         weights = None
         if class_weights is not None:
             weights = torch.cat((class_weights.new_ones(1), class_weights))
-        cost = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weights, reduction="none")
-        cost = (cost.view_as(wanted) * positives.counted).sum()
+        cost = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), weights, reduction="none")
+        cost = (cost.view_as(labels) * positives.counted).sum()
         boxes, gt = self.boxes(raw)[rows] / self.stride, positives.boxes / self.stride
         return {
             "class": config.class_weight * cost / positives.counted.sum().clamp_min(1),

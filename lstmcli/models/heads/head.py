@@ -1,4 +1,4 @@
-"""What every detection head offers."""
+"""The contract of a detection head, and the parts that heads share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstmcli.models.losses import Targets
 
 
 class DetectionHead(nn.Module, ABC):
-    """From feature maps to raw outputs, from those to boxes and scores, and to the loss.
+    """Predicts boxes and class scores from feature maps, and computes its own loss.
 
     `raw` is a tensor of the head's own layout, one column of numbers a cell: [N, outputs, h, w] of
     one grid, [N, outputs, cells] of several.

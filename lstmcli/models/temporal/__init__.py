@@ -1,4 +1,4 @@
-"""Temporal cores: how context is carried from frame to frame. State in, state out.
+"""Temporal cores: recurrent layers over feature maps. State in, state out.
 
 A core takes features [B, T, C, H, W] and a state and returns features of the same shape and the new
 state (`state.TemporalCore`). Laws of every core: frame by frame equals the whole clip; the future
@@ -13,11 +13,9 @@ from collections.abc import Callable, Mapping
 from lstmcli.core.errors import choose
 from lstmcli.models.temporal.attention import Attention
 from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
-from lstmcli.models.temporal.conv_gru import ConvGRU
-from lstmcli.models.temporal.conv_lstm import ConvLSTM
-from lstmcli.models.temporal.gru import GRU
+from lstmcli.models.temporal.conv_gru import ConvGRU, gru
+from lstmcli.models.temporal.conv_lstm import ConvLSTM, lstm
 from lstmcli.models.temporal.identity import Identity
-from lstmcli.models.temporal.lstm import LSTM
 from lstmcli.models.temporal.object_lstm import ObjectLSTM
 from lstmcli.models.temporal.peephole_lstm import PeepholeLSTM
 from lstmcli.models.temporal.spatial_lstm import SpatialLSTM
@@ -27,10 +25,10 @@ __all__ = ["TEMPORAL_CORES", "Identity", "State", "TemporalCore", "build_tempora
 
 TEMPORAL_CORES: Mapping[str, Callable[..., TemporalCore]] = {
     "none": Identity,
-    "objects": Identity,  # nothing between cells: what is remembered of objects alone
-    "lstm": LSTM,
+    "objects": Identity,  # no recurrent core: the track memory alone
+    "lstm": lstm,
     "conv_lstm": ConvLSTM,
-    "gru": GRU,
+    "gru": gru,
     "conv_gru": ConvGRU,
     "bottleneck_lstm": BottleneckLSTM,
     "peephole_lstm": PeepholeLSTM,
@@ -46,10 +44,9 @@ def build_temporal(name: str, channels: int, **options: object) -> TemporalCore:
     Args:
         name: a key of `TEMPORAL_CORES`.
         channels: channels of the features.
-        options: `kernel_size`, `groups` and `learned_initial_state` are taken by every core, and
-            ignored where they mean nothing.
+        options: `kernel_size` is accepted by every core, and ignored where it has no meaning.
 
     Raises:
-        ConfigError: there is no such core, an even kernel, groups that do not divide the channels.
+        ConfigError: there is no such core, an even kernel.
     """
     return choose(TEMPORAL_CORES, name, "temporal core")(channels, **options)

@@ -1,4 +1,4 @@
-"""Short attention over the maps of the last frames."""
+"""Attention over the feature maps of the last frames."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from lstmcli.models.temporal.gates import along_time, gate_convolution
 from lstmcli.models.temporal.state import State, state_dtype
 
 HEADS = 4
-REFUSED = -1e4
-"""The score of what may not be seen; finite, so that no gradient is NaN."""
+MASKED = -1e4
+"""The logit of a masked position; finite, so that no gradient is NaN."""
 
 
 class Attention(nn.Module):
-    """Every cell asks its own neighbourhood in the last frames, the present one included.
+    """Every cell attends to its neighbourhood in the last frames, the present one included.
 
-    Dot-product attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762) over
-    `remembered` maps times `kernel_size` squared cells, with a learned bias for each age and
-    offset. What was found and the cell's own value go side by side through a 1x1 convolution, so
-    that it can take their difference, and are added to the features. The memory is a window:
-    nothing older than `remembered - 1` frames has any influence.
+    Dot-product attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762) over `window`
+    maps times `kernel_size` squared cells, with a learned bias for each age and offset. The
+    attended value and the cell's own value are concatenated and go through a 1x1 convolution,
+    which can take their difference, and are added to the features. Nothing older than
+    `window - 1` frames has any influence.
 
     Args:
         channels: channels of the input and of the output.
         kernel_size: odd; the side of the neighbourhood in cells.
-        groups: unused.
-        learned_start: unused: a video begins with an empty memory.
-        remembered: frames that are looked at, the present one included; at least 2.
+        window: frames, the present one included; at least 2.
     """
 
     def __init__(
@@ -37,31 +35,27 @@ class Attention(nn.Module):
         channels: int,
         *,
         kernel_size: int = 3,
-        groups: int = 1,
-        learned_initial_state: bool = False,
-        remembered: int = 4,
+        window: int = 4,
     ) -> None:
         super().__init__()
-        if remembered < 2:
-            raise ConfigError(
-                f"an attention over {remembered} frames", hint="remember at least 2 frames"
-            )
+        if window < 2:
+            raise ConfigError(f"an attention over {window} frames", hint="use at least 2 frames")
         if kernel_size % 2 == 0:
             raise ConfigError(
                 f"temporal.kernel_size is {kernel_size}", hint="use an odd number, as 3"
             )
-        self.kernel_size, self.remembered = kernel_size, remembered
+        self.kernel_size, self.window = kernel_size, window
         self.inner = HEADS * max(4, channels // (4 * HEADS))
         self.to_q = gate_convolution(channels, self.inner, kernel_size=1)
         self.key = gate_convolution(channels, self.inner, kernel_size=1)
         self.value = gate_convolution(channels, self.inner, kernel_size=1)
-        self.answer = gate_convolution(2 * self.inner, channels, kernel_size=1)
-        self.bias = nn.Parameter(torch.zeros(kernel_size**2, remembered, HEADS))
+        self.out_proj = gate_convolution(2 * self.inner, channels, kernel_size=1)
+        self.bias = nn.Parameter(torch.zeros(kernel_size**2, window, HEADS))
 
     def initial_state(self, features: Tensor) -> State:
-        """Return keys and values [B, M, inner, H, W] and which are known [B, M]: none."""
+        """Return keys and values [B, M, inner, H, W] and which are valid [B, M]: none."""
         batch, _, _, height, width = features.shape
-        slots = self.remembered - 1
+        slots = self.window - 1
         shape = (batch, slots, self.inner, height, width)
         dtype = state_dtype(features)
         return (
@@ -71,44 +65,44 @@ class Attention(nn.Module):
         )
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the features with memory, and the state after the last frame.
+        """Return the output features [B, T, C, H, W] and the state after the last frame.
 
         Args:
             features: [B, T, C, H, W].
             state: what the previous call returned, or None where a video begins.
         """
-        old_keys, old_values, old_known = self.initial_state(features) if state is None else state
+        old_keys, old_values, old_valid = self.initial_state(features) if state is None else state
         frames = features.shape[1]
-        questions = along_time(self.to_q, features).to(old_keys.dtype)
+        queries = along_time(self.to_q, features).to(old_keys.dtype)
         values = along_time(self.value, features).to(old_keys.dtype)
         all_values = torch.cat((old_values, values), dim=1)
         keys = torch.cat((old_keys, along_time(self.key, features).to(old_keys.dtype)), dim=1)
-        known = torch.cat((old_known, old_known.new_ones(len(features), frames)), dim=1)
-        found = []
+        valid = torch.cat((old_valid, old_valid.new_ones(len(features), frames)), dim=1)
+        attended = []
         for t in range(frames):
-            seen = slice(t, t + self.remembered)
-            found.append(
-                self._attend(questions[:, t], keys[:, seen], all_values[:, seen], known[:, seen])
+            span = slice(t, t + self.window)
+            attended.append(
+                self._attend(queries[:, t], keys[:, span], all_values[:, span], valid[:, span])
             )
-        both = torch.cat((torch.stack(found, dim=1), values), dim=2).to(features.dtype)
-        answers = along_time(self.answer, both).to(features.dtype)
-        slots = self.remembered - 1
-        return features + answers, (keys[:, -slots:], all_values[:, -slots:], known[:, -slots:])
+        both = torch.cat((torch.stack(attended, dim=1), values), dim=2).to(features.dtype)
+        update = along_time(self.out_proj, both).to(features.dtype)
+        slots = self.window - 1
+        return features + update, (keys[:, -slots:], all_values[:, -slots:], valid[:, -slots:])
 
-    def _attend(self, question: Tensor, keys: Tensor, values: Tensor, known: Tensor) -> Tensor:
-        """Return what one frame finds, [B, inner, H, W].
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> Tensor:
+        """Return the attended values of one frame, [B, inner, H, W].
 
         Offsets are slices of one padded map instead of an unfolded copy, which would need
         kernel_size squared times the memory.
         """
-        height, width = question.shape[-2:]
+        height, width = query.shape[-2:]
         margin = (self.kernel_size // 2,) * 4
-        question = torch.unflatten(question, 1, (HEADS, -1)).unsqueeze(1)
-        question = question * question.shape[3] ** -0.5
+        query = torch.unflatten(query, 1, (HEADS, -1)).unsqueeze(1)
+        query = query * query.shape[3] ** -0.5
         keys = torch.unflatten(functional.pad(keys, margin), 2, (HEADS, -1))
         values = torch.unflatten(functional.pad(values, margin), 2, (HEADS, -1))
-        inside = functional.pad(known.new_ones(1, 1, 1, height, width), margin)
-        visible = inside * known[:, :, None, None, None]
+        inside = functional.pad(valid.new_ones(1, 1, 1, height, width), margin)
+        visible = inside * valid[:, :, None, None, None]
         offsets = [
             (..., slice(y, y + height), slice(x, x + width))
             for y in range(self.kernel_size)
@@ -116,15 +110,15 @@ class Attention(nn.Module):
         ]
         scores = torch.stack(
             [
-                ((question * keys[offset]).sum(dim=3) + bias[:, :, None, None]).masked_fill(
-                    visible[offset] == 0, REFUSED
+                ((query * keys[offset]).sum(dim=3) + bias[:, :, None, None]).masked_fill(
+                    visible[offset] == 0, MASKED
                 )
                 for offset, bias in zip(offsets, self.bias.to(keys.dtype).unbind(0), strict=True)
             ],
             dim=1,
         )
         weights = torch.unflatten(scores.flatten(1, 2).softmax(dim=1), 1, scores.shape[1:3])
-        found = torch.zeros_like(question[:, 0])
+        result = torch.zeros_like(query[:, 0])
         for offset, weight in zip(offsets, weights.unbind(1), strict=True):
-            found = found + (weight.unsqueeze(3) * values[offset]).sum(dim=1)
-        return found.flatten(1, 2)
+            result = result + (weight.unsqueeze(3) * values[offset]).sum(dim=1)
+        return result.flatten(1, 2)

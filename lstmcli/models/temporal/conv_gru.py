@@ -1,4 +1,4 @@
-"""The convolutional GRU."""
+"""The convolutional GRU, and the GRU of the textbooks as its 1x1 case."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from lstmcli.models.temporal.gates import (
     along_time,
     gate_convolution,
+    gru_step,
     init_forget_bias,
-    split_gates,
 )
-from lstmcli.models.temporal.gru import gru_step
-from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
+from lstmcli.models.temporal.state import State, initial_maps
 
 
 class ConvGRU(nn.Module):
@@ -23,10 +22,8 @@ class ConvGRU(nn.Module):
     1x1 kernel it is `torch.nn.GRU` for every cell. Its values stay within -1..1 by themselves.
 
     Args:
-        channels: channels of the input, of the memory and of the output.
+        channels: of the input, of the hidden map and of the output.
         kernel_size: odd; the map keeps its height and width.
-        groups: parts of the channels that do not see each other, for fewer weights.
-        learned_start: learn the state in which a video begins instead of taking zeros.
     """
 
     def __init__(
@@ -34,26 +31,19 @@ class ConvGRU(nn.Module):
         channels: int,
         *,
         kernel_size: int = 3,
-        groups: int = 1,
-        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
-        self.channels, self.groups = channels, groups
-        self.from_input = gate_convolution(
-            channels, 3 * channels, kernel_size=kernel_size, groups=groups
-        )
-        self.from_hidden = gate_convolution(
-            channels, 3 * channels, kernel_size=kernel_size, groups=groups
-        )
-        self.start = initial_parameter(channels, 1, learned_initial_state)
-        init_forget_bias(self.from_input.bias, 1, 3, groups)
+        self.channels = channels
+        self.from_input = gate_convolution(channels, 3 * channels, kernel_size=kernel_size)
+        self.from_hidden = gate_convolution(channels, 3 * channels, kernel_size=kernel_size)
+        init_forget_bias(self.from_input.bias, 1, 3)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden,), [B, C, H, W]."""
-        return initial_maps(features, self.channels, 1, self.start)
+        return initial_maps(features, self.channels, 1)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the features with memory, and the state after the last frame.
+        """Return the output features [B, T, C, H, W] and the state after the last frame.
 
         Args:
             features: [B, T, C, H, W].
@@ -64,9 +54,21 @@ class ConvGRU(nn.Module):
         for frame in along_time(self.from_input, features).unbind(dim=1):
             new, old = frame.to(hidden.dtype), self.from_hidden(hidden.to(features.dtype))
             hidden = gru_step(
-                split_gates(new, 3, self.groups),
-                split_gates(old.to(hidden.dtype), 3, self.groups),
+                new.chunk(3, dim=1),
+                old.to(hidden.dtype).chunk(3, dim=1),
                 hidden,
             )
             outputs.append(hidden)
         return torch.stack(outputs, dim=1).to(features.dtype), (hidden,)
+
+
+def gru(channels: int, *, kernel_size: int = 1) -> ConvGRU:
+    """Return one GRU shared by all cells of the map: a `ConvGRU` with a 1x1 kernel.
+
+    Cho et al. 2014, https://arxiv.org/abs/1406.1078.
+
+    Args:
+        channels: of the input, of the hidden map and of the output.
+        kernel_size: ignored.
+    """
+    return ConvGRU(channels, kernel_size=1)

@@ -1,4 +1,4 @@
-"""The convolutional LSTM."""
+"""The convolutional LSTM, and the LSTM of the textbooks as its 1x1 case."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from lstmcli.models.temporal.gates import (
     gate_convolution,
     init_forget_bias,
     lstm_step,
-    split_gates,
 )
-from lstmcli.models.temporal.state import State, initial_maps, initial_parameter
+from lstmcli.models.temporal.state import State, initial_maps
 
 
 class ConvLSTM(nn.Module):
-    """Carries a feature map through time; a cell's gates see its neighbours.
+    """A convolutional LSTM: the gates of a cell are computed from its neighbourhood.
 
     Shi et al. 2015, https://arxiv.org/abs/1506.04214, without the peepholes; the forget gate's bias
     starts at 1 and the cells are clamped to `gates.CELL_LIMIT`. With a 1x1 kernel it is
@@ -24,10 +23,9 @@ class ConvLSTM(nn.Module):
     clip at once.
 
     Args:
-        channels: channels of the input, of the memory and of the output.
+        channels: of the input, of the hidden map and of the output.
         kernel_size: odd; the map keeps its height and width.
-        groups: parts of the channels that do not see each other, for fewer weights.
-        learned_start: learn the state in which a video begins instead of taking zeros.
+        hidden_bias: a second bias of the gates, as `torch.nn.LSTM` has it.
     """
 
     def __init__(
@@ -35,26 +33,22 @@ class ConvLSTM(nn.Module):
         channels: int,
         *,
         kernel_size: int = 3,
-        groups: int = 1,
-        learned_initial_state: bool = False,
+        hidden_bias: bool = False,
     ) -> None:
         super().__init__()
-        self.channels, self.groups = channels, groups
-        self.from_input = gate_convolution(
-            channels, 4 * channels, kernel_size=kernel_size, groups=groups
-        )
+        self.channels = channels
+        self.from_input = gate_convolution(channels, 4 * channels, kernel_size=kernel_size)
         self.from_hidden = gate_convolution(
-            channels, 4 * channels, kernel_size=kernel_size, groups=groups, bias=False
+            channels, 4 * channels, kernel_size=kernel_size, bias=hidden_bias
         )
-        self.start = initial_parameter(channels, 2, learned_initial_state)
-        init_forget_bias(self.from_input.bias, 1, 4, groups)
+        init_forget_bias(self.from_input.bias, 1, 4)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell), each [B, C, H, W]."""
-        return initial_maps(features, self.channels, 2, self.start)
+        return initial_maps(features, self.channels, 2)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the features with memory, and the state after the last frame.
+        """Return the output features [B, T, C, H, W] and the state after the last frame.
 
         Args:
             features: [B, T, C, H, W].
@@ -64,6 +58,19 @@ class ConvLSTM(nn.Module):
         outputs = []
         for frame in along_time(self.from_input, features).unbind(dim=1):
             gates = frame + self.from_hidden(hidden.to(features.dtype))
-            hidden, cell = lstm_step(split_gates(gates.to(cell.dtype), 4, self.groups), cell)
+            hidden, cell = lstm_step(gates.to(cell.dtype).chunk(4, dim=1), cell)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1).to(features.dtype), (hidden, cell)
+
+
+def lstm(channels: int, *, kernel_size: int = 1) -> ConvLSTM:
+    """Return one LSTM shared by all cells of the map: a `ConvLSTM` with a 1x1 kernel.
+
+    Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; with the same weights
+    it is `torch.nn.LSTM`, every cell of the map a row of its batch.
+
+    Args:
+        channels: of the input, of the hidden map and of the output.
+        kernel_size: ignored.
+    """
+    return ConvLSTM(channels, kernel_size=1, hidden_bias=True)

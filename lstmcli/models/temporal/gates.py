@@ -1,4 +1,7 @@
-"""Parts that recurrent cells share: gate convolutions, their order, the LSTM's step."""
+"""Parts that recurrent cells share: gate convolutions, their order, the steps of LSTM and GRU.
+
+The gates are named as in torch: i (input), f (forget), g (cell candidate), o (output).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from torch import Tensor, nn
 from lstmcli.core.errors import ConfigError
 
 CELL_LIMIT = 10.0
-"""Cells stay within +-10. There tanh is 1 to the last digit of float32, so the answer is the same;
-but a cell that counted without end would take as long to forget, and overflow half precision."""
+"""Cells are clamped to +-10. There tanh is 1 to the last digit of float32, so the output is the
+same; but an unbounded cell would take as long to decay, and overflow half precision."""
 
 
 def gate_convolution(
@@ -18,54 +21,52 @@ def gate_convolution(
     """Return a convolution that keeps height and width.
 
     Raises:
-        ConfigError: an even kernel, or groups that do not divide the channels.
+        ConfigError: an even kernel.
     """
     if kernel_size % 2 == 0:
         raise ConfigError(f"temporal.kernel_size is {kernel_size}", hint="use an odd number, as 3")
-    if groups < 1 or inputs % groups or outputs % groups:
-        raise ConfigError(
-            f"{groups} groups in a temporal core of {inputs} channels",
-            hint="use a number of groups that divides the channels",
-        )
     return nn.Conv2d(
         inputs, outputs, kernel_size, padding=kernel_size // 2, groups=groups, bias=bias
     )
 
 
-def split_gates(values: Tensor, count: int, groups: int = 1) -> tuple[Tensor, ...]:
-    """Return the `count` gates of [B, count * C, H, W], each [B, C, H, W].
-
-    The channels are ordered by group, then by gate, so that every gate of a group is computed from
-    the group's own channels; with one group this is `chunk`, the order of `torch.nn.LSTM`.
-    """
-    if groups == 1:
-        return values.chunk(count, dim=1)
-    return tuple(
-        gate.flatten(1, 2) for gate in torch.unflatten(values, 1, (groups, count, -1)).unbind(2)
-    )
-
-
-def init_forget_bias(bias: Tensor | None, gate: int, count: int, groups: int = 1) -> None:
-    """Raise the bias of one gate by 1 in place, so that a new cell remembers before it learns to.
+def init_forget_bias(bias: Tensor | None, gate: int, count: int) -> None:
+    """Raise the bias of one of `count` gates by 1 in place, so that a new cell keeps its value.
 
     Jozefowicz et al. 2015, "An Empirical Exploration of Recurrent Network Architectures".
     """
     assert bias is not None
     with torch.no_grad():
-        bias.view(groups, count, -1)[:, gate] += 1.0
+        bias.view(count, -1)[gate] += 1.0
 
 
 def lstm_step(gates: tuple[Tensor, ...], cell: Tensor) -> tuple[Tensor, Tensor]:
     """Return the hidden values and the cell after one step of an LSTM.
 
     Args:
-        gates: input, forget, candidate and output before their functions, as in `torch.nn.LSTM`.
+        gates: i, f, g and o before their activations, as in `torch.nn.LSTM`.
         cell: of the step before.
     """
-    i, keep, g, o = gates
-    cell = keep.sigmoid() * cell + i.sigmoid() * g.tanh()
+    i, f, g, o = gates
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
     cell = cell.clamp(-CELL_LIMIT, CELL_LIMIT)
     return o.sigmoid() * cell.tanh(), cell
+
+
+def gru_step(
+    from_input: tuple[Tensor, ...], from_hidden: tuple[Tensor, ...], hidden: Tensor
+) -> Tensor:
+    """Return the hidden values after one step of a GRU.
+
+    Args:
+        from_input: the input's part of reset, update and candidate, in `torch.nn.GRU`'s order.
+        from_hidden: the hidden values' part of the same.
+        hidden: of the step before.
+    """
+    r = (from_input[0] + from_hidden[0]).sigmoid()
+    z = (from_input[1] + from_hidden[1]).sigmoid()
+    n = (from_input[2] + r * from_hidden[2]).tanh()
+    return n + z * (hidden - n)
 
 
 def along_time(layer: nn.Module, clip: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""No memory in the cells: the baseline, and the detector that remembers objects alone."""
+"""No recurrent core: the baseline, and the detector with a track memory alone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ class Identity(nn.Module):
     """Returns the features as they are; its state is empty.
 
     Args:
-        channels: unused, as every option: there is nothing to choose.
-        kernel_size: unused.
-        groups: unused.
-        learned_start: unused.
+        channels: ignored.
+        kernel_size: ignored.
     """
 
     def __init__(
@@ -22,8 +20,6 @@ class Identity(nn.Module):
         channels: int,
         *,
         kernel_size: int = 1,
-        groups: int = 1,
-        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
 

@@ -18,18 +18,16 @@ def _sweep(inputs: int, hidden: int) -> nn.LSTM:
 
 
 class SpatialLSTM(nn.Module):
-    """Lets every cell see the whole frame before it is remembered.
+    """Mixes context of the whole frame into every cell, then runs a convolutional LSTM in time.
 
-    An LSTM runs along each row from both ends, a second one along each column from both ends over
-    what the first has found (ReNet, Visin et al. 2015, https://arxiv.org/abs/1505.00393); then any
-    cell has heard of any other. The result is added to the features, which a `ConvLSTM` carries
-    through time. The sweeps begin anew in each frame.
+    A bidirectional LSTM runs along each row, a second one along each column of its output (ReNet,
+    Visin et al. 2015, https://arxiv.org/abs/1505.00393), so that the receptive field is the whole
+    map. The result is added to the features, which go through a `ConvLSTM`. The sweeps keep no
+    state between frames.
 
     Args:
-        channels: channels of the input, of the memory and of the output.
+        channels: of the input, of the hidden map and of the output.
         kernel_size: of the convolutional LSTM; odd.
-        groups: of the convolutional LSTM.
-        learned_start: learn the state in which a video begins instead of taking zeros.
     """
 
     def __init__(
@@ -37,47 +35,40 @@ class SpatialLSTM(nn.Module):
         channels: int,
         *,
         kernel_size: int = 3,
-        groups: int = 1,
-        learned_initial_state: bool = False,
     ) -> None:
         super().__init__()
         inner = max(8, channels // 4)
-        self.narrow = gate_convolution(channels, 2 * inner, kernel_size=1)
+        self.reduce = gate_convolution(channels, 2 * inner, kernel_size=1)
         self.rows = _sweep(2 * inner, inner)
         self.columns = _sweep(2 * inner, inner)
-        self.widen = gate_convolution(2 * inner, channels, kernel_size=1)
-        self.time = ConvLSTM(
-            channels,
-            kernel_size=kernel_size,
-            groups=groups,
-            learned_initial_state=learned_initial_state,
-        )
+        self.expand = gate_convolution(2 * inner, channels, kernel_size=1)
+        self.time = ConvLSTM(channels, kernel_size=kernel_size)
 
     def initial_state(self, features: Tensor) -> State:
         """Return (hidden, cell) of the LSTM in time, each [B, C, H, W]."""
         return self.time.initial_state(features)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the features with memory, and the state after the last frame.
+        """Return the output features [B, T, C, H, W] and the state after the last frame.
 
         Args:
             features: [B, T, C, H, W].
             state: what the previous call returned, or None where a video begins.
         """
-        tokens = along_time(self.narrow, features).flatten(0, 1).permute(0, 2, 3, 1)
+        tokens = along_time(self.reduce, features).flatten(0, 1).permute(0, 2, 3, 1)
         tokens = self._run(self.rows, tokens).transpose(1, 2)
         context = self._run(self.columns, tokens).permute(0, 3, 2, 1).to(features.dtype)
-        context = torch.unflatten(self.widen(context), 0, features.shape[:2])
-        remembered: tuple[Tensor, State] = self.time(features + context.to(features.dtype), state)
-        return remembered
+        context = torch.unflatten(self.expand(context), 0, features.shape[:2])
+        result: tuple[Tensor, State] = self.time(features + context.to(features.dtype), state)
+        return result
 
     def _run(self, sweep: nn.LSTM, tokens: Tensor) -> Tensor:
         """Return [N, lines, length, channels] after a sweep along every line."""
         weights: list[Tensor] = list(sweep.parameters())
         lines = tokens.flatten(0, 1).to(weights[0].dtype)
-        start = lines.new_zeros(2, len(lines), sweep.hidden_size)
-        # The layer's own call keeps a second list of its weights, which torch.export warns about.
+        zeros = lines.new_zeros(2, len(lines), sweep.hidden_size)
+        # the layer's own call keeps a second list of its weights, of which torch.export warns
         result = torch.lstm(
-            lines, (start, start), weights, True, 1, 0.0, self.training, True, True
+            lines, (zeros, zeros), weights, True, 1, 0.0, self.training, True, True
         )[0]
         return torch.unflatten(result, 0, tokens.shape[:2])

@@ -1,4 +1,4 @@
-"""What a temporal core remembers between calls, how it begins and how a row of it starts anew."""
+"""The state of a temporal core: its contract, its initial value, its reset by row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State: TypeAlias = tuple[Tensor, ...]
 
 
 class TemporalCore(Protocol):
-    """What every core of `TEMPORAL_CORES` is, besides an `nn.Module`."""
+    """The contract of every core of `TEMPORAL_CORES`, besides being an `nn.Module`."""
 
     def __call__(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the features with memory [B, T, C, H, W], and the state after the last frame.
@@ -27,7 +27,7 @@ class TemporalCore(Protocol):
         """Return the state in which a video begins, for features [B, T, C, H, W]."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return what is learned."""
+        """Return the trainable parameters."""
 
 
 def reset_rows(state: State | None, starts: Tensor, initial: State) -> State:
@@ -50,30 +50,21 @@ def reset_rows(state: State | None, starts: Tensor, initial: State) -> State:
 
 
 def state_dtype(features: Tensor) -> torch.dtype:
-    """Return the type of a state: at least float32, so that slow evidence is not rounded away.
+    """Return the dtype of a state: at least float32, so that small updates are not rounded away.
 
-    A bfloat16 cell near 1 moves in steps of 0.004 and forgets any smaller contribution.
+    A bfloat16 cell near 1 has a resolution of 0.004 and loses any smaller contribution.
     """
     return torch.promote_types(features.dtype, torch.float32)
 
 
-def initial_maps(features: Tensor, channels: int, count: int, learned: Tensor | None) -> State:
-    """Return `count` maps [B, channels, H, W] for the beginning of a video.
+def initial_maps(features: Tensor, channels: int, count: int) -> State:
+    """Return `count` maps of zeros [B, channels, H, W], the state in which a video begins.
 
     Args:
         features: [B, T, C, H, W], for the batch, height, width, device and type.
         channels: of each map.
         count: how many maps.
-        learned: [count, channels], the value of each channel; None for zeros.
     """
     batch, _, _, height, width = features.shape
     shape = (batch, channels, height, width)
-    if learned is None:
-        return tuple(features.new_zeros(shape, dtype=state_dtype(features)) for _ in range(count))
-    values = learned.to(state_dtype(features))
-    return tuple(value.view(1, -1, 1, 1).expand(shape) for value in values.unbind(0))
-
-
-def initial_parameter(channels: int, count: int, learned: bool) -> nn.Parameter | None:
-    """Return zeros [count, channels] to be learned as the initial state, or None."""
-    return nn.Parameter(torch.zeros(count, channels)) if learned else None
+    return tuple(features.new_zeros(shape, dtype=state_dtype(features)) for _ in range(count))

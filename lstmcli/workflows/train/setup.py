@@ -1,4 +1,4 @@
-"""From a dataset and settings to a training that is ready, new or resumed."""
+"""Builds a training from a dataset and settings, new or resumed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
 from lstmcli.models.detector import DetectorNet
 from lstmcli.training.batch_size import measured_batch
-from lstmcli.training.loop import (
-    TrainingBudget,
-    balanced_weights,
-)
+from lstmcli.training.loop import balanced_weights
 from lstmcli.training.optim import build_ema, build_optimizer
-from lstmcli.workflows.train.checkpointing import put_back, write_config
+from lstmcli.training.schedule import TrainingBudget
+from lstmcli.workflows.train.checkpointing import write_config
 from lstmcli.workflows.train.epochs import steps_per_epoch
-from lstmcli.workflows.train.state import RUN_FILES, TrainerState, TrainOptions
+from lstmcli.workflows.train.state import (
+    RUN_FILES,
+    TrainerState,
+    TrainOptions,
+    upgrade_training,
+)
 
 FINEST_STRIDE = 4
 """Pixels a cell of the finest map of every backbone."""
 NEAR_CELLS = 8
-"""Objects up to so many cells wide lie well within what the finest maps see around a cell."""
+"""Objects up to so many cells wide lie within the receptive field of the finest maps."""
 
 
 def next_run(folder: Path, name: str) -> Path:
@@ -92,7 +95,7 @@ def last_of(out: Path) -> Checkpoint:
 
 
 def options_of(last: Checkpoint, options: TrainOptions) -> TrainOptions:
-    """Return the options of a resumed run: its own, but for what was asked for anew."""
+    """Return the options of a resumed run: its own, overridden by those that are given."""
     saved = dict(last.training["options"])
     if options.epochs is not None:
         saved["epochs"] = options.epochs
@@ -112,9 +115,9 @@ def begin(
     last: Checkpoint | None,
     began: float,
 ) -> TrainerState:
-    """Build everything, then put back what a resumed run left, or remove an older run.
+    """Build everything, then restore a resumed run, or remove an older one.
 
-    The older one goes last: whatever may be wrong with the new one is known by then.
+    The older one is removed last: by then the new one is known to be valid.
     """
     torch.manual_seed(config.train.seed)
     network = (
@@ -128,15 +131,15 @@ def begin(
     elif options.init:
         _start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)
-    average = build_ema(network, config.train.ema_decay) if config.train.ema_decay else None
-    saved = dict(last.training) if last else {}
+    ema = build_ema(network, config.train.ema_decay) if config.train.ema_decay else None
+    saved = upgrade_training(last.training) if last else {}
     batch = int(saved.get("batch") or _batch_size(fabric, network, config, dataset, progress))
     check_batch(batch, fabric.world_size)
     optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, network))
-    if average is not None:
-        average.to(fabric.device)
+    if ema is not None:
+        ema.to(fabric.device)
     epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
-    steps = steps_per_epoch(dataset, config, batch)
+    steps = steps_per_epoch(dataset, config.train, config.clips, batch)
     run = TrainerState(
         folder=out,
         config=config,
@@ -146,8 +149,8 @@ def begin(
         progress=progress,
         network=network,
         optimizer=optimizer,
-        average=average,
-        clock=TrainingBudget(
+        ema=ema,
+        budget=TrainingBudget(
             total_steps=epochs * steps if epochs else None,
             budget_s=options.time_budget_s,
             spent_s=float(saved.get("spent_s", 0.0)) + time.monotonic() - began,
@@ -157,9 +160,9 @@ def begin(
         epochs=epochs,
     )
     if last is not None:
-        put_back(run, saved)
+        run.restore(saved)
         return run
-    _clip_source(dataset, config, batch, memory=True)  # tells what is wrong with the data
+    _clip_source(dataset, config, batch, memory=True)  # raises what is wrong with the data
     fabric.barrier()  # all have read --init, which may be the older run
     if fabric.is_global_zero:
         _remove_older(out)
@@ -168,7 +171,7 @@ def begin(
 
 
 def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
-    """Refuse to go on with data that was prepared otherwise than what the run began with.
+    """Refuse to resume with data that was prepared otherwise.
 
     Raises:
         DataError: the classes, the canvas or the grid are others.
@@ -190,7 +193,7 @@ def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
 
 
 def _start_from(network: DetectorNet, init: str, progress: Progress) -> None:
-    """Copy the weights that fit by name and shape; say what did not."""
+    """Copy the weights that fit by name and shape; note how many did."""
     source = load_checkpoint(init)
     own = network.state_dict()
     fitting = {
@@ -244,14 +247,18 @@ def check_batch(batch: int | str, world: int) -> None:
 def _batch_size(
     fabric: Fabric, network: DetectorNet, config: Config, dataset: Dataset, progress: Progress
 ) -> int:
-    """Return the clips of the global batch; `auto` is measured here, where one process works."""
+    """Return the clips of the global batch; `auto` is measured where there is one process."""
     if config.train.batch_size != "auto":
         return config.train.batch_size
     if fabric.world_size > 1:  # all would have to measure alike
         return (32 if fabric.device.type == "cuda" else 8) * fabric.world_size
-    progress.note("train.batch_size: trying which is the fastest here ...")
+    progress.note("train.batch_size: measuring which is the fastest here ...")
     batch = measured_batch(
-        fabric, network, config, lambda clips, memory: _drawn(dataset, config, clips, memory)
+        fabric,
+        network,
+        lambda clips, memory: _drawn(dataset, config, clips, memory),
+        train=config.train,
+        loss=config.loss,
     )
     progress.note(f"train.batch_size: {batch} clips, the fastest here")
     return batch

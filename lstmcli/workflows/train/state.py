@@ -1,14 +1,16 @@
-"""What a training is: its options, its outcome and its moving parts."""
+"""The state of a training: options, outcome, counters and the objects that change."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from lstmcli.core.config import Config
 from lstmcli.core.progress import Progress
@@ -16,10 +18,8 @@ from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.detector import DetectorNet
 from lstmcli.models.temporal import State
 from lstmcli.training.distributed import Interruption
-from lstmcli.training.loop import (
-    EpochProgress,
-    TrainingBudget,
-)
+from lstmcli.training.loop import EpochStats
+from lstmcli.training.schedule import TrainingBudget
 
 BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""
@@ -49,15 +49,15 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training left.
+    """The outcome of a training.
 
     Args:
         run: the folder.
-        best: the numbers of the best epoch.
+        best: the metrics of the best epoch.
         epochs: finished in all.
         interrupted: ended by Ctrl-C; `--resume` goes on.
         seconds: spent on training and validation.
-        history: the numbers of every epoch, as in `metrics.csv`.
+        history: the metrics of every epoch, as in `metrics.csv`.
     """
 
     run: Path
@@ -69,8 +69,51 @@ class Trained:
 
 
 @dataclass(slots=True)
+class Counters:
+    """Plain values that a resumed run continues from; every field is saved.
+
+    Args:
+        epoch: finished epochs.
+        steps: optimisation steps in them.
+        history: the metrics of every epoch.
+        best: the metrics of the best one.
+        since_best: epochs since then.
+        stage1_done: the frame detector is trained; the recurrent core is trained from here on.
+        validation_s: duration of the last validation and saving.
+        validate_frames: frames of a validation; 0: not decided yet.
+        epoch_stats: sums of the unfinished epoch.
+    """
+
+    epoch: int = 0
+    steps: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+    since_best: int = 0
+    stage1_done: bool = False
+    validation_s: float = 0.0
+    validate_frames: int = 0
+    epoch_stats: EpochStats = field(default_factory=EpochStats)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; unknown metrics (None) are left out."""
+        values = asdict(self)
+        values["history"] = [known_metrics(row) for row in self.history]
+        values["best"] = known_metrics(self.best)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Counters:
+        """Return what `to_dict` made."""
+        counters = cls(**{part.name: values[part.name] for part in fields(cls)})
+        counters.history = [dict(row) for row in counters.history]
+        counters.best = dict(counters.best)
+        counters.epoch_stats = EpochStats(**copy.deepcopy(values["epoch_stats"]))
+        return counters
+
+
+@dataclass(slots=True)
 class TrainerState:
-    """The moving parts of a training, in one process."""
+    """Everything of a training that changes, in one process."""
 
     folder: Path
     config: Config
@@ -80,22 +123,95 @@ class TrainerState:
     progress: Progress
     network: DetectorNet
     optimizer: torch.optim.Optimizer
-    average: Any
-    clock: TrainingBudget
-    class_weights: torch.Tensor | None
+    ema: Any
+    budget: TrainingBudget
+    class_weights: Tensor | None
     batch: int
     epochs: int | None
-    epoch: int = 0
-    steps: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] = field(default_factory=dict)
-    since_best: int = 0
-    frames_are_done: bool = False
-    validation_s: float = 0.0
-    validate_frames: int = 0
-    part: EpochProgress = field(default_factory=EpochProgress)
+    counters: Counters = field(default_factory=Counters)
     model: Any = None
     trains_memory: bool | None = None
     state: State | None = None
     saved_at: float = 0.0
     interruption: Interruption = field(default_factory=Interruption)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as plain containers; all processes call it together."""
+        return {
+            "model": on_cpu(self.network.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": None if self.ema is None else on_cpu(self.ema.state_dict()),
+            "state": self._gathered_state(),
+            "counters": self.counters.to_dict(),
+            "batch": self.batch,
+            "spent_s": self.budget.spent_s,
+            "options": {
+                name: getattr(self.options, name) for name in ("epochs", "time_budget_s", "init")
+            },
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from what `to_dict` made; the network and the budget were built from it."""
+        load_optimizer(self.optimizer, saved["optimizer"])
+        if self.ema is not None and saved["ema"] is not None:
+            self.ema.load_state_dict(saved["ema"])
+        if saved["state"] is not None:
+            world, rank = self.fabric.world_size, self.fabric.global_rank
+            self.state = tuple(part[rank::world].to(self.fabric.device) for part in saved["state"])
+        self.counters = Counters.from_dict(saved["counters"])
+
+    def _gathered_state(self) -> list[Tensor] | None:
+        """Return the recurrent state of all stream slots in their order, on the CPU."""
+        if self.state is None:
+            return None
+        whole = []
+        for part in self.state:
+            if self.fabric.world_size > 1:
+                gathered = self.fabric.all_gather(part)
+                assert isinstance(gathered, Tensor)
+                part = gathered.transpose(0, 1).flatten(0, 1)  # slot s is process s % world's
+            whole.append(part.cpu())
+        return whole
+
+
+def on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of the weights on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in weights.items()}
+
+
+def known_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics that are known."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load an optimizer's state; averages take the shape of their parameter (`lstm`, `gru`)."""
+    optimizer.load_state_dict(dict(saved))
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.numel() == parameter.numel() > 1:
+                values[name] = value.view_as(parameter)
+
+
+def upgrade_training(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the training state of a `last.pt` in today's form (from before 2026-11-25 too)."""
+    if "counters" in saved or not saved:
+        return dict(saved)
+    values = dict(saved)
+    stats = dict(values.pop("part"))
+    stats["data_wait_s"] = stats.pop("waited_s")
+    counters = {
+        "history": [_with_data_wait(row) for row in values.pop("history")],
+        "best": _with_data_wait(values.pop("best")),
+        "stage1_done": values.pop("frames_are_done"),
+        "validate_frames": values.pop("validate_frames", 0),
+        "epoch_stats": stats,
+    }
+    for name in ("epoch", "steps", "since_best", "validation_s"):
+        counters[name] = values.pop(name)
+    values["ema"] = values.pop("average")
+    return values | {"counters": counters}
+
+
+def _with_data_wait(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {("data_wait" if name == "waited" else name): value for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""How good the network is after an epoch, on part of every validation video."""
+"""Validation after an epoch, on part of every validation video."""
 
 from __future__ import annotations
 
@@ -19,39 +19,41 @@ from lstmcli.models.checkpoint import BEST_THRESHOLD, SCORE_SLOPE, power_for
 from lstmcli.workflows.train.state import BUDGET_EPOCHS, TrainerState
 
 VALIDATION_SHARE = 0.15
-"""Of a time budget that validations may take together; fewer frames are looked at for that."""
+"""Share of a time budget for all validations; the number of frames is cut to fit."""
 VALIDATION_THRESHOLD = 0.3
 """Where the validation is too small to find a better one."""
 WINDOW = 20
-"""Frames in a row that are looked at together, at least."""
+"""Consecutive frames of a window, at least."""
 LEAST_FRAMES = 100
-"""Fewer say too little of an epoch, however short the budget."""
+"""Fewer frames are too noisy, however short the budget."""
 
 
 def validate(run: TrainerState) -> dict[str, Any]:
-    """Return the scores on part of every validation video, streamed as detect does."""
-    source = run.network if run.average is None else run.average.module
+    """Return the metrics on part of every validation video, streamed as `detect` does."""
+    source = run.network if run.ema is None else run.ema.module
     was_training = source.training
     splits = {video.split for video in run.dataset.videos}
     names = dict.fromkeys(("map50", "map50_any_class", "precision", "recall"))
     if "val" not in splits:
         return dict(names)
-    # judged as it is trained: without the temporal core until its turn comes
-    memory = run.network.has_temporal_core and run.frames_are_done
+    # as it is trained: without the recurrent core in stage 1
+    memory = run.network.has_temporal_core and run.counters.stage1_done
     network = EagerRuntime(source, device=str(run.fabric.device), memory=memory)
     predictor = Predictor(network, multi_label=True)
     videos = run.dataset.split("val")
     results: list[FrameResult] = []
-    if not run.validate_frames:  # once, so that all epochs are judged on the same frames
-        run.validate_frames = _affordable(run, predictor, videos[0])
-    share = max(1, run.validate_frames // len(videos))
+    if (
+        not run.counters.validate_frames
+    ):  # once, so that all epochs are validated on the same frames
+        run.counters.validate_frames = _affordable(run, predictor, videos[0])
+    share = max(1, run.counters.validate_frames // len(videos))
     budget = run.options.time_budget_s or float("inf")
     for video in run.progress.track(videos, total=len(videos), label="validate"):
         for result in _stream(run.dataset, video, predictor, share):
             results.append(result)
             if run.interruption.asked:
                 raise KeyboardInterrupt
-        if run.clock.spent_s > budget - 2:
+        if run.budget.spent_s > budget - 2:
             run.progress.note("validated on fewer videos: the time budget is spent")
             break
     source.train(was_training)
@@ -65,7 +67,7 @@ def validate(run: TrainerState) -> dict[str, Any]:
 
 
 def _affordable(run: TrainerState, predictor: Predictor, video: PreparedVideo) -> int:
-    """Return how many frames each validation may look at."""
+    """Return the number of frames per validation that fits the time budget."""
     wanted, budget = run.config.train.validate_frames, run.options.time_budget_s
     if budget is None:
         return wanted
@@ -83,7 +85,7 @@ def _affordable(run: TrainerState, predictor: Predictor, video: PreparedVideo) -
 def _stream(
     dataset: Dataset, video: PreparedVideo, predictor: Predictor, share: int
 ) -> Iterator[FrameResult]:
-    """Stream some windows of a video: a memory, and motion, are judged on frames in a row."""
+    """Stream windows of a video: memory and frame difference need consecutive frames."""
     store = dataset.open(video)
     for window in windows(len(video.frames), share):
         predictor.start(video.size_hw)
@@ -97,11 +99,11 @@ def _stream(
 
 
 def windows(frames: int, share: int) -> list[range]:
-    """Return places in a row, spread evenly over a video.
+    """Return windows of consecutive frames, spread evenly over a video.
 
     Args:
-        frames: how many the video has.
-        share: how many may be looked at in all.
+        frames: of the video.
+        share: frames of all windows together.
     """
     share = min(frames, share)
     count = max(1, share // WINDOW)

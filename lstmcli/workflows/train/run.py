@@ -1,0 +1,102 @@
+"""Trains a detector: dataset and settings in, a run folder with checkpoints out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from lstmcli.core.config import Config
+from lstmcli.core.devices import choose_device, has_fast_bf16
+from lstmcli.core.errors import ConfigError, LstmcliError
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.system import keep_freed_memory
+from lstmcli.dataset.manifest import Dataset
+from lstmcli.models.checkpoint import Checkpoint
+from lstmcli.training.distributed import build_fabric, run_in_processes
+from lstmcli.workflows.train.epochs import fit
+from lstmcli.workflows.train.setup import (
+    begin,
+    check_batch,
+    fit_to_dataset,
+    last_of,
+    make_folder,
+    options_of,
+)
+from lstmcli.workflows.train.state import RUN_FILES, Trained, TrainOptions
+
+
+def train(
+    dataset: Path | str,
+    *,
+    config: Config,
+    out: Path,
+    options: TrainOptions | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a detector; keep its best and last checkpoint.
+
+    Args:
+        dataset: what `prepare` wrote.
+        config: all settings; ignored when resuming, where the run's own are taken.
+        out: the run's folder.
+        options: see `TrainOptions`.
+        resume: go on with the run in `out`, to the same result as without the break.
+        overwrite: replace a run that is there.
+        progress: shows progress and notes.
+
+    Raises:
+        ConfigError, DataError, ModelError: invalid settings, data or checkpoint.
+        OutputError: the run exists, or cannot be written.
+        TrainingError: the loss diverged.
+    """
+    began = time.monotonic()
+    options = options or TrainOptions()
+    _check_budget(options.time_budget_s)
+    progress = progress or SilentProgress()
+    prepared = Dataset.load(dataset)
+    last: Checkpoint | None = None
+    if resume:
+        last = last_of(out)
+        config = last.config
+        options = options_of(last, options)
+    config = fit_to_dataset(config, prepared)
+    device = choose_device(options.device, count=options.devices)
+    keep_freed_memory()
+    check_batch(config.train.batch_size, options.devices * options.nodes)
+    half = config.train.precision == "bf16" or (
+        config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
+    )
+    fabric = build_fabric(device=device, devices=options.devices, nodes=options.nodes, half=half)
+    is_new = False if resume else make_folder(out, overwrite=overwrite)
+
+    def work(fabric: Fabric) -> Trained:
+        watched = progress if fabric.is_global_zero else SilentProgress()
+        watched.adopt()  # the first of several processes is a forked one itself
+        run = begin(fabric, config, options, prepared, out, watched, last, began)
+        return fit(run)
+
+    try:
+        return run_in_processes(fabric, work)
+    except (LstmcliError, KeyboardInterrupt):  # the latter only before the first step
+        if is_new and not (out / "last.pt").exists():  # nothing was trained: free the name
+            for name in RUN_FILES:
+                (out / name).unlink(missing_ok=True)
+            out.rmdir()
+        raise
+
+
+def _check_budget(budget_s: float | None) -> None:
+    """Refuse a budget of no time.
+
+    Raises:
+        ConfigError: there is no time.
+    """
+    if budget_s is not None and budget_s <= 0:
+        raise ConfigError(
+            f"a time budget of {budget_s:g} s",
+            hint="give --time-budget some time, as 40m or 1h30m, or leave it away",
+        )
