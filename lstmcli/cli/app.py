@@ -23,6 +23,12 @@ from lstmcli.cli.help import PanelCommand, PanelGroup
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.reference_commands import formats, settings
+from lstmcli.cli.standard_streams import (
+    accept_every_letter,
+    files_like_options,
+    open_closed_streams,
+    use_utf8_file_names,
+)
 from lstmcli.cli.train_command import train
 from lstmcli.core.errors import LstmcliError, explain
 
@@ -70,12 +76,17 @@ def options(
     console.verbosity = 1 if verbose else -1 if quiet else 0
 
 
+MISUSED = 2
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    open_closed_streams()
+    if arguments is None:
+        use_utf8_file_names()
+    accept_every_letter()
     console = Console()
     try:
         app(
@@ -97,6 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has met the interruption first
             _tell_interrupted(console)
+        if end.code == MISUSED:
+            given = sys.argv[1:] if arguments is None else list(arguments)
+            for name in files_like_options(given):
+                console.hint(f"{name} is a file: write ./{name}")
         raise
     except Exception as error:
         console.traceback(traceback.format_exc())

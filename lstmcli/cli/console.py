@@ -133,9 +133,11 @@ class Console:
             Text.assemble(("error: ", "bold red"), " ".join(problem.split())), soft_wrap=True
         )
         if hint:
-            self._err.print(
-                Text.assemble(("hint: ", "cyan"), " ".join(hint.split())), soft_wrap=True
-            )
+            self.hint(hint)
+
+    def hint(self, text: str) -> None:
+        """Print what to do about an error to stderr."""
+        self._err.print(Text.assemble(("hint: ", "cyan"), " ".join(text.split())), soft_wrap=True)
 
     def traceback(self, text: str) -> None:
         """Print a traceback to stderr if the output is verbose."""

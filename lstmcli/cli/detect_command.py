@@ -62,8 +62,15 @@ def detect(
         ),
     ] = None,
     image_rate: Annotated[
-        float, option(SOURCE, "FPS", "Frame rate of image sequences, frames per second.", min=0.01)
-    ] = 25.0,
+        float | None,
+        option(
+            SOURCE,
+            "FPS",
+            "Frame rate of image sequences and of raw streams (.h264, .mjpeg), frames per second. "
+            "Default: what the stream's headers say, else 25.",
+            min=0.01,
+        ),
+    ] = None,
     segment: Annotated[
         str,
         option(SOURCE, "TIME", "Camera or stream: start a new output file every TIME."),
@@ -194,7 +201,8 @@ def show_detected(console: Console, report: DetectReport) -> None:
     if report.skipped:
         console.say(f"{len(report.skipped)} skipped, outputs exist")
     for failed in report.failed:
-        console.error(f"{failed.name}: {failed.problem}", failed.hint)
+        named = failed.name in failed.problem.split(": ")[0]
+        console.error(failed.problem if named else f"{failed.name}: {failed.problem}", failed.hint)
 
 
 def _summary(done: VideoDone) -> str:

@@ -50,18 +50,34 @@ def output_exists(path: Path) -> OutputError:
     return OutputError(f"{path} exists", hint="use --overwrite to replace it")
 
 
+_OS_HINTS: Mapping[int, str] = {
+    errno.ENOSPC: "free some space, or choose another folder with --out",
+    errno.EDQUOT: "free some space, or choose another folder with --out",
+    errno.EACCES: "choose a folder that you may read and write, with --out",
+    errno.EPERM: "choose a folder that you may read and write, with --out",
+    errno.EROFS: "choose a folder that you may write, with --out",
+    errno.ENAMETOOLONG: "the name is too long for this disk: rename the source",
+    errno.EMFILE: "too many files are open: use fewer --jobs, or raise `ulimit -n`",
+    errno.EFBIG: "the disk takes no larger file: choose another folder with --out",
+}
+"""What to do about what the system says."""
+
+
+def write_failure(path: Path | str, error: Exception) -> OutputError:
+    """Return the error for an output that the system did not let us write."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    number = getattr(error, "errno", None) or 0
+    return OutputError(
+        f"{path}: cannot be written: {reason}",
+        hint=_OS_HINTS.get(number, "choose another folder with --out"),
+    )
+
+
 def explain(error: Exception) -> tuple[str, str]:
     """Return problem and hint for an exception that nothing else handled."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        hint = {
-            errno.ENOSPC: "free some space, or choose another place with --out",
-            errno.EDQUOT: "free some space, or choose another place with --out",
-            errno.EACCES: "choose a place that you may read and write",
-            errno.EPERM: "choose a place that you may read and write",
-            errno.EROFS: "choose a place that you may write with --out",
-        }.get(error.errno or 0, "check the path")
-        return place + error.strerror, hint
+        return place + error.strerror, _OS_HINTS.get(error.errno or 0, "check the path")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             "out of memory",

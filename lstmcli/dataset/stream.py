@@ -13,7 +13,7 @@ from lstmcli.core.types import DataWarning, Picture, VideoLabels
 from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
 from lstmcli.labels.media import locate_media
 from lstmcli.labels.search import read_labels
-from lstmcli.video import read_frames, read_images
+from lstmcli.video import ReadReport, count_packets, read_frames, read_images
 
 WHOLE = "all"
 """What the split is called of a source that was not prepared."""
@@ -43,6 +43,7 @@ class AnnotatedVideo:
         open: starts the stream: (source frame index, time in seconds, frame) in order.
         total: how many frames will come; None where nobody can know.
         expects_all: whether every labelled frame should come; a prepared dataset may hold fewer.
+        report: filled with what was survived while it is streamed.
     """
 
     name: str
@@ -50,6 +51,7 @@ class AnnotatedVideo:
     open: Callable[[], Iterator[tuple[int, float, StreamFrame]]] = field(repr=False)
     total: int | None
     expects_all: bool
+    report: ReadReport = field(default_factory=ReadReport, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,19 @@ class _StoredFrame:
 def _prepared(
     dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int] | None, fit: Fit
 ) -> AnnotatedVideo:
+    report = ReadReport()
+
     def stored() -> Iterator[tuple[int, float, StreamFrame]]:
         for frame, time_s, picture in dataset.frames(video):
             yield frame, time_s, _StoredFrame(video.size_hw, picture)
 
     def read_again() -> Iterator[tuple[int, float, StreamFrame]]:
         wanted = set(video.frames.tolist())
-        for frame in read_frames(video.path):
-            if frame.index in wanted:
-                yield frame.index, frame.time_s, frame
+        by_position = counts_lost_frames(video.labels, Path(video.path))
+        for frame in read_frames(video.path, report=report):
+            number = frame.position if by_position else frame.index
+            if number in wanted:
+                yield number, frame.time_s, frame
 
     fits = canvas_hw is None or (dataset.canvas_hw == canvas_hw and fit == "center")
     if canvas_hw is not None and not fits and not Path(video.path).is_file():
@@ -150,22 +156,27 @@ def _prepared(
         stored if fits else read_again,
         total=len(video.frames),
         expects_all=False,
+        report=report,
     )
 
 
 def _unprepared(labels: VideoLabels) -> AnnotatedVideo:
     images = [(frame, Path(path)) for frame, path in enumerate(labels.images) if path]
+    report = ReadReport()
 
     def pictures() -> Iterator[tuple[int, float, StreamFrame]]:
         paths = [path for _, path in images]
-        for (number, _), frame in zip(images, read_images(paths), strict=True):
+        for frame in read_images(paths, report=report, skips_broken=True):
+            number = images[frame.index][0]
             _check_size(labels, frame.size_hw)
             yield number, number / (labels.rate or RATE), frame
 
     def frames() -> Iterator[tuple[int, float, StreamFrame]]:
-        for frame in read_frames(labels.media or ""):
+        path = Path(labels.media or "")
+        by_position = counts_lost_frames(labels, path)
+        for frame in read_frames(path, rate=labels.rate, report=report):
             _check_size(labels, frame.size_hw)
-            yield frame.index, frame.time_s, frame
+            yield frame.position if by_position else frame.index, frame.time_s, frame
 
     return AnnotatedVideo(
         labels.name,
@@ -173,7 +184,17 @@ def _unprepared(labels: VideoLabels) -> AnnotatedVideo:
         pictures if images else frames,
         total=len(images) or labels.frame_count,
         expects_all=True,
+        report=report,
     )
+
+
+def counts_lost_frames(labels: VideoLabels, path: Path) -> bool:
+    """Return whether labels count the frames of a file with those that cannot be decoded.
+
+    Labels that were made before a file was damaged do; those that a decoder counted do not.
+    """
+    last = int(labels.annotated_frames[-1]) + 1 if len(labels.annotated_frames) else 0
+    return max(last, labels.frame_count or 0) == count_packets(path)
 
 
 def _check_size(labels: VideoLabels, size_hw: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from lstmcli.core.errors import OutputError
+from lstmcli.core.errors import write_failure
 from lstmcli.core.types import Detections
 from lstmcli.outputs.draw import Annotator, Shape
 from lstmcli.video import Frame, Planes
@@ -107,10 +107,7 @@ def as_output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}",
-            hint="is there room on the disk, and may you write there?",
-        ) from error
+        raise write_failure(path, error) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -122,9 +119,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{folder}: {error.strerror}", hint="choose another place with --out"
-        ) from None
+        raise write_failure(folder, error) from None
 
 
 def make_partial_folder(path: Path) -> Path:
@@ -139,9 +134,7 @@ def make_partial_folder(path: Path) -> Path:
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
     except OSError as error:
-        raise OutputError(
-            f"{partial}: {error.strerror}", hint="choose another place with --out"
-        ) from None
+        raise write_failure(partial, error) from None
     return partial
 
 

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from lstmcli.core.errors import OutputError
+from lstmcli.core.errors import OutputError, write_failure
 from lstmcli.core.types import Detections
 from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec
 from lstmcli.video import partial_path
@@ -60,10 +60,7 @@ class LinesFile:
         os.fsync(self._file.fileno())
 
     def _failure(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self.path}: cannot be written: {error.strerror}",
-            hint="is there room on the disk, and may you write there?",
-        )
+        return write_failure(self.path, error)
 
 
 class JsonLinesOutput:

@@ -14,6 +14,8 @@ FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
 """PyAV derives some errors from OSError, others from its own class alone."""
 _HIGHEST_RATE = 1000.0
 _ATTACHED_PICTURE = 0x400
+_ELEMENTARY = {"h264", "hevc", "vvc", "mjpeg", "mpegvideo", "m4v", "h263", "obu", "vc1", "dirac"}
+"""Formats without timestamps: nothing but coded pictures one after the other."""
 
 
 def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> InputContainer:
@@ -32,10 +34,19 @@ def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> In
             metadata_errors="replace",
         )
     except FFMPEG_ERRORS as error:
-        raise MediaError(
-            f"{path}: {reason_of(error)}", hint="give a video or an image that FFmpeg can read"
-        ) from None
+        raise MediaError(f"{path}: {reason_of(error)}", hint=_hint_of(path, error)) from None
     return container
+
+
+def _hint_of(path: str | Path, error: Exception) -> str:
+    """Return what to do about a file that cannot be opened."""
+    if not isinstance(error, av.error.InvalidDataError):
+        return "is the path right, and may you read it?"
+    if Path(path).suffix.lower() in {".mp4", ".mov", ".m4v", ".3gp"}:
+        if Path(path).stat().st_size == 0:
+            return "the file is empty; copy or record it again"
+        return "was the recording closed properly? its index may be missing"
+    return "give a video or an image that FFmpeg can read"
 
 
 def reason_of(error: Exception) -> str:
@@ -46,24 +57,50 @@ def reason_of(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
-def video_stream(container: InputContainer, path: str | Path) -> VideoStream:
-    """Return the stream that players show; cover pictures do not count.
+def films_of(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams in their order in the file; cover pictures do not count."""
+    return [s for s in container.streams.video if not s.disposition & _ATTACHED_PICTURE]
+
+
+def video_stream(
+    container: InputContainer, path: str | Path, film: int | None = None
+) -> VideoStream:
+    """Return the stream that players show, or the one with a number from 1.
 
     Raises:
         MediaError: there is none.
     """
-    streams = [s for s in container.streams.video if not s.disposition & _ATTACHED_PICTURE]
-    best = container.streams.best("video")
+    streams = films_of(container)
     if not streams:
         raise MediaError(f"{path}: there is no video in it", hint="is it a sound file?")
+    if film is not None and not 1 <= film <= len(streams):
+        raise MediaError(
+            f"{path}: there is no video stream {film} in it",
+            hint=f"it has {len(streams)}; #1 is the first",
+        )
+    best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    if film is not None:
+        stream = streams[film - 1]
     stream.thread_type = "AUTO"
     return stream
 
 
-def rate_of(stream: VideoStream) -> float | None:
-    """Return the frames per second that a stream tells, None where it tells nothing credible."""
-    for rate in (stream.average_rate, stream.guessed_rate):
+def has_stamps(container: InputContainer) -> bool:
+    """Return whether the format tells times; an elementary stream counts its pictures only."""
+    return not set(container.format.name.split(",")) & _ELEMENTARY
+
+
+def rate_of(stream: VideoStream, container: InputContainer | None = None) -> float | None:
+    """Return the frames per second that a stream tells, None where it tells nothing credible.
+
+    Of an elementary stream FFmpeg says 25 whatever it is; only what the codec's own headers say
+    (VUI of H.264 and H.265, sequence header of MPEG-2) counts there.
+    """
+    rates = (stream.average_rate, stream.guessed_rate)
+    if container is not None and not has_stamps(container):
+        rates = (stream.codec_context.framerate, None)
+    for rate in rates:
         if rate and 0 < rate <= _HIGHEST_RATE:
             return float(rate)
     return None

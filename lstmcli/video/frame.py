@@ -22,6 +22,8 @@ LIMITED, FULL = 1, 2
 """FFmpeg's numbers for the levels 16..235 and 0..255."""
 UNSPECIFIED, BT709, BT601 = 2, 1, 5
 """FFmpeg's numbers for colour matrices."""
+_PQ, _HLG = 16, 18
+"""FFmpeg's numbers for the transfer functions of HDR (BT.2100)."""
 _SWS_BILINEAR, _SWS_FULL_CHROMA, _SWS_ROUND = 2, 0x2000, 0x40000
 SCALING = _SWS_BILINEAR | _SWS_FULL_CHROMA | _SWS_ROUND
 """swscale's bilinear filter widens when it shrinks: small objects are averaged, not skipped."""
@@ -186,6 +188,19 @@ class Scaler(threading.local):
     def yuv(self, picture: av.VideoFrame, size_hw: tuple[int, int] | None = None) -> av.VideoFrame:
         """Return a stored picture in limited-range yuv420p; the same object if it already is."""
         height, width = size_hw or (picture.height, picture.width)
+        if is_hdr(picture):
+            return self._whole.reformat(
+                picture,
+                width=width,
+                height=height,
+                format="yuv420p",
+                dst_colorspace=BT709,
+                interpolation=SCALING,
+                dst_color_range=LIMITED,
+                dst_color_trc=BT709,
+                dst_color_primaries=BT709,
+                threads=1,
+            )
         is_plain = picture.format.name == "yuv420p" and picture.color_range != FULL
         if is_plain and (height, width) == (picture.height, picture.width):
             return picture
@@ -202,10 +217,29 @@ class Scaler(threading.local):
             threads=1,
         )
 
+    def fit(self, picture: av.VideoFrame, size_hw: tuple[int, int]) -> av.VideoFrame:
+        """Return a stored picture as large as fits into another size, on black.
+
+        Times and the display matrix stay with the original; the caller keeps them.
+        """
+        whole = Frame(0, 0.0, picture, Turn(), self).planes().fit(size_hw)
+        made = whole.pad()
+        made.colorspace, made.color_range = whole.matrix, LIMITED
+        if (made.height, made.width) != size_hw:  # odd sides
+            made = self.yuv(made, size_hw)
+        made.pts, made.time_base = picture.pts, picture.time_base
+        return made
+
+
+def is_hdr(picture: av.VideoFrame) -> bool:
+    """Return whether the colours are HDR's, which screens and detectors of today take for flat."""
+    return picture.color_trc in {_PQ, _HLG}
+
 
 def _in_rgb(
     scaler: VideoReformatter, picture: av.VideoFrame, size_hw: tuple[int, int], layout: str
 ) -> av.VideoFrame:
+    hdr = is_hdr(picture)
     return scaler.reformat(
         _known_matrix(picture),
         width=size_hw[1],
@@ -213,14 +247,16 @@ def _in_rgb(
         format=layout,
         interpolation=SCALING,
         dst_color_range=FULL,
+        dst_color_trc=BT709 if hdr else None,
+        dst_color_primaries=BT709 if hdr else None,
         threads=1,
     )
 
 
 def _known_matrix(picture: av.VideoFrame) -> av.VideoFrame:
-    """Guess BT.709 for a large picture whose matrix is not told, as players do."""
-    if picture.colorspace == UNSPECIFIED and not picture.format.is_rgb and picture.height >= 720:
-        picture.colorspace = BT709
+    """Guess the matrix of a YUV picture that tells none from its stored height, as players do."""
+    if picture.colorspace == UNSPECIFIED and not picture.format.is_rgb:
+        picture.colorspace = BT709 if is_bt709(UNSPECIFIED, picture.height) else BT601
     return picture
 
 
@@ -258,19 +294,33 @@ class Frame:
         scaler: of the stream.
     """
 
-    __slots__ = ("_picture", "_scaler", "_turn", "index", "lasts_s", "size_hw", "time_s")
+    __slots__ = (
+        "_picture",
+        "_scaler",
+        "_turn",
+        "index",
+        "is_damaged",
+        "lasts_s",
+        "position",
+        "size_hw",
+        "time_s",
+    )
 
     def __init__(
         self, index: int, time_s: float, picture: av.VideoFrame, turn: Turn, scaler: Scaler
     ) -> None:
         self.index = index
+        self.position = index
+        """The place in the file, counted with frames that could not be decoded."""
+        self.is_damaged = bool(picture.is_corrupt)
+        """Whether it was decoded with errors."""
         self.time_s = time_s
         self.size_hw: tuple[int, int] = turn.size_hw((picture.height, picture.width))
         """(height, width) in pixels as shown."""
         length = float((picture.duration or 0) * (picture.time_base or 0))
         self.lasts_s: float | None = length or None
         """How long it is shown in seconds, None where the stream does not tell."""
-        self._picture, self._turn, self._scaler = picture, turn, scaler
+        self._picture, self._turn, self._scaler = _known_matrix(picture), turn, scaler
 
     def rgb(self) -> Picture:
         """Return the whole frame, uint8 [H, W, 3], turned as shown."""
@@ -303,8 +353,9 @@ class Frame:
         stored = self._scaler.yuv(picture, self._turn.size_hw(size_hw))
         is_rgb = picture.format.is_rgb or picture.colorspace == 0
         matrix = int(stored.colorspace) or UNSPECIFIED
-        primaries = UNSPECIFIED if is_rgb else int(picture.color_primaries)
-        transfer = UNSPECIFIED if is_rgb else int(picture.color_trc)
+        tagged = stored if is_hdr(picture) else picture
+        primaries = UNSPECIFIED if is_rgb else int(tagged.color_primaries)
+        transfer = UNSPECIFIED if is_rgb else int(tagged.color_trc)
         is_even = size_hw[0] % 2 == 0 and size_hw[1] % 2 == 0
         is_ours = stored is not picture and self._turn == Turn() and is_even
         planes = Planes(

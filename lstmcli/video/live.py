@@ -14,7 +14,8 @@ from av.container import InputContainer
 from lstmcli.core.errors import MediaError
 from lstmcli.video.container import FFMPEG_ERRORS, reason_of
 from lstmcli.video.frame import Frame
-from lstmcli.video.reader import ReadReport, frames_of
+from lstmcli.video.read_report import ReadReport
+from lstmcli.video.reader import frames_of
 from lstmcli.video.sources import Source
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
@@ -83,6 +84,8 @@ def read_live(
                         return
                 report.broken += connection.broken
                 report.mended_times += connection.mended_times
+                for sentence in connection.notes:
+                    report.note(sentence)
                 if report.is_finite and connection.frames:
                     return
                 problem = "it broke off"

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from lstmcli.core.errors import MediaError
 from lstmcli.video.frame import Frame
+from lstmcli.video.images import read_images
 from lstmcli.video.live import latest, read_live, read_stdin
 from lstmcli.video.probe import VideoInfo, probe
-from lstmcli.video.reader import ReadReport, read_frames, read_images
+from lstmcli.video.read_report import ReadReport
+from lstmcli.video.reader import ASSUMED_RATE, read_frames
 from lstmcli.video.sources import Source
 
 
@@ -19,7 +21,7 @@ def open_frames(
     start_s: float | None = None,
     end_s: float | None = None,
     every: int = 1,
-    image_rate: float = 25.0,
+    image_rate: float | None = None,
     patience_s: float = 60.0,
     report: ReadReport,
     stop: threading.Event | None = None,
@@ -31,7 +33,8 @@ def open_frames(
         start_s: seconds from the beginning at which to start; files only.
         end_s: seconds from the beginning at which to stop; files only.
         every: yield every Nth frame only; each keeps its number.
-        image_rate: frames per second of rows of still images.
+        image_rate: frames per second of rows of still images and of streams without timestamps;
+            None: what the stream's headers say, else 25.
         patience_s: how long a live source may be silent before it ends.
         report: filled with what was survived.
         stop: ends a live source.
@@ -44,9 +47,21 @@ def open_frames(
             f"{source.name}: --start and --end are for files", hint="leave them out here"
         )
     if source.kind == "file":
-        frames = read_frames(source.place, start_s=start_s, end_s=end_s, report=report)
+        frames = read_frames(
+            source.place,
+            start_s=start_s,
+            end_s=end_s,
+            film=source.film,
+            rate=image_rate,
+            report=report,
+        )
     elif source.kind == "images":
-        frames = read_images(source.images, rate=image_rate)
+        frames = read_images(
+            source.images,
+            rate=image_rate or ASSUMED_RATE,
+            report=report,
+            skips_broken=len(source.images) > 1,
+        )
     elif source.kind == "stdin":
         frames = read_stdin(report)
     else:
@@ -65,7 +80,7 @@ def describe(source: Source) -> VideoInfo | None:
     Raises:
         MediaError: it is a file that cannot be read.
     """
-    return probe(source.place) if source.kind == "file" else None
+    return probe(source.place, film=source.film) if source.kind == "file" else None
 
 
 def expected_frames(

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from lstmcli.core.errors import MediaError
+from lstmcli.video.animation import animation_times, is_animation, read_animation
 from lstmcli.video.container import (
     FFMPEG_ERRORS,
     open_media,
@@ -16,8 +17,9 @@ from lstmcli.video.container import (
     reason_of,
     video_stream,
 )
+from lstmcli.video.decoding import decode, is_shown
 from lstmcli.video.frame import Turn
-from lstmcli.video.reader import ReadReport, decode
+from lstmcli.video.read_report import ReadReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,21 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, *, film: int | None = None) -> VideoInfo:
     """Look into a video or an image; its first frame is decoded.
+
+    Args:
+        path: of a file.
+        film: which video stream, from 1; None: the one that players show.
 
     Raises:
         MediaError: it is not there, not media, or no frame of it can be decoded.
     """
+    if is_animation(path):
+        return _probe_animation(path)
     with open_media(path) as container:
-        stream = video_stream(container, path)
-        rate, duration_s = rate_of(stream), None
+        stream = video_stream(container, path, film)
+        rate, duration_s = rate_of(stream, container), None
         if stream.duration and stream.time_base:
             duration_s = float(stream.duration * stream.time_base)
         elif container.duration:
@@ -86,3 +94,38 @@ def probe(path: str | Path) -> VideoInfo:
             begins_s=(container.start_time or 0) / av.time_base,
             pixel_aspect=1 / aspect if turn.transposed else aspect,
         )
+
+
+def count_packets(path: str | Path) -> int | None:
+    """Return how many frames a file holds, broken ones too; None where nothing tells.
+
+    Where the container has no index the file is read through, without decoding.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    if is_animation(path):
+        return len(animation_times(path)) - 1
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        if stream.frames:
+            return stream.frames
+        try:
+            return sum(is_shown(packet) for packet in container.demux(stream))
+        except FFMPEG_ERRORS:
+            return None
+
+
+def _probe_animation(path: str | Path) -> VideoInfo:
+    times = animation_times(path)
+    first = next(read_animation(path, start_s=None, end_s=None, report=ReadReport()))
+    return VideoInfo(
+        path=str(path),
+        size_hw=first.size_hw,
+        rate=(len(times) - 1) / times[-1],
+        frame_count=len(times) - 1,
+        duration_s=times[-1],
+        rotation=0,
+        has_audio=False,
+        codec="webp",
+    )

@@ -12,8 +12,17 @@ from typing import Literal
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
+from lstmcli.video.animation import has_several_pictures
 
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
+_UNREADABLE = frozenset(
+    [".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".nef", ".orf", ".psd", ".rw2"]
+)
+"""Images that no library here decodes."""
+_LONGEST_NAME = 255 - 30
+"""Bytes of a stem; outputs add endings such as `.detections.partial.jsonl`."""
+_FILM = re.compile(r"^(.+)#(\d+)$")
+"""A file and the number of a video stream in it, as the note about further ones names them."""
 _CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
 _OURS = (".annotated.mp4", ".partial.mp4", ".crops", ".frames")
 """Endings of our own outputs, which may lie beside the footage."""
@@ -28,12 +37,14 @@ class Source:
         kind: a file, a row of still images, a camera, a stream or standard input.
         place: path, address or number of the camera; "-" for standard input.
         images: of a row of images, in order.
+        film: which video stream of the file, from 1; None: the one that players show.
     """
 
     name: str
     kind: Literal["file", "images", "camera", "stream", "stdin"]
     place: str
     images: tuple[Path, ...] = ()
+    film: int | None = None
 
     @property
     def is_live(self) -> bool:
@@ -48,7 +59,7 @@ def find_sources(texts: Sequence[str]) -> list[Source]:
         MediaError: a source that is not there, or a folder without videos and images.
     """
     found = [source for text in texts for source in _sources_of(text)]
-    return list({(source.kind, source.place): source for source in found}.values())
+    return list({(source.kind, source.place, source.film): source for source in found}.values())
 
 
 def _sources_of(text: str) -> list[Source]:
@@ -64,6 +75,11 @@ def _sources_of(text: str) -> list[Source]:
         return _in_folder(path)
     if path.exists():
         return _of_files([path])
+    numbered = _FILM.match(text)
+    if numbered and Path(numbered[1]).is_file():
+        path = Path(numbered[1])
+        name = _writable(f"{path.stem}#{numbered[2]}{path.suffix}")
+        return [Source(name, "file", str(path), film=int(numbered[2]))]
     paths = _matches(text)
     if not paths:
         raise MediaError(
@@ -97,13 +113,21 @@ def _is_ours(path: Path) -> bool:
 
 
 def _of_files(paths: Sequence[Path]) -> list[Source]:
-    images = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
-    others = [path for path in paths if path.suffix.lower() not in IMAGE_SUFFIXES]
+    images = tuple(path for path in paths if _is_still(path))
+    others = [path for path in paths if not _is_still(path)]
     found = [Source(_writable(path.name), "file", str(path)) for path in others]
     if images:
         name = images[0].name if len(images) == 1 else images[0].resolve().parent.name
         found.append(Source(_writable(name), "images", str(images[0]), images))
     return found
+
+
+def _is_still(path: Path) -> bool:
+    """Return whether a file is an image and no animation."""
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        return False
+    return suffix not in {".webp", ".png"} or not has_several_pictures(path)
 
 
 def _in_folder(folder: Path) -> list[Source]:
@@ -116,7 +140,7 @@ def _in_folder(folder: Path) -> list[Source]:
         below = path.relative_to(folder)
         if _is_ours(below) or any(part.startswith(".") for part in below.parts):
             continue
-        if suffix in VIDEO_SUFFIXES:
+        if suffix in VIDEO_SUFFIXES or (suffix in IMAGE_SUFFIXES and not _is_still(path)):
             found.append(Source(_writable(str(path.relative_to(folder))), "file", str(path)))
         elif suffix in IMAGE_SUFFIXES:
             rows.setdefault(path.parent, []).append(path)
@@ -124,7 +148,12 @@ def _in_folder(folder: Path) -> list[Source]:
         name = str(parent.relative_to(folder)) if parent != folder else folder.resolve().name
         found.append(Source(_writable(name), "images", str(images[0]), tuple(images)))
     if not found:
-        raise MediaError(f"{folder}: no videos and no images below it", hint="give another folder")
+        unreadable = [path.name for path in files if path.suffix.lower() in _UNREADABLE]
+        such = f", only {len(unreadable)} like {unreadable[0]}" if unreadable else ""
+        raise MediaError(
+            f"{folder}: no videos and no images that can be read below it{such}",
+            hint="convert them to JPEG or PNG" if unreadable else "give another folder",
+        )
     return found
 
 
@@ -144,6 +173,15 @@ def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
 
 
+def _short(name: str) -> str:
+    """Cut a name whose outputs would have longer names than a disk takes."""
+    folder, slash, last = name.rpartition("/")
+    data = last.encode("utf-8", "surrogateescape")
+    if len(data) > _LONGEST_NAME:
+        last = data[:_LONGEST_NAME].decode("utf-8", "ignore")
+    return folder + slash + last
+
+
 def output_names(sources: Sequence[Source]) -> list[str]:
     """Return a name for the outputs of each source; no two are alike."""
     stems = [
@@ -153,7 +191,7 @@ def output_names(sources: Sequence[Source]) -> list[str]:
         for source in sources
     ]
     names = [
-        source.name if stems.count(stem) > 1 else stem
+        _short(source.name if stems.count(stem) > 1 else stem)
         for source, stem in zip(sources, stems, strict=True)
     ]
     made: list[str] = []

@@ -21,7 +21,7 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from lstmcli.core.errors import LstmcliError, OutputError, choose
+from lstmcli.core.errors import LstmcliError, OutputError, choose, write_failure
 from lstmcli.core.types import Picture
 from lstmcli.video.container import FFMPEG_ERRORS, open_media, reason_of
 from lstmcli.video.frame import LIMITED, Planes
@@ -291,10 +291,7 @@ class VideoWriter:
                 out.mux(packet)
 
     def _failure(self, error: Exception) -> LstmcliError:
-        return OutputError(
-            f"{self.path}: cannot be written: {reason_of(error)}",
-            hint="is there room on the disk, and may you write there?",
-        )
+        return write_failure(self.path, error)
 
 
 def _video_packets(

@@ -324,6 +324,8 @@ class _EvaluationRun:
                 )
                 self._offer(self.results[-1], letterbox, canvas)
             steps += 1
+        for sentence in video.report.sentences():
+            progress.note(f"{video.name}: {sentence}")
         if video.expects_all and not self.limit:
             self.unreached += len(video.labels.annotated_frames) - reached
 

@@ -414,7 +414,7 @@ def test_frames_of_two_sizes_do_not_fit_one_video(tmp_path: Path) -> None:
 def test_an_encoder_that_is_not_there_is_replaced_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lstmcli.video import writing
+    from lstmcli.video import writer as writing
 
     broken = writing.Encoder("h264_nvenc", "cq", {"preset": "no such preset"})
     monkeypatch.setitem(writing.CODECS, "nvenc", broken)
@@ -444,7 +444,7 @@ def test_sound_is_copied_where_browsers_play_it_and_else_encoded(
 def test_sound_that_cannot_be_read_costs_the_sound_only(
     tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lstmcli.video import writing
+    from lstmcli.video import writer as writing
 
     def fail(*args: object, **kwargs: object) -> None:
         raise av.error.InvalidDataError(1, "bad sound")

@@ -76,7 +76,7 @@ def detect(
     count: Path | None = None,
     look: DrawStyle | None = None,
     sound: bool = True,
-    image_rate: float = 25.0,
+    image_rate: float | None = None,
     memory: bool = True,
     device: str = "auto",
     engine: str = "auto",
@@ -110,7 +110,8 @@ def detect(
         count: a YAML file with lines and zones, see `tracking.load_count_config`; needs `track`.
         look: how answers are drawn.
         sound: keep the source's sound.
-        image_rate: frames per second of rows of still images.
+        image_rate: frames per second of rows of still images and of streams without timestamps;
+            None: what a stream's headers say, else 25.
         memory: False forgets everything between frames, to show what the memory is worth.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `engines.RUNTIMES`.

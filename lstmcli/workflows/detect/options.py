@@ -122,7 +122,7 @@ class Plan:
     end_s: float | None
     every: int
     inference_stride: int | None
-    image_rate: float
+    image_rate: float | None
     segment_s: float
     patience_s: float
     stop: threading.Event = field(default_factory=threading.Event)

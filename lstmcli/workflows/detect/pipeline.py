@@ -29,6 +29,7 @@ from lstmcli.outputs.draw import Annotator, Shape
 from lstmcli.outputs.writer import OutputGroup, output_paths
 from lstmcli.tracking import Counter, Tracker, interpolate_gaps
 from lstmcli.video import (
+    ASSUMED_RATE,
     Frame,
     ReadReport,
     Source,
@@ -182,7 +183,7 @@ class VideoJob:
 
     def _job(self, first: Frame, stem: Path) -> OutputSpec:
         plan, info = self.plan, self.info
-        rate = plan.image_rate if self.source.kind == "images" else None
+        rate = (plan.image_rate or ASSUMED_RATE) if self.source.kind == "images" else None
         job = OutputSpec(
             video=self.source.name,
             stem=stem,

@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lstmcli.core.errors import DataError, LstmcliError, OutputError, output_exists
+from lstmcli.core.errors import (
+    DataError,
+    LstmcliError,
+    OutputError,
+    output_exists,
+    write_failure,
+)
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.dataset.label_checks import Review, review
@@ -66,6 +72,7 @@ def prepare(
     """
     options = options or PrepareOptions()
     progress = progress or SilentProgress()
+    out = out.resolve() if out.is_symlink() else out  # a link stays; its target is written
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
         raise output_exists(out)
     if overwrite and out.is_dir() and any(out.iterdir()) and not (out / FILE_NAME).is_file():
@@ -131,10 +138,7 @@ def _write(
                 shutil.rmtree(out)
             part.replace(out)
     except OSError as error:
-        raise OutputError(
-            f"{error.filename or out}: {error.strerror or error}",
-            hint="free some space or choose another --out",
-        ) from None
+        raise write_failure(out, error) from None
     dataset = replace(dataset, folder=out.resolve())
     return Prepared(
         dataset,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,14 @@ import numpy as np
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import MediaError, choose
 from lstmcli.core.progress import Progress
-from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
+from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.dataset.frame_store import FORMS, FrameStoreWriter
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
 from lstmcli.dataset.plan import (
     frames_to_prepare,
     sanitize_boxes,
 )
-from lstmcli.video import Frame, read_frames, read_images
+from lstmcli.video import ASSUMED_RATE, Frame, ReadReport, read_frames, read_images
 from lstmcli.workflows.prepare.options import PrepareOptions
 from lstmcli.workflows.prepare.splits import assign_splits
 
@@ -41,6 +41,11 @@ def write_frames(
     form = _form_of(dataset, total, options.store)
     warnings: list[DataWarning] = []
     videos: list[PreparedVideo] = []
+    unreadable: list[VideoLabels] = []
+    known: dict[str, int] = {}
+    for video, _ in jobs:  # parts of one recording share its file
+        key = video.media or video.name
+        known[key] = max(known.get(key, 0), _known_count(video))
 
     def canvases() -> Iterator[None]:
         for number, ((video, split), frames) in enumerate(zip(jobs, expected, strict=True)):
@@ -50,42 +55,23 @@ def write_frames(
             size_hw = video.size_hw
             assert size_hw is not None
             store = f"frames/{number:05d}.{form}"
-            letterbox = Letterbox(size_hw, dataset.canvas_hw)
-            times: list[float] = []
-            kept: list[int] = []
-            count = 0
-            with FrameStoreWriter(
-                dataset.folder / store, form=form, canvas_hw=dataset.canvas_hw
-            ) as writer:
-                wanted = set(frames.tolist())
-                for frame in _frames_of(video):
-                    count = frame.index + 1
-                    if frame.index in wanted:
-                        if frame.size_hw != size_hw:
-                            raise MediaError(
-                                f"{video.media or video.images[frame.index]}: "
-                                f"{frame.size_hw[1]}x{frame.size_hw[0]} pixels, the "
-                                f"labels say {size_hw[1]}x{size_hw[0]}",
-                                hint="these labels were made for another copy of it",
-                            )
-                        writer.add(frame.canvas(letterbox))
-                        kept.append(frame.index)
-                        times.append(frame.time_s)
-                        yield None
-                    if frame.index >= frames[-1]:
-                        # the rest is not needed, but the number of frames is
-                        count = max(count, video.frame_count or 0)
-                        if len(video.box_frames) == 0 or video.box_frames[-1] < count:
-                            break
-            right, found = sanitize_boxes(video, size_hw, count)
+            stored = yield from _store(
+                video, frames, dataset, store, form, known=known[video.media or video.name]
+            )
+            warnings.extend(_told(video, stored))
+            if not len(stored.frames):
+                _remove_store(dataset.folder / store)
+                unreadable.append(video)
+                continue
+            missing = np.setdiff1d(np.intersect1d(frames, video.annotated_frames), stored.frames)
+            right, found = sanitize_boxes(_readable(video, missing, stored), size_hw, stored.count)
             warnings.extend(found)
-            lost = len(np.setdiff1d(np.intersect1d(frames, video.annotated_frames), kept))
-            if lost:
+            if len(missing) and not stored.report.broken:
                 warnings.append(
                     DataWarning(
                         "frames with truth are missing from the video",
-                        f"{video.name}, {count} frames",
-                        lost,
+                        f"{video.name}, {stored.count} frames",
+                        len(missing),
                     )
                 )
             videos.append(
@@ -94,17 +80,132 @@ def write_frames(
                     split=split,
                     path=video.media if video.media is not None else _folder(video),
                     size_hw=size_hw,
-                    rate=video.rate or _rate_of(times),
-                    frames=np.array(kept, np.int64),
-                    times=np.array(times, np.float64),
+                    rate=video.rate or _rate_of(stored.times),
+                    frames=np.array(stored.frames, np.int64),
+                    times=np.array(stored.times, np.float64),
                     store=store,
-                    labels=replace(right, frame_count=max(count, video.frame_count or 0)),
+                    labels=replace(right, frame_count=max(stored.count, video.frame_count or 0)),
                 )
             )
 
     for _ in progress.track(canvases(), total=total, label="frames"):
         pass
+    names = {video.name for video in unreadable}
+    rest = [(v, s) for v, s in zip(labels.videos, splits, strict=True) if v.name not in names]
+    is_lacking = {split for _, split in jobs} > {video.split for video in videos}
+    if is_lacking and 0 < len(rest) < len(labels.videos):
+        # a split was drawn that holds broken media alone: draw again without them
+        for prepared in videos:
+            _remove_store(dataset.folder / prepared.store)
+        whole = replace(labels, videos=tuple(video for video, _ in rest))
+        dataset, again = write_frames(dataset, whole, [s for _, s in rest], options, progress)
+        return dataset, [warning for warning in warnings if warning.where in names] + again
     return replace(dataset, videos=tuple(videos)), warnings
+
+
+def _remove_store(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What came of one video.
+
+    Args:
+        frames: numbers of the frames that were stored.
+        times: their times in seconds.
+        count: frames of the video as far as it was read.
+        by_position: whether the numbers count frames that could not be decoded, too.
+        report: what reading survived.
+    """
+
+    frames: list[int]
+    times: list[float]
+    count: int
+    by_position: bool
+    report: ReadReport
+
+
+def _store(
+    video: VideoLabels, frames: IntArray, dataset: Dataset, store: str, form: str, *, known: int
+) -> Generator[None, None, _Stored]:
+    """Write the wanted frames of a video that decode without damage; yield at each.
+
+    Labels of more frames than can be decoded were made before the file was damaged: then they
+    count the lost ones, and the video is read once more.
+
+    Args:
+        video: its labels.
+        frames: numbers of the frames that are wanted.
+        dataset: whose canvas they are laid on.
+        store: the file, from the dataset's folder.
+        form: of the store.
+        known: how many frames the labels know of the file, all parts of it together.
+    """
+    stored = yield from _store_once(video, frames, dataset, store, form, by_position=False)
+    if stored.report.lost and video.media and known > sum(1 for _ in read_frames(video.media)):
+        stored = yield from _store_once(video, frames, dataset, store, form, by_position=True)
+    return stored
+
+
+def _store_once(
+    video: VideoLabels,
+    frames: IntArray,
+    dataset: Dataset,
+    store: str,
+    form: str,
+    *,
+    by_position: bool,
+) -> Generator[None, None, _Stored]:
+    assert video.size_hw is not None
+    letterbox = Letterbox(video.size_hw, dataset.canvas_hw)
+    wanted, count, report = set(frames.tolist()), 0, ReadReport()
+    kept: list[int] = []
+    times: list[float] = []
+    with FrameStoreWriter(dataset.folder / store, form=form, canvas_hw=dataset.canvas_hw) as writer:
+        for frame in _frames_of(video, report):
+            number = frame.position if by_position else frame.index
+            count = number + 1
+            if number in wanted and not frame.is_damaged:
+                _check_size(video, frame, number)
+                writer.add(frame.canvas(letterbox))
+                kept.append(number)
+                times.append(frame.time_s)
+                yield None
+            if number >= frames[-1]:
+                # the rest is not needed, but the number of frames is
+                count = max(count, video.frame_count or 0)
+                if len(video.box_frames) == 0 or video.box_frames[-1] < count:
+                    break
+        else:
+            # frames at the end may be lost, too
+            lost = len(report.lost) if by_position else 0
+            count = len(video.images) or report.frames + lost
+    return _Stored(kept, times, count, by_position, report)
+
+
+def _readable(video: VideoLabels, missing: IntArray, stored: _Stored) -> VideoLabels:
+    """Return the labels without those of frames that could not be read.
+
+    Labels behind the end stay, to be refused, unless the file is known to be cut off.
+    """
+    report = stored.report
+    frames = missing[missing < stored.count] if report.broken else missing[:0]
+    if report.is_cut:
+        frames = np.union1d(frames, video.annotated_frames[video.annotated_frames >= stored.count])
+    if not len(frames):
+        return video
+    rows = ~np.isin(video.box_frames, frames)
+    return replace(
+        video,
+        annotated_frames=np.setdiff1d(video.annotated_frames, frames),
+        box_frames=video.box_frames[rows],
+        boxes=video.boxes[rows],
+        labels=video.labels[rows],
+        tracks=video.tracks[rows],
+        ignore=video.ignore[rows],
+    )
 
 
 def _form_of(dataset: Dataset, frames: int, wanted: str) -> str:
@@ -124,15 +225,37 @@ def _known_count(video: VideoLabels) -> int:
     return max(gt, video.frame_count or 0)
 
 
-def _frames_of(video: VideoLabels) -> Iterator[Frame]:
+def _check_size(video: VideoLabels, frame: Frame, number: int) -> None:
+    if frame.size_hw != video.size_hw and video.size_hw is not None:
+        raise MediaError(
+            f"{video.media or video.images[number]}: {frame.size_hw[1]}x{frame.size_hw[0]} pixels, "
+            f"the labels say {video.size_hw[1]}x{video.size_hw[0]}",
+            hint="these labels were made for another copy of it",
+        )
+
+
+def _told(video: VideoLabels, stored: _Stored) -> list[DataWarning]:
+    """Return what reading a video survived; its damaged frames are not in the dataset."""
+    sentences = stored.report.sentences()
+    behind = int((video.box_frames >= stored.count).sum()) if stored.report.is_cut else 0
+    if behind:
+        sentences.append(f"{behind} boxes lie behind where the file is cut off; left out")
+    if stored.report.lost:
+        how = "with the lost ones" if stored.by_position else "as they are decoded"
+        sentences.append(f"the labels were taken to count frames {how}")
+    return [DataWarning(sentence, video.name) for sentence in sentences]
+
+
+def _frames_of(video: VideoLabels, report: ReadReport) -> Iterator[Frame]:
     if video.media is not None:
-        yield from read_frames(video.media)
+        yield from read_frames(video.media, rate=video.rate, report=report)
         return
     places = [place for place, path in enumerate(video.images) if path]
-    frames = read_images([Path(video.images[place]) for place in places], rate=video.rate or 25.0)
-    for place, frame in zip(places, frames, strict=True):
-        frame.index = place
-        frame.time_s = place / (video.rate or 25.0)
+    paths = [Path(video.images[place]) for place in places]
+    rate = video.rate or ASSUMED_RATE
+    for frame in read_images(paths, rate=rate, report=report, skips_broken=True):
+        frame.index = frame.position = places[frame.index]
+        frame.time_s = frame.index / rate
         yield frame
 
 

@@ -1,0 +1,57 @@
+"""Standard streams and the locale as a terminal, a container or a service leave them."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from pathlib import Path
+
+_RESTARTED = "LSTMCLI_RESTARTED"
+
+
+def open_closed_streams() -> None:
+    """Point closed standard streams at nothing.
+
+    Otherwise the next file that is opened becomes number 1 or 2, and whatever a library prints
+    lands in it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def use_utf8_file_names() -> None:
+    """Start the process again in UTF-8 mode where the locale cannot name all files.
+
+    In a container without a locale Python names files in ASCII (`LC_ALL=C`, `PYTHONUTF8=0`).
+    """
+    is_utf8 = codecs.lookup(sys.getfilesystemencoding()).name == "utf-8"
+    if is_utf8 or os.name != "posix" or os.environ.get(_RESTARTED):
+        return
+    environment = os.environ | {"PYTHONUTF8": "1", _RESTARTED: "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def accept_every_letter() -> None:
+    """Let no letter stop the output: a stream that lacks it prints its number.
+
+    File names whose bytes are no UTF-8 leave a UTF-8 stdout as those bytes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is None or stream.errors not in {"strict", "surrogateescape"}:
+            continue
+        is_utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+        keeps_bytes = is_utf8 and stream is sys.stdout
+        reconfigure(errors="surrogateescape" if keeps_bytes else "backslashreplace")
+
+
+def files_like_options(arguments: list[str]) -> list[str]:
+    """Return the arguments that begin with a dash and are names of files."""
+    return [text for text in arguments if text.startswith("-") and Path(text).exists()]
