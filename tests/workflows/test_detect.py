@@ -597,7 +597,7 @@ def test_the_newest_run_is_taken_and_then_the_shipped_model(
 ) -> None:
     import os
 
-    from lstmcli.workflows.detect import sources as choosing as module
+    from lstmcli.workflows.detect import sources as module
 
     for age, name in ((200, "old"), (100, "new")):
         path = tmp_path / "runs" / name / "best.pt"
