@@ -85,7 +85,7 @@ def evaluate(
     engine: Engine = "auto",
 ) -> None:
     """Measure a model on annotated videos: mAP, precision, recall, stability and speed."""
-    from lstmcli.workflows.evaluate import check_minimums
+    from lstmcli.workflows.evaluate import UnwrittenEvaluation, check_minimums
     from lstmcli.workflows.evaluate import evaluate as work
 
     console: Console = context.obj
@@ -114,23 +114,27 @@ def evaluate(
         means = {key: table.over_domains(key)[first][0] for key in HEADLINES}
         check_minimums(means, minimums)
         return
-    evaluation = work(
-        sized_model(models[0], size) or models[0],
-        data[0],
-        split=split,
-        threshold=threshold,
-        iou=iou,
-        memory=memory,
-        device=device,
-        engine=engine,
-        limit=limit,
-        format=label_format,
-        media=media,
-        json_file=json_file,
-        report=report,
-        overwrite=overwrite,
-        progress=console.progress,
-    )
+    try:
+        evaluation = work(
+            sized_model(models[0], size) or models[0],
+            data[0],
+            split=split,
+            threshold=threshold,
+            iou=iou,
+            memory=memory,
+            device=device,
+            engine=engine,
+            limit=limit,
+            format=label_format,
+            media=media,
+            json_file=json_file,
+            report=report,
+            overwrite=overwrite,
+            progress=console.progress,
+        )
+    except UnwrittenEvaluation as error:  # an hour's numbers are shown before the error
+        show_evaluation(console, error.evaluation)
+        raise
     show_evaluation(console, evaluation)
     for path in (json_file, evaluation.report):
         if path is not None:

@@ -25,6 +25,12 @@ class VideoOutput:
         )
         self.notes = self._writer.notes
         self._size_hw = job.size_hw
+        height, width = job.size_hw
+        if height % 2 or width % 2:
+            self.notes.append(
+                f"{width}x{height} has odd sides, which H.264 does not take: the video is "
+                f"{width + width % 2}x{height + height % 2}, its last row or column repeated"
+            )
         self._is_fitting = False
 
     def write(self, answer: AnnotatedFrame) -> None:

@@ -217,8 +217,24 @@ def evaluate(
         results=tuple(run.results),
         calibration=network.metadata.calibration,
     )
-    _write(evaluation, run.gallery, json_file, report)
+    try:
+        _write(evaluation, run.gallery, json_file, report)
+    except OutputError as error:
+        raise UnwrittenEvaluation(error, evaluation) from error
     return evaluation
+
+
+class UnwrittenEvaluation(OutputError):
+    """An evaluation whose files cannot be written; its numbers are not lost.
+
+    Args:
+        error: what cannot be written.
+        evaluation: what was measured.
+    """
+
+    def __init__(self, error: OutputError, evaluation: Evaluation) -> None:
+        super().__init__(error.problem, hint=error.hint)
+        self.evaluation = evaluation
 
 
 def check_minimums(values: Mapping[str, Any], minimums: Mapping[str, float]) -> None:

@@ -378,6 +378,26 @@ def test_a_stopped_batch_goes_on_where_it_stopped(tmp_path: Path, make_video: Ma
     assert sorted(p.name for p in out.iterdir()) == [f"{n}.detections.jsonl" for n in "abc"]
 
 
+def test_another_video_of_the_same_name_is_not_taken_for_done(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    for folder, size_hw in (("a", (64, 96)), ("b", (32, 48))):
+        (tmp_path / folder).mkdir()
+        make_video(tmp_path / folder / "clip.mp4", size_hw=size_hw)
+    out = tmp_path / "out"
+    run(tmp_path / "a" / "clip.mp4", out=out, write=("video", "jsonl"))
+    again = run(tmp_path / "a" / "clip.mp4", out=out, write=("video", "jsonl"), skip_existing=True)
+    assert again.skipped == ("clip.mp4",)
+    other = run(tmp_path / "b" / "clip.mp4", out=out, write=("video", "jsonl"), skip_existing=True)
+    assert other.skipped == ()
+
+
+def test_odd_sides_are_told(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = make_video(tmp_path / "odd.mp4", size_hw=(63, 97), pix_fmt="yuv444p")
+    (done,) = run(path, out=tmp_path / "out", write=("video",)).done
+    assert any("97x63 has odd sides" in note and "98x64" in note for note in done.notes)
+
+
 def test_two_sources_of_one_name_have_outputs_of_two_names(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:

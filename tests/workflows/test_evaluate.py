@@ -17,7 +17,7 @@ from lstmcli.core.types import FloatArray, Picture, VideoLabels
 from lstmcli.dataset.frame_store import FrameStoreWriter
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
 from lstmcli.inference.predictor import Predictor
-from lstmcli.workflows.evaluate import Evaluation, evaluate
+from lstmcli.workflows.evaluate import Evaluation, UnwrittenEvaluation, evaluate
 
 SIZE_HW = (64, 96)
 CANVAS_HW = (32, 48)
@@ -361,6 +361,19 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(
     with pytest.raises(OutputError, match="taken is no folder"):
         evaluate(network, prepare_by_hand(tmp_path), report=tmp_path / place)
     assert network.states == []
+
+
+def test_numbers_outlive_a_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OutputError("scores.json: No space left on device", hint="free some space")
+
+    monkeypatch.setattr("lstmcli.workflows.evaluate._write", full)
+    with pytest.raises(UnwrittenEvaluation, match="No space left") as told:
+        evaluate(FakeNetwork(), prepare_by_hand(tmp_path), json_file=tmp_path / "scores.json")
+    assert told.value.hint == "free some space"
+    assert told.value.evaluation.as_json()["frames"] > 0
 
 
 def test_the_report_shows_the_frames_that_went_wrong(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lstmcli.core.model_files import shipped_models
 from lstmcli.outputs import OutputSpec
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.writer import output_paths
-from lstmcli.video import Source, describe
+from lstmcli.video import Source, describe, probe
 from lstmcli.workflows.detect.options import Plan
 
 
@@ -112,7 +112,7 @@ def to_do(
         if source.is_live or not there:
             todo.append((source, stem))
         elif skip_existing:
-            if len(there) == len(paths):
+            if len(there) == len(paths) and _belong_to(source, paths):
                 skipped.append(source.name)
             else:
                 todo.append((source, stem))
@@ -123,6 +123,30 @@ def to_do(
                 f"{there[0]} exists", hint="use --overwrite to replace it, or --skip-existing"
             )
     return todo, skipped
+
+
+def _belong_to(source: Source, outputs: Sequence[Path]) -> bool:
+    """Return whether outputs were made of this source, not of another one of the same name.
+
+    They are younger than it, and an annotated video has its size and its length.
+    """
+    places = _files_of(source)
+    youngest = max((path.stat().st_mtime for path in places), default=0.0)
+    if any(path.stat().st_mtime < youngest for path in outputs):
+        return False
+    for path in outputs:
+        if source.kind != "file" or not path.name.endswith(".annotated.mp4"):
+            continue
+        try:
+            made, own = probe(path), describe(source)
+        except LstmcliError:
+            return False
+        if own is None:
+            continue
+        even_hw = tuple(side + side % 2 for side in own.size_hw)
+        if made.size_hw != even_hw or (made.duration_s or 0) > (own.duration_s or 1e9) + 1.0:
+            return False
+    return True
 
 
 def _files_of(source: Source) -> tuple[Path, ...]:
