@@ -1,4 +1,4 @@
-"""`presets` and `models`: what there is to choose from."""
+"""`presets` and `models`: the choices of `train --preset` and of `--model`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from pathlib import Path
 import typer
 
 from lstmcli.cli.console import Console
-from lstmcli.core.config import load_config, preset_folder, preset_names
 
 
 def presets(context: typer.Context) -> None:
     """List the presets that `train --preset` takes."""
+    from lstmcli.core.config import load_config, preset_folder, preset_names
+
     console: Console = context.obj
     rows: list[tuple[str, str, str]] = []
     for name in preset_names():
         config = load_config(name)
         parts = (config.backbone.name, config.temporal.name, config.head.name)
         rows.append((name, " -> ".join(parts), first_comment(preset_folder() / f"{name}.yaml")))
-    if not rows:
-        console.say("no presets")
-        return
-    width = max(len(name) for name, _, _ in rows)
-    for name, chain, comment in rows:
-        console.result(f"{name:<{width}}  {chain}" + (f"  {comment}" if comment else ""))
+    console.listing(("preset", "parts", "description"), rows)
 
 
 def models(context: typer.Context) -> None:
     """List the models that `evaluate` and `detect --model` take: shipped ones and runs here."""
+    from lstmcli.core.config import preset_folder
+
     console: Console = context.obj
     shipped = sorted((preset_folder() / "models").glob("*.safetensors"))
     runs = sorted(Path("runs").glob("*/best.pt"), key=lambda path: path.stat().st_mtime)

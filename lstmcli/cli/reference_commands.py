@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstmcli.cli.console import Console
 from lstmcli.core.errors import ConfigError, near_name
-from lstmcli.core.setting_list import Setting, find_setting, list_settings, settings_in
+
+if TYPE_CHECKING:
+    from lstmcli.core.setting_list import Setting
 
 
 def settings(
@@ -23,6 +25,8 @@ def settings(
     ] = None,
 ) -> None:
     """List all settings that a preset and `train --set KEY=VALUE` take."""
+    from lstmcli.core.setting_list import find_setting, list_settings, settings_in
+
     console: Console = context.obj
     listed = list_settings() if key is None else settings_in(key)
     if key is not None and not listed:

@@ -21,7 +21,6 @@ from lstmcli.cli.options import (
     argument,
     option,
 )
-from lstmcli.core.config import load_config, parse_yaml
 from lstmcli.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def train(
         )
     settings = [*(setting or ()), *([] if seed is None else [f"train.seed={seed}"])]
     console: Console = context.obj
+    from lstmcli.core.config import load_config
+
     config = load_config(preset, settings, note=console.say)
     budget_s = parsing.duration_s(time_budget)
 
@@ -138,6 +139,8 @@ def dataset_of(run: Path) -> Path:
     Raises:
         ConfigError: the file is not there or does not say.
     """
+    from lstmcli.core.config import parse_yaml
+
     path = run / "config.yaml"
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"), str(path))

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from lstmcli import __version__
-from lstmcli.cli import list_commands
 from lstmcli.cli.app import main
 from lstmcli.cli.console import Console, plain_line, time_text
 from lstmcli.core.errors import DataError
@@ -33,7 +32,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def fail() -> list[str]:
             raise error
 
-        monkeypatch.setattr(list_commands, "preset_names", fail)
+        monkeypatch.setattr("lstmcli.core.config.preset_names", fail)
 
     return arrange
 
