@@ -36,7 +36,12 @@ Epochs = Annotated[int | None, option(LENGTH, "N", "Epochs; default: the preset'
 JsonFile = Annotated[Path | None, option(OUTPUT, "FILE", "Write all numbers as JSON.", "--json")]
 LabelFormatName = Annotated[
     str | None,
-    option(DATA, "NAME", "Label format, if detection fails; see `lstmcli formats`.", "--format"),
+    option(
+        DATA,
+        "NAME",
+        "Label format (see `lstmcli formats`); default: recognised from the content.",
+        "--format",
+    ),
 ]
 Media = Annotated[
     Path | None,
