@@ -45,6 +45,7 @@ CALLS = {
     "benchmark": {"train", "detect"},
     "export": {"evaluate"},
     "compare": {"evaluate"},
+    "inspect": {"compare"},
 }
 """The workflows that call others; no circle, see `test_workflows_call_each_other_downward`."""
 ROOF = {"__init__", "__main__"}

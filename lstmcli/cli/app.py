@@ -20,6 +20,7 @@ from lstmcli.cli.detect_command import detect
 from lstmcli.cli.evaluate_command import evaluate
 from lstmcli.cli.export_command import export
 from lstmcli.cli.help import PanelCommand, PanelGroup
+from lstmcli.cli.inspect_command import inspect
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.reference_commands import formats, settings
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 PANELS = {
     "From labels to detections": (prepare, train, evaluate, detect, demo),
-    "Tools": (convert, export, benchmark),
+    "Tools": (convert, export, benchmark, inspect),
     "Reference": (settings, formats, presets, models),
 }
 for panel, commands in PANELS.items():

@@ -21,8 +21,12 @@ SMALL = (
     "--set train.min_clips_per_epoch=0 --epochs 1"
 )
 """Makes any preset a matter of seconds."""
-NOT_HERE = ("lstmcli demo", "lstmcli detect camera:0 --segment 10m")
-"""The demo has a slow test of its own; there is no camera."""
+NOT_HERE = (
+    "lstmcli demo",
+    "lstmcli detect camera:0 --segment 10m",
+    "lstmcli inspect runs/small video.mp4 --out inspected/",
+)
+"""The demo has a slow test of its own, there is no camera, a run of seconds detects nothing."""
 
 
 def lstmcli(line: str) -> int:

@@ -1,0 +1,292 @@
+"""Shows what the recurrent core of a model does in a video: gates, cell, and reach of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.boxes import Letterbox, box_iou
+from lstmcli.core.errors import ConfigError, DataError, ModelError, output_exists
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.types import FloatArray, Picture
+from lstmcli.inference.gate_probe import GateProbe
+from lstmcli.inference.nms import multiclass_nms
+from lstmcli.inference.runtimes.eager import EagerRuntime
+from lstmcli.models.checkpoint import load_checkpoint
+from lstmcli.report.inspection import draw_panels, draw_timeline
+from lstmcli.video import VideoWriter, read_frames
+from lstmcli.workflows.compare import write_json
+
+REACHES = (0, 1, 2, 4, 8, 16, 32, 64)
+"""Past frames that the state may come from, when the reach of the evidence is measured."""
+OVERLAP = 0.5
+FOLLOW_OVERLAP = 0.3
+"""Least overlap with the box of the frame before, where an object is followed."""
+SUFFIXES = (".inspect.mp4", ".inspect.png", ".inspect.json")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInspection:
+    """One frame of an inspection.
+
+    Args:
+        frame: index in the source.
+        time_s: its time in seconds.
+        score: of the object, with memory; 0 where nothing overlaps it.
+        score_alone: of the same place, by this frame alone (empty state).
+        gates: gate -> its mean at the object's cells, 0..1; `cell` the mean magnitude there.
+    """
+
+    frame: int
+    time_s: float
+    score: float
+    score_alone: float
+    gates: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What an inspection found and wrote.
+
+    Args:
+        class_name: of the object.
+        box: of the object at the moment, in pixels of the frame.
+        at_s: the moment in seconds.
+        rows: one a frame.
+        reach: past frames k -> score at the moment where the state began k frames before; the
+            smallest k from which it no longer changes is how far the evidence reaches back.
+        outputs: video, plot and JSON.
+    """
+
+    class_name: str
+    box: tuple[float, float, float, float]
+    at_s: float
+    rows: tuple[FrameInspection, ...]
+    reach: dict[int, float]
+    outputs: tuple[Path, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "schema": 1,
+            "class": self.class_name,
+            "box": list(self.box),
+            "at_s": self.at_s,
+            "reach": {str(frames): score for frames, score in self.reach.items()},
+            "frames": [asdict(row) for row in self.rows],
+        }
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A frame on the canvas and what the network makes of it."""
+
+    frame: int
+    time_s: float
+    canvas: Picture
+    previous: Picture
+    boxes: FloatArray
+    scores: FloatArray
+    alone: tuple[FloatArray, FloatArray]
+    maps: dict[str, FloatArray]
+
+
+def inspect(
+    model: str,
+    video: Path,
+    *,
+    at_s: float | None = None,
+    class_name: str | None = None,
+    out: Path = Path(),
+    limit: int = 240,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Render gates and cell of the recurrent core beside the video, and one plot over time.
+
+    Args:
+        model: a checkpoint, a run or a shipped model with a temporal core.
+        video: a file.
+        at_s: the moment in seconds; None: where memory raises a score the most.
+        class_name: of the object; None: of the best-scored one at the moment.
+        out: folder of the outputs, `VIDEO.inspect.{mp4,png,json}`.
+        limit: frames, up to the moment or from the beginning.
+        overwrite: replace outputs.
+        progress: is shown how far the work is.
+
+    Raises:
+        ModelError: the model has no temporal core, or is no checkpoint.
+        DataError: nothing is detected at the moment, or the moment is not in the video.
+        OutputError: an output exists.
+    """
+    progress = progress or SilentProgress()
+    if limit < 2:
+        raise ConfigError(f"a limit of {limit} frames", hint="give 2 or more")
+    paths = tuple(out / f"{video.stem}{suffix}" for suffix in SUFFIXES)
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise output_exists(path)
+    checkpoint = load_checkpoint(model)
+    net = checkpoint.model
+    if not net.has_temporal_core:
+        raise ModelError(
+            f"{model}: no temporal core, every frame is predicted alone",
+            hint="train with a preset whose temporal.name is not none",
+        )
+    runtime = EagerRuntime(net, checkpoint.metadata)
+    seen, letterbox = _stream(runtime, video, at_s, limit, progress)
+    moment, label, box = _object_of(seen, runtime, at_s, class_name)
+    followed = _followed(seen, moment, label, box)
+    rows = tuple(_row(frame, label, box_at, runtime) for frame, box_at in followed)
+    reach = _reach(seen, moment, label, box, runtime)
+    out.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(paths[0], rate=_rate(seen), begins_s=seen[0].time_s) as writer:
+        for (frame, box_at), row in zip(followed, rows, strict=True):
+            panels = draw_panels(frame.canvas, frame.maps, box_at, row.score, row.score_alone)
+            writer.write(panels, frame.time_s)
+    x1, y1, x2, y2 = letterbox.to_source(box[None])[0].astype(float).tolist()
+    found = Inspection(
+        runtime.metadata.classes[label], (x1, y1, x2, y2), seen[moment].time_s, rows, reach, paths
+    )
+    title = f"{found.class_name} in {video.name}"
+    draw_timeline(paths[1], rows, reach, at_s=found.at_s, title=title)
+    write_json(found.as_json(), paths[2])
+    return found
+
+
+def _rate(seen: Sequence[_Seen]) -> float:
+    steps = np.diff([frame.time_s for frame in seen])
+    return float(1 / max(np.median(steps), 1e-3)) if len(steps) else 25.0
+
+
+def _stream(
+    runtime: EagerRuntime, video: Path, at_s: float | None, limit: int, progress: Progress
+) -> tuple[list[_Seen], Letterbox]:
+    """Run the network over the video with and without state, and keep the last `limit` frames."""
+    size = runtime.metadata.input_hw
+    seen: list[_Seen] = []
+    letterbox: Letterbox | None = None
+    state: Any = None
+    recent: list[tuple[float, Picture]] = []
+    frames = read_frames(video) if at_s is not None else islice(read_frames(video), limit)
+    with GateProbe(runtime.model.temporal) as probe:
+        for frame in progress.track(frames, total=None, label=video.name):
+            letterbox = letterbox or Letterbox(frame.size_hw, size)
+            canvas = frame.canvas(letterbox)
+            recent.append((frame.time_s, canvas))
+            while len(recent) > 1 and recent[1][0] <= frame.time_s - runtime.metadata.motion_lag_s:
+                recent.pop(0)
+            previous = recent[0][1]
+            alone = runtime.step(canvas, previous, None)[:2]
+            boxes, scores, state = runtime.step(canvas, previous, state)
+            maps = probe.maps(state)
+            seen.append(
+                _Seen(frame.index, frame.time_s, canvas, previous, boxes, scores, alone, maps)
+            )
+            seen = seen[-limit:]
+            if at_s is not None and frame.time_s >= at_s:
+                break
+    if letterbox is None or not seen:
+        raise DataError(f"{video}: no frame came", hint="does it play?")
+    if at_s is not None and seen[-1].time_s < at_s:
+        raise DataError(
+            f"{video}: it ends at {seen[-1].time_s:.2f} s, --at {at_s:g} lies behind",
+            hint="give a moment within the video",
+        )
+    return seen, letterbox
+
+
+def _object_of(
+    seen: Sequence[_Seen], runtime: EagerRuntime, at_s: float | None, class_name: str | None
+) -> tuple[int, int, FloatArray]:
+    """Return the frame's place, the class and the box of the object that is inspected."""
+    metadata = runtime.metadata
+    if class_name is not None and class_name not in metadata.classes:
+        raise ConfigError(
+            f"the model has no class {class_name!r}", hint=f"one of {', '.join(metadata.classes)}"
+        )
+    best: tuple[float, int, int, FloatArray] | None = None
+    places = range(len(seen)) if at_s is None else range(len(seen) - 1, len(seen))
+    for place in places:
+        boxes, scores, labels = multiclass_nms(
+            seen[place].boxes,
+            seen[place].scores,
+            threshold=0.05,
+            iou=metadata.nms_iou,
+            limit=20,
+            multi_label=False,
+        )
+        for box, score, label in zip(boxes, scores, labels, strict=True):
+            if class_name is not None and metadata.classes[int(label)] != class_name:
+                continue
+            gain = float(score)
+            if at_s is None:
+                gain -= _score_at(*seen[place].alone, int(label), box)
+            if best is None or gain > best[0]:
+                best = gain, place, int(label), box
+    if best is None:
+        raise DataError(
+            "nothing is detected there", hint="give another --at, or leave it out to search"
+        )
+    return best[1:]
+
+
+def _score_at(boxes: FloatArray, scores: FloatArray, label: int, box: FloatArray) -> float:
+    """Return the best score of a class among the cells whose box overlaps the object's."""
+    near = box_iou(boxes.astype(np.float32), box[None].astype(np.float32))[:, 0] >= OVERLAP
+    return float(scores[near, label].max()) if near.any() else 0.0
+
+
+def _followed(
+    seen: Sequence[_Seen], moment: int, label: int, box: FloatArray
+) -> list[tuple[_Seen, FloatArray]]:
+    """Follow the object: the best cell of its class that overlaps the last frame's box."""
+    found: dict[int, FloatArray] = {moment: box}
+    for step in (-1, 1):
+        last, place = box, moment + step
+        while 0 <= place < len(seen):
+            frame = seen[place]
+            overlaps = box_iou(frame.boxes.astype(np.float32), last[None].astype(np.float32))[:, 0]
+            rows = np.flatnonzero(overlaps >= FOLLOW_OVERLAP)
+            if len(rows):
+                last = frame.boxes[rows[int(np.argmax(frame.scores[rows, label]))]]
+            found[place] = last
+            place += step
+    return [(seen[place], found[place]) for place in range(len(seen))]
+
+
+def _row(frame: _Seen, label: int, box: FloatArray, runtime: EagerRuntime) -> FrameInspection:
+    height, width = runtime.metadata.input_hw
+    gates = {}
+    for name, values in frame.maps.items():
+        rows, columns = values.shape
+        left, right = (int(np.clip(x / width * columns, 0, columns - 1)) for x in box[[0, 2]])
+        top, bottom = (int(np.clip(y / height * rows, 0, rows - 1)) for y in box[[1, 3]])
+        gates[name] = float(values[top : bottom + 1, left : right + 1].mean())
+    return FrameInspection(
+        frame.frame,
+        frame.time_s,
+        _score_at(frame.boxes, frame.scores, label, box),
+        _score_at(*frame.alone, label, box),
+        gates,
+    )
+
+
+def _reach(
+    seen: Sequence[_Seen], moment: int, label: int, box: FloatArray, runtime: EagerRuntime
+) -> dict[int, float]:
+    """Return the score at the moment where the state began k frames before it."""
+    scores = {}
+    for frames in REACHES:
+        if frames > moment:
+            break
+        state: Any = None
+        for frame in seen[moment - frames : moment + 1]:
+            boxes, found, state = runtime.step(frame.canvas, frame.previous, state)
+        scores[frames] = _score_at(boxes, found, label, box)
+    return scores
