@@ -9,10 +9,22 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console
-from lstmcli.cli.options import DATA, OUTPUT, LabelFormatName, Media, Overwrite, argument, option
+from lstmcli.cli.options import (
+    DATA,
+    OUTPUT,
+    Device,
+    Engine,
+    LabelFormatName,
+    Media,
+    Overwrite,
+    argument,
+    option,
+)
 
 if TYPE_CHECKING:
+    from lstmcli.core.types import DataWarning
     from lstmcli.workflows.prepare import Prepared, SplitCounts
+    from lstmcli.workflows.prepare.teacher import Taught
 
 
 SPLITS = "Splits"
@@ -29,6 +41,16 @@ def prepare(
     ] = None,
     label_format: LabelFormatName = None,
     media: Media = None,
+    teacher: Annotated[
+        str | None,
+        option(
+            DATA,
+            "MODEL[,MODEL]",
+            "Label SOURCE, videos or images without labels, by these models; several are fused.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    engine: Engine = "auto",
     classes: Annotated[
         str | None, option(DATA, "A,B", "Keep these classes, in this order; default: all.")
     ] = None,
@@ -94,8 +116,13 @@ def prepare(
     from lstmcli.workflows.prepare import prepare as work
 
     console: Console = context.obj
+    sources = source or [Path()]
+    notes: tuple[DataWarning, ...] = ()
+    if teacher is not None:
+        taught = _label(console, teacher, sources, out, kept, renamed, every, device, engine)
+        sources, notes, kept, renamed = [taught.path], taught.notes, None, {}
     prepared = work(
-        source or [Path()],
+        sources,
         out=out,
         val=val or (),
         test=test or (),
@@ -111,11 +138,47 @@ def prepare(
             grid=grid,
             crop=crop,
             every=every,
+            notes=notes,
         ),
         overwrite=overwrite,
         progress=console.progress,
     )
     show_prepared(console, prepared)
+
+
+def _label(
+    console: Console,
+    teacher: str,
+    sources: list[Path],
+    out: Path,
+    classes: tuple[str, ...] | None,
+    rename: dict[str, str],
+    every: int,
+    device: str,
+    engine: str,
+) -> Taught:
+    """Label footage by teachers into a folder beside the dataset, and say what came of it."""
+    from lstmcli.workflows.prepare.teacher import TeacherOptions, label_footage
+
+    options = TeacherOptions(
+        parsing.names(teacher) or (), classes or (), rename, every, device, engine
+    )
+    folder = out.with_name(f"{out.name}.teacher")
+    taught = label_footage(sources, folder, options, progress=console.progress)
+    console.metadata(
+        [
+            ("labelled", f"{taught.frames} frames, {taught.boxes} boxes"),
+            ("filled in gaps", _share(taught.filled, taught.boxes)),
+            ("uncertain, ignored", _share(taught.uncertain, taught.boxes)),
+            ("dropped flashes", str(taught.dropped)),
+            ("labels", str(taught.path)),
+        ]
+    )
+    return taught
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({part / max(whole, 1):.0%})"
 
 
 def show_prepared(console: Console, prepared: Prepared) -> None:

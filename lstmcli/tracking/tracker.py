@@ -134,7 +134,7 @@ class Tracker:
         expected = np.stack([self._tracks[track].expected(time_s) for track in tracks])
         labels = np.array([self._tracks[track].label for track in tracks])
         reach = np.array([self._tracks[track].reach(time_s, self._last_s) for track in tracks])
-        like = likeness(expected, _places(detections.boxes[rows]), reach)
+        like = likeness(expected, centers_and_sizes(detections.boxes[rows]), reach)
         like *= np.where(labels[:, None] == detections.labels[rows][None], 1.0, _OTHER_CLASS)
         first, second = linear_sum_assignment(-like)
         return {
@@ -146,13 +146,13 @@ class Tracker:
     @staticmethod
     def _is_double(box: FloatArray, seen: list[_Track]) -> bool:
         followed = [track.place for track in seen if track.hits > 1]
-        return bool(followed) and float(box_iou(box, _boxes(np.stack(followed))).max()) > _DOUBLE
+        return bool(followed) and float(box_iou(box, corners(np.stack(followed))).max()) > _DOUBLE
 
     def _begin(self, detections: Detections, row: int, time_s: float) -> _Track:
         score = float(detections.scores[row])
         track = _Track(
             id=self._next,
-            place=_places(detections.boxes[row : row + 1])[0],
+            place=centers_and_sizes(detections.boxes[row : row + 1])[0],
             seen_s=time_s,
             score=score,
             evidence={int(detections.labels[row]): score},
@@ -162,7 +162,7 @@ class Tracker:
         return track
 
     def _update(self, track: _Track, detections: Detections, row: int, time_s: float) -> None:
-        seen = _places(detections.boxes[row : row + 1])[0]
+        seen = centers_and_sizes(detections.boxes[row : row + 1])[0]
         expected = track.expected(time_s)
         gap_s = max(time_s - track.seen_s, 1e-3)
         size = max(float(np.sqrt(seen[2] * seen[3])), 1.0)
@@ -190,7 +190,7 @@ def likeness(expected: Floats, seen: Floats, reach: Floats) -> Floats:
     The overlap, or the nearness of the centres where the sizes are alike, whichever is more;
     `reach` [N] says how near that is.
     """
-    overlap = box_iou(_boxes(expected), _boxes(seen)).astype(np.float64)
+    overlap = box_iou(corners(expected), corners(seen)).astype(np.float64)
     distance = np.hypot(*(expected[:, None, :2] - seen[None, :, :2]).transpose(2, 0, 1))
     first, second = (np.sqrt(np.maximum(part[:, 2] * part[:, 3], 1.0)) for part in (expected, seen))
     mean = (first[:, None] + second[None]) / 2
@@ -203,13 +203,14 @@ def _ramp(value: float, ends: tuple[float, float], results: tuple[float, float])
     return float(np.interp(value, ends, results))
 
 
-def _places(boxes: FloatArray) -> Floats:
+def centers_and_sizes(boxes: FloatArray) -> Floats:
     """Return centre and size of boxes, float64 [N, 4] (x, y, width, height)."""
     wide = boxes.astype(np.float64)
     return np.concatenate([(wide[:, :2] + wide[:, 2:]) / 2, wide[:, 2:] - wide[:, :2]], axis=1)
 
 
-def _boxes(places: Floats) -> FloatArray:
+def corners(places: Floats) -> FloatArray:
+    """Return centers and sizes [N, 4] as boxes, float32 [N, 4]."""
     half = places[:, 2:] / 2
     corners = np.concatenate([places[:, :2] - half, places[:, :2] + half], axis=1)
     return np.asarray(corners, np.float32)
@@ -220,7 +221,7 @@ def _answer(tracks: list[_Track]) -> Detections:
         return Detections.none()
     tracks = sorted(tracks, key=lambda track: (-track.score, track.id))
     return Detections(
-        _boxes(np.stack([track.place for track in tracks])),
+        corners(np.stack([track.place for track in tracks])),
         np.array([track.score for track in tracks], np.float32),
         np.array([track.label for track in tracks], np.int64),
         np.array([track.id for track in tracks], np.int64),

@@ -86,6 +86,7 @@ def prepare(
             hint="give --out a folder that is not there yet",
         )
     labels, splits = _read_all(sources, val, test, options)
+    labels = replace(labels, warnings=(*options.notes, *labels.warnings))
     try:
         return _write(labels, splits, out, options, progress)
     except LstmcliError:

@@ -31,6 +31,7 @@ class PrepareOptions:
         every: prepare every how manieth frame; 0: chosen so that about ten a second are left, where
             there is plenty.
         previews: pictures a split in `preview/`.
+        notes: what a person should know of the labels besides, for the review page.
         store: `raw`, `jpeg`, or `auto`: raw while the frames fit easily.
     """
 
@@ -46,6 +47,7 @@ class PrepareOptions:
     crop: int = 0
     every: int = 0
     previews: int = 12
+    notes: tuple[DataWarning, ...] = ()
     store: str = "auto"
 
 

@@ -1,0 +1,158 @@
+"""`prepare --teacher`: from footage without labels to a dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.errors import ConfigError, DataError
+from lstmcli.core.metadata import ModelMetadata
+from lstmcli.labels.search import read_labels
+from lstmcli.workflows.prepare import PrepareOptions, TimeSplit, prepare
+from lstmcli.workflows.prepare import teacher as workflow
+from lstmcli.workflows.prepare.teacher import SCORES, TeacherOptions, label_footage
+from tests.conftest import write_video
+
+
+class BrightSquare:
+    """A detector that finds what is bright."""
+
+    engine, device = "test", "cpu"
+
+    def __init__(self, classes: tuple[str, ...] = ("person", "car"), score: float = 0.9) -> None:
+        self.metadata = ModelMetadata(classes, (64, 96), nms="none")
+        self.score, self.steps = score, 0
+
+    def step(self, frame: Any, previous_frame: Any, state: Any) -> Any:
+        self.steps += 1
+        rows, columns = np.nonzero(frame.mean(axis=2) > 180)
+        if not len(rows):
+            return np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32), None
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        scores = np.zeros((1, len(self.metadata.classes)), np.float32)
+        scores[0, 0] = self.score
+        return np.array([box], np.float32), scores, None
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    """A video of 12 frames in which a square moves, hidden in two of them."""
+    frames = np.full((12, 64, 96, 3), 40, np.uint8)
+    for n, frame in enumerate(frames):
+        if n not in (5, 6):
+            frame[20:40, 10 + 4 * n : 30 + 4 * n] = 250
+    return write_video(tmp_path / "footage" / "a.mp4", frames, rate=10)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> None:
+    (tmp_path / "footage").mkdir()
+
+
+def scores_in(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / SCORES).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def use(monkeypatch: pytest.MonkeyPatch, **teachers: BrightSquare) -> None:
+    def load(name: str, **options: object) -> BrightSquare:
+        return teachers[name]
+
+    monkeypatch.setattr(workflow, "load_runtime", load)
+
+
+def test_a_clip_becomes_a_dataset(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, one=BrightSquare())
+    options = TeacherOptions(("one",), rename={"person": "walker"})
+    taught = label_footage([footage], tmp_path / "d.teacher", options)
+    assert (taught.frames, taught.boxes, taught.filled, taught.uncertain) == (12, 12, 2, 0)
+    labels = read_labels(taught.path)
+    assert labels.classes == ("walker",)
+    (video,) = labels.videos
+    assert video.box_frames.tolist() == list(range(12))
+    assert len(set(video.tracks.tolist())) == 1
+    lines = scores_in(tmp_path / "d.teacher")
+    assert [line["status"] for line in lines][4:7] == ["found", "filled", "filled"]
+    assert lines[0]["score"] == pytest.approx(0.9)
+    prepared = prepare(
+        [taught.path],
+        out=tmp_path / "d",
+        options=PrepareOptions(split_time=TimeSplit(0.5, 0.0), notes=taught.notes, every=1),
+    )
+    assert sum(split.boxes["walker"] for split in prepared.counts) == 12
+    assert any("teacher" in warning.text for warning in prepared.warnings)
+    assert "filled in gaps: 17%" in (tmp_path / "d" / "preview" / "index.html").read_text()
+
+
+def test_a_second_run_goes_on_with_what_is_there(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = BrightSquare()
+    use(monkeypatch, one=teacher)
+    options = TeacherOptions(("one",))
+    first = label_footage([footage], tmp_path / "t", options)
+    steps = teacher.steps
+    again = label_footage([footage], tmp_path / "t", options)
+    assert teacher.steps == steps + workflow.TRIAL_FRAMES
+    assert again == first
+    label_footage([footage], tmp_path / "t", TeacherOptions(("one",), every=3))
+    assert teacher.steps == steps + 2 * workflow.TRIAL_FRAMES + 4
+
+
+def test_two_teachers_are_fused_and_only_who_knows_a_class_has_a_say(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = BrightSquare(), BrightSquare(("person", "dog"), 0.5)
+    use(monkeypatch, one=one, two=two, three=BrightSquare(("dog", "cat"), 0.6))
+    label_footage([footage], tmp_path / "t", TeacherOptions(("one", "two")))
+    line = scores_in(tmp_path / "t")[0]
+    assert line["class"] == "person"
+    assert line["score"] == pytest.approx(0.7)
+    options = TeacherOptions(("one", "three"), classes=("person",))
+    label_footage([footage], tmp_path / "u", options)
+    line = scores_in(tmp_path / "u")[0]
+    assert line["score"] == pytest.approx(0.9)
+
+
+def test_teachers_that_find_nothing_say_what_to_do(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, one=BrightSquare(score=0.01))
+    with pytest.raises(DataError, match="nothing found in 12 frames") as caught:
+        label_footage([footage], tmp_path / "t", TeacherOptions(("one",), classes=("person",)))
+    assert "another teacher" in caught.value.hint
+
+
+def test_a_class_that_no_teacher_knows_has_a_near_one(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, one=BrightSquare())
+    with pytest.raises(ConfigError, match="knows a class 'persons'") as caught:
+        label_footage([footage], tmp_path / "t", TeacherOptions(("one",), classes=("persons",)))
+    assert "person" in caught.value.hint
+    with pytest.raises(ConfigError, match="knows a class 'boat'"):
+        label_footage([footage], tmp_path / "t", TeacherOptions(("one",), rename={"boat": "b"}))
+
+
+def test_unrelated_pictures_are_labelled_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("beach", "street", "wood"):
+        picture = np.full((64, 96, 3), 40, np.uint8)
+        picture[10:30, 20:50] = 250
+        Image.fromarray(picture).save(folder / f"{name}.png")
+    use(monkeypatch, one=BrightSquare())
+    taught = label_footage([folder], tmp_path / "t", TeacherOptions(("one",)))
+    labels = read_labels(taught.path)
+    assert sorted(video.name for video in labels.videos) == ["beach", "street", "wood"]
+    assert taught.boxes == 3
