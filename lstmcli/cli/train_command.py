@@ -53,7 +53,12 @@ def train(
     ] = None,
     init: Annotated[
         str | None,
-        option(MODEL, "MODEL", "Initial weights: checkpoint, run folder or shipped model."),
+        option(
+            MODEL,
+            "MODEL",
+            "Initial weights: checkpoint, run folder, shipped model or none; default: "
+            "general, where the preset has its shape.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, option(MODEL, "N", "Random seed; default: the preset's.", min=0)

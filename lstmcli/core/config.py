@@ -245,6 +245,10 @@ class TrainConfig(Section):
     validate_frames: int = Field(
         1500, ge=1, description="validation frames per epoch; fewer in a short time budget"
     )
+    careful: bool = Field(
+        False,
+        description="fewer frames, lower learning rates and a frozen backbone, with --init",
+    )
     seed: int = Field(0, ge=0, description="of weights, sampling and augmentation")
 
 

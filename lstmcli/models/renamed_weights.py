@@ -31,13 +31,10 @@ _POINTWISE = ("temporal.from_input.weight", "temporal.from_hidden.weight")
 def upgrade_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a network's (or averaged network's) weights under today's keys, in today's shapes."""
     upgraded: dict[str, Tensor] = {}
-    is_new = not any(f"{prefix}head.place.weight" in weights for prefix in ("", _AVERAGED))
     for key, value in weights.items():
         prefix = _AVERAGED if key.startswith(_AVERAGED) else ""
         name = key.removeprefix(prefix)
         for old, new in RENAMED_WEIGHTS.items():
-            if old == "head.kind." and is_new:  # `multi_scale` has a layer of that name
-                continue
             if name.startswith(old):
                 name = new + name.removeprefix(old)
                 break

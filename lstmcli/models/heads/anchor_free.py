@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,8 @@ class AnchorFreeHead(GridHead):
         strides: one, pixels of the canvas a cell is wide and high.
         depth: 3x3 layers in each tower.
     """
+
+    class_rows: ClassVar[Mapping[str, int]] = {"cls_pred": 0}
 
     def __init__(
         self, channels: int, classes: int, *, strides: Sequence[int], depth: int = 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ class ClassicHead(GridHead):
         strides: one, pixels of the canvas a cell is wide and high.
         depth: 3x3 layers before the prediction.
     """
+
+    class_rows: ClassVar[Mapping[str, int]] = {"pred": 5}
 
     def __init__(
         self, channels: int, classes: int, *, strides: Sequence[int], depth: int = 1

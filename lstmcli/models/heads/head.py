@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -27,6 +27,9 @@ class DetectionHead(nn.Module, ABC):
 
     all_levels: ClassVar[bool] = False
     """Whether it takes a pyramid of maps; otherwise one map of the finest stride."""
+
+    class_rows: ClassVar[Mapping[str, int]] = {}
+    """Layers with a row a class, and how many other rows come before those."""
 
     def __init__(self, *, strides: Sequence[int], classes: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -77,6 +77,7 @@ class MultiScaleHead(DetectionHead):
     """
 
     all_levels: ClassVar[bool] = True
+    class_rows: ClassVar[Mapping[str, int]] = {"cls_pred": 0}
 
     def __init__(
         self, channels: int, classes: int, *, strides: Sequence[int], depth: int = 2
@@ -85,20 +86,20 @@ class MultiScaleHead(DetectionHead):
         self.levels = tuple(level_name(stride) for stride in strides)
         self.box_tower = SharedTower(channels, depth, self.levels)
         self.class_tower = SharedTower(channels, depth, self.levels)
-        self.box = nn.Conv2d(channels, 5, 1)
-        self.kind = nn.Conv2d(channels, classes, 1)
+        self.box_pred = nn.Conv2d(channels, 5, 1)
+        self.cls_pred = nn.Conv2d(channels, classes, 1)
         self.scale = nn.ParameterDict({level: nn.Parameter(torch.ones(1)) for level in self.levels})
-        nn.init.normal_(self.box.weight, std=0.01)
-        nn.init.normal_(self.kind.weight, std=0.01)
-        set_bias(self.box, [PRIOR_LOGIT, *[FIRST_EXPONENT] * 4])
-        set_bias(self.kind, [0.0] * classes)
+        nn.init.normal_(self.box_pred.weight, std=0.01)
+        nn.init.normal_(self.cls_pred.weight, std=0.01)
+        set_bias(self.box_pred, [PRIOR_LOGIT, *[FIRST_EXPONENT] * 4])
+        set_bias(self.cls_pred, [0.0] * classes)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return raw [N, 5 + classes + 3, cells] for maps [N, channels, h, w], the finest first."""
         parts = []
         for level, stride, features in zip(self.levels, self.strides, maps, strict=True):
-            answers = self.box(self.box_tower(features, level))
-            kinds = self.kind(self.class_tower(features, level))
+            answers = self.box_pred(self.box_tower(features, level))
+            kinds = self.cls_pred(self.class_tower(features, level))
             exponents = (answers[:, 1:] * self.scale[level]).float()
             sides = exponents.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp() * stride
             cells = cell_rows(features, stride)

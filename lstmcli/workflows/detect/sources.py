@@ -19,6 +19,9 @@ from lstmcli.outputs.writer import output_paths
 from lstmcli.video import Source, describe, probe
 from lstmcli.workflows.detect.options import Plan
 
+PREFERRED = ("general", "sky")
+"""Shipped models in the order in which one is taken where the user names none."""
+
 
 def choose_model(folder: Path) -> tuple[Path, str]:
     """Return the model to take where none is named, and a sentence that says which and why.
@@ -34,7 +37,7 @@ def choose_model(folder: Path) -> tuple[Path, str]:
         return runs[-1], f"using {runs[-1]}, the newest run's best checkpoint"
     shipped = shipped_models()
     if shipped:
-        name = "sky" if "sky" in shipped else next(iter(shipped))
+        name = next((one for one in PREFERRED if one in shipped), next(iter(shipped)))
         return shipped[name], f"using {name}, the model that ships with lstmcli"
     raise ModelError(
         f"there is no run in {folder / 'runs'} and no shipped model",

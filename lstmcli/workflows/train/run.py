@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -25,6 +26,7 @@ from lstmcli.workflows.train.setup import (
     options_of,
 )
 from lstmcli.workflows.train.state import RUN_FILES, Trained, TrainOptions
+from lstmcli.workflows.train.transfer import chosen_init, fit_to_init
 
 
 def train(
@@ -63,6 +65,10 @@ def train(
         last = last_of(out)
         config = last.config
         options = options_of(last, options)
+    else:
+        options = replace(options, init=chosen_init(options.init, config))
+        if options.init and config.train.careful:
+            config = fit_to_init(config, prepared, progress)
     config = fit_to_dataset(config, prepared)
     device = choose_device(options.device, count=options.devices)
     keep_freed_memory()

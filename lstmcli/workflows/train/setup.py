@@ -14,7 +14,6 @@ from lightning_fabric import Fabric
 from lstmcli.core.boxes import box_area
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError, output_exists
-from lstmcli.core.model_files import find_checkpoint
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import no_boxes
 from lstmcli.dataset.clips import ClipBatch, ClipDataset, single_frames
@@ -33,6 +32,7 @@ from lstmcli.workflows.train.state import (
     TrainOptions,
     upgrade_training,
 )
+from lstmcli.workflows.train.transfer import start_from
 
 FINEST_STRIDE = 4
 """Pixels a cell of the finest map of every backbone."""
@@ -129,7 +129,7 @@ def begin(
     if last is not None:
         network.load_state_dict(last.training["model"])
     elif options.init:
-        _start_from(network, options.init, progress)
+        start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)
     ema = build_ema(network, config.train.ema_decay) if config.train.ema_decay else None
     saved = upgrade_training(last.training) if last else {}
@@ -190,24 +190,6 @@ def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
             for (height, width), grid in (theirs, (network.canvas_hw, network.grid))
         ]
         raise DataError(f"{dataset.folder}: {told[0]}; the run has {told[1]}", hint=hint)
-
-
-def _start_from(network: DetectorNet, init: str, progress: Progress) -> None:
-    """Copy the weights that fit by name and shape; note how many did."""
-    source = load_checkpoint(init)
-    own = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in source.model.state_dict().items()
-        if name in own and own[name].shape == value.shape
-    }
-    if len(fitting) < len(own) / 3:
-        raise ModelError(
-            f"{find_checkpoint(init)}: {len(fitting)} of {len(own)} tensors fit this preset",
-            hint="use the preset that it was trained with",
-        )
-    network.load_state_dict(fitting, strict=False)
-    progress.note(f"started from {init}: {len(fitting)} of {len(own)} tensors fit")
 
 
 def fit_to_dataset(config: Config, dataset: Dataset) -> Config:

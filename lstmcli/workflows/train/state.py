@@ -33,7 +33,8 @@ class TrainOptions:
     Args:
         epochs: overrides the configuration's; None with a budget: as many as fit.
         time_budget_s: end within it, validation and saving included.
-        init: a checkpoint, run or shipped model to start the weights from.
+        init: a checkpoint, run or shipped model to start the weights from; `none`: untrained; None:
+            `general` where the preset has its shape.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         devices: processes on this machine that share every batch.
         nodes: machines.
