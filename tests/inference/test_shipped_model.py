@@ -40,3 +40,18 @@ def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shar
     assert scores.map50_any_class > 0.35
     assert scores.map50 is not None
     assert scores.map50 > 0.15
+
+
+def test_general_is_small_and_finds_everyday_things() -> None:
+    assert shipped_models()["general"].stat().st_size < LARGEST
+    checkpoint = load_checkpoint("general")
+    assert checkpoint.classes == (
+        "person",
+        "bicycle",
+        "car",
+        "motorcycle",
+        "bus",
+        "truck",
+        "animal",
+    )
+    assert checkpoint.config.head.name == "multi_scale"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from lstmcli.core.config import load_config
-from lstmcli.core.model_files import shipped_models
 from lstmcli.workflows.train.transfer import care_for, chosen_init, like_named, with_class_rows
 
 
@@ -41,6 +39,5 @@ def test_a_preset_of_another_shape_starts_from_nothing_of_its_own_accord() -> No
     assert chosen_init(None, load_config("small")) is None
 
 
-@pytest.mark.skipif("general" not in shipped_models(), reason="general does not ship yet")
 def test_its_own_preset_starts_from_general() -> None:
     assert chosen_init(None, load_config("general")) == "general"
