@@ -44,6 +44,9 @@ CALLS = {
     "demo": {"prepare", "train", "evaluate", "detect"},
     "benchmark": {"train", "detect"},
     "export": {"evaluate"},
+    "detect": {"pipeline", "schedule"},
+    "evaluate": {"pipeline", "schedule"},
+    "pipeline": {"schedule"},
     "compare": {"evaluate"},
     "inspect": {"compare"},
 }

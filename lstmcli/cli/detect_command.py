@@ -151,26 +151,25 @@ def detect(
     segment_s, patience_s = parsing.duration_s(segment), parsing.duration_s(patience)
     kept, written = parsing.names(classes), parsing.names(write)
 
-    from lstmcli.workflows.detect import DrawStyle
+    from lstmcli.workflows.detect import DetectOptions, DrawStyle
     from lstmcli.workflows.detect import detect as work
 
     console: Console = context.obj
-    report = work(
-        source,
+    options = DetectOptions(
         model=parsing.sized_model(model, size),
         out=out,
         threshold=threshold,
-        classes=kept or (),
+        classes=tuple(kept or ()),
         start_s=start_s,
         end_s=end_s,
         every=every,
-        fill=fill,
-        write=written or (),
+        interpolate=fill,
+        write=tuple(written or ()),
         codec=codec,
         quality=quality,
         track=track,
         count=count,
-        look=DrawStyle(style=style, labels=labels, trails=trails, stamp=stamp),
+        style=DrawStyle(style=style, labels=labels, trails=trails, stamp=stamp),
         sound=sound,
         image_rate=image_rate,
         memory=memory,
@@ -181,8 +180,8 @@ def detect(
         overwrite=overwrite,
         segment_s=segment_s or 0.0,
         patience_s=patience_s or 0.0,
-        progress=console.progress,
     )
+    report = work(source, options, progress=console.progress)
     show_detected(console, report)
     if report.failed:
         raise typer.Exit(1)
@@ -206,7 +205,7 @@ def show_detected(console: Console, report: DetectReport) -> None:
 
 
 def _summary(done: VideoDone) -> str:
-    inferred = f" ({done.looked} by the network)" if done.looked < done.frames else ""
+    inferred = f" ({done.inferences} by the network)" if done.inferences < done.frames else ""
     parts = [f"{done.frames} frames{inferred}", f"{done.detections} detections"]
     if done.objects:
         parts.append(f"{done.objects} objects")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,6 +68,16 @@ def evaluate(
         option(DETECTION, "IOU", "Minimum overlap with the ground truth, 0 to 1.", min=0, max=1),
     ] = 0.5,
     size: InputSize = None,
+    frames_alone: Annotated[
+        bool,
+        option(
+            DETECTION,
+            None,
+            "Score the network's own detections at every frame; default: what `detect` outputs, "
+            "with tracker, schedule and interpolation.",
+            "--frames-alone",
+        ),
+    ] = False,
     memory: Memory = True,
     json_file: JsonFile = None,
     report: Annotated[
@@ -85,7 +96,11 @@ def evaluate(
     engine: Engine = "auto",
 ) -> None:
     """Measure a model on annotated videos: mAP, precision, recall, stability and speed."""
-    from lstmcli.workflows.evaluate import UnwrittenEvaluation, check_minimums
+    from lstmcli.workflows.evaluate import (
+        EvaluateOptions,
+        UnwrittenEvaluation,
+        check_minimums,
+    )
     from lstmcli.workflows.evaluate import evaluate as work
 
     console: Console = context.obj
@@ -98,6 +113,7 @@ def evaluate(
         from lstmcli.workflows.compare import HEADLINES, CompareOptions, compare_models
 
         options = CompareOptions(split, iou, limit, memory, device, engine, label_format, media)
+        options = replace(options, frames_alone=frames_alone)
         table = compare_models(
             [sized_model(name, size) or name for name in models],
             data,
@@ -118,15 +134,18 @@ def evaluate(
         evaluation = work(
             sized_model(models[0], size) or models[0],
             data[0],
-            split=split,
-            threshold=threshold,
-            iou=iou,
-            memory=memory,
-            device=device,
-            engine=engine,
-            limit=limit,
-            format=label_format,
-            media=media,
+            EvaluateOptions(
+                split=split,
+                threshold=threshold,
+                iou=iou,
+                memory=memory,
+                frames_alone=frames_alone,
+                device=device,
+                engine=engine,
+                limit=limit,
+                format=label_format,
+                media=media,
+            ),
             json_file=json_file,
             report=report,
             overwrite=overwrite,
@@ -168,6 +187,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     console.metadata(
         [
             ("split", f"{values['split']}: {values['videos']} videos, {values['frames']} frames"),
+            ("scored", _scored(values["pipeline"])),
             ("mAP50", number(values["map50"])),
             ("mAP50 any class", number(values["map50_any_class"])),
             ("mAP", number(values["map"])),
@@ -183,3 +203,12 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             ),
         ]
     )
+
+
+def _scored(pipeline: dict[str, bool]) -> str:
+    """Say what the numbers are of."""
+    memory = "" if pipeline["memory"] else ", without memory"
+    if not pipeline["tracker"]:
+        return f"the network's own detections{memory}"
+    stages = [name for name in ("schedule", "interpolation") if pipeline[name]]
+    return f"what detect outputs: {', '.join(['tracker', *stages])}{memory}"

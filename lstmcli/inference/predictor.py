@@ -1,4 +1,4 @@
-"""Carries the state along one stream: the same for `evaluate` and `detect`. Without torch."""
+"""Carries the state along one stream, from canvases to calibrated detections. Without torch."""
 
 from __future__ import annotations
 
@@ -9,110 +9,71 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Detections, FloatArray, Picture
 from lstmcli.inference.nms import multiclass_nms, nms
 from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.track_memory import TrackMemory
 
-FLOOR = 1e-3
-"""Scores below are nobody's answer (COCO evaluation starts here)."""
+MIN_OBJECTNESS = 1e-3
+"""Predictions below take no part in the track memory."""
 WEAK_SHARE = 0.3
-"""An answer of this share of the threshold still tells where a remembered object is."""
+"""A prediction of this share of the threshold still continues an object of the track memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawPrediction:
-    """What the network answered to a frame, and what belongs to it.
+    """What a runtime predicted for a frame, before post-processing.
 
     Args:
-        boxes: [cells, 4] in pixels of the canvas.
-        scores: [cells, classes].
+        boxes: [M, 4] in pixels of the canvas.
+        scores: [M, classes], raw.
         time_s: the frame's own timestamp.
         letterbox: of the frame.
-        objects: what is remembered of objects in its video; None where nothing is.
+        starts_video: whether it is the first one of a video.
     """
 
     boxes: FloatArray
     scores: FloatArray
     time_s: float
     letterbox: Letterbox
-    objects: TrackMemory | None
+    starts_video: bool
 
 
-class Predictor:
-    """Carries the state along one stream and answers in pixels of the source.
+class Postprocessor:
+    """Turns the raw predictions of a stream into detections: track memory, NMS, calibration.
 
-    Scores are raw, by which objects are tracked; `metadata.calibration` calibrates them.
+    It is the one place where scores are calibrated and thresholds are mapped to raw scores.
 
     Args:
-        runtime: takes the steps.
-        threshold: smallest score that is answered, 0..1.
-        memory: False begins anew at every frame, to show what the memory is worth.
-        multi_label: a box may be answered with several classes, as average precision wants it.
+        metadata: of the runtime.
+        threshold: smallest calibrated score of a detection; 0: all that average precision counts.
+        memory: False leaves the track memory out.
+        multi_label: a box may be detected as several classes, as average precision wants it.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        metadata: ModelMetadata,
         *,
-        threshold: float = FLOOR,
+        threshold: float = 0.0,
         memory: bool = True,
         multi_label: bool = False,
     ) -> None:
-        self.runtime, self.metadata = runtime, runtime.metadata
-        self.classes = self.metadata.classes
-        self.canvas_hw, self.fit = self.metadata.input_hw, self.metadata.fit
-        self.threshold = max(threshold, FLOOR)
-        self.memory = memory
+        self.metadata = metadata
+        self.threshold = metadata.calibration.raw_score(threshold)
         self.multi_label = multi_label
-        self._power = self.metadata.calibration.power
-        self._letterbox = Letterbox(self.canvas_hw, self.canvas_hw, self.fit)
-        self._state: Any = None
-        self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
-        self._objects = self._no_objects()
+        self._has_memory = memory and metadata.track_memory.is_on
+        self._memory = TrackMemory(metadata.track_memory)
 
-    def _no_objects(self) -> TrackMemory | None:
-        how = self.metadata.track_memory
-        return TrackMemory(how) if how.is_on and self.memory else None
-
-    def start(self, size_hw: tuple[int, int]) -> Letterbox:
-        """Begin a video of the given (height, width); return how its frames are laid out."""
-        self._letterbox = Letterbox(size_hw, self.canvas_hw, self.fit)
-        self._state = None
-        self._recent.clear()
-        self._objects = self._no_objects()
-        return self._letterbox
-
-    def step(self, canvas: Picture, time_s: float) -> Detections:
-        """Return what is found in the next frame.
-
-        Args:
-            canvas: uint8 [canvas_h, canvas_w, 3] RGB, laid out by the letterbox of `start`.
-            time_s: the frame's own timestamp.
-        """
-        return self.read(self.look(canvas, time_s))
-
-    def look(self, canvas: Picture, time_s: float) -> RawPrediction:
-        """Return what the network answers to the next frame; see `step`.
-
-        Frames are looked at in order, and what was seen is read in order; one thread may look
-        ahead while another reads.
-        """
-        previous_frame = self._previous(canvas, time_s)
-        boxes, scores, state = self.runtime.step(
-            canvas, previous_frame, self._state if self.memory else None
-        )
-        self._state = state if self.memory else None
-        return RawPrediction(boxes, scores, time_s, self._letterbox, self._objects)
-
-    def read(self, seen: RawPrediction) -> Detections:
-        """Return what is found in a frame that was looked at."""
-        boxes, scores = seen.boxes, seen.scores
-        if seen.objects is not None:
-            boxes, scores = self._remembered(seen.objects, boxes, scores, seen.time_s)
-        if self._power != 1:
-            scores = scores**self._power
-        found, values, labels = multiclass_nms(
+    def step(self, raw: RawPrediction) -> Detections:
+        """Return the detections of the next frame, in pixels of the source."""
+        boxes, scores = raw.boxes, raw.scores
+        if self._has_memory:
+            if raw.starts_video:
+                self._memory = TrackMemory(self.metadata.track_memory)
+            boxes, scores = self._remembered(boxes, scores, raw.time_s)
+        boxes, scores, labels = multiclass_nms(
             boxes,
             scores,
             threshold=self.threshold,
@@ -121,30 +82,101 @@ class Predictor:
             multi_label=self.multi_label,
         )
         return Detections(
-            seen.letterbox.to_source(found),
-            values.astype(np.float32),
+            raw.letterbox.to_source(boxes),
+            self.metadata.calibration.calibrated(scores).astype(np.float32),
             labels.astype(np.int64),
-            np.full(len(values), -1, np.int64),
+            np.full(len(scores), -1, np.int64),
         )
 
     def _remembered(
-        self, objects: TrackMemory, boxes: FloatArray, scores: FloatArray, time_s: float
+        self, boxes: FloatArray, scores: FloatArray, time_s: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Return one box an object and its scores, weighed with what is remembered of it."""
+        """Return one box an object and its scores, averaged along its track."""
         sums = scores.sum(axis=1, keepdims=True)
         kept, _ = nms(
             boxes,
             sums,
-            threshold=max(FLOOR, WEAK_SHARE * self.threshold ** (1 / self._power)),
+            threshold=max(MIN_OBJECTNESS, WEAK_SHARE * self.threshold),
             iou=self.metadata.suppression_iou,
             limit=self.metadata.max_detections,
         )
         classes = scores[kept] / np.maximum(sums[kept], 1e-9)
-        boxes, objectness, classes = objects.step(boxes[kept], sums[kept, 0], classes, time_s)
+        boxes, objectness, classes = self._memory.step(boxes[kept], sums[kept, 0], classes, time_s)
         return boxes, classes * objectness[:, None]
 
+
+class Predictor:
+    """Carries the state along one stream and detects in pixels of the source.
+
+    Args:
+        runtime: takes the steps.
+        threshold: smallest calibrated score of a detection; 0: all that average precision counts.
+        memory: False resets the recurrent state before every frame, and leaves the track memory
+            out. A previous frame is still shown.
+        multi_label: a box may be detected as several classes, as average precision wants it.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        threshold: float = 0.0,
+        memory: bool = True,
+        multi_label: bool = False,
+    ) -> None:
+        self.runtime, self.metadata = runtime, runtime.metadata
+        self.classes = self.metadata.classes
+        self.memory = memory
+        self._post = Postprocessor(
+            self.metadata, threshold=threshold, memory=memory, multi_label=multi_label
+        )
+        self._letterbox = self.letterbox(self.metadata.input_hw)
+        self._state: Any = None
+        self._starts_video = True
+        self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
+
+    def letterbox(self, size_hw: tuple[int, int]) -> Letterbox:
+        """Return how frames of (height, width) are laid on the canvas."""
+        return Letterbox(size_hw, self.metadata.input_hw, self.metadata.fit)
+
+    def start(self, size_hw: tuple[int, int]) -> Letterbox:
+        """Begin a video of the given (height, width); return how its frames are laid out."""
+        self._letterbox = self.letterbox(size_hw)
+        self._state = None
+        self._starts_video = True
+        self._recent.clear()
+        return self._letterbox
+
+    def step(self, canvas: Picture, time_s: float) -> Detections:
+        """Return the detections of the next frame.
+
+        Args:
+            canvas: uint8 [canvas_h, canvas_w, 3] RGB, laid out by the letterbox of `start`.
+            time_s: the frame's own timestamp.
+        """
+        return self.postprocess(self.forward(canvas, time_s))
+
+    def forward(self, canvas: Picture, time_s: float) -> RawPrediction:
+        """Return the raw prediction of the next frame; see `step`.
+
+        Frames and raw predictions come in order; one thread may run forward ahead of another that
+        post-processes.
+        """
+        previous_frame = self._previous(canvas, time_s)
+        boxes, scores, state = self.runtime.step(
+            canvas, previous_frame, self._state if self.memory else None
+        )
+        self._state = state if self.memory else None
+        raw = RawPrediction(boxes, scores, time_s, self._letterbox, self._starts_video)
+        self._starts_video = False
+        return raw
+
+    def postprocess(self, raw: RawPrediction) -> Detections:
+        """Return the detections of a raw prediction."""
+        return self._post.step(raw)
+
     def _previous(self, canvas: Picture, time_s: float) -> Picture:
-        """Return the remembered canvas nearest to `motion_lag_s` ago; at the start, this one."""
+        """Return the recent canvas nearest to `motion_lag_s` ago; at the start, this one."""
         lag = self.metadata.motion_lag_s
         if not lag:
             return canvas

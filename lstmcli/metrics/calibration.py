@@ -29,7 +29,7 @@ def calibration(comparison: Comparison) -> dict[str, Json]:
     """
     shown = comparison.shown
     counted = ~shown.ignored
-    told = comparison.calibration.calibrated(shown.scores[counted])
+    told = shown.scores[counted]
     right = (shown.gt >= 0)[counted]
     number = np.minimum((told * BINS).astype(int), BINS - 1)
     bins: list[Json] = []

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.types import BoolArray, IntArray
 from lstmcli.metrics.average_precision import CocoAverages, average_precision, coco_averages
 from lstmcli.metrics.frame_result import FrameResult
@@ -33,8 +32,7 @@ class Comparison:
     Args:
         results: by video (in the order of their coming) and frame.
         classes: class names.
-        threshold: the least score, as it is told, of a shown detection.
-        confidence: how scores are told.
+        threshold: smallest score of a shown detection.
         iou: the least overlap of a shown detection with its truth.
         truth: one row per box that counts.
         videos: int64 [F], the number of each result's video.
@@ -49,7 +47,6 @@ class Comparison:
     results: tuple[FrameResult, ...]
     classes: tuple[str, ...]
     threshold: float
-    calibration: ScoreCalibration
     iou: float
     gt: GroundTruthTable
     videos: IntArray
@@ -98,19 +95,15 @@ def compare(
     *,
     threshold: float,
     iou: float,
-    calibration: ScoreCalibration | None = None,
 ) -> Comparison:
     """Match all detections with the truth.
 
     Args:
         results: in any order; no frame twice.
         classes: class names; labels are indices into them.
-        threshold: the least score, as it is told, of a shown detection.
+        threshold: smallest score of a shown detection.
         iou: the least overlap of a shown detection with its truth.
-        confidence: how scores are told; None: as they are.
     """
-    calibration = calibration or ScoreCalibration()
-    least = calibration.raw_score(threshold)
     numbers: dict[str, int] = {}
     for result in results:
         numbers.setdefault(result.video, len(numbers))
@@ -122,7 +115,6 @@ def compare(
         results=tuple(rows),
         classes=tuple(classes),
         threshold=threshold,
-        calibration=calibration,
         iou=iou,
         gt=ground_truth_table(rows),
         videos=np.array([numbers[result.video] for result in rows], np.int64),
@@ -131,7 +123,7 @@ def compare(
         scored_any=match_all(
             rows, lambda r: class_agnostic_nms(r.found), iou=AP50_IOU, by_class=False
         ),
-        shown=match_all(rows, lambda r: above(r.answers, least), iou=iou),
-        shown_any=match_all(rows, lambda r: above(r.answers, least), iou=iou, by_class=False),
+        shown=match_all(rows, lambda r: above(r.answers, threshold), iou=iou),
+        shown_any=match_all(rows, lambda r: above(r.answers, threshold), iou=iou, by_class=False),
         coco=coco_averages(rows, len(classes)),
     )

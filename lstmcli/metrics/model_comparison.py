@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.types import Annotations, Detections, IntArray
 from lstmcli.metrics.bootstrap import (
     HEADLINES,
@@ -40,14 +39,12 @@ class Contender:
         name: as it is shown.
         classes: of its detections and its results' ground truth.
         results: one a frame with ground truth.
-        calibration: of its scores; None: they are as they are.
         details: what else is known, for the table and the JSON (`pipeline`, `ms_per_frame`).
     """
 
     name: str
     classes: tuple[str, ...]
     results: tuple[FrameResult, ...]
-    calibration: ScoreCalibration | None = None
     details: Mapping[str, Json] | None = None
 
 
@@ -170,7 +167,6 @@ def _standings(contenders: Sequence[Contender], *, iou: float, draws: int) -> tu
             classes,
             threshold=0.3,
             iou=iou,
-            calibration=contender.calibration,
         )
         curve = threshold_curve(all_shown(comparison), len(comparison.gt))
         best = curve.best_f1_threshold

@@ -103,14 +103,13 @@ class OperatingPoint:
 
 def shown_at(comparison: Comparison, threshold: float) -> Comparison:
     """Return the comparison with another threshold (calibrated) for what is shown."""
-    least = comparison.calibration.raw_score(threshold)
     rows = comparison.results
     return replace(
         comparison,
         threshold=threshold,
-        shown=match_all(rows, lambda r: above(r.answers, least), iou=comparison.iou),
+        shown=match_all(rows, lambda r: above(r.answers, threshold), iou=comparison.iou),
         shown_any=match_all(
-            rows, lambda r: above(r.answers, least), iou=comparison.iou, by_class=False
+            rows, lambda r: above(r.answers, threshold), iou=comparison.iou, by_class=False
         ),
     )
 
@@ -134,9 +133,8 @@ def operating_point(comparison: Comparison, threshold: float) -> OperatingPoint:
 
 
 def all_shown(comparison: Comparison) -> Matching:
-    """Return what became of every shown detection, at every score; scores are calibrated."""
-    matching = match_all(comparison.results, lambda result: result.answers, iou=comparison.iou)
-    return replace(matching, scores=comparison.calibration.calibrated(matching.scores))
+    """Return what became of every shown detection, at every score."""
+    return match_all(comparison.results, lambda result: result.answers, iou=comparison.iou)
 
 
 def thresholds(comparison: Comparison) -> dict[str, Json]:

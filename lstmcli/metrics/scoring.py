@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.types import FloatArray
 from lstmcli.metrics import METRICS
 from lstmcli.metrics.average_precision import precision_at_recalls
@@ -76,19 +75,17 @@ def score(
     *,
     threshold: float,
     iou: float = 0.5,
-    calibration: ScoreCalibration | None = None,
 ) -> Scores:
     """Return the scores of frames that somebody looked at.
 
     Args:
         results: in any order, no frame twice.
         classes: class names; labels are indices into them.
-        threshold: the least score, as it is told, of a shown detection; average precision takes
+        threshold: smallest score of a shown detection; average precision takes
             all of `found`.
         iou: the least overlap of a shown detection with its truth; average precision has its own.
-        confidence: how scores are told; None: as they are.
     """
-    comparison = compare(results, classes, threshold=threshold, iou=iou, calibration=calibration)
+    comparison = compare(results, classes, threshold=threshold, iou=iou)
     return Scores(
         videos=len(comparison.video_names),
         frames=len(comparison.results),

@@ -108,8 +108,9 @@ def _sequence(comparison: Comparison, video: int) -> dict[str, Any] | None:
 
 def _shown_track_ids(comparison: Comparison) -> IntArray:
     """Return the track of every row of `shown`, int64 [D]."""
-    least = comparison.calibration.raw_score(comparison.threshold)
-    parts = [r.answers.track_ids[r.answers.scores >= least] for r in comparison.results]
+    parts = [
+        r.answers.track_ids[r.answers.scores >= comparison.threshold] for r in comparison.results
+    ]
     return np.concatenate((np.zeros(0, np.int64), *parts))
 
 

@@ -19,8 +19,8 @@ from lstmcli.core.types import Detections, FloatArray, IntArray
 
 Floats = npt.NDArray[np.float64]
 
-_FAINT = 0.4
-"""Faint detections have at least this share of the threshold."""
+FAINT_SHARE = 0.4
+"""Faint detections have at least this share of the threshold's raw score."""
 _PATIENCE_S = 1.0
 _YOUNG_PATIENCE_S = 0.2
 _COAST_S = 0.6
@@ -68,31 +68,28 @@ class Tracker:
     """Follows the objects of one video.
 
     Args:
-        threshold: smallest score that begins a track, and smallest mean score that is answered.
-            Give it detections down to `faint` to let it bridge weak moments.
+        threshold: smallest score that begins a track, and smallest mean score that is output.
+        min_score: smallest score that continues a track, so that it bridges weak moments; None:
+            `FAINT_SHARE` of the threshold, right for scores that are not calibrated.
     """
 
-    def __init__(self, *, threshold: float) -> None:
+    def __init__(self, *, threshold: float, min_score: float | None = None) -> None:
         self.threshold = threshold
+        self.min_score = FAINT_SHARE * threshold if min_score is None else min_score
         self._tracks: list[_Track] = []
         self._next = 1
         self._last_s = float("-inf")
-
-    @property
-    def faint(self) -> float:
-        """The smallest score that is of use to the tracker."""
-        return _FAINT * self.threshold
 
     def step(self, detections: Detections, time_s: float) -> Detections:
         """Return the tracked objects of the next frame, with ids from 1, the best score first.
 
         Args:
-            detections: of the frame; those below `faint` are left out.
+            detections: of the frame; those below `min_score` are left out.
             time_s: the frame's time; it grows from call to call.
         """
         self._forget(time_s)
         certain = detections.scores >= self.threshold
-        faint = (detections.scores >= self.faint) & ~certain
+        faint = (detections.scores >= self.min_score) & ~certain
         free = list(range(len(self._tracks)))
         seen: list[_Track] = []
         begun: list[int] = []

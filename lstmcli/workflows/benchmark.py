@@ -28,9 +28,9 @@ from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime, Step
 from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES
 from lstmcli.outputs.draw import Annotator, DrawStyle
-from lstmcli.tracking import Tracker
+from lstmcli.tracking import FAINT_SHARE, Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
-from lstmcli.workflows.detect import detect
+from lstmcli.workflows.detect import DetectOptions, detect
 from lstmcli.workflows.train import TrainOptions, train
 
 STAGES = ("read", "scale", "network", "boxes", "track", "draw", "write")
@@ -261,8 +261,9 @@ def _stages(
 ) -> tuple[int, dict[str, float]]:
     """Return the number of frames, and milliseconds per frame of each stage."""
     clock = _Clock()
-    tracker = Tracker(threshold=THRESHOLD)
-    predictor = Predictor(_Timed(network, clock), threshold=tracker.faint)
+    min_score = network.metadata.calibration.faint_threshold(THRESHOLD, FAINT_SHARE)
+    tracker = Tracker(threshold=THRESHOLD, min_score=min_score)
+    predictor = Predictor(_Timed(network, clock), threshold=tracker.min_score)
     painter = Annotator(network.metadata.classes, info.size_hw, DrawStyle())
     letterbox = predictor.start(info.size_hw)
     count = 0
@@ -314,12 +315,14 @@ def _detect_fps(
     with tempfile.TemporaryDirectory() as folder:
         report = detect(
             [str(video)],
-            model=model,
-            engine=engine,
-            out=Path(folder),
-            every=every,
-            write=("video",),
-            sound=False,
+            DetectOptions(
+                model=model,
+                engine=engine,
+                out=Path(folder),
+                every=every,
+                write=("video",),
+                sound=False,
+            ),
             progress=progress,
         )
     (done,) = report.done

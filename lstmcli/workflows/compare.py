@@ -19,7 +19,7 @@ from lstmcli.labels.detections import DetectionSet, read_detections
 from lstmcli.metrics.bootstrap import HEADLINES
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
-from lstmcli.workflows.evaluate import Evaluation, evaluate
+from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models", "write_json"]
 
@@ -33,6 +33,7 @@ class CompareOptions:
         iou: least overlap of a right detection, above 0 and at most 1.
         limit: frames of each video from its beginning; 0: all.
         memory: False resets every model's state before each frame.
+        frames_alone: score the networks' own detections, without tracker and schedule.
         device, engine: as of `evaluate`.
         format, media: of data that is not prepared, as of `evaluate`.
         draws: of the bootstrap.
@@ -47,6 +48,7 @@ class CompareOptions:
     format: str | None = None
     media: Path | None = None
     draws: int = 2000
+    frames_alone: bool = False
 
 
 def compare_models(
@@ -118,21 +120,22 @@ def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -
     evaluation: Evaluation = evaluate(
         name,
         data,
-        split=options.split,
-        iou=options.iou,
-        memory=options.memory,
-        device=options.device,
-        engine=options.engine,
-        limit=options.limit,
-        format=options.format,
-        media=options.media,
+        EvaluateOptions(
+            split=options.split,
+            iou=options.iou,
+            memory=options.memory,
+            device=options.device,
+            engine=options.engine,
+            limit=options.limit,
+            frames_alone=options.frames_alone,
+            format=options.format,
+            media=options.media,
+        ),
         progress=progress,
     )
     values = evaluation.as_json()
-    details = {"speed": values["speed"], "memory": options.memory}
-    if "pipeline" in values:
-        details["pipeline"] = values["pipeline"]
-    return Contender(name, evaluation.classes, evaluation.results, evaluation.calibration, details)
+    details = {"speed": values["speed"], "pipeline": values["pipeline"]}
+    return Contender(name, evaluation.classes, evaluation.results, details)
 
 
 def _results(name: str, file: Path, data: Path, options: CompareOptions) -> Contender:
@@ -152,7 +155,7 @@ def _results(name: str, file: Path, data: Path, options: CompareOptions) -> Cont
     ]
     if not results:
         raise DataError(f"{data}: no annotated frame", hint="a comparison needs ground truth")
-    return Contender(name, classes, tuple(results), None, {"results": str(file)})
+    return Contender(name, classes, tuple(results), {"results": str(file)})
 
 
 def _frames_of(

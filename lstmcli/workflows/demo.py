@@ -12,8 +12,8 @@ from lstmcli.core.config import load_config
 from lstmcli.core.errors import OutputError
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.synthetic import write_video_set
-from lstmcli.workflows.detect import detect
-from lstmcli.workflows.evaluate import evaluate
+from lstmcli.workflows.detect import DetectOptions, detect
+from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 from lstmcli.workflows.prepare import prepare
 from lstmcli.workflows.train import TrainOptions, train
 
@@ -89,14 +89,13 @@ def demo(
     if trained.interrupted:
         return
     progress.note(f"4. lstmcli evaluate {run} {dataset}")
-    yield DemoStage("evaluate", evaluate(run, dataset, device=device, progress=progress))
+    yield DemoStage(
+        "evaluate", evaluate(run, dataset, EvaluateOptions(device=device), progress=progress)
+    )
     progress.note(f"5. lstmcli detect {videos.video} --model {run} --out {out}")
     report = detect(
         [str(videos.video)],
-        model=run,
-        out=out,
-        device=device,
-        overwrite=overwrite,
+        DetectOptions(model=run, out=out, device=device, overwrite=overwrite),
         progress=progress,
     )
     yield DemoStage("detect", report)

@@ -18,7 +18,7 @@ from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.workflows.evaluate import evaluate
+from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 
 CALIBRATION_FRAMES = 120
 CALIBRATION_RUN = 12
@@ -80,7 +80,10 @@ def compare_export(
         ExportScores(
             name,
             evaluate(
-                model, data, split=split, threshold=threshold, limit=limit, progress=progress
+                model,
+                data,
+                EvaluateOptions(split=split, threshold=threshold, limit=limit),
+                progress=progress,
             ).as_json(),
         )
         for name, model in (("before", exported.model), ("after", exported.paths[0]))

@@ -27,7 +27,7 @@ from conftest import write_video
 from test_detect import Eye
 
 from lstmcli.video import read_frames
-from lstmcli.workflows.detect import detect
+from lstmcli.workflows.detect import DetectOptions, detect
 
 RATE = 5
 
@@ -79,17 +79,17 @@ def main() -> None:
         count = sum(1 for _ in read_frames(source))
         decoding_s = time.process_time() - began
         watching = Watching()
-        network = {"model": asked.model} if asked.model else {"make_predictor": Eye}
+        outputs = ("video", "jsonl", "csv", "coco", "mot")
+        options = DetectOptions(model=asked.model, out=folder, write=outputs)
+        own = None if asked.model else Eye
         began = time.process_time()
-        report = detect(
-            [str(source)], out=folder, progress=watching,
-            write=("video", "jsonl", "csv", "coco", "mot"), **network,
-        )  # fmt: skip
+        report = detect([str(source)], options, make_predictor=own, progress=watching)
         whole_s = time.process_time() - began
         done = report.done[0]
         assert count == frames == done.frames
         early = watching.megabytes[len(watching.megabytes) // 10]
-        print(f"{frames} frames, {done.looked} looked at, {frames / done.seconds:.0f} frames/s")
+        rate = frames / done.seconds
+        print(f"{frames} frames, {done.inferences} inferences, {rate:.0f} frames/s")
         print(
             f"resident memory: {early:.0f} MB after a tenth, {watching.megabytes[-1]:.0f} MB last"
         )

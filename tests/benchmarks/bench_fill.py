@@ -14,37 +14,27 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from lstmcli.core.boxes import Letterbox
-from lstmcli.core.types import Detections, Picture
-from lstmcli.dataset.stream import AnnotatedVideo, open_source
+from lstmcli.dataset.stream import AnnotatedVideo, StreamFrame, open_source
 from lstmcli.inference.loading import load_runtime
-from lstmcli.inference.predictor import Predictor, Runtime
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.scoring import score
-from lstmcli.tracking import Tracker, interpolate_gaps
-from lstmcli.workflows.detect.pipeline import with_answers
+from lstmcli.tracking import FAINT_SHARE, Tracker
+from lstmcli.workflows.pipeline import StreamItem, run_pipeline
+from lstmcli.workflows.schedule import InferenceSchedule
 
 
-class Frame:
-    """What the stages of `detect` ask of a frame."""
-
-    def __init__(self, number: int, time_s: float, size_hw: tuple[int, int]) -> None:
-        self.index, self.time_s, self.size_hw = number, time_s, size_hw
-
-
-def answers(
-    network: Runtime, video: AnnotatedVideo, every: int, threshold: float, limit: int
-) -> Iterator[tuple[Frame, Detections]]:
-    tracker = Tracker(threshold=threshold)
-    predictor = Predictor(network, threshold=tracker.faint)
-
-    def canvases() -> Iterator[tuple[Frame, Picture | None]]:
-        for count, (number, time_s, frame) in enumerate(islice(video.open(), limit or None)):
-            annotated_frames = count % every == 0
-            canvas = frame.canvas(Letterbox(frame.size_hw, network.metadata.input_hw))
-            yield Frame(number, time_s, frame.size_hw), canvas if annotated_frames else None
-
-    yield from interpolate_gaps(with_answers(canvases(), predictor, tracker))  # type: ignore[arg-type]
+def detections(
+    runtime: Runtime, video: AnnotatedVideo, every: int, threshold: float, limit: int
+) -> Iterator[StreamItem[StreamFrame]]:
+    faint = runtime.metadata.calibration.faint_threshold(threshold, FAINT_SHARE)
+    return run_pipeline(
+        islice(video.open(), limit or None),
+        Predictor(runtime, threshold=faint),
+        schedule=InferenceSchedule(every),
+        tracker=Tracker(threshold=threshold, min_score=faint),
+    )
 
 
 def main() -> None:
@@ -64,11 +54,15 @@ def main() -> None:
     for every in asked.every:
         begin, results = time.perf_counter(), []
         for video in videos:
-            for frame, found in answers(network, video, every, asked.threshold, asked.limit):
-                gt = video.labels.at(frame.index)
-                if gt is not None:
+            for item in detections(network, video, every, asked.threshold, asked.limit):
+                gt, found, size_hw = (
+                    video.labels.at(item.index),
+                    item.detections,
+                    item.frame.size_hw,
+                )
+                if gt is not None and found is not None:
                     results.append(
-                        FrameResult(video.name, frame.index, frame.time_s, frame.size_hw, gt, found)
+                        FrameResult(video.name, item.index, item.time_s, size_hw, gt, found)
                     )
         told = score(results, network.metadata.classes, threshold=asked.threshold).as_json()
         flicker = told["stability"]["flicker_per_minute"]

@@ -14,7 +14,9 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflows"))
@@ -22,14 +24,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflows"))
 from bench_peer import make_720p
 from test_detect import Eye
 
-from lstmcli.workflows.detect import detect
+from lstmcli.workflows.detect import DetectOptions, detect
 
 
-def rate(videos: list[Path], out: Path, **options: object) -> float:
+def rate(videos: list[Path], out: Path, options: DetectOptions, *, own: Any = None) -> float:
     """Return the frames a second of all videos together, their start left out."""
     out.mkdir()
     began = time.monotonic()
-    report = detect([str(video) for video in videos], out=out, jobs=len(videos), every=1, **options)
+    report = detect(
+        [str(video) for video in videos],
+        replace(options, out=out, jobs=len(videos), every=1),
+        make_predictor=own,
+    )
     whole_s = time.monotonic() - began
     frames = sum(done.frames for done in report.done)
     return frames / min(whole_s, max(done.seconds for done in report.done))
@@ -52,13 +58,15 @@ def main() -> None:
         for number in range(1, max(asked.streams)):
             videos.append(folder / f"{number}.mp4")
             videos[-1].hardlink_to(source)
-        detect([str(source)], out=folder / "warm", model=asked.model, device=asked.device)
+        detect(
+            [str(source)],
+            DetectOptions(out=folder / "warm", model=asked.model, device=asked.device),
+        )
         for streams in asked.streams:
             some = videos[:streams]
-            found = rate(
-                some, folder / f"network {streams}", model=asked.model, device=asked.device
-            )
-            free = rate(some, folder / f"nothing {streams}", make_predictor=Eye)
+            options = DetectOptions(model=asked.model, device=asked.device)
+            found = rate(some, folder / f"network {streams}", options)
+            free = rate(some, folder / f"nothing {streams}", options, own=Eye)
             print(
                 f"{streams} streams: {found:.0f} frames/s, {found / streams:.0f} each; "
                 f"{found / free:.2f} of what reading and writing alone make ({free:.0f})"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_metrics import A, found_of, result_of, truth_of
 
-from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
+from lstmcli.core.calibration import MIN_SCORE, USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.metrics.calibration import LEAST_RIGHT, best_slope, calibration
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.frame_result import FrameResult
@@ -41,7 +41,7 @@ def test_the_order_and_the_usual_threshold_stay(slope: float) -> None:
 
 def test_one_tells_scores_as_they_are() -> None:
     found = found_of([A], [0.7])
-    assert ScoreCalibration().calibrate(found) is found
+    assert ScoreCalibration().calibrated(found.scores) is found.scores
     assert ScoreCalibration().raw_score(0.42) == 0.42
 
 
@@ -51,7 +51,7 @@ def test_what_passes_a_threshold_is_not_told_as_less(slope: float, told: float) 
     calibration = ScoreCalibration(slope)
     score = calibration.raw_score(told)
     assert 0 <= score <= 1
-    if 0 < told < 1:
+    if told < 1 and score > MIN_SCORE:
         assert float(calibration.calibrated(np.array([score], np.float32))[0]) >= told
         assert float(calibration.calibrated(np.array([score], np.float32))[0]) == pytest.approx(
             told, abs=1e-3
@@ -87,15 +87,20 @@ def test_the_error_is_the_distance_between_what_is_told_and_what_is_right() -> N
     ]
 
 
-def test_the_threshold_is_meant_as_it_is_told() -> None:
-    results = answers({0.4: 1.0, 0.6: 1.0}, 10)
-    curve = ScoreCalibration(3.0)
-    told = curve.calibrated(np.array([0.4, 0.6], np.float32)).tolist()
-    assert 0.6 < told[0] < 0.7 < told[1]
-    found = compare(results, ("bird",), threshold=0.7, iou=0.5, calibration=curve)
-    assert len(found.shown.scores) == 10
-    (row,) = calibration(found)["bins"]  # type: ignore[union-attr]
-    assert row == {"told": pytest.approx(told[1]), "right": 1.0, "found": 10}
+def test_thresholds_are_mapped_there_and_back() -> None:
+    curve = ScoreCalibration(slope=3.0, power=0.8)
+    raw = np.array([0.1, 0.2, 0.4], np.float32)
+    assert (np.diff(curve.calibrated(raw)) > 0).all()
+    for threshold in (0.05, 0.3, 0.7):
+        least = np.array([curve.raw_score(threshold)], np.float32)
+        assert curve.calibrated(least)[0] == pytest.approx(threshold, abs=1e-4)
+    assert curve.raw_score(0.0) == pytest.approx(MIN_SCORE ** (1 / 0.8))
+
+
+def test_faint_detections_have_a_share_of_the_raw_score() -> None:
+    """By hand: without a curve 0.4 of 0.3; a curve of slope 3 makes it logit(.3) + 3 * -1.145."""
+    assert ScoreCalibration().faint_threshold(0.3, 0.4) == pytest.approx(0.12)
+    assert ScoreCalibration(slope=3.0).faint_threshold(0.3, 0.4) == pytest.approx(0.01362, abs=1e-4)
 
 
 def test_nothing_shown_has_no_error() -> None:

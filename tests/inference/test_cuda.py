@@ -33,7 +33,7 @@ from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import DetectorNet
 from lstmcli.models.temporal import TEMPORAL_CORES
 from lstmcli.training.loop import targets_of
-from lstmcli.workflows.detect import detect
+from lstmcli.workflows.detect import DetectOptions, detect
 from lstmcli.workflows.train import TrainOptions, train
 
 
@@ -205,13 +205,15 @@ def test_videos_are_detected_in_as_on_the_cpu(
         out = tmp_path / device
         report = detect(
             videos,
-            model=tmp_path / "best.pt",
-            out=out,
-            threshold=0.05,
-            track=False,
-            device=device,
-            engine="torch",
-            jobs=jobs,
+            DetectOptions(
+                model=tmp_path / "best.pt",
+                out=out,
+                threshold=0.05,
+                track=False,
+                device=device,
+                engine="torch",
+                jobs=jobs,
+            ),
         )
         assert [done.frames for done in report.done] == [6, 6]
         texts = [(out / f"{name}.detections.jsonl").read_text(encoding="utf-8") for name in "ab"]

@@ -17,7 +17,7 @@ from lstmcli.inference.ensemble import Ensemble, fuse_boxes
 from lstmcli.inference.loading import load_runtime
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import DetectorNet
-from lstmcli.workflows.evaluate import evaluate
+from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 
 
 def array(*rows: Any) -> np.ndarray:
@@ -97,7 +97,7 @@ def test_two_runs_are_evaluated_as_one(tmp_path: Path) -> None:
         model = DetectorNet(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=8)
         save_checkpoint(tmp_path / name / "best.pt", model, model.state_dict(), metrics={})
     both = f"{tmp_path / 'one'},{tmp_path / 'two'}"
-    found = evaluate(both, dataset.folder, engine="torch", device="cpu")
+    found = evaluate(both, dataset.folder, EvaluateOptions(engine="torch", device="cpu"))
     assert found.speed.engine == "2 x torch"
     assert found.scores.frames == 4
     network = load_runtime(both, engine="torch", device="cpu")

@@ -135,8 +135,8 @@ def test_a_new_video_begins_without_the_old_one() -> None:
         np.testing.assert_array_equal(first.scores, second.scores)
 
 
-def test_who_looks_may_be_ahead_of_who_reads() -> None:
-    """Two videos are looked at before the first is read: each is read with what is its own."""
+def test_forward_may_run_ahead_of_postprocess() -> None:
+    """Two videos run forward before the first is post-processed; each keeps its own state."""
     shown = canvases(4)
     predictor = Predictor(full_precision(build(0.08, class_memory_s=1.0)), threshold=0.05)
     sizes = (CANVAS_HW, (64, 96))
@@ -147,15 +147,15 @@ def test_who_looks_may_be_ahead_of_who_reads() -> None:
     seen = []
     for size_hw in sizes:
         predictor.start(size_hw)
-        seen += [predictor.look(canvas, n / 25) for n, canvas in enumerate(shown)]
+        seen += [predictor.forward(canvas, n / 25) for n, canvas in enumerate(shown)]
     for one, found in zip(seen, expected, strict=True):
-        read = predictor.read(one)
+        read = predictor.postprocess(one)
         np.testing.assert_array_equal(read.boxes, found.boxes)
         np.testing.assert_array_equal(read.scores, found.scores)
 
 
 @pytest.mark.parametrize("class_memory_s", [0.0, 1.0])
-def test_scores_are_told_on_the_scale_of_the_validation(class_memory_s: float) -> None:
+def test_scores_and_thresholds_are_calibrated(class_memory_s: float) -> None:
     model, shown = build(class_memory_s=class_memory_s), canvases(4)
     plain = Predictor(full_precision(model), threshold=0.04)
     raised_scores = full_precision(model)

@@ -8,7 +8,7 @@ import pytest
 
 from lstmcli.core.model_files import find_checkpoint, shipped_models
 from lstmcli.models.checkpoint import load_checkpoint
-from lstmcli.workflows.evaluate import evaluate
+from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 
 LARGEST = 12 * 1024 * 1024
 
@@ -34,7 +34,7 @@ def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(
 def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shared: Path) -> None:
     """The first frames of every validation clip; far below what the whole clips score."""
     gt = shared / "data" / "sky" / "val" / "annotations.json"
-    scores = evaluate("sky", gt, device="cpu", engine="torch", limit=4).scores
+    scores = evaluate("sky", gt, EvaluateOptions(device="cpu", engine="torch", limit=4)).scores
     assert scores.videos == 35
     assert scores.map50_any_class is not None
     assert scores.map50_any_class > 0.35

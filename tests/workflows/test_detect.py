@@ -22,8 +22,15 @@ from lstmcli.core.errors import ConfigError, LstmcliError, MediaError, ModelErro
 from lstmcli.core.types import Detections, Picture
 from lstmcli.outputs import WRITERS
 from lstmcli.video import probe, read_frames
-from lstmcli.workflows.detect import Detector, DetectReport, VideoDone, choose_model, detect
-from lstmcli.workflows.detect.schedule import InferenceSchedule
+from lstmcli.workflows.detect import (
+    DetectOptions,
+    Detector,
+    DetectReport,
+    VideoDone,
+    choose_model,
+    detect,
+)
+from lstmcli.workflows.schedule import InferenceSchedule
 
 
 class Eye:
@@ -34,23 +41,29 @@ class Eye:
 
     def __init__(self, floor: float) -> None:
         self.floor = floor
-        self.letterbox = Letterbox((64, 96), self.canvas_hw)
+        self.layout = Letterbox((64, 96), self.canvas_hw)
         self.starts = 0
 
-    def start(self, size_hw: tuple[int, int]) -> Letterbox:
-        self.letterbox = Letterbox(size_hw, self.canvas_hw)
-        self.starts += 1
-        return self.letterbox
+    def letterbox(self, size_hw: tuple[int, int]) -> Letterbox:
+        return Letterbox(size_hw, self.canvas_hw)
 
-    def step(self, canvas: Picture, time_s: float) -> Detections:
-        top, left = self.letterbox.offset_yx
-        height, width = self.letterbox.inner_hw
+    def start(self, size_hw: tuple[int, int]) -> Letterbox:
+        self.layout = self.letterbox(size_hw)
+        self.starts += 1
+        return self.layout
+
+    def postprocess(self, raw: Detections) -> Detections:
+        return raw
+
+    def forward(self, canvas: Picture, time_s: float) -> Detections:
+        top, left = self.layout.offset_yx
+        height, width = self.layout.inner_hw
         inner = canvas[top : top + height, left : left + width]
         score = 0.5 + float(inner.mean()) / 512
         box = np.array([[left + 0.25 * width, top + 0.25 * height,
                          left + 0.75 * width, top + 0.75 * height]], np.float32)  # fmt: skip
         return Detections(
-            self.letterbox.to_source(box),
+            self.layout.to_source(box),
             np.array([score], np.float32),
             np.array([1]),
             np.array([-1]),
@@ -58,8 +71,15 @@ class Eye:
 
 
 def run(*sources: Path | str, **options: object) -> DetectReport:
-    settings: dict[str, object] = {"make_predictor": Eye, "write": ("jsonl",), "track": False}
-    return detect([str(source) for source in sources], **settings | options)
+    settings: dict[str, Any] = {"write": ("jsonl",), "track": False} | options
+    make_predictor = settings.pop("make_predictor", Eye)
+    progress = settings.pop("progress", None)
+    return detect(
+        [str(source) for source in sources],
+        DetectOptions(**settings),
+        make_predictor=make_predictor,
+        progress=progress,
+    )
 
 
 def one(report: DetectReport) -> VideoDone:
@@ -174,7 +194,7 @@ def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:
     source = make_video(tmp_path / "a.mp4", 31, sound="aac")
-    options = {"every": 3, "fill": True, "track": True, "write": ("video", "jsonl")}
+    options = {"every": 3, "interpolate": True, "track": True, "write": ("video", "jsonl")}
     video, lines = one(run(source, out=tmp_path / "out", **options)).outputs
     written = records(lines)
     assert [line["frame"] for line in written] == list(range(31))
@@ -209,20 +229,20 @@ def test_undecided_the_network_looks_fifteen_times_a_second(
     looks = InferenceSchedule(None)
     should_run = [looks.should_run(float(time_s)) for time_s in times]
     assert should_run[0]
-    assert sum(should_run) == looks.looked == looked
-    assert looks.seen == len(times)
+    assert sum(should_run) == looks.inferences == looked
+    assert looks.frames == len(times)
 
 
 @pytest.mark.parametrize(
     ("options", "looked"),
-    [({}, 16), ({"every": 1}, 32), ({"track": False}, 32), ({"every": 5, "fill": True}, 7)],
+    [({}, 16), ({"every": 1}, 32), ({"track": False}, 32), ({"every": 5, "interpolate": True}, 7)],
 )
 def test_a_file_of_thirty_frames_a_second_is_answered_at_every_frame(
     options: dict[str, object], looked: int, tmp_path: Path, make_video: MakeVideo
 ) -> None:
     source = make_video(tmp_path / "a.mp4", 32, rate=30)  # the last frame is not looked at
     done = one(run(source, out=tmp_path / "out", **{"track": True, "write": ("jsonl",), **options}))
-    assert (done.frames, done.looked) == (32, looked)
+    assert (done.frames, done.inferences) == (32, looked)
     (lines,) = done.outputs
     written = records(lines)
     assert [line["frame"] for line in written] == list(range(32))
@@ -231,12 +251,12 @@ def test_a_file_of_thirty_frames_a_second_is_answered_at_every_frame(
 
 def test_filling_needs_tracks(tmp_path: Path, make_video: MakeVideo) -> None:
     with pytest.raises(ConfigError, match="--fill needs tracks"):
-        run(make_video(tmp_path / "a.mp4"), every=2, fill=True, track=False)
+        run(make_video(tmp_path / "a.mp4"), every=2, interpolate=True, track=False)
 
 
 def test_filling_holds_a_few_frames_only(tmp_path: Path, make_video: MakeVideo) -> None:
     with pytest.raises(ConfigError, match="--every 500") as caught:
-        run(make_video(tmp_path / "a.mp4"), every=500, fill=True, track=True)
+        run(make_video(tmp_path / "a.mp4"), every=500, interpolate=True, track=True)
     assert "15th" in caught.value.hint
 
 
@@ -285,7 +305,7 @@ def test_outputs_that_are_there_stay_unless_they_may_go(
 ) -> None:
     source, out = make_video(tmp_path / "a.mp4"), tmp_path / "out"
     run(source, out=out)
-    with pytest.raises(OutputError, match="there already") as caught:
+    with pytest.raises(OutputError, match="exists") as caught:
         run(source, out=out)
     assert "--overwrite" in caught.value.hint
     assert one(run(source, out=out, overwrite=True)).frames == 8
@@ -447,9 +467,9 @@ def test_images_of_several_sizes_are_one_video_and_a_note(tmp_path: Path) -> Non
 class SlowEye(Eye):
     """A network that now and then takes its time."""
 
-    def step(self, canvas: Picture, time_s: float) -> Detections:
+    def forward(self, canvas: Picture, time_s: float) -> Detections:
         time.sleep(0.01 if int(time_s * 25) % 7 == 0 else 0)
-        return super().step(canvas, time_s)
+        return super().forward(canvas, time_s)
 
 
 def test_order_and_count_hold_when_network_and_disk_are_slow(
@@ -475,9 +495,9 @@ def test_no_more_than_a_handful_of_frames_wait(tmp_path: Path, make_video: MakeV
     made: list[int] = []
 
     class Counting(Eye):
-        def step(self, canvas: Picture, time_s: float) -> Detections:
+        def forward(self, canvas: Picture, time_s: float) -> Detections:
             made.append(1)
-            return super().step(canvas, time_s)
+            return super().forward(canvas, time_s)
 
     source = make_video(tmp_path / "a.mp4", 80)
     detector = Detector(Counting)
@@ -490,10 +510,10 @@ def test_no_more_than_a_handful_of_frames_wait(tmp_path: Path, make_video: MakeV
 class Broken(Eye):
     """A network that fails at its fifth frame."""
 
-    def step(self, canvas: Picture, time_s: float) -> Detections:
+    def forward(self, canvas: Picture, time_s: float) -> Detections:
         if time_s > 0.15:
             raise ModelError("the network broke", hint="mend it")
-        return super().step(canvas, time_s)
+        return super().forward(canvas, time_s)
 
 
 def test_an_error_of_the_network_comes_out_and_leaves_partial_outputs(
@@ -559,7 +579,7 @@ def test_a_full_disk_is_an_error_that_says_so(
 class Mover(Eye):
     """Answers a box that goes from top to bottom within fifty frames."""
 
-    def step(self, canvas: Picture, time_s: float) -> Detections:
+    def forward(self, canvas: Picture, time_s: float) -> Detections:
         y = 64 * time_s / 2
         box = np.array([[40, y - 6, 52, y + 6]], np.float32)
         one_row = np.ones(1)

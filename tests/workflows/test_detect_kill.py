@@ -13,7 +13,7 @@ from conftest import MakeVideo, grey_level
 from test_detect import Eye
 
 from lstmcli.video import read_frames
-from lstmcli.workflows.detect import detect
+from lstmcli.workflows.detect import DetectOptions, detect
 
 FRAMES = 400
 
@@ -22,10 +22,10 @@ def work(source: str, out: str, began: object) -> None:
     began.set()
     detect(
         [source],
-        out=Path(out),
+        DetectOptions(
+            out=Path(out), write=("video", "jsonl", "csv", "coco", "mot"), overwrite=True
+        ),
         make_predictor=Eye,
-        write=("video", "jsonl", "csv", "coco", "mot"),
-        overwrite=True,
     )
 
 

@@ -91,11 +91,11 @@ def test_an_interrupted_stream_leaves_complete_files(stream: StreamServer, tmp_p
     class Tired(Eye):
         seen = 0
 
-        def step(self, canvas, time_s):  # type: ignore[no-untyped-def]
+        def forward(self, canvas, time_s):  # type: ignore[no-untyped-def]
             Tired.seen += 1
             if Tired.seen == 15:
                 raise KeyboardInterrupt
-            return super().step(canvas, time_s)
+            return super().forward(canvas, time_s)
 
     out = tmp_path / "out"
     run(
@@ -195,11 +195,11 @@ def test_a_camera_is_watched_until_somebody_ends_it(
     class Tired(Eye):
         seen = 0
 
-        def step(self, canvas, time_s):  # type: ignore[no-untyped-def]
+        def forward(self, canvas, time_s):  # type: ignore[no-untyped-def]
             Tired.seen += 1
             if Tired.seen == 40:
                 raise KeyboardInterrupt
-            return super().step(canvas, time_s)
+            return super().forward(canvas, time_s)
 
     monkeypatch.setattr(live, "_CAMERAS", {sys.platform: ("lavfi", "", "")})
     out = tmp_path / "out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,21 @@ from lstmcli.core.types import FloatArray, Picture, VideoLabels
 from lstmcli.dataset.frame_store import FrameStoreWriter
 from lstmcli.dataset.manifest import Dataset, PreparedVideo
 from lstmcli.inference.predictor import Predictor
-from lstmcli.workflows.evaluate import Evaluation, UnwrittenEvaluation, evaluate
+from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, UnwrittenEvaluation
+from lstmcli.workflows.evaluate import evaluate as evaluate_pipeline
 
 SIZE_HW = (64, 96)
 CANVAS_HW = (32, 48)
 BOX = (10.0, 20.0, 40.0, 50.0)
+
+
+def evaluate(
+    model: Any, data: Path, options: EvaluateOptions | None = None, **rest: Any
+) -> Evaluation:
+    """Score the network's own detections; what the pipeline adds has tests of its own."""
+    return evaluate_pipeline(
+        model, data, replace(options or EvaluateOptions(), frames_alone=True), **rest
+    )
 
 
 class FakeNetwork:
@@ -166,7 +177,7 @@ def test_a_prepared_split_is_streamed_in_order_with_its_state(tmp_path: Path) ->
 
 def test_without_memory_the_state_is_empty_at_every_frame(tmp_path: Path) -> None:
     network = FakeNetwork()
-    done = evaluate(network, prepare_by_hand(tmp_path), memory=False)
+    done = evaluate(network, prepare_by_hand(tmp_path), EvaluateOptions(memory=False))
     assert network.states == [0] * 6
     assert done.scores.recall == 0.0
     assert done.as_json()["memory"] is False
@@ -181,9 +192,11 @@ def test_a_frame_at_which_nobody_looked_is_seen_but_not_counted(tmp_path: Path) 
 
 def test_the_second_name_of_a_box_counts_for_average_precision_only(tmp_path: Path) -> None:
     """Each box is answered as bird 0.9 and drone 0.4; a person is shown the bird."""
-    done = evaluate(FakeNetwork(), prepare_by_hand(tmp_path), threshold=0.3)
+    done = evaluate(FakeNetwork(), prepare_by_hand(tmp_path), EvaluateOptions(threshold=0.3))
     assert done.scores.precision == 1.0
-    swapped = evaluate(FakeNetwork((0.4, 0.9)), prepare_by_hand(tmp_path), threshold=0.3)
+    swapped = evaluate(
+        FakeNetwork((0.4, 0.9)), prepare_by_hand(tmp_path), EvaluateOptions(threshold=0.3)
+    )
     assert swapped.scores.precision == 0.0
     assert swapped.scores.map50 == pytest.approx(done.scores.map50 or 0)
     assert swapped.scores.map50_any_class == pytest.approx(84 / 101)
@@ -209,7 +222,7 @@ class ConfusedNetwork(FakeNetwork):
 
 
 def test_what_is_counted_as_shown_is_what_detect_shows(tmp_path: Path) -> None:
-    done = evaluate(ConfusedNetwork(), prepare_by_hand(tmp_path), threshold=0.4)
+    done = evaluate(ConfusedNetwork(), prepare_by_hand(tmp_path), EvaluateOptions(threshold=0.4))
     predictor = Predictor(ConfusedNetwork(), threshold=0.4)
     predictor.start(SIZE_HW)
     canvas = np.zeros((*CANVAS_HW, 3), np.uint8)
@@ -278,7 +291,12 @@ def test_data_that_shares_no_class_with_the_model_is_an_error(tmp_path: Path) ->
 
 def test_a_limit_looks_at_the_beginning_of_each_video(tmp_path: Path) -> None:
     listener = Listener()
-    done = evaluate(FakeNetwork(), prepare_by_hand(tmp_path, videos=2), limit=3, progress=listener)
+    done = evaluate(
+        FakeNetwork(),
+        prepare_by_hand(tmp_path, videos=2),
+        EvaluateOptions(limit=3),
+        progress=listener,
+    )
     assert done.scores.frames == 6
     assert listener.labels == [("clip0", 3), ("clip1", 3)]
     assert listener.notes == []
@@ -309,7 +327,7 @@ def test_data_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_a_split_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="test"):
-        evaluate(FakeNetwork(), prepare_by_hand(tmp_path), split="test")
+        evaluate(FakeNetwork(), prepare_by_hand(tmp_path), EvaluateOptions(split="test"))
 
 
 @pytest.mark.parametrize(
@@ -317,7 +335,7 @@ def test_a_split_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 )
 def test_a_number_out_of_range_is_told(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        evaluate(FakeNetwork(), tmp_path, **option)
+        evaluate(FakeNetwork(), tmp_path, EvaluateOptions(**option))
 
 
 def test_the_json_has_the_fields_of_the_contract_in_order(tmp_path: Path) -> None:
@@ -369,7 +387,7 @@ def test_numbers_outlive_a_file_that_cannot_be_written(
     def full(*args: object) -> None:
         raise OutputError("scores.json: No space left on device", hint="free some space")
 
-    monkeypatch.setattr("lstmcli.workflows.evaluate._write", full)
+    monkeypatch.setattr("lstmcli.workflows.evaluate.run._write", full)
     with pytest.raises(UnwrittenEvaluation, match="No space left") as told:
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path), json_file=tmp_path / "scores.json")
     assert told.value.hint == "free some space"
@@ -400,7 +418,7 @@ def test_a_silent_model_finds_nothing_in_real_footage(
 ) -> None:
     network = FakeNetwork((0.0, 0.0))
     network.metadata = ModelMetadata(classes, CANVAS_HW)
-    done = evaluate(network, shared / "data" / source, limit=2)
+    done = evaluate(network, shared / "data" / source, EvaluateOptions(limit=2))
     assert (done.scores.videos, done.scores.frames) == (videos, 2 * videos)
     assert done.scores.boxes > 0
     assert (done.scores.map50, done.scores.precision, done.scores.f1) == (0.0, 0.0, 0.0)

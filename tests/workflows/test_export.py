@@ -14,7 +14,7 @@ from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import DetectorNet
-from lstmcli.workflows.evaluate import evaluate
+from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 from lstmcli.workflows.export import export
 
 CLASSES = ("red", "blue")
@@ -139,7 +139,10 @@ def test_evaluate_takes_an_export_like_its_checkpoint(
 ) -> None:
     make_dataset(here / "dataset")
     path = export(run, format="torch").paths[0]
-    one, two = (evaluate(model, "dataset", device="cpu", engine="torch") for model in (run, path))
+    one, two = (
+        evaluate(model, "dataset", EvaluateOptions(device="cpu", engine="torch"))
+        for model in (run, path)
+    )
     assert one.speed.engine == two.speed.engine == "torch"
     assert two.scores.as_json()["frames"] == 12
     assert load_runtime(path).metadata.classes == CLASSES

@@ -2,47 +2,110 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from lstmcli.core.boxes import Letterbox
-from lstmcli.core.calibration import ScoreCalibration
-from lstmcli.core.errors import LstmcliError, explain
-from lstmcli.core.types import Detections, Picture
+from lstmcli.core.calibration import USUAL_THRESHOLD
+from lstmcli.core.errors import ConfigError
 from lstmcli.outputs.draw import DrawStyle
-from lstmcli.tracking import CountConfig
-from lstmcli.video import (
-    Frame,
-    ReadReport,
-    Source,
-    describe,
-    expected_frames,
-    open_frames,
-)
-from lstmcli.video.container import FFMPEG_ERRORS, reason_of
-from lstmcli.workflows.detect.schedule import InferenceSchedule
+from lstmcli.tracking import GAP_FRAMES
 
 
-class StreamPredictor(Protocol):
-    """What carries the memory along one video; `models.predictor.Predictor` is one."""
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """How objects are detected, and what is written.
 
-    classes: tuple[str, ...]
-    canvas_hw: tuple[int, int]
+    Args:
+        model: a checkpoint, a run folder or the name of a shipped model; None: `choose_model`.
+        out: folder of the outputs; sources from a folder keep their place below it.
+        threshold: smallest calibrated score that is output, above 0 and at most 1.
+        classes: names of the classes that are kept; empty for all.
+        start_s: seconds from the beginning at which to start.
+        end_s: seconds from the beginning at which to stop.
+        every: process and output every Nth frame. None: all frames are output, and where the
+            network is what takes the time (on a CPU, with `track`), it runs at 15 fps or more and
+            boxes in between are interpolated.
+        interpolate: with `every`: output all frames and interpolate boxes between the processed
+            ones; needs `track`.
+        write: names of `outputs.WRITERS`.
+        codec: `auto` (NVENC beside CUDA where there is one, else h264) or one of `video.CODECS`.
+        quality: of the video, 0 (best, largest) to 51.
+        track: give objects ids that last, fill gaps, drop single flashes.
+        count: a YAML file with lines and zones, see `tracking.load_count_config`; needs `track`.
+        style: how detections are drawn.
+        sound: keep the source's sound.
+        image_rate: frames per second of rows of still images and of streams without timestamps;
+            None: what a stream's headers say, else 25.
+        memory: False resets recurrent state and track memory before every frame (ablation).
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        engine: `auto` or a name of `RUNTIMES`.
+        jobs: videos at the same time.
+        skip_existing: leave out sources whose outputs are all there; do half-done ones anew.
+        overwrite: replace outputs that are there.
+        segment_s: a live run begins new files this often.
+        patience_s: how long a live source may be silent before the run ends.
 
-    def start(self, size_hw: tuple[int, int]) -> Letterbox:
-        """Begin a video."""
+    Raises:
+        ConfigError: a value is out of its range, or two do not fit together.
+    """
 
-    def step(self, canvas: Picture, time_s: float) -> Detections:
-        """Return what is found in the next frame, in pixels of the source."""
+    model: Path | str | None = None
+    out: Path = Path()
+    threshold: float = USUAL_THRESHOLD
+    classes: tuple[str, ...] = ()
+    start_s: float | None = None
+    end_s: float | None = None
+    every: int | None = None
+    interpolate: bool = False
+    write: tuple[str, ...] = ("video", "jsonl")
+    codec: str = "auto"
+    quality: int = 23
+    track: bool = True
+    count: Path | None = None
+    style: DrawStyle = field(default_factory=DrawStyle)
+    sound: bool = True
+    image_rate: float | None = None
+    memory: bool = True
+    device: str = "auto"
+    engine: str = "auto"
+    jobs: int = 1
+    skip_existing: bool = False
+    overwrite: bool = False
+    segment_s: float = 300.0
+    patience_s: float = 60.0
 
-
-MakePredictor = Callable[[float], StreamPredictor]
-"""Makes a predictor for one video that answers down to the given score."""
-PredictorFor = Callable[[float, tuple[int, int] | None], StreamPredictor]
-"""The same, for pictures of (height, width), or of any size."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "write", tuple(dict.fromkeys(self.write)))
+        start_s, end_s, every = self.start_s, self.end_s, self.every
+        stride = every or 1
+        rules = (
+            (
+                0 < self.threshold <= 1,
+                f"--threshold {self.threshold:g}",
+                "it lies above 0 and up to 1",
+            ),
+            (stride >= 1, f"--every {every}", "1 takes all frames, 2 every second one"),
+            (every != 0, "--every 0", "1 takes all frames, 2 every second one"),
+            (
+                0 <= self.quality <= 51,
+                f"--quality {self.quality}",
+                "it lies in 0 (best) to 51 (smallest)",
+            ),
+            (self.jobs >= 1, f"--jobs {self.jobs}", "it is 1 or more"),
+            (not start_s or start_s >= 0, f"--start {start_s}", "it counts from the beginning"),
+            (end_s is None or end_s > (start_s or 0), f"--end {end_s}", "it lies behind --start"),
+            (self.count is None or self.track, "--count needs tracks", "leave --no-track out"),
+            (not self.interpolate or self.track, "--fill needs tracks", "leave --no-track out"),
+            (  # the frames between two inferences wait in memory
+                not self.interpolate or stride <= GAP_FRAMES,
+                f"--fill with --every {every}",
+                f"process every {GAP_FRAMES}th frame at least",
+            ),
+        )
+        for holds, problem, hint in rules:
+            if not holds:
+                raise ConfigError(problem, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +115,8 @@ class VideoDone:
     Args:
         name: of the source.
         outputs: files and folders that are complete.
-        frames: that were answered.
-        looked: so many of them were looked at; the others were filled.
+        frames: that were output.
+        inferences: frames at which the network ran; the others were interpolated.
         detections: that were written.
         objects: different tracks among them; 0 without tracks.
         seconds: from the first frame to the last file.
@@ -64,7 +127,7 @@ class VideoDone:
     name: str
     outputs: tuple[Path, ...]
     frames: int
-    looked: int
+    inferences: int
     detections: int
     objects: int
     seconds: float
@@ -86,7 +149,7 @@ class DetectReport:
     """What came of a run.
 
     Args:
-        model: which model it took, and why, as a sentence; "" where the caller brought its own.
+        model: which model it took, and why, as a sentence; "" where the caller named it.
         done: in the order of the sources.
         failed: in the order of the sources.
         skipped: names of sources whose outputs were there already.
@@ -96,81 +159,3 @@ class DetectReport:
     done: tuple[VideoDone, ...]
     failed: tuple[VideoFailed, ...]
     skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is the same for every video of a run; the arguments of `detect`, checked.
-
-    Every `every`th frame is output; the network runs at every `inference_stride`th of those, see
-    `InferenceSchedule`. `threshold` is a raw score; outputs hold calibrated scores.
-    """
-
-    predictor_for: PredictorFor
-    classes: tuple[str, ...]
-    threshold: float
-    calibration: ScoreCalibration
-    kept: frozenset[int]
-    write: tuple[str, ...]
-    codec: str
-    quality: int
-    track: bool
-    count: CountConfig | None
-    look: DrawStyle
-    sound: bool
-    start_s: float | None
-    end_s: float | None
-    every: int
-    inference_stride: int | None
-    image_rate: float | None
-    segment_s: float
-    patience_s: float
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def frames(self, source: Source, report: ReadReport) -> Iterator[Frame]:
-        """Yield the frames of a source that are looked at."""
-        return open_frames(
-            source,
-            start_s=self.start_s,
-            end_s=self.end_s,
-            every=self.every,
-            image_rate=self.image_rate,
-            patience_s=self.patience_s,
-            report=report,
-            stop=self.stop,
-        )
-
-    def schedule_for(self, source: Source) -> InferenceSchedule:
-        """Return at which frames of a source the network looks; at every one of still images."""
-        undecided = self.inference_stride is None and source.kind == "images"
-        return InferenceSchedule() if undecided else InferenceSchedule(self.inference_stride)
-
-    def expected(self, source: Source) -> int | None:
-        """Return about how many frames that will be."""
-        return expected_frames(
-            source,
-            describe(source),
-            start_s=self.start_s,
-            end_s=self.end_s,
-            every=self.every,
-        )
-
-
-class Stopped(Exception):
-    """Another thread was interrupted; this one leaves its video as it is."""
-
-
-class UnexpectedError(LstmcliError):
-    """A video failed in a way that nobody foresaw; the cause is what happened."""
-
-
-def unexpected(name: str, error: Exception) -> UnexpectedError:
-    """Return an error that nobody foresaw as the failure of one video."""
-    if isinstance(error, FFMPEG_ERRORS):
-        place = f"{error.filename}: " if getattr(error, "filename", None) else ""
-        problem, hint = place + reason_of(error), "does it play, and is there room on the disk?"
-    else:
-        problem, hint = explain(error)
-    told = UnexpectedError(f"{name}: {problem}", hint=hint)
-    told.__cause__ = error
-    return told

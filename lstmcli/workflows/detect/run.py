@@ -1,0 +1,170 @@
+"""`detect`: any video in, a video people can play and data they can use out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from lstmcli.core.calibration import ScoreCalibration
+from lstmcli.core.errors import LstmcliError, explain
+from lstmcli.core.jobs import ProgressCallback, run_jobs
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.inference.batching import micro_batch
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime_pool import RuntimePool
+from lstmcli.outputs.text_sprites import can_draw
+from lstmcli.tracking import FAINT_SHARE, load_count_config
+from lstmcli.video import find_sources, has_nvenc, output_names
+from lstmcli.video.container import FFMPEG_ERRORS, reason_of
+from lstmcli.workflows.detect.options import DetectOptions, DetectReport, VideoDone, VideoFailed
+from lstmcli.workflows.detect.plan import MakePredictor, Plan, PredictorFor, ProbedSource
+from lstmcli.workflows.detect.sources import default_model, kept_classes, to_do
+from lstmcli.workflows.detect.video_job import Stopped, VideoJob
+from lstmcli.workflows.schedule import inference_stride
+
+
+def detect(
+    sources: Sequence[str],
+    options: DetectOptions | None = None,
+    *,
+    make_predictor: MakePredictor | None = None,
+    progress: Progress | None = None,
+) -> DetectReport:
+    """Detect objects in videos and write the detections.
+
+    Args:
+        sources: files, folders, patterns, rows of images, `camera:0`, stream addresses, `-`.
+        options: see `DetectOptions`.
+        make_predictor: brings its own network, in place of `model`, `memory`, `device` and
+            `engine` of the options.
+        progress: is shown how far the work is.
+
+    Raises:
+        LstmcliError: the options do not fit, outputs are there already, or the only source failed.
+    """
+    options = options or DetectOptions()
+    progress = progress or SilentProgress()
+    count = load_count_config(options.count) if options.count is not None else None
+    found = find_sources(sources)
+    probed = [
+        ProbedSource(source, options.out / name)
+        for source, name in zip(found, output_names(found), strict=True)
+    ]
+    size_hw = probed[0].size_hw  # the runtime is made for it: most runs need no other
+    sentence, device, calibration = "", "cpu", ScoreCalibration()
+    if make_predictor is None:
+        model, sentence = default_model(options.model)
+        if sentence:
+            progress.note(sentence)
+        streams = min(options.jobs, len(found))
+        runtimes = _runtimes(options, model, streams, progress)
+        first = runtimes.of(size_hw)
+        device, calibration = first.device, first.metadata.calibration
+        predictor_for = _predictors(runtimes, memory=options.memory)
+    else:
+        predictor_for = _any_size(make_predictor)
+    classes = predictor_for(options.threshold, size_hw).classes
+    on_cuda = device.startswith("cuda")
+    stride = options.every if options.interpolate else 1
+    if options.every is None:
+        stride = inference_stride(device=device, track=options.track)
+    plan = Plan(
+        options=options,
+        predictor_for=predictor_for,
+        classes=classes,
+        kept=kept_classes(options.classes, classes),
+        codec=options.codec
+        if options.codec != "auto"
+        else ("nvenc" if on_cuda and has_nvenc() else "h264"),
+        every=1 if options.interpolate or options.every is None else options.every,
+        inference_stride=stride,
+        min_score=calibration.faint_threshold(options.threshold, FAINT_SHARE)
+        if options.track
+        else options.threshold,
+        count=count,
+    )
+    for name in classes:
+        if "video" in options.write and not can_draw(name):
+            progress.note(f"no font here has the letters of {name!r}; install Noto fonts")
+    todo, skipped = to_do(probed, plan)
+    try:
+        results = _run_all(todo, plan, progress)
+    except KeyboardInterrupt:
+        progress.note(
+            "what is not finished has `.partial` in its name; --skip-existing does the rest"
+        )
+        raise
+    done = tuple(result for result in results if isinstance(result, VideoDone))
+    failures = [result for result in results if isinstance(result, tuple)]
+    if len(found) == 1 and failures:
+        raise failures[0][1]
+    failed = tuple(VideoFailed(name, e.problem, e.hint) for name, e in failures)
+    return DetectReport(sentence, done, failed, tuple(skipped))
+
+
+def _runtimes(options: DetectOptions, model: str, streams: int, progress: Progress) -> RuntimePool:
+    load = partial(
+        load_runtime,
+        model,
+        device=options.device,
+        engine=options.engine,
+        leave_core_free=True,
+        note=progress.note,
+    )
+    return RuntimePool(lambda shape: micro_batch(load(picture_hw=shape), streams))
+
+
+def _predictors(runtimes: RuntimePool, *, memory: bool) -> PredictorFor:
+    return lambda threshold, size_hw: Predictor(
+        runtimes.of(size_hw), threshold=threshold, memory=memory
+    )
+
+
+def _any_size(make_predictor: MakePredictor) -> PredictorFor:
+    return lambda threshold, size_hw: make_predictor(threshold)
+
+
+Result = VideoDone | tuple[str, LstmcliError]
+
+
+def _run_all(todo: Sequence[ProbedSource], plan: Plan, progress: Progress) -> list[Result]:
+    if plan.options.jobs == 1 or len(todo) < 2:
+        return [_run_one(source, plan, progress.track) for source in todo]
+    return run_jobs(
+        [partial(_run_one, source, plan) for source in todo],
+        jobs=plan.options.jobs,
+        progress=progress,
+        total=plan.expected_in_all(list(todo)),
+        label=f"{len(todo)} videos",
+        stop=plan.stop,
+    )
+
+
+def _run_one(source: ProbedSource, plan: Plan, track: ProgressCallback) -> Result:
+    """Do one video: files in, files out; nothing else is shared with other videos."""
+    name = source.source.name
+    try:
+        return VideoJob(source, plan).run(track)
+    except LstmcliError as error:
+        return name, error
+    except (Stopped, BrokenPipeError):
+        raise
+    except Exception as error:  # whatever it is, the other videos are not kept by it
+        return name, unexpected(name, error)
+
+
+class UnexpectedError(LstmcliError):
+    """A video failed in a way that nobody foresaw; the cause is what happened."""
+
+
+def unexpected(name: str, error: Exception) -> UnexpectedError:
+    """Return an error that nobody foresaw as the failure of one video."""
+    if isinstance(error, FFMPEG_ERRORS):
+        place = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        problem, hint = place + reason_of(error), "does it play, and is there room on the disk?"
+    else:
+        problem, hint = explain(error)
+    failure = UnexpectedError(f"{name}: {problem}", hint=hint)
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,23 @@
+"""`evaluate`: how good a model is on annotated video."""
+
+from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.result import (
+    Evaluation,
+    EvaluationFailed,
+    PipelineUse,
+    Speed,
+    UnwrittenEvaluation,
+    check_minimums,
+)
+from lstmcli.workflows.evaluate.run import evaluate
+
+__all__ = [
+    "EvaluateOptions",
+    "Evaluation",
+    "EvaluationFailed",
+    "PipelineUse",
+    "Speed",
+    "UnwrittenEvaluation",
+    "check_minimums",
+    "evaluate",
+]

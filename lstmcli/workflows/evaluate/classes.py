@@ -1,0 +1,74 @@
+"""Classes of a model and of the data, joined by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lstmcli.core.errors import ConfigError
+from lstmcli.core.progress import Progress
+from lstmcli.core.types import IntArray, VideoLabels
+
+SAME_CLASS: Mapping[str, tuple[str, ...]] = {
+    "pedestrian": ("person",),
+    "people": ("person",),
+    "human": ("person",),
+    "motorbike": ("motorcycle",),
+    "bike": ("bicycle",),
+    "aeroplane": ("airplane",),
+    "plane": ("airplane",),
+}
+"""Names of data sets for classes that detectors call otherwise."""
+_UNNAMED = re.compile(r"class (\d+)")
+"""What readers call a class of which a file tells the number only."""
+
+
+def join_classes(
+    known: Sequence[str], told: Sequence[str], progress: Progress
+) -> tuple[tuple[str, ...], IntArray]:
+    """Return the model's classes and the data's others, and the number of each of the data's."""
+    numbers = [_UNNAMED.fullmatch(name) for name in told]
+    if told and all(match is not None and int(match[1]) < len(known) for match in numbers):
+        progress.note("the labels only number their classes: taken in the model's order")
+        return tuple(known), np.array([int(match[1]) for match in numbers if match], np.int64)
+    told = [_known_as(name, known, progress) for name in told]
+    strange = [name for name in told if name not in known]
+    if told and len(strange) == len(told):
+        raise ConfigError(
+            f"the data has the classes {_listed(told)}, the model {_listed(known)}",
+            hint="prepare the data with --rename, or evaluate another model",
+        )
+    if strange:
+        progress.note(
+            f"the model does not know {', '.join(strange)}; such boxes are counted as missed"
+        )
+    classes = (*known, *strange)
+    return classes, np.array([classes.index(name) for name in told], np.int64)
+
+
+def _known_as(name: str, known: Sequence[str], progress: Progress) -> str:
+    """Return the model's name of a class that the data calls otherwise, or the data's."""
+    if name in known:
+        return name
+    other = next((one for one in SAME_CLASS.get(name.lower(), ()) if one in known), name)
+    if other != name:
+        progress.note(f"the data's {name} is the model's {other}")
+    return other
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names with commas between them, the first ones of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def relabelled(labels: VideoLabels, table: IntArray) -> VideoLabels:
+    """Return labels whose class indices are those of `join_classes`."""
+    numbers = labels.labels
+    if not len(numbers):
+        return labels
+    # An ignored region may have no class; it stays below 0.
+    return replace(labels, labels=np.where(numbers < 0, numbers, table[numbers.clip(0)]))

@@ -1,0 +1,57 @@
+"""What an evaluation is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lstmcli.core.calibration import USUAL_THRESHOLD
+from lstmcli.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """How a model is evaluated.
+
+    By default the whole pipeline of `detect` is scored, with tracker, schedule and interpolation.
+
+    Args:
+        split: of a prepared dataset.
+        threshold: smallest calibrated score for precision, recall, stability and the confusion
+            matrix.
+        iou: least overlap of a right detection for the same.
+        memory: False resets recurrent state and track memory before every frame (ablation).
+        frames_alone: score the network's own detections at every frame; no tracker, no schedule.
+        schedule: with the tracker: run the network as seldom as `detect` does on this device;
+            False: at every frame.
+        interpolate: with the tracker: fill gaps of tracks and drop flashes.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        engine: `auto` or a name of `RUNTIMES`.
+        limit: frames of each video from its beginning; 0: all.
+        format: of the labels of a source that is not prepared; None recognises it.
+        media: where its videos or frames lie, when the labels do not say so.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    split: str = "val"
+    threshold: float = USUAL_THRESHOLD
+    iou: float = 0.5
+    memory: bool = True
+    frames_alone: bool = False
+    schedule: bool = True
+    interpolate: bool = True
+    device: str = "auto"
+    engine: str = "auto"
+    limit: int = 0
+    format: str | None = None
+    media: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError(f"a threshold of {self.threshold:g}", hint="scores are from 0 to 1")
+        if not 0 < self.iou <= 1:
+            raise ConfigError(f"an overlap of {self.iou:g}", hint="--iou is above 0 and at most 1")
+        if self.limit < 0:
+            raise ConfigError(f"a limit of {self.limit} frames", hint="0 takes all frames")

@@ -1,0 +1,150 @@
+"""Streams annotated video through the pipeline of `detect` and scores what it finds."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from lstmcli.core.errors import DataError, OutputError, output_exists
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.dataset.stream import open_source
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.runtime import Runtime
+from lstmcli.metrics.scoring import score
+from lstmcli.report.evaluation_page import PAGE_NAME, write_report
+from lstmcli.report.gallery import Gallery
+from lstmcli.workflows.evaluate.classes import join_classes, relabelled
+from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.result import (
+    Evaluation,
+    PipelineUse,
+    Speed,
+    UnwrittenEvaluation,
+)
+from lstmcli.workflows.evaluate.stream import EvaluationStream
+from lstmcli.workflows.schedule import inference_stride
+
+
+def evaluate(
+    model: Path | str | Runtime,
+    data: Path | str,
+    options: EvaluateOptions | None = None,
+    *,
+    json_file: Path | None = None,
+    report: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a model on annotated video.
+
+    Args:
+        model: a checkpoint, a run folder, the name of a shipped model, or a runtime at hand.
+        data: a prepared dataset, or any source that `prepare` reads; that is taken whole.
+        options: see `EvaluateOptions`.
+        json_file: where to write the scores as JSON.
+        report: a folder for a page with plots, tables and the worst frames.
+        overwrite: replace a JSON file or report that exists.
+        progress: is shown how far the work is.
+
+    Raises:
+        ConfigError: no class of the data is known to the model.
+        DataError: the data cannot be read, or has no annotated frame in this split.
+        MediaError: a video or an image cannot be read.
+        ModelError: the model cannot be read.
+        OutputError: the JSON file or report exists or cannot be written.
+    """
+    options = options or EvaluateOptions()
+    progress = progress or SilentProgress()
+    _check_outputs(json_file, report, overwrite=overwrite)
+    runtime = (
+        load_runtime(model, device=options.device, engine=options.engine, note=progress.note)
+        if isinstance(model, Path | str)
+        else model
+    )
+    source = open_source(
+        Path(data),
+        split=options.split,
+        canvas_hw=runtime.metadata.input_hw,
+        fit=runtime.metadata.fit,
+        format=options.format,
+        media=options.media,
+    )
+    for warning in source.warnings:
+        progress.note(f"{warning.where}: {warning.text} ({warning.count})")
+    classes, table = join_classes(runtime.metadata.classes, source.classes, progress)
+    use = _pipeline_use(options, runtime.device)
+    stream = EvaluationStream(runtime, options, use, gallery=Gallery(classes) if report else None)
+    for video in source.videos:
+        stream.add(replace(video, labels=relabelled(video.labels, table)), progress)
+    stream.note_omissions(progress)
+    if not stream.results:
+        raise DataError(
+            f"{data}: no labelled frame in split {source.split!r}",
+            hint="evaluate needs annotated frames",
+        )
+    evaluation = Evaluation(
+        model=str(model) if isinstance(model, Path | str) else runtime.engine,
+        data=str(data),
+        split=source.split,
+        pipeline=use,
+        classes=classes,
+        scores=score(stream.results, classes, threshold=options.threshold, iou=options.iou),
+        speed=Speed(stream.timed, stream.seconds, runtime.device, runtime.engine),
+        report=report / PAGE_NAME if report else None,
+        results=tuple(stream.results),
+    )
+    try:
+        _write(evaluation, stream.gallery, json_file, report)
+    except OutputError as error:
+        raise UnwrittenEvaluation(error, evaluation) from error
+    return evaluation
+
+
+def _pipeline_use(options: EvaluateOptions, device: str) -> PipelineUse:
+    track = not options.frames_alone
+    return PipelineUse(
+        tracker=track,
+        schedule=track
+        and options.schedule
+        and options.interpolate  # else frames without inference would have no detections
+        and inference_stride(device=device, track=track) is None,
+        interpolation=track and options.interpolate,
+        memory=options.memory,
+    )
+
+
+def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bool) -> None:
+    """Say before the long work that its outcome could not be written."""
+    for path in (json_file, report / PAGE_NAME if report else None):
+        if path is not None and path.exists() and not overwrite:
+            raise output_exists(path)
+    if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        raise OutputError(f"{json_file}: cannot be written there", hint="name a file in a folder")
+    folders = [json_file.absolute().parent] if json_file is not None else []
+    folders += [report.absolute()] if report is not None else []
+    for folder in folders:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if not there.is_dir():
+            raise OutputError(f"{there} is no folder", hint="choose another place")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OutputError(f"{there}: nothing can be written there", hint="choose another place")
+
+
+def _write(
+    evaluation: Evaluation, gallery: Gallery | None, json_file: Path | None, report: Path | None
+) -> None:
+    text = json.dumps(evaluation.as_json(), ensure_ascii=False, indent=1, allow_nan=False)
+    if json_file is not None:
+        temporary = json_file.with_name(json_file.name + ".part")
+        try:
+            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.replace(json_file)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(
+                f"{json_file}: {error.strerror}", hint="choose another place"
+            ) from None
+    if report is not None and gallery is not None:
+        write_report(report, evaluation.as_json(), evaluation.scores.curves, gallery.pictures())

@@ -1,0 +1,186 @@
+"""Annotated videos through the pipeline, one after the other: a result for each annotated frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from lstmcli.core.boxes import Letterbox, box_iou, clip_boxes
+from lstmcli.core.progress import Progress
+from lstmcli.core.types import Annotations, Detections
+from lstmcli.dataset.stream import AnnotatedVideo, StreamFrame
+from lstmcli.inference.predictor import Postprocessor, Predictor
+from lstmcli.inference.runtime import Runtime
+from lstmcli.metrics.matching import match_frame
+from lstmcli.metrics.scoring import FrameResult
+from lstmcli.report.gallery import Gallery, Mark
+from lstmcli.tracking import FAINT_SHARE, Tracker
+from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.result import PipelineUse
+from lstmcli.workflows.pipeline import StreamItem, run_pipeline
+from lstmcli.workflows.schedule import InferenceSchedule
+
+SAME_OBJECT_IOU = 0.5
+"""A candidate that overlaps a detection of its class by more is that detection."""
+
+
+@dataclass(slots=True)
+class EvaluationStream:
+    """Streams videos one after the other and gathers the results.
+
+    The network runs once a frame and its predictions are read twice: as `detect` reads them, for
+    what a person would be shown, and with every class of a box down to the lowest score, for
+    average precision.
+
+    Args:
+        runtime: of the model.
+        options: of the evaluation.
+        use: the stages of the pipeline that are on.
+        gallery: takes pictures of what went wrong; None: there is no report.
+    """
+
+    runtime: Runtime
+    options: EvaluateOptions
+    use: PipelineUse
+    gallery: Gallery | None
+    results: list[FrameResult] = field(default_factory=list)
+    timed: int = 0
+    seconds: float = 0.0
+    outside: int = 0
+    unreached: int = 0
+    is_warm: bool = False
+
+    def add(self, video: AnnotatedVideo, progress: Progress) -> None:
+        """Stream one video; unannotated frames go through the pipeline only."""
+        limit, reached = self.options.limit, 0
+        total = min(limit, video.total or limit) if limit else video.total
+        items = with_candidates(self._items(video))
+        for item, candidates in progress.track(items, total=total, label=video.name):
+            self._time(item)
+            gt = video.labels.at(item.index)
+            if gt is None:
+                continue
+            reached += 1
+            shown = item.detections
+            assert shown is not None
+            found = candidates
+            if self.use.tracker:
+                found = ranked(shown, candidates, self.options.threshold)
+            result = FrameResult(
+                video.name,
+                item.index,
+                item.time_s,
+                item.frame.size_hw,
+                self._inside(gt, item.frame.size_hw),
+                found,
+                shown,
+                item.since_start,
+            )
+            self.results.append(result)
+            self._offer(result, item.frame)
+        for sentence in video.report.sentences():
+            progress.note(f"{video.name}: {sentence}")
+        if video.expects_all and not limit:
+            self.unreached += len(video.labels.annotated_frames) - reached
+
+    def _items(self, video: AnnotatedVideo) -> Iterator[StreamItem[StreamFrame]]:
+        metadata, options = self.runtime.metadata, self.options
+        tracker, threshold = None, options.threshold
+        if self.use.tracker:
+            threshold = metadata.calibration.faint_threshold(options.threshold, FAINT_SHARE)
+            tracker = Tracker(threshold=options.threshold, min_score=threshold)
+        return run_pipeline(
+            islice(video.open(), options.limit or None),
+            Predictor(self.runtime, threshold=threshold, memory=options.memory),
+            schedule=InferenceSchedule(None if self.use.schedule else 1),
+            tracker=tracker,
+            interpolate=self.use.interpolation,
+            second_reading=Postprocessor(metadata, memory=options.memory, multi_label=True),
+        )
+
+    def note_omissions(self, progress: Progress) -> None:
+        """Say what was left out."""
+        if self.outside:
+            progress.note(f"{self.outside} truth boxes lie outside their frame; not counted")
+        if self.unreached:
+            progress.note(f"{self.unreached} labelled frames are not in their videos; not counted")
+
+    def _time(self, item: StreamItem[StreamFrame]) -> None:
+        if not item.should_run:
+            return
+        if self.is_warm:  # the very first call allocates and chooses kernels
+            self.seconds += item.network_s
+            self.timed += 1
+        self.is_warm = True
+
+    def _inside(self, gt: Annotations, size_hw: tuple[int, int]) -> Annotations:
+        """Cut truth to the frame: nobody can find what is not in the picture."""
+        boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
+        rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        self.outside += int((~rows & ~gt.ignore).sum())
+        return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
+
+    def _offer(self, result: FrameResult, frame: StreamFrame) -> None:
+        """Let the gallery see a frame in which something went wrong."""
+        if self.gallery is None:
+            return
+        gt, shown = result.gt, result.answers
+        rows, ignored = match_frame(gt, shown, iou=self.options.iou)
+        missed = ~gt.ignore
+        missed[rows[rows >= 0]] = False
+        wrong = (rows < 0) & ~ignored
+        if not missed.any() and not wrong.any():
+            return
+        metadata = self.runtime.metadata
+        letterbox = Letterbox(frame.size_hw, metadata.input_hw, metadata.fit)
+        to_canvas = letterbox.to_canvas
+        marks = (
+            Mark("right", to_canvas(shown.boxes[rows >= 0]), shown.labels[rows >= 0]),
+            Mark("missed", to_canvas(gt.boxes[missed]), gt.labels[missed]),
+            Mark("wrong", to_canvas(shown.boxes[wrong]), shown.labels[wrong]),
+        )
+        badness = float(missed.sum() + shown.scores[wrong].sum())
+        self.gallery.offer(
+            badness, result.video, result.frame, result.time_s, frame.canvas(letterbox), marks
+        )
+
+
+def with_candidates(
+    items: Iterable[StreamItem[StreamFrame]],
+) -> Iterator[tuple[StreamItem[StreamFrame], Detections]]:
+    """Yield each item with its candidates; without inference, with those of the frame before."""
+    last = Detections.none()
+    for item in items:
+        if item.candidates is not None:
+            last = item.candidates
+        elif item.since_start == 0:
+            last = Detections.none()
+        yield item, last
+
+
+def ranked(shown: Detections, candidates: Detections, threshold: float) -> Detections:
+    """Return what average precision is counted on: what is shown, and below it all candidates.
+
+    A candidate that the pipeline did not output ranks below the threshold, whatever its score; so
+    nothing is lost down to the lowest score, and what a person is shown comes first.
+
+    Args:
+        shown: the output of the pipeline.
+        candidates: every class of every box, down to the lowest score.
+        threshold: smallest score of what is shown.
+    """
+    if len(shown) and len(candidates):
+        near = box_iou(candidates.boxes, shown.boxes) > SAME_OBJECT_IOU
+        same = near & (candidates.labels[:, None] == shown.labels[None])
+        candidates = candidates.select(np.flatnonzero(~same.any(axis=1)))
+    below = np.nextafter(np.float32(threshold), np.float32(0))
+    joined = Detections(
+        np.concatenate((shown.boxes, candidates.boxes)),
+        np.concatenate((shown.scores, np.minimum(candidates.scores, below))),
+        np.concatenate((shown.labels, candidates.labels)),
+        np.concatenate((shown.track_ids, candidates.track_ids)),
+    )
+    return joined.select(np.argsort(-joined.scores, kind="stable"))
