@@ -157,3 +157,16 @@ def test_labels_stay_with_their_frames_where_some_are_lost(shared: Path, tmp_pat
             inside = picture[top + 6 : top + 18, left + 6 : left + 18].reshape(-1, 3)
             red, green, _ = np.median(inside, axis=0)
             assert red > 150 > green
+
+
+def test_boxes_of_stored_photos_turn_with_the_picture(shared: Path, tmp_path: Path) -> None:
+    folder = copy_of(shared, "09-exif-voc-stored", tmp_path)
+    prepared = prepare([folder], out=tmp_path / "out")
+    assert any("EXIF" in warning.text for warning in prepared.warnings)
+    for video in prepared.dataset.videos:
+        assert video.size_hw == (160, 120)
+        ((_, _, picture),) = prepared.dataset.frames(video)
+        (box,) = prepared.dataset.canvas_boxes(video, video.labels.boxes).astype(int)
+        inside = picture[box[1] + 5 : box[3] - 5, box[0] + 5 : box[2] - 5].reshape(-1, 3)
+        red, green, _ = np.median(inside, axis=0)
+        assert red > 150 > green

@@ -11,6 +11,7 @@ from lstmcli.core.boxes import Fit, Letterbox
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import DataWarning, Picture, VideoLabels
 from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
+from lstmcli.labels.exif import turn_with_exif
 from lstmcli.labels.media import locate_media
 from lstmcli.labels.search import read_labels
 from lstmcli.video import ReadReport, count_packets, read_frames, read_images
@@ -107,7 +108,9 @@ def open_source(
             split,
             tuple(_prepared(dataset, video, canvas_hw, fit) for video in dataset.split(split)),
         )
-    labels = locate_media(read_labels(path, format=format, media=media), path, media)
+    labels = turn_with_exif(
+        locate_media(read_labels(path, format=format, media=media), path, media)
+    )
     videos = tuple(_unprepared(video) for video in labels.videos)
     return AnnotatedSource(labels.classes, WHOLE, videos, labels.warnings)
 

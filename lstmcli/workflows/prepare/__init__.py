@@ -33,6 +33,7 @@ from lstmcli.dataset.plan import (
     merge_sets,
 )
 from lstmcli.dataset.preview import write_previews
+from lstmcli.labels.exif import turn_with_exif
 from lstmcli.labels.media import locate_media
 from lstmcli.labels.search import read_labels
 from lstmcli.models.losses import Targets, assign
@@ -158,7 +159,7 @@ def _read_all(
     for group, split in ((sources, undecided), (val, "val"), (test, "test")):
         for source in group:
             read = read_labels(source, format=options.format, media=options.media)
-            sets.append(locate_media(read, source, options.media))
+            sets.append(turn_with_exif(locate_media(read, source, options.media)))
             splits += [split] * len(sets[-1].videos)
     labels = choose_classes(merge_sets(sets), options.classes, options.rename or {})
     videos = tuple(

@@ -1,0 +1,60 @@
+"""Labels of photos that were annotated as they are stored, not as EXIF data turn them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lstmcli.core.errors import MediaError
+from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
+
+
+def turn_with_exif(labels: LabelSet) -> LabelSet:
+    """Return the set with the boxes turned of images whose labels tell the stored size.
+
+    A tool that ignores EXIF orientation writes the size of the stored pixels (160x120) for a photo
+    that every viewer shows upright (120x160). Half turns and mirrors keep the size: such labels
+    are taken to be of the shown image.
+
+    Args:
+        labels: with absolute paths of images.
+    """
+    turned, count, first = [], 0, ""
+    for video in labels.videos:
+        made = _turned(video)
+        if made is not None:
+            count, first = count + len(video.images), first or video.name
+        turned.append(video if made is None else made)
+    if not count:
+        return labels
+    warning = DataWarning(
+        "the labels tell the size of the photo as stored; boxes were turned as its EXIF "
+        "orientation turns it",
+        first,
+        count,
+    )
+    return replace(labels, videos=tuple(turned), warnings=(*labels.warnings, warning))
+
+
+def _turned(video: VideoLabels) -> VideoLabels | None:
+    """Return the labels turned, None where they are of the shown images."""
+    from lstmcli.video import image_size, to_shown_boxes
+
+    paths = {place: Path(path) for place, path in enumerate(video.images) if path}
+    if not paths or video.size_hw is None or video.size_hw[0] == video.size_hw[1]:
+        return None
+    try:
+        sizes = {place: image_size(path) for place, path in paths.items()}
+    except MediaError:  # told when it is decoded
+        return None
+    told_hw = tuple(video.size_hw)
+    if any(size.stored_hw != told_hw or size.shown_hw == told_hw for size in sizes.values()):
+        return None
+    boxes = np.array(video.boxes, copy=True)
+    for place, size in sizes.items():
+        rows = video.box_frames == place
+        boxes[rows] = to_shown_boxes(boxes[rows], size)
+    shown_hw = next(iter(sizes.values())).shown_hw
+    return replace(video, boxes=boxes, size_hw=shown_hw)

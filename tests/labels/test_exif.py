@@ -1,0 +1,45 @@
+"""Labels of photos as they are stored turn with the picture; labels of the shown ones stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.exif import turn_with_exif
+
+
+def photo_labels(path: Path, size_hw: tuple[int, int]) -> LabelSet:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned clockwise by 90 degrees
+    Image.new("RGB", (64, 48)).save(path, exif=exif)
+    labels = VideoLabels(
+        name="photo",
+        media=None,
+        annotated_frames=np.array([0]),
+        box_frames=np.array([0]),
+        boxes=np.array([[10, 5, 40, 15]], np.float32),
+        labels=np.array([0]),
+        tracks=np.array([-1]),
+        ignore=np.array([False]),
+        size_hw=size_hw,
+        images=(str(path),),
+    )
+    return LabelSet(("bee",), (labels,))
+
+
+def test_boxes_of_the_stored_size_are_turned_and_that_is_told(tmp_path: Path) -> None:
+    made = turn_with_exif(photo_labels(tmp_path / "p.jpg", (48, 64)))
+    assert made.videos[0].size_hw == (64, 48)
+    assert made.videos[0].boxes.tolist() == [[33, 10, 43, 40]]
+    assert "EXIF" in made.warnings[0].text
+
+
+def test_boxes_of_the_shown_size_stay(tmp_path: Path) -> None:
+    labels = photo_labels(tmp_path / "p.jpg", (64, 48))
+    assert turn_with_exif(labels) is labels
+    unknown = replace(labels, videos=(replace(labels.videos[0], size_hw=None),))
+    assert turn_with_exif(unknown) is unknown
