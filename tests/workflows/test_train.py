@@ -277,12 +277,12 @@ def test_a_loss_that_diverges_is_told_with_its_place(dataset: Path, tmp_path: Pa
 def test_a_time_budget_is_kept(
     validation_s: float, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock that runs on by itself: a second whenever somebody looks at it."""
+    """By a clock that advances by a second at every reading."""
     clock = Clockwork(1.0)
-    for part in ("beginning", "fitting", "judging", "keeping"):
-        monkeypatch.setattr(f"lstmcli.workflows.train.{part}.time", clock)
-    monkeypatch.setattr("lstmcli.workflows.train.time", clock)
-    monkeypatch.setattr("lstmcli.training.loop.time", clock)
+    for module in ("run", "setup", "epochs", "validation", "checkpointing"):
+        monkeypatch.setattr(f"lstmcli.workflows.train.{module}.time", clock)
+    for module in ("loop", "schedule"):
+        monkeypatch.setattr(f"lstmcli.training.{module}.time", clock)
 
     class Slow(SilentProgress):
         def track(
