@@ -32,7 +32,7 @@ FORMAT = 1
 BEST_THRESHOLD = "best_threshold"
 """The metric that tells the score at which the validation's F1 was the best."""
 SCORE_SLOPE = "score_slope"
-"""The metric that tells how sure a score was, see `ScoreCalibration`."""
+"""The metric that holds the slope of the `ScoreCalibration`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def _read_pickle(path: Path) -> Any:
         raise ModelError(f"{path}: {error.strerror or error}", hint="check the path") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it doubts foreign files before it refuses them
+            warnings.simplefilter("ignore")  # it warns of foreign files before it refuses them
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler met
         if "GLOBAL" in str(error):

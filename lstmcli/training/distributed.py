@@ -120,17 +120,17 @@ class _HandlingInterrupts:
 class Interruption:
     """Lets Ctrl-C end a training between two steps, where everything fits together.
 
-    The first one is remembered in `asked`; a second one raises KeyboardInterrupt at once.
+    The first one sets `requested`; a second one raises KeyboardInterrupt at once.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._handling = _HandlingInterrupts(self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
     def __enter__(self) -> Interruption:
         """Listen."""

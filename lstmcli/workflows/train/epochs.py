@@ -85,7 +85,7 @@ def _agree(run: TrainerState, *, epoch_s: float = float("inf")) -> _Agreement:
         run.budget.budget_s = max(1.0, budget - reserve)
     spent_s = run.budget.spent_s
     votes = [
-        float(run.interruption.asked),
+        float(run.interruption.requested),
         float(budget is not None and spent_s >= (run.budget.budget_s or 0.0)),
         float(run.counters.epoch_stats.seconds > epoch_s),
         float(time.monotonic() - run.saved_at > SAVE_EVERY_S),

@@ -185,11 +185,11 @@ def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
         )
     theirs = (tuple(dataset.canvas_hw), dataset.grid)
     if theirs != (tuple(network.canvas_hw), network.grid):
-        told = [
+        layouts = [
             f"a canvas of {width}x{height} and cells of {grid}"
             for (height, width), grid in (theirs, (network.canvas_hw, network.grid))
         ]
-        raise DataError(f"{dataset.folder}: {told[0]}; the run has {told[1]}", hint=hint)
+        raise DataError(f"{dataset.folder}: {layouts[0]}; the run has {layouts[1]}", hint=hint)
 
 
 def fit_to_dataset(config: Config, dataset: Dataset) -> Config:

@@ -51,7 +51,7 @@ def validate(run: TrainerState) -> dict[str, Any]:
     for video in run.progress.track(videos, total=len(videos), label="validate"):
         for result in _stream(run.dataset, video, predictor, share):
             results.append(result)
-            if run.interruption.asked:
+            if run.interruption.requested:
                 raise KeyboardInterrupt
         if run.budget.spent_s > budget - 2:
             run.progress.note("validated on fewer videos: the time budget is spent")
