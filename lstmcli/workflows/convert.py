@@ -16,7 +16,7 @@ from lstmcli.labels.media import MediaFinder, ReadContext
 from lstmcli.labels.search import read_labels
 from lstmcli.labels.writers import LABEL_WRITERS, LabelWriter
 
-_OURS = frozenset({".txt", ".yaml", ".ini"})
+_OURS = frozenset({".txt", ".yaml", ".ini", ".xml"})
 
 
 @dataclass(frozen=True, slots=True)

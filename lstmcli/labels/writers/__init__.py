@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import WarningCollector
-from lstmcli.labels.writers import coco, mot, yolo
+from lstmcli.labels.writers import coco, cvat, label_studio, mot, yolo
 
 
 class LabelWriter(Protocol):
@@ -35,6 +35,8 @@ class LabelWriter(Protocol):
 
 LABEL_WRITERS: Mapping[str, LabelWriter] = {
     "coco": coco,
+    "cvat": cvat,
+    "label_studio": label_studio,
     "mot": mot,
     "yolo": yolo,
 }
