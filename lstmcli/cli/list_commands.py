@@ -24,8 +24,9 @@ def presets(context: typer.Context) -> None:
 
 
 def models(context: typer.Context) -> None:
-    """List the models that `evaluate` and `detect --model` take: shipped ones and runs here."""
+    """List models for `--model`: shipped, trained or lying here, and known elsewhere."""
     from lstmcli.core.config import preset_folder
+    from lstmcli.core.model_catalog import KNOWN_MODELS
 
     console: Console = context.obj
     shipped = sorted((preset_folder() / "models").glob("*.safetensors"))
@@ -34,8 +35,25 @@ def models(context: typer.Context) -> None:
         console.result(f"{path.stem}  shipped with the package")
     for path in reversed(runs):
         console.result(f"{path.parent}")
+    for path in sorted(Path().glob("*.onnx")):
+        console.result(f"{path}  a file here")
     if not shipped and not runs:
         console.say("no models: `lstmcli train` makes one below runs/")
+    console.result("")
+    console.listing(
+        ("known elsewhere", "source", "licence", "MB", "published AP", "measured here"),
+        [
+            (
+                model.name,
+                model.source,
+                model.licence,
+                "" if model.size_mb is None else f"{model.size_mb:.0f}",
+                "" if model.published_ap is None else f"{model.published_ap:.1f}",
+                "no" if model.measured_ap is None else f"{model.measured_ap:.3f} (128 pictures)",
+            )
+            for model in KNOWN_MODELS
+        ],
+    )
 
 
 def first_comment(path: Path) -> str:

@@ -165,6 +165,14 @@ def test_models_lists_runs_with_the_newest_first(
     assert [line for line in lines if line.startswith("runs")] == ["runs/new", "runs/old"]
 
 
+def test_models_lists_what_is_known_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    out = capsys.readouterr().out
+    assert "torchvision:fasterrcnn_resnet50_fpn_v2" in out
+    assert "BSD-3-Clause" in out
+    assert "AGPL" not in out
+
+
 def test_presets_are_listed_with_their_parts(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("presets") == 0
     assert "demo" in capsys.readouterr().out
