@@ -1,0 +1,242 @@
+"""Data association: which detection belongs to which track. Shared by tracker and track memory.
+
+After ByteTrack (Zhang et al. 2022, https://arxiv.org/abs/2110.06864): certain detections are
+matched first, then faint ones. Established tracks choose before young ones, as in DeepSORT's
+cascade (Wojke et al. 2017, https://arxiv.org/abs/1703.07402). The likeness of a track and a
+detection is their overlap or, so that small fast objects keep their track, the nearness of their
+centres in units of size and of the motion's own uncertainty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from lstmcli.core.boxes import box_iou
+from lstmcli.core.types import FloatArray
+from lstmcli.tracking.motion import (
+    BoxMotion,
+    Floats,
+    Indices,
+    box_sizes,
+    centres_and_sides,
+    corners,
+)
+
+PATIENCE_S = (0.25, 0.6, 1.5)
+"""How long a track of one, two, and more detections waits for its next one."""
+MIN_LIKENESS, MIN_LIKENESS_FAINT = 0.15, 0.5
+OTHER_CLASS = 0.6
+"""Factor on the likeness of a track and a detection of quite other classes."""
+_REACH, _REACH_NEW = 0.5, 1.5
+"""Nearness falls to 1/e at this many sizes of distance, and further where motion is uncertain.
+Further, too, for a track of one detection in the frame before: its velocity is not known."""
+_SCORE_S, _CLASSES_S = 1.0, 10.0
+"""Time constants by which a track's best score and its class scores fade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a frame's detections meant for T tracks: old ones first, then new ones.
+
+    Args:
+        kept: rows that the old tracks had after the frame before.
+        rows: [T], the detection of each track; -1: none.
+        predicted: [len(kept), 4], where the old tracks were expected (x1, y1, x2, y2).
+        gaps_s: [T], seconds since a track's detection before this frame; 0 for new ones.
+        is_new: [T], which tracks begin here.
+    """
+
+    kept: Indices
+    rows: Indices
+    predicted: Floats
+    gaps_s: Floats
+    is_new: npt.NDArray[np.bool_]
+
+
+class Association:
+    """The tracks of one stream; every array has a row for each track.
+
+    Args:
+        certain: least score of detections that choose first.
+        min_score: least score that begins a track.
+        max_overlap: a detection that overlaps one of an established track by more than this is a
+            duplicate and begins no track; 1: every detection may.
+
+    Attributes:
+        motion: where the tracks are.
+        ids: from 1, never used again.
+        seen_s: time of the last detection.
+        born_s: time of the first one.
+        hits: how many detections.
+        best_score: the highest score, fading within a second.
+        class_scores: [T, classes], sums that fade.
+    """
+
+    def __init__(self, *, certain: float, min_score: float, max_overlap: float = 1.0) -> None:
+        self.certain, self.min_score, self.max_overlap = certain, min_score, max_overlap
+        self.motion = BoxMotion.start(np.zeros((0, 4)))
+        self.ids = np.zeros(0, np.int64)
+        self.seen_s, self.born_s = np.zeros(0), np.zeros(0)
+        self.hits, self.best_score = np.zeros(0), np.zeros(0)
+        self.class_scores = np.zeros((0, 0))
+        self._next_id = 1
+        self._last_s: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def step(
+        self,
+        boxes: FloatArray,
+        scores: FloatArray,
+        classes: npt.NDArray[np.floating],
+        time_s: float,
+    ) -> Matches:
+        """Match the next frame's detections, update the tracks, begin new ones, drop lost ones.
+
+        Args:
+            boxes: [N, 4] in pixels.
+            scores: [N], 0..1.
+            classes: [N, classes], rows sum to 1; frames may have more or fewer classes.
+            time_s: the frame's time; where it goes back, everything begins anew.
+        """
+        kept = self._keep(time_s)
+        count = max(classes.shape[1], self.class_scores.shape[1])
+        self.class_scores, classes = _widened(self.class_scores, count), _widened(classes, count)
+        gaps_s = time_s - self.seen_s
+        if self._last_s is not None and len(self):
+            self.motion.predict(max(time_s - self._last_s, 1e-3), self.seen_s < self._last_s)
+        predicted = corners(self.motion.places)
+        detected = centres_and_sides(boxes)
+        rows = self._assign(boxes, detected, scores, classes)
+        matched = np.flatnonzero(rows >= 0)
+        self._update(matched, rows[matched], detected, scores, classes, time_s)
+        free = np.ones(len(boxes), bool)
+        free[rows[matched]] = False
+        begun = np.flatnonzero(free & (scores >= self.min_score))
+        begun = begun[~self._are_duplicates(boxes, begun, rows, matched)]
+        self._begin(begun, detected, scores, classes, time_s)
+        self._last_s = time_s
+        return Matches(
+            kept,
+            np.concatenate((rows, begun)),
+            predicted,
+            np.concatenate((gaps_s, np.zeros(len(begun)))),
+            np.arange(len(self)) >= len(kept),
+        )
+
+    def _keep(self, time_s: float) -> Indices:
+        """Drop the tracks that waited too long; return the rows of the others."""
+        last_s = self._last_s if self._last_s is not None else time_s
+        patience = np.array(PATIENCE_S)[np.minimum(self.hits, 3).astype(np.int64) - 1]
+        # frames may lie further apart than the patience
+        alive = (time_s - self.seen_s <= patience) | (self.seen_s >= last_s)
+        kept = np.flatnonzero(alive & (time_s >= last_s))
+        self.motion = self.motion.select(kept)
+        self.ids, self.seen_s, self.born_s = self.ids[kept], self.seen_s[kept], self.born_s[kept]
+        self.hits, self.best_score = self.hits[kept], self.best_score[kept]
+        self.class_scores = self.class_scores[kept]
+        return kept
+
+    def _assign(
+        self, boxes: FloatArray, detected: Floats, scores: FloatArray, classes: Floats
+    ) -> Indices:
+        """Return the detection of each track, -1 where there is none."""
+        rows = np.full(len(self), -1, np.int64)
+        if not len(self) or not len(boxes):
+            return rows
+        likeness = self._likeness(boxes, detected, classes)
+        certain = scores >= self.certain
+        established = (self.hits >= 2) & (self.best_score >= 0.5 * self.certain)
+        everyone = np.ones(len(self), bool)
+        taken = np.zeros(len(boxes), bool)
+        for tracks, candidates, enough in (
+            (established, certain, MIN_LIKENESS),
+            (everyone, certain, MIN_LIKENESS),
+            (everyone, ~certain, MIN_LIKENESS_FAINT),
+        ):
+            some = np.flatnonzero(tracks & (rows < 0))
+            those = np.flatnonzero(candidates & ~taken)
+            if len(some) and len(those):
+                table = likeness[np.ix_(some, those)]
+                first, second = linear_sum_assignment(-np.where(table >= enough, table, 0.0))
+                good = table[first, second] >= enough
+                rows[some[first[good]]] = those[second[good]]
+                taken[those[second[good]]] = True
+        return rows
+
+    def _likeness(self, boxes: FloatArray, detected: Floats, classes: Floats) -> Floats:
+        """Return how well each track fits each detection, 0..1 [T, N]."""
+        places = self.motion.places
+        overlap = box_iou(corners(places).astype(np.float32), boxes)
+        ours, theirs = box_sizes(places)[:, None], box_sizes(detected)[None]
+        offsets = places[:, None, :2] - detected[None, :, :2]
+        uncertain = self.motion.variances[:, 0, :2].mean(axis=1)[:, None] / ours**2
+        is_new = (self.hits == 1) & (self.seen_s == self._last_s)
+        least = np.where(is_new, _REACH_NEW, _REACH)[:, None]
+        reach = (least**2 + uncertain) * ((ours + theirs) / 2) ** 2
+        alike = np.minimum(ours, theirs) / np.maximum(ours, theirs)
+        near = np.exp(-np.square(offsets).sum(axis=-1) / reach) * alike
+        same = _unit(self.class_scores) @ _unit(classes).T
+        return np.asarray(np.maximum(overlap, near) * (OTHER_CLASS + (1 - OTHER_CLASS) * same))
+
+    def _are_duplicates(
+        self, boxes: FloatArray, begun: Indices, rows: Indices, matched: Indices
+    ) -> npt.NDArray[np.bool_]:
+        """Return which new detections are second boxes on established tracks."""
+        followed = boxes[rows[matched[self.hits[matched] > 1]]]
+        if self.max_overlap >= 1 or not len(followed) or not len(begun):
+            return np.zeros(len(begun), bool)
+        return np.asarray(box_iou(boxes[begun], followed).max(axis=1) > self.max_overlap)
+
+    def _update(
+        self,
+        tracks: Indices,
+        rows: Indices,
+        detected: Floats,
+        scores: FloatArray,
+        classes: Floats,
+        time_s: float,
+    ) -> None:
+        gaps_s = time_s - self.seen_s[tracks]
+        self.motion.update(tracks, detected[rows])
+        fading = np.exp(-gaps_s / _CLASSES_S)[:, None]
+        evidence = classes[rows] * scores[rows, None]
+        self.class_scores[tracks] = self.class_scores[tracks] * fading + evidence
+        past = self.best_score[tracks] * np.exp(-gaps_s / _SCORE_S)
+        self.best_score[tracks] = np.maximum(past, scores[rows])
+        self.seen_s[tracks] = time_s
+        self.hits[tracks] += 1
+
+    def _begin(
+        self,
+        rows: Indices,
+        detected: Floats,
+        scores: FloatArray,
+        classes: Floats,
+        time_s: float,
+    ) -> None:
+        count = len(rows)
+        self.motion = self.motion.joined(BoxMotion.start(detected[rows]))
+        self.ids = np.concatenate((self.ids, self._next_id + np.arange(count)))
+        self.seen_s = np.concatenate((self.seen_s, np.full(count, time_s)))
+        self.born_s = np.concatenate((self.born_s, np.full(count, time_s)))
+        self.hits = np.concatenate((self.hits, np.ones(count)))
+        self.best_score = np.concatenate((self.best_score, scores[rows].astype(np.float64)))
+        evidence = classes[rows] * scores[rows, None]
+        self.class_scores = np.concatenate((self.class_scores, evidence))
+        self._next_id += count
+
+
+def _widened(rows: npt.NDArray[np.floating], count: int) -> Floats:
+    """Return rows with `count` columns, zeros behind the others."""
+    return np.pad(rows.astype(np.float64), ((0, 0), (0, count - rows.shape[1])))
+
+
+def _unit(rows: Floats) -> Floats:
+    """Return rows of length 1; rows of zeros stay."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))

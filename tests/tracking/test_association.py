@@ -1,0 +1,104 @@
+"""Detections find their tracks: cases worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstmcli.tracking.association import PATIENCE_S, Association
+from lstmcli.tracking.motion import BoxMotion, centres_and_sides, corners
+
+
+def box(x: float, y: float = 0, side: float = 20) -> tuple[float, float, float, float]:
+    return (x, y, x + side, y + side)
+
+
+def step(
+    tracks: Association, time_s: float, *boxes: tuple[float, float, float, float], score: float = 0.9
+) -> list[int]:
+    """Return the id of each detection's track, 0 where it has none."""
+    scores = np.full(len(boxes), score, np.float32)
+    found = np.array(boxes, np.float32).reshape(-1, 4)
+    matches = tracks.step(found, scores, np.ones((len(boxes), 1), np.float32), time_s)
+    ids = dict(zip(matches.rows.tolist(), tracks.ids.tolist(), strict=True))
+    return [ids.get(row, 0) for row in range(len(boxes))]
+
+
+def two_tracks() -> Association:
+    return Association(certain=0.5, min_score=0.5, max_overlap=0.5)
+
+
+def test_a_new_detection_begins_a_track_and_a_near_one_continues_it() -> None:
+    tracks = two_tracks()
+    assert step(tracks, 0.0, box(0), box(100)) == [1, 2]
+    assert step(tracks, 0.1, box(101), box(2)) == [2, 1]
+
+
+def test_crossing_objects_keep_their_ids_by_their_motion() -> None:
+    tracks = two_tracks()
+    for frame in range(21):
+        ids = step(tracks, frame / 10, box(10 * frame, 0), box(200 - 10 * frame, 5))
+        assert ids[0] == 1 or frame == 10, frame
+    assert ids == [1, 2]
+
+
+def test_a_faint_detection_continues_a_track_but_begins_none() -> None:
+    tracks = two_tracks()
+    step(tracks, 0.0, box(0))
+    step(tracks, 0.1, box(0))
+    assert step(tracks, 0.2, box(0), box(100), score=0.3) == [1, 0]
+
+
+def test_established_tracks_choose_before_young_ones() -> None:
+    tracks = two_tracks()
+    for frame in range(5):
+        step(tracks, frame / 10, box(0))
+    assert step(tracks, 0.5, box(0), box(16)) == [1, 2]
+    assert step(tracks, 0.6, box(5)) == [1], "overlaps the young one no less"
+
+
+def test_a_second_box_on_a_tracked_object_begins_no_track() -> None:
+    tracks = two_tracks()
+    step(tracks, 0.0, box(0))
+    step(tracks, 0.1, box(0))
+    assert step(tracks, 0.2, box(0), box(3)) == [1, 0]
+
+
+def test_a_lost_track_is_found_again_within_its_patience_only() -> None:
+    for gap_s, expected in ((PATIENCE_S[2] - 0.1, 1), (PATIENCE_S[2] + 0.1, 2)):
+        tracks = two_tracks()
+        for frame in range(5):
+            step(tracks, frame / 10, box(0))
+        step(tracks, 0.5)
+        assert step(tracks, 0.4 + gap_s, box(0)) == [expected]
+
+
+def test_a_clock_that_goes_back_begins_anew_with_new_ids() -> None:
+    tracks = two_tracks()
+    step(tracks, 5.0, box(0))
+    assert step(tracks, 1.0, box(0)) == [2]
+
+
+def test_later_frames_may_know_more_classes() -> None:
+    tracks = two_tracks()
+    step(tracks, 0.0, box(0))
+    found, score = np.array([box(0)], np.float32), np.array([0.9], np.float32)
+    tracks.step(found, score, np.array([[0.0, 0.0, 1.0]], np.float32), 0.1)
+    assert tracks.class_scores.shape == (1, 3)
+    assert tracks.hits.tolist() == [2]
+
+
+def test_constant_motion_is_predicted_exactly_after_a_while() -> None:
+    motion = BoxMotion.start(np.array([[0.0, 0.0, 20.0, 20.0]]))
+    everything = np.array([0])
+    for frame in range(1, 40):
+        motion.predict(0.1, np.array([False]))
+        motion.update(everything, np.array([[3.0 * frame, -1.0 * frame, 20.0, 20.0]]))
+    motion.predict(0.1, np.array([False]))
+    np.testing.assert_allclose(motion.places, [[120.0, -40.0, 20.0, 20.0]], atol=0.2)
+    np.testing.assert_allclose(motion.velocities[0, :2], [30.0, -10.0], atol=0.5)
+
+
+def test_boxes_and_places_are_inverse() -> None:
+    boxes = np.array([[1.0, 2.0, 5.0, 10.0]], np.float32)
+    np.testing.assert_allclose(centres_and_sides(boxes), [[3.0, 6.0, 4.0, 8.0]])
+    np.testing.assert_allclose(corners(centres_and_sides(boxes)), boxes)
