@@ -31,7 +31,7 @@ ALLOWED = {
     "labels": {"video", "core"},
     "dataset": {"labels", "video", "core"},
     "models": {"core"},
-    "inference": {"models", "core"},
+    "inference": {"models", "tracking", "core"},
     "training": {"models", "core"},
     "tracking": {"core"},
     "metrics": {"core"},

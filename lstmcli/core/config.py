@@ -123,6 +123,20 @@ class TemporalConfig(NamedSection):
         le=10,
         description="softmax temperature of class scores before the track memory",
     )
+    score_memory: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how far a detection weaker than its track is lifted towards the track's best "
+        "score, which fades within a second; 0: not at all",
+    )
+    coast_s: float = Field(
+        0.0,
+        ge=0,
+        le=1.5,
+        description="how long (s) a track without a detection goes on at its predicted place, with "
+        "temporal.score_memory of its score; 0: not at all",
+    )
 
 
 class HeadConfig(NamedSection):

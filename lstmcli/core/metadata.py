@@ -25,16 +25,25 @@ class TrackMemoryConfig:
             objectness; 0: neither is smoothed.
         temperature: softens class distributions before they are averaged along a track (Guo et
             al. 2017, 1706.04599).
+        score_memory: how far a detection that is weaker than its track's best one, fading within a
+            second, is lifted towards it, 0..1; 0: not at all.
+        coast_s: how long a track without a detection goes on at its predicted place, with
+            `score_memory` of its best score; 0: not at all.
+        objectness: of a box with several class scores: their `sum`, where they share one
+            probability, or their `max`, where each class has a sigmoid of its own.
     """
 
     class_memory_s: float = 0.0
     box_smoothing_s: float = 0.0
     temperature: float = 1.0
+    score_memory: float = 0.0
+    coast_s: float = 0.0
+    objectness: Literal["sum", "max"] = "sum"
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is averaged."""
-        return self.class_memory_s > 0 or self.box_smoothing_s > 0
+        """Whether anything is kept along tracks."""
+        return self.class_memory_s > 0 or self.box_smoothing_s > 0 or self.score_memory > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,228 +1,176 @@
-"""What is remembered of each object: what it was taken for, how surely, and how large it was.
+"""Track memory: what a track's past says about its present detection. Causal, constant memory.
 
-A frame says little about an object of a few pixels; many frames say more. Each object that is seen
-again is answered with means along its way, causal and in constant memory: of the class
-distributions, weighted by how surely something was there (the simplest form of late fusion along a
-tube, as in Seq-NMS, 1602.08465); of how surely something was there; and of the logarithms of its
-sides, because a size that jumps from frame to frame is the detector's noise and not the object's.
+A detection that is weaker than its track was a moment ago is lifted towards it, a track without a
+detection goes on at its predicted place for a moment with a falling score, and class scores are
+averaged along the track, weighted by objectness (the simplest late fusion along a tube, as in
+Seq-NMS, Han et al. 2016, https://arxiv.org/abs/1602.08465). It runs behind any detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.boxes import box_iou
 from lstmcli.core.metadata import TrackMemoryConfig
-from lstmcli.core.types import FloatArray, IntArray
+from lstmcli.core.types import BoolArray, FloatArray, IntArray
+from lstmcli.tracking.association import Association, Matches
+from lstmcli.tracking.motion import corners
 
-Numbers = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
-LOST_AFTER_S = 1.5
-"""An object that was not seen for so long is forgotten."""
-LEAST_OBJECTNESS = 0.05
-"""A weaker answer does not begin an object."""
-GATE = 1.5
-"""An object is looked for this many of its sides around where it should be."""
-SCALE_GATE = 0.8
-"""Largest natural logarithm of the ratio of sides."""
+CERTAIN, MIN_OBJECTNESS = 0.25, 0.08
+"""Objectness of detections that are matched first, and of those that may begin a track."""
 OBJECTNESS_SHARE = 0.5
-"""What the past has to say in how surely something is there; the present frame says the rest."""
+"""Weight of the averaged objectness where boxes are smoothed."""
+_COVERED_IOU = 0.5
+"""A predicted box that overlaps a detection by more than this is that detection."""
 
 
 @dataclass(slots=True)
-class _Means:
-    """A weighted mean that forgets for each of N objects; sums [N, K], weights [N, 1]."""
+class _FadingMean:
+    """A weighted mean for each of T tracks in which old values fade; [T, K] and [T, 1]."""
 
-    sums: Numbers
-    weights: Numbers
+    sums: Floats
+    weights: Floats
 
     @classmethod
-    def of(cls, values: Numbers, weights: Numbers) -> _Means:
-        return cls(values * weights, weights.copy())
+    def empty(cls, width: int) -> _FadingMean:
+        return cls(np.zeros((0, width)), np.zeros((0, 1)))
 
-    def add(self, which: IntArray, values: Numbers, weights: Numbers, keep: Numbers) -> Numbers:
-        """Count new values of some objects, let the old ones fade; return their means."""
-        self.sums[which] = self.sums[which] * keep + values * weights
-        self.weights[which] = self.weights[which] * keep + weights
-        return np.asarray(self.sums[which] / self.weights[which])
+    def follow(self, matches: Matches) -> None:
+        """Drop the rows of lost tracks, and add empty ones for new tracks."""
+        new = ((0, int(matches.is_new.sum())), (0, 0))
+        self.sums = np.pad(self.sums[matches.kept], new)
+        self.weights = np.pad(self.weights[matches.kept], new)
 
-    def select(self, kept: npt.NDArray[np.bool_]) -> _Means:
-        return _Means(self.sums[kept], self.weights[kept])
-
-    def with_more(self, more: _Means) -> _Means:
-        return _Means(
-            np.concatenate((self.sums, more.sums)), np.concatenate((self.weights, more.weights))
-        )
-
-
-@dataclass(slots=True)
-class _Objects:
-    """N remembered objects: a row for each.
-
-    Centres [N, 2] and velocities [N, 2] in pixels (a second), side [N] in pixels, when each was
-    seen last [N], whether it was seen once only [N], and the means of what it was taken for.
-    """
-
-    centres: Numbers
-    velocities: Numbers
-    side: Numbers
-    seen_s: Numbers
-    is_new: npt.NDArray[np.bool_]
-    classes: _Means
-    objectness: _Means
-    sides: _Means
-
-    def __len__(self) -> int:
-        return len(self.side)
-
-    def select(self, kept: npt.NDArray[np.bool_]) -> _Objects:
-        """Return some of them."""
-        return self._of_columns(
-            lambda one: one.select(kept) if isinstance(one, _Means) else one[kept]
-        )
-
-    def with_more(self, more: _Objects) -> _Objects:
-        """Return these, and others behind them."""
-        others = (getattr(more, column.name) for column in fields(more))
-        return self._of_columns(
-            lambda one: (
-                one.with_more(next(others))
-                if isinstance(one, _Means)
-                else np.concatenate((one, next(others)))
-            )
-        )
-
-    def _of_columns(self, change: Callable[[Any], Any]) -> _Objects:
-        columns = {one.name: change(getattr(self, one.name)) for one in fields(self)}
-        return _Objects(**columns)
+    def add(self, tracks: IntArray, values: Floats, weights: Floats, fading: Floats) -> Floats:
+        """Count new values of some tracks; return the means of these."""
+        self.sums[tracks] = self.sums[tracks] * fading + values * weights
+        self.weights[tracks] = self.weights[tracks] * fading + weights
+        return np.asarray(self.sums[tracks] / np.maximum(self.weights[tracks], 1e-12))
 
 
 class TrackMemory:
-    """The objects of one stream.
+    """The tracks of one stream and what is kept of each.
 
     Args:
-        how: what is remembered, and for how long.
+        config: what is kept, and for how long.
     """
 
-    def __init__(self, how: TrackMemoryConfig) -> None:
-        self.how = how
-        self._objects: _Objects | None = None
+    def __init__(self, config: TrackMemoryConfig) -> None:
+        self.config = config
+        self._tracks = Association(certain=CERTAIN, min_score=MIN_OBJECTNESS)
+        self._classes = _FadingMean.empty(0)
+        self._sides, self._objectness = _FadingMean.empty(2), _FadingMean.empty(1)
 
     def step(
         self, boxes: FloatArray, objectness: FloatArray, classes: FloatArray, time_s: float
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return boxes, objectness and class distributions with what was remembered.
+        """Return the next frame's boxes, objectness and classes with memory, in the same order.
+
+        Behind the detections come the predicted boxes of tracks that have none in this frame.
 
         Args:
-            boxes: [N, 4] of one frame, none overlapping another much.
+            boxes: [N, 4] of one frame, after class-agnostic NMS.
             objectness: [N] in 0..1.
             classes: [N, classes], rows sum to 1.
             time_s: the frame's own time.
         """
-        if self.how.temperature != 1:
-            softer = np.maximum(classes, 1e-9) ** (1 / self.how.temperature)
+        config = self.config
+        if config.temperature != 1:
+            softer = np.maximum(classes, 1e-9) ** (1 / config.temperature)
             classes = np.asarray(softer / softer.sum(axis=1, keepdims=True), np.float32)
-        sides = np.maximum(boxes[:, 2:].astype(float) - boxes[:, :2], 1e-3)
-        seen = _Objects(
-            centres=(boxes[:, :2].astype(float) + boxes[:, 2:]) / 2,
-            velocities=np.zeros((len(boxes), 2)),
-            side=np.sqrt(sides.prod(axis=1)),
-            seen_s=np.full(len(boxes), float(time_s)),
-            is_new=np.ones(len(boxes), bool),
-            classes=_Means.of(classes.astype(float), objectness.astype(float)[:, None]),
-            objectness=_Means.of(objectness.astype(float)[:, None], np.ones((len(boxes), 1))),
-            sides=_Means.of(np.log(sides), np.ones((len(boxes), 1))),
-        )
+        matches = self._tracks.step(boxes, objectness, classes, time_s)
+        if self._classes.sums.shape[1] != classes.shape[1]:
+            self._classes = _FadingMean.empty(classes.shape[1])
+            self._classes.sums = np.zeros((len(matches.rows), classes.shape[1]))
+            self._classes.weights = np.zeros((len(matches.rows), 1))
+        else:
+            self._classes.follow(matches)
+        self._sides.follow(matches)
+        self._objectness.follow(matches)
         found = boxes.copy(), objectness.copy(), classes.copy()
-        begins = objectness >= LEAST_OBJECTNESS
-        if self._objects is not None and len(self._objects) and len(seen):
-            which, rows = _pairs(self._objects, seen, objectness, time_s)
-            self._meet(self._objects, which, seen, rows, objectness, classes, found)
-            begins[rows] = False
-        new = seen.select(begins)
-        if self._objects is not None:
-            gone_s = time_s - self._objects.seen_s
-            kept = self._objects.select((gone_s >= 0) & (gone_s <= LOST_AFTER_S))
-            new = kept.with_more(new)
-        self._objects = new
+        tracks = np.flatnonzero(matches.rows >= 0)
+        self._average(tracks, matches, found)
+        rows = matches.rows[tracks]
+        best = self._tracks.best_score[tracks]
+        lifted = objectness[rows] + config.score_memory * np.maximum(best - objectness[rows], 0)
+        found[1][rows] = np.maximum(found[1][rows], lifted)
+        if config.coast_s:
+            return self._with_predicted(found, self._unseen(matches, found), matches)
         return found
 
-    def _meet(
+    def _average(
         self,
-        known: _Objects,
-        which: IntArray,
-        seen: _Objects,
-        rows: IntArray,
-        objectness: FloatArray,
-        classes: FloatArray,
+        tracks: IntArray,
+        matches: Matches,
         found: tuple[FloatArray, FloatArray, FloatArray],
     ) -> None:
-        """Let objects take in how they are seen now, and put what they remember into the answers.
+        """Put averages along the tracks into boxes, objectness and classes.
 
         Args:
-            known: the objects; changed.
-            which: rows of `known` that are seen again.
-            seen: the present frame.
-            rows: theirs in `seen`.
-            objectness: of the present frame.
-            classes: likewise.
-            found: boxes, objectness and classes as they are answered; changed.
+            tracks: those with a detection.
+            matches: of this frame.
+            found: boxes, objectness and classes of the frame; changed.
         """
-        gap_s = np.maximum(seen.seen_s[rows] - known.seen_s[which], 1e-3)[:, None]
-        velocity = (seen.centres[rows] - known.centres[which]) / gap_s
-        steadier = 0.6 * known.velocities[which] + 0.4 * velocity
-        known.velocities[which] = np.where(known.is_new[which][:, None], velocity, steadier)
-        for mine, now in (
-            (known.centres, seen.centres),
-            (known.side, seen.side),
-            (known.seen_s, seen.seen_s),
-        ):
-            mine[which] = now[rows]
-        known.is_new[which] = False
-        sure = objectness[rows].astype(float)[:, None]
-        if self.how.class_memory_s:
-            keep = np.exp(-gap_s / self.how.class_memory_s)
-            found[2][rows] = known.classes.add(which, classes[rows].astype(float), sure, keep)
-        if self.how.box_smoothing_s:
-            keep = np.exp(-gap_s / self.how.box_smoothing_s)
-            once = np.ones_like(sure)
-            half = np.exp(known.sides.add(which, seen.sides.sums[rows], once, keep)) / 2
-            centres = seen.centres[rows]
-            found[0][rows] = np.concatenate((centres - half, centres + half), axis=1)
-            past = known.objectness.add(which, sure, once, np.sqrt(keep))
-            found[1][rows] = (sure + OBJECTNESS_SHARE * (past - sure))[:, 0]
+        boxes, objectness, classes = found
+        rows, gaps_s = matches.rows[tracks], matches.gaps_s[tracks, None]
+        weights = objectness[rows, None].astype(np.float64)
+        if self.config.class_memory_s:
+            fading = np.exp(-gaps_s / self.config.class_memory_s)
+            classes[rows] = self._classes.add(
+                tracks, classes[rows].astype(np.float64), weights, fading
+            )
+        if self.config.box_smoothing_s:
+            fading, once = np.exp(-gaps_s / self.config.box_smoothing_s), np.ones_like(weights)
+            sides = np.log(np.maximum(boxes[rows, 2:].astype(np.float64) - boxes[rows, :2], 1e-3))
+            half = np.exp(self._sides.add(tracks, sides, once, fading)) / 2
+            centres = (boxes[rows, :2].astype(np.float64) + boxes[rows, 2:]) / 2
+            smooth = np.concatenate((centres - half, centres + half), axis=1)
+            boxes[rows] = np.where(matches.is_new[tracks, None], boxes[rows], smooth)
+            past = self._objectness.add(tracks, weights, once, np.sqrt(fading))
+            objectness[rows] = (weights + OBJECTNESS_SHARE * (past - weights))[:, 0]
+
+    def _unseen(
+        self, matches: Matches, found: tuple[FloatArray, FloatArray, FloatArray]
+    ) -> IntArray:
+        """Return the tracks without a detection that go on at their predicted place."""
+        tracks = self._tracks
+        waits = (matches.rows < 0) & (tracks.hits >= 2) & (matches.gaps_s <= self.config.coast_s)
+        unseen = np.flatnonzero(waits)
+        best_first = unseen[np.argsort(-tracks.best_score[unseen], kind="stable")]
+        predicted = corners(tracks.motion.places[best_first]).astype(np.float32)
+        free = np.ones(len(predicted), bool)
+        if len(found[0]) and len(predicted):
+            free = box_iou(predicted, found[0]).max(axis=1) <= _COVERED_IOU
+        return best_first[_distinct(predicted, free)]
+
+    def _with_predicted(
+        self,
+        found: tuple[FloatArray, FloatArray, FloatArray],
+        unseen: IntArray,
+        matches: Matches,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the detections with the predicted boxes of unseen tracks behind them."""
+        tracks, share = self._tracks, self.config.score_memory
+        boxes = corners(tracks.motion.places[unseen]).astype(np.float32)
+        scores = share * tracks.best_score[unseen] * np.exp(-matches.gaps_s[unseen])
+        sums = tracks.class_scores[unseen]
+        classes = sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-12)
+        return (
+            np.concatenate((found[0], boxes)),
+            np.concatenate((found[1], scores.astype(np.float32))),
+            np.concatenate((found[2], classes.astype(np.float32))),
+        )
 
 
-def _pairs(
-    known: _Objects, seen: _Objects, objectness: FloatArray, time_s: float
-) -> tuple[IntArray, IntArray]:
-    """Return rows of objects and of what is seen that belong together, the nearest first."""
-    gaps = time_s - known.seen_s
-    expected = known.centres + known.velocities * gaps[:, None]
-    # what was not seen for too long is on its way out, and a clock that went back begins anew
-    alive = (gaps >= 0) & (gaps <= LOST_AFTER_S)
-    reach = np.where(alive, GATE * (1 + 2 * gaps), 0.0)
-    across = seen.centres[:, 0] - expected[:, :1]
-    down = seen.centres[:, 1] - expected[:, 1:]
-    larger = np.maximum(seen.side, known.side[:, None])
-    logs, known_logs = np.log(seen.side), np.log(known.side)
-    near = across * across + down * down < (reach[:, None] * larger) ** 2
-    which, rows = np.nonzero(near)
-    ratio = np.abs(logs[rows] - known_logs[which])
-    like = ratio < SCALE_GATE
-    which, rows, ratio = which[like], rows[like], ratio[like]
-    away = np.hypot(across[which, rows], down[which, rows]) / larger[which, rows]
-    cost = away + 0.5 * ratio - 0.3 * objectness[rows]
-    order = np.argsort(cost, kind="stable")
-    pairs: list[tuple[int, int]] = []
-    free = [True] * len(known), [True] * len(seen)
-    for one, row in zip(which[order].tolist(), rows[order].tolist(), strict=True):
-        if free[0][one] and free[1][row]:
-            free[0][one] = free[1][row] = False
-            pairs.append((one, row))
-    found = np.array(pairs, np.int64).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+def _distinct(boxes: FloatArray, free: BoolArray) -> BoolArray:
+    """Return which of the free boxes stay, the first of those that overlap much."""
+    overlaps = box_iou(boxes, boxes) > _COVERED_IOU
+    for row in range(len(boxes)):
+        if free[row]:
+            free[row + 1 :] &= ~overlaps[row, row + 1 :]
+    return free

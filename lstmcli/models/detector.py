@@ -147,7 +147,11 @@ class DetectorNet(nn.Module):
         if not self.is_stateful:
             return TrackMemoryConfig()
         return TrackMemoryConfig(
-            temporal.class_memory_s, temporal.box_smoothing_s, temporal.temperature
+            class_memory_s=temporal.class_memory_s,
+            box_smoothing_s=temporal.box_smoothing_s,
+            temperature=temporal.temperature,
+            score_memory=temporal.score_memory,
+            coast_s=temporal.coast_s,
         )
 
     def normalise(self, frames: Tensor, previous_frames: Tensor | None) -> Tensor:

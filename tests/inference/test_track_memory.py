@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcli.core.metadata import TrackMemoryConfig
-from lstmcli.inference.track_memory import LOST_AFTER_S, OBJECTNESS_SHARE, TrackMemory
+from lstmcli.inference.track_memory import OBJECTNESS_SHARE, TrackMemory
+from lstmcli.tracking.association import PATIENCE_S
 
 
 def boxes_at(*corners: tuple[float, float], side: float = 20) -> np.ndarray:
@@ -27,6 +28,8 @@ def classes_of(
 
 
 SURE = np.array([0.9], np.float32)
+NOTHING = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+LIFTING = TrackMemoryConfig(score_memory=0.5, coast_s=0.5)
 
 
 def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
@@ -65,8 +68,10 @@ def test_two_objects_do_not_share_what_they_are() -> None:
 
 def test_an_object_that_was_gone_too_long_begins_anew() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
-    memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
-    back = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), LOST_AFTER_S + 0.1)
+    for time_s in (0.0, 0.1, 0.2):
+        memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), time_s)
+    memory.step(*NOTHING, 0.3)
+    back = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), 0.3 + PATIENCE_S[-1])
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
@@ -128,3 +133,63 @@ def test_nothing_is_remembered_unless_asked_for() -> None:
     assert not TrackMemoryConfig(temperature=2.0).is_on
     assert TrackMemoryConfig(class_memory_s=1).is_on
     assert TrackMemoryConfig(box_smoothing_s=1).is_on
+    assert LIFTING.is_on
+
+
+def test_a_weak_moment_is_lifted_halfway_to_the_fading_best_score() -> None:
+    """By hand: 0.9 fades to 0.9 exp(-0.1); 0.2 is lifted half the way."""
+    memory = TrackMemory(LIFTING)
+    memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
+    _, weak, _ = memory.step(boxes_at((1, 0)), SURE / 4.5, told((1.0, 0.0)), 0.1)
+    np.testing.assert_allclose(weak, [0.2 + 0.5 * (0.9 * np.exp(-0.1) - 0.2)], rtol=1e-5)
+
+
+def test_a_detection_as_strong_as_ever_keeps_its_score_and_box() -> None:
+    memory = TrackMemory(LIFTING)
+    memory.step(boxes_at((0, 0)), SURE / 2, told((1.0, 0.0)), 0.0)
+    boxes, strong, _ = memory.step(boxes_at((1, 0)), SURE, told((1.0, 0.0)), 0.1)
+    np.testing.assert_array_equal(boxes, boxes_at((1, 0)))
+    np.testing.assert_array_equal(strong, SURE)
+
+
+def walk(memory: TrackMemory, frames: int) -> None:
+    """Two pixels to the right at every tenth of a second, from 0.0 on."""
+    for frame in range(frames):
+        memory.step(boxes_at((2 * frame, 0)), SURE, told((1.0, 0.0)), frame / 10)
+
+
+def test_a_missed_object_goes_on_at_its_predicted_place_for_a_moment() -> None:
+    memory = TrackMemory(LIFTING)
+    walk(memory, 10)
+    boxes, scores, classes = memory.step(*NOTHING, 1.0)
+    np.testing.assert_allclose(boxes, boxes_at((20, 0)), atol=1.0)
+    np.testing.assert_allclose(scores, [0.5 * 0.9 * np.exp(-0.1)], rtol=1e-5)
+    np.testing.assert_allclose(classes, [(1.0, 0.0)], rtol=1e-6)
+    assert len(memory.step(*NOTHING, 1.5)[0]) == 0, "0.6 s without a detection"
+
+
+def test_a_single_flash_does_not_go_on() -> None:
+    memory = TrackMemory(LIFTING)
+    walk(memory, 1)
+    assert len(memory.step(*NOTHING, 0.1)[0]) == 0
+
+
+def test_no_predicted_box_lies_on_a_detection() -> None:
+    """A much larger box at the same place begins a track of its own."""
+    memory = TrackMemory(LIFTING)
+    walk(memory, 5)
+    two = boxes_at((8, 0), (9, 1))
+    both = np.array([0.9, 0.8], np.float32)
+    memory.step(two, both, told((1.0, 0.0), (1.0, 0.0)), 0.5)
+    memory.step(two, both, told((1.0, 0.0), (1.0, 0.0)), 0.6)
+    boxes, _, _ = memory.step(two[:1], both[:1], told((1.0, 0.0)), 0.7)
+    assert len(boxes) == 1
+
+
+def test_streams_do_not_share_tracks_and_a_new_memory_is_empty() -> None:
+    one, two = TrackMemory(LIFTING), TrackMemory(LIFTING)
+    walk(one, 5)
+    weak = SURE / 9
+    fresh = two.step(boxes_at((10, 0)), weak, told((0.4, 0.6)), 0.5)
+    np.testing.assert_array_equal(fresh[1], weak)
+    np.testing.assert_allclose(fresh[2], [(0.4, 0.6)], rtol=1e-6)
