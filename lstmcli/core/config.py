@@ -133,7 +133,7 @@ class TemporalConfig(NamedSection):
     coast_s: float = Field(
         0.0,
         ge=0,
-        le=1.5,
+        le=1,
         description="how long (s) a track without a detection goes on at its predicted place, with "
         "temporal.score_memory of its score; 0: not at all",
     )

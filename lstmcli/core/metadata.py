@@ -43,7 +43,12 @@ class TrackMemoryConfig:
     @property
     def is_on(self) -> bool:
         """Whether anything is kept along tracks."""
-        return self.class_memory_s > 0 or self.box_smoothing_s > 0 or self.score_memory > 0
+        return self.averages or self.score_memory > 0
+
+    @property
+    def averages(self) -> bool:
+        """Whether classes or boxes are averaged, so that a track is output once, as its average."""
+        return self.class_memory_s > 0 or self.box_smoothing_s > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ MIN_OBJECTNESS = 1e-3
 """Predictions below take no part in the track memory."""
 WEAK_SHARE = 0.3
 """A prediction of this share of the threshold still continues an object of the track memory."""
+TRACK_NMS_IOU = 0.6
+"""Boxes that overlap more are one object for the track memory, whatever their classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,35 @@ class Postprocessor:
     def _remembered(
         self, boxes: FloatArray, scores: FloatArray, time_s: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Return one box an object and its scores, averaged along its track."""
-        sums = scores.sum(axis=1, keepdims=True)
-        kept, _ = nms(
+        """Return the frame's boxes and scores with what is kept of their tracks.
+
+        Where nothing is averaged, all that the network predicted stays: weak moments are lifted,
+        and predicted boxes of missed objects come behind.
+        """
+        config = self.metadata.track_memory
+        by_class = config.objectness == "max"
+        objectness = (scores.max if by_class else scores.sum)(axis=1, keepdims=True)
+        rows, _ = nms(
             boxes,
-            sums,
+            objectness,
             threshold=max(MIN_OBJECTNESS, WEAK_SHARE * self.threshold),
-            iou=self.metadata.suppression_iou,
+            iou=min(self.metadata.suppression_iou, TRACK_NMS_IOU),
             limit=self.metadata.max_detections,
         )
-        classes = scores[kept] / np.maximum(sums[kept], 1e-9)
-        boxes, objectness, classes = self._memory.step(boxes[kept], sums[kept, 0], classes, time_s)
-        return boxes, classes * objectness[:, None]
+        present = np.minimum(objectness[rows, 0], 1.0)
+        classes = scores[rows] / np.maximum(scores[rows].sum(axis=1, keepdims=True), 1e-9)
+        kept, found, classes = self._memory.step(boxes[rows], present, classes, time_s)
+        if by_class:
+            classes = classes / np.maximum(classes.max(axis=1, keepdims=True), 1e-9)
+        if config.averages:
+            return kept, classes * found[:, None]
+        count = len(rows)
+        lifted = scores.copy()
+        lifted[rows] *= (found[:count] / np.maximum(present, 1e-9))[:, None]
+        return (
+            np.concatenate((boxes, kept[count:])),
+            np.concatenate((lifted, classes[count:] * found[count:, None])),
+        )
 
 
 class Predictor:

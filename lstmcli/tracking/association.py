@@ -26,7 +26,7 @@ from lstmcli.tracking.motion import (
     corners,
 )
 
-PATIENCE_S = (0.25, 0.6, 1.5)
+PATIENCE_S = (0.25, 0.6, 1.0)
 """How long a track of one, two, and more detections waits for its next one."""
 MIN_LIKENESS, MIN_LIKENESS_FAINT = 0.15, 0.5
 OTHER_CLASS = 0.6

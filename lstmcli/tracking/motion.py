@@ -11,13 +11,13 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 MEASUREMENT_STD = 0.08
-"""Standard deviation of a detected centre or side, in units of the box size sqrt(width * height)."""
+"""Standard deviation of a detected centre or side, in units of sqrt(width * height)."""
 ACCELERATION = 1.5
 """Process noise: what a velocity drifts in a second, in box sizes a second."""
 INITIAL_SPEED, INITIAL_GROWTH = 5.0, 0.3
 """Standard deviations of a new box's velocity and of its sides' velocity, in box sizes a second."""
 LOST_VELOCITY_S, GROWTH_S = 1.0, 0.5
-"""Time constants by which velocities fade: of a box without detections, and of every box's sides."""
+"""Time constants by which velocities fade: of lost boxes, and of the sides of all boxes."""
 _PIXEL_VARIANCE = 0.25
 
 

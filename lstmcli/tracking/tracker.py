@@ -30,10 +30,13 @@ class Tracker:
         threshold: smallest score that begins a track, and smallest mean score that is output.
         min_score: smallest score that continues a track, so that it bridges weak moments; None:
             `FAINT_SHARE` of the threshold, right for scores that are not calibrated.
+        smooth: False outputs scores, classes and boxes as they were detected, and gives ids only.
     """
 
-    def __init__(self, *, threshold: float, min_score: float | None = None) -> None:
-        self.threshold = threshold
+    def __init__(
+        self, *, threshold: float, min_score: float | None = None, smooth: bool = True
+    ) -> None:
+        self.threshold, self.smooth = threshold, smooth
         self.min_score = FAINT_SHARE * threshold if min_score is None else min_score
         self._association = Association(
             certain=threshold, min_score=threshold, max_overlap=_DUPLICATE_IOU
@@ -56,21 +59,24 @@ class Tracker:
         scores = detections.scores[matches.rows[seen]].astype(np.float64)
         old = ~matches.is_new[seen]
         self._scores = np.concatenate((self._scores[matches.kept], np.zeros(matches.is_new.sum())))
-        past = np.where(old, self._scores[seen], scores)
+        past = np.where(old & self.smooth, self._scores[seen], scores)
         self._scores[seen] = _SCORE_KEPT * past + (1 - _SCORE_KEPT) * scores
         boxes = detections.boxes[matches.rows[seen]].copy()
         again = seen[old]
-        boxes[old] = _smoothed(
-            centres_and_sides(detections.boxes[matches.rows[again]]),
-            centres_and_sides(matches.predicted[again]),
-            tracks.motion.places[again],
-        )
+        labels = detections.labels[matches.rows[seen]]
+        if self.smooth and len(seen):
+            labels = tracks.class_scores[seen].argmax(axis=1)
+            boxes[old] = _smoothed(
+                centres_and_sides(detections.boxes[matches.rows[again]]),
+                centres_and_sides(matches.predicted[again]),
+                tracks.motion.places[again],
+            )
         best_first = np.lexsort((tracks.ids[seen], -self._scores[seen]))
         shown = best_first[self._scores[seen][best_first] >= self.threshold]
         return Detections(
             boxes[shown],
             self._scores[seen][shown].astype(np.float32),
-            tracks.class_scores[seen].argmax(axis=1)[shown] if len(shown) else _no_labels(),
+            labels[shown],
             tracks.ids[seen][shown],
         )
 
@@ -96,7 +102,3 @@ def _smoothed(detected: Floats, predicted: Floats, filtered: Floats) -> Floats:
 def _one_hot(labels: Indices) -> Floats:
     """Return [N, classes] with a 1 at each label."""
     return np.eye(int(labels.max()) + 1)[labels] if len(labels) else np.zeros((0, 0))
-
-
-def _no_labels() -> Indices:
-    return np.zeros(0, np.int64)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.metadata import TrackMemoryConfig
+from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
+from lstmcli.core.types import Picture
+from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.runtime import Step
 from lstmcli.inference.track_memory import OBJECTNESS_SHARE, TrackMemory
 from lstmcli.tracking.association import PATIENCE_S
 
@@ -193,3 +196,44 @@ def test_streams_do_not_share_tracks_and_a_new_memory_is_empty() -> None:
     fresh = two.step(boxes_at((10, 0)), weak, told((0.4, 0.6)), 0.5)
     np.testing.assert_array_equal(fresh[1], weak)
     np.testing.assert_allclose(fresh[2], [(0.4, 0.6)], rtol=1e-6)
+
+
+class _Weak:
+    """A runtime with two near boxes of one object, whose scores are given frame by frame."""
+
+    engine, device = "test", "cpu"
+
+    def __init__(self, config: TrackMemoryConfig, scores: list[float]) -> None:
+        self.metadata = ModelMetadata(("bird", "plane"), (100, 100), track_memory=config)
+        self.scores = iter(scores)
+
+    def step(self, frame: Picture, previous_frame: Picture, state: object) -> Step:
+        score = next(self.scores)
+        rows = [(score, 0.0), (score / 2, 0.0), (0.0, score / 2)]
+        return boxes_at((10, 10), (11, 10), (10, 11)), told(*rows), None
+
+
+def scores_of(config: TrackMemoryConfig, scores: list[float], *, memory: bool) -> list[list[float]]:
+    """Return the scores of every frame."""
+    predictor = Predictor(_Weak(config, scores), memory=memory, multi_label=True)
+    predictor.start((100, 100))
+    frame = np.zeros((100, 100, 3), np.uint8)
+    found = [predictor.step(frame, index / 10) for index in range(len(scores))]
+    return [one.scores.tolist() for one in found]
+
+
+def test_lifting_leaves_all_else_of_a_frame_as_it_is() -> None:
+    """The second class of the box stays; only the weak moment is lifted."""
+    config = TrackMemoryConfig(score_memory=0.5, coast_s=0.5, objectness="max")
+    with_memory = scores_of(config, [0.8, 0.2, 0.8], memory=True)
+    np.testing.assert_allclose(with_memory[0], [0.8, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(
+        with_memory[1], [0.2 + 0.5 * (0.8 * np.exp(-0.1) - 0.2), 0.1], rtol=1e-5
+    )
+    np.testing.assert_allclose(with_memory[2], [0.8, 0.4], rtol=1e-6)
+
+
+def test_without_memory_nothing_is_lifted_bridged_or_averaged() -> None:
+    plain = scores_of(TrackMemoryConfig(), [0.8, 0.2, 0.0, 0.8], memory=True)
+    for config in (LIFTING, TrackMemoryConfig(class_memory_s=10, box_smoothing_s=0.5)):
+        assert scores_of(config, [0.8, 0.2, 0.0, 0.8], memory=False) == plain

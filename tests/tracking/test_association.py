@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from lstmcli.core.types import Detections
 from lstmcli.tracking.association import PATIENCE_S, Association
 from lstmcli.tracking.motion import BoxMotion, centres_and_sides, corners
+from lstmcli.tracking.tracker import Tracker
+
+Box = tuple[float, float, float, float]
 
 
-def box(x: float, y: float = 0, side: float = 20) -> tuple[float, float, float, float]:
+def box(x: float, y: float = 0, side: float = 20) -> Box:
     return (x, y, x + side, y + side)
 
 
-def step(
-    tracks: Association, time_s: float, *boxes: tuple[float, float, float, float], score: float = 0.9
-) -> list[int]:
+def step(tracks: Association, time_s: float, *boxes: Box, score: float = 0.9) -> list[int]:
     """Return the id of each detection's track, 0 where it has none."""
     scores = np.full(len(boxes), score, np.float32)
     found = np.array(boxes, np.float32).reshape(-1, 4)
@@ -102,3 +104,16 @@ def test_boxes_and_places_are_inverse() -> None:
     boxes = np.array([[1.0, 2.0, 5.0, 10.0]], np.float32)
     np.testing.assert_allclose(centres_and_sides(boxes), [[3.0, 6.0, 4.0, 8.0]])
     np.testing.assert_allclose(corners(centres_and_sides(boxes)), boxes)
+
+
+def test_an_unsmoothed_tracker_gives_ids_and_leaves_the_detections_alone() -> None:
+    tracker = Tracker(threshold=0.5, smooth=False)
+    rng = np.random.default_rng(0)
+    for frame in range(10):
+        boxes = np.array([box(50 + rng.normal(0, 1), 50)], np.float32)
+        score = np.array([0.5 + 0.5 * rng.random()], np.float32)
+        label = np.array([frame % 2])
+        tracked = tracker.step(Detections(boxes, score, label, np.array([-1])), frame / 10)
+        np.testing.assert_array_equal(tracked.boxes, boxes)
+        np.testing.assert_allclose(tracked.scores, score)
+        assert (tracked.labels.tolist(), tracked.track_ids.tolist()) == ([frame % 2], [1])
