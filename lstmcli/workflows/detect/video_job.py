@@ -96,7 +96,11 @@ class VideoJob:
         if first is None:
             raise MediaError(f"{self.source.name}: no frame came", hint="does it play?")
         tracker = (
-            Tracker(threshold=plan.options.threshold, min_score=plan.min_score)
+            Tracker(
+                threshold=plan.options.threshold,
+                min_score=plan.min_score,
+                smooth=plan.options.memory,
+            )
             if plan.options.track
             else None
         )

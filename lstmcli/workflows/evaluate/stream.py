@@ -91,7 +91,9 @@ class EvaluationStream:
         tracker, threshold = None, options.threshold
         if self.use.tracker:
             threshold = metadata.calibration.faint_threshold(options.threshold, FAINT_SHARE)
-            tracker = Tracker(threshold=options.threshold, min_score=threshold)
+            tracker = Tracker(
+                threshold=options.threshold, min_score=threshold, smooth=options.memory
+            )
         return run_pipeline(
             islice(video.open(), options.limit or None),
             Predictor(self.runtime, threshold=threshold, memory=options.memory),
