@@ -51,6 +51,10 @@ class TrackMemoryConfig:
         return self.class_memory_s > 0 or self.box_smoothing_s > 0
 
 
+FOREIGN_TRACK_MEMORY = TrackMemoryConfig(score_memory=0.5, coast_s=0.5, objectness="max")
+"""Of detectors that were trained elsewhere; chosen on seven domains, see presets/EXPERIMENTS.md."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
     """How a detector is fed, and how its output is read.

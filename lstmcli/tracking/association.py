@@ -22,7 +22,7 @@ from lstmcli.tracking.motion import (
     Floats,
     Indices,
     box_sizes,
-    centres_and_sides,
+    centers_and_sizes,
     corners,
 )
 
@@ -52,7 +52,7 @@ class Matches:
 
     kept: Indices
     rows: Indices
-    predicted: Floats
+    predicted: FloatArray
     gaps_s: Floats
     is_new: npt.NDArray[np.bool_]
 
@@ -111,8 +111,8 @@ class Association:
         if self._last_s is not None and len(self):
             self.motion.predict(max(time_s - self._last_s, 1e-3), self.seen_s < self._last_s)
         predicted = corners(self.motion.places)
-        detected = centres_and_sides(boxes)
-        rows = self._assign(boxes, detected, scores, classes)
+        detected = centers_and_sizes(boxes)
+        rows = self._assign(detected, scores, classes)
         matched = np.flatnonzero(rows >= 0)
         self._update(matched, rows[matched], detected, scores, classes, time_s)
         free = np.ones(len(boxes), bool)
@@ -142,18 +142,16 @@ class Association:
         self.class_scores = self.class_scores[kept]
         return kept
 
-    def _assign(
-        self, boxes: FloatArray, detected: Floats, scores: FloatArray, classes: Floats
-    ) -> Indices:
+    def _assign(self, detected: Floats, scores: FloatArray, classes: Floats) -> Indices:
         """Return the detection of each track, -1 where there is none."""
         rows = np.full(len(self), -1, np.int64)
-        if not len(self) or not len(boxes):
+        if not len(self) or not len(detected):
             return rows
-        likeness = self._likeness(boxes, detected, classes)
+        alike = self._alike(detected, classes)
         certain = scores >= self.certain
         established = (self.hits >= 2) & (self.best_score >= 0.5 * self.certain)
         everyone = np.ones(len(self), bool)
-        taken = np.zeros(len(boxes), bool)
+        taken = np.zeros(len(detected), bool)
         for tracks, candidates, enough in (
             (established, certain, MIN_LIKENESS),
             (everyone, certain, MIN_LIKENESS),
@@ -162,27 +160,21 @@ class Association:
             some = np.flatnonzero(tracks & (rows < 0))
             those = np.flatnonzero(candidates & ~taken)
             if len(some) and len(those):
-                table = likeness[np.ix_(some, those)]
+                table = alike[np.ix_(some, those)]
                 first, second = linear_sum_assignment(-np.where(table >= enough, table, 0.0))
                 good = table[first, second] >= enough
                 rows[some[first[good]]] = those[second[good]]
                 taken[those[second[good]]] = True
         return rows
 
-    def _likeness(self, boxes: FloatArray, detected: Floats, classes: Floats) -> Floats:
+    def _alike(self, detected: Floats, classes: Floats) -> Floats:
         """Return how well each track fits each detection, 0..1 [T, N]."""
         places = self.motion.places
-        overlap = box_iou(corners(places).astype(np.float32), boxes)
-        ours, theirs = box_sizes(places)[:, None], box_sizes(detected)[None]
-        offsets = places[:, None, :2] - detected[None, :, :2]
-        uncertain = self.motion.variances[:, 0, :2].mean(axis=1)[:, None] / ours**2
+        uncertain = self.motion.variances[:, 0, :2].mean(axis=1) / box_sizes(places) ** 2
         is_new = (self.hits == 1) & (self.seen_s == self._last_s)
-        least = np.where(is_new, _REACH_NEW, _REACH)[:, None]
-        reach = (least**2 + uncertain) * ((ours + theirs) / 2) ** 2
-        alike = np.minimum(ours, theirs) / np.maximum(ours, theirs)
-        near = np.exp(-np.square(offsets).sum(axis=-1) / reach) * alike
+        reach = np.sqrt(np.where(is_new, _REACH_NEW, _REACH) ** 2 + uncertain)
         same = _unit(self.class_scores) @ _unit(classes).T
-        return np.asarray(np.maximum(overlap, near) * (OTHER_CLASS + (1 - OTHER_CLASS) * same))
+        return likeness(places, detected, reach) * (OTHER_CLASS + (1 - OTHER_CLASS) * same)
 
     def _are_duplicates(
         self, boxes: FloatArray, begun: Indices, rows: Indices, matched: Indices
@@ -230,6 +222,23 @@ class Association:
         evidence = classes[rows] * scores[rows, None]
         self.class_scores = np.concatenate((self.class_scores, evidence))
         self._next_id += count
+
+
+def likeness(expected: Floats, detected: Floats, reach: Floats) -> Floats:
+    """Return how well each expected place fits each detected one, 0..1 [N, M].
+
+    It is the overlap, or the nearness of the centres where the sizes are alike, if that is more.
+
+    Args:
+        expected: [N, 4], x, y, width and height.
+        detected: [M, 4] likewise.
+        reach: [N], the distance in box sizes at which nearness falls to 1/e.
+    """
+    overlap = box_iou(corners(expected), corners(detected)).astype(np.float64)
+    ours, theirs = box_sizes(expected)[:, None], box_sizes(detected)[None]
+    distance = np.square(expected[:, None, :2] - detected[None, :, :2]).sum(axis=-1)
+    near = np.exp(-distance / (reach[:, None] * (ours + theirs) / 2) ** 2)
+    return np.maximum(overlap, near * np.minimum(ours, theirs) / np.maximum(ours, theirs))
 
 
 def _widened(rows: npt.NDArray[np.floating], count: int) -> Floats:

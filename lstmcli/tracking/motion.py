@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.types import FloatArray
+
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
@@ -21,16 +23,17 @@ LOST_VELOCITY_S, GROWTH_S = 1.0, 0.5
 _PIXEL_VARIANCE = 0.25
 
 
-def centres_and_sides(boxes: npt.NDArray[np.floating]) -> Floats:
+def centers_and_sizes(boxes: npt.NDArray[np.floating]) -> Floats:
     """Return boxes [N, 4] (x1, y1, x2, y2) as (x, y, width, height), float64."""
     wide = boxes.astype(np.float64)
     return np.concatenate([(wide[:, :2] + wide[:, 2:]) / 2, wide[:, 2:] - wide[:, :2]], axis=1)
 
 
-def corners(places: Floats) -> Floats:
-    """Return (x, y, width, height) [N, 4] as boxes (x1, y1, x2, y2)."""
+def corners(places: Floats) -> FloatArray:
+    """Return (x, y, width, height) [N, 4] as boxes (x1, y1, x2, y2), float32."""
     half = places[:, 2:] / 2
-    return np.concatenate([places[:, :2] - half, places[:, :2] + half], axis=1)
+    boxes = np.concatenate([places[:, :2] - half, places[:, :2] + half], axis=1)
+    return np.asarray(boxes, np.float32)
 
 
 def box_sizes(places: Floats) -> Floats:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from lstmcli.core.types import Detections, FloatArray, IntArray
-from lstmcli.tracking.tracker import centers_and_sizes, corners, likeness
+from lstmcli.tracking.association import likeness
+from lstmcli.tracking.motion import centers_and_sizes, corners
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli.core.types import Detections
 from lstmcli.tracking.association import Association
-from lstmcli.tracking.motion import Floats, Indices, box_sizes, centres_and_sides, corners
+from lstmcli.tracking.motion import Floats, Indices, box_sizes, centers_and_sizes, corners
 
 FAINT_SHARE = 0.4
 """Faint detections have at least this share of the threshold's raw score."""
@@ -67,8 +67,8 @@ class Tracker:
         if self.smooth and len(seen):
             labels = tracks.class_scores[seen].argmax(axis=1)
             boxes[old] = _smoothed(
-                centres_and_sides(detections.boxes[matches.rows[again]]),
-                centres_and_sides(matches.predicted[again]),
+                centers_and_sizes(detections.boxes[matches.rows[again]]),
+                centers_and_sizes(matches.predicted[again]),
                 tracks.motion.places[again],
             )
         best_first = np.lexsort((tracks.ids[seen], -self._scores[seen]))

@@ -6,7 +6,7 @@ import numpy as np
 
 from lstmcli.core.types import Detections
 from lstmcli.tracking.association import PATIENCE_S, Association
-from lstmcli.tracking.motion import BoxMotion, centres_and_sides, corners
+from lstmcli.tracking.motion import BoxMotion, centers_and_sizes, corners
 from lstmcli.tracking.tracker import Tracker
 
 Box = tuple[float, float, float, float]
@@ -102,8 +102,8 @@ def test_constant_motion_is_predicted_exactly_after_a_while() -> None:
 
 def test_boxes_and_places_are_inverse() -> None:
     boxes = np.array([[1.0, 2.0, 5.0, 10.0]], np.float32)
-    np.testing.assert_allclose(centres_and_sides(boxes), [[3.0, 6.0, 4.0, 8.0]])
-    np.testing.assert_allclose(corners(centres_and_sides(boxes)), boxes)
+    np.testing.assert_allclose(centers_and_sizes(boxes), [[3.0, 6.0, 4.0, 8.0]])
+    np.testing.assert_allclose(corners(centers_and_sizes(boxes)), boxes)
 
 
 def test_an_unsmoothed_tracker_gives_ids_and_leaves_the_detections_alone() -> None:

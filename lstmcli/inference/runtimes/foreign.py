@@ -10,15 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from lstmcli.core.errors import ModelError
-from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
+from lstmcli.core.metadata import FOREIGN_TRACK_MEMORY, ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.foreign.class_names import ClassTable
 from lstmcli.inference.foreign.preprocessing import Preprocessing
 from lstmcli.inference.foreign.signature import NO_NMS, Array, Decoder, Outputs
 from lstmcli.inference.runtime import Step
-
-TRACK_MEMORY = TrackMemoryConfig(score_memory=0.5, coast_s=0.5, objectness="max")
-"""Chosen over seven domains of detections by DEIMv2 and `sky`; see presets/EXPERIMENTS.md."""
 
 
 class Session(Protocol):
@@ -93,7 +90,7 @@ class ForeignRuntime:
             max_detections=decoder.max_detections,
             licence=licence,
             fit=preprocessing.fit,
-            track_memory=TRACK_MEMORY,
+            track_memory=FOREIGN_TRACK_MEMORY,
         )
         self.engine, self.device = session.engine, session.device
         self._session, self._feed, self._decoder = session, feed, decoder

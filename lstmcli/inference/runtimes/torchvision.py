@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lstmcli.core.boxes import Fit, Letterbox
 from lstmcli.core.errors import ConfigError, ModelError, near_name
-from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.metadata import FOREIGN_TRACK_MEMORY, ModelMetadata
 from lstmcli.core.types import FloatArray, IntArray, Picture, planes_of
 from lstmcli.inference.foreign.class_names import ClassTable, class_table
 from lstmcli.inference.foreign.signature import scores_of_labels
@@ -58,6 +58,7 @@ class TorchvisionRuntime:
             input_hw=input_hw,
             nms="none",
             max_detections=300,
+            track_memory=FOREIGN_TRACK_MEMORY,
             licence=LICENCE,
             fit=fit,
         )

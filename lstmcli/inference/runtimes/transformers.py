@@ -17,7 +17,7 @@ import torch
 
 from lstmcli.core.boxes import Fit, Letterbox
 from lstmcli.core.errors import ConfigError, ModelError
-from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.metadata import FOREIGN_TRACK_MEMORY, ModelMetadata
 from lstmcli.core.types import Picture, pixels_of
 from lstmcli.inference.foreign.class_names import ClassTable, class_table
 from lstmcli.inference.foreign.signature import scores_of_labels
@@ -61,6 +61,7 @@ class TransformersRuntime:
             input_hw=input_hw,
             nms="none",
             max_detections=300,
+            track_memory=FOREIGN_TRACK_MEMORY,
             licence=licence,
             fit=fit,
         )
