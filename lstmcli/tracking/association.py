@@ -238,7 +238,8 @@ def likeness(expected: Floats, detected: Floats, reach: Floats) -> Floats:
     ours, theirs = box_sizes(expected)[:, None], box_sizes(detected)[None]
     distance = np.square(expected[:, None, :2] - detected[None, :, :2]).sum(axis=-1)
     near = np.exp(-distance / (reach[:, None] * (ours + theirs) / 2) ** 2)
-    return np.maximum(overlap, near * np.minimum(ours, theirs) / np.maximum(ours, theirs))
+    near = near * np.minimum(ours, theirs) / np.maximum(ours, theirs)
+    return np.asarray(np.maximum(overlap, near))
 
 
 def _widened(rows: npt.NDArray[np.floating], count: int) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.types import Detections
+from lstmcli.core.types import Detections, FloatArray
 from lstmcli.tracking.association import Association
 from lstmcli.tracking.motion import Floats, Indices, box_sizes, centers_and_sizes, corners
 
@@ -81,7 +81,7 @@ class Tracker:
         )
 
 
-def _smoothed(detected: Floats, predicted: Floats, filtered: Floats) -> Floats:
+def _smoothed(detected: Floats, predicted: Floats, filtered: Floats) -> FloatArray:
     """Return boxes between what was detected and what the motion filter makes of it.
 
     Trembling is smoothed; what is far from the prediction is real motion, and is followed at once.
