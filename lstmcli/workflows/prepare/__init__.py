@@ -74,17 +74,17 @@ def prepare(
     options = options or PrepareOptions()
     progress = progress or SilentProgress()
     out = out.resolve() if out.is_symlink() else out  # a link stays; its target is written
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise OutputError(
+            f"{out}: the folder that this was started in cannot be made anew",
+            hint="give --out a folder that is not there yet",
+        )
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
         raise output_exists(out)
     if overwrite and out.is_dir() and any(out.iterdir()) and not (out / FILE_NAME).is_file():
         raise OutputError(
             f"{out}: holds other things than a prepared dataset, it is not replaced",
             hint="choose another --out",
-        )
-    if Path.cwd().is_relative_to(out.resolve()):
-        raise OutputError(
-            f"{out}: the folder that this was started in cannot be made anew",
-            hint="give --out a folder that is not there yet",
         )
     labels, splits = _read_all(sources, val, test, options)
     labels = replace(labels, warnings=(*options.notes, *labels.warnings))
