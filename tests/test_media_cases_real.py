@@ -19,7 +19,7 @@ from lstmcli.core.boxes import Letterbox
 from lstmcli.core.types import Detections, Picture
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.video import probe
-from lstmcli.workflows.detect import detect
+from lstmcli.workflows.detect import DetectOptions, detect
 from lstmcli.workflows.prepare import PrepareOptions, TimeSplit, prepare
 
 pytestmark = pytest.mark.real
@@ -30,9 +30,11 @@ class Nothing:
 
     classes: tuple[str, ...] = ("bee",)
     canvas_hw = (64, 64)
+    letterbox = Letterbox((64, 64), (64, 64))
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
-        return Letterbox(size_hw, self.canvas_hw)
+        self.letterbox = Letterbox(size_hw, self.canvas_hw)
+        return self.letterbox
 
     def step(self, canvas: Picture, time_s: float) -> Detections:
         return Detections(
@@ -91,9 +93,8 @@ def test_a_film_comes_whole_in_time_and_says_what_it_lacks(
     film = FILMS[name]
     report = detect(
         [str(shared / "data" / "cases" / name)],
-        out=tmp_path,
+        DetectOptions(out=tmp_path, track=False),
         make_predictor=lambda floor: Nothing(),
-        track=False,
     )
     (done,) = report.done
     assert done.frames == film.frames
