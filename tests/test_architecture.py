@@ -48,7 +48,6 @@ CALLS = {
     "evaluate": {"pipeline", "schedule"},
     "pipeline": {"schedule"},
     "compare": {"evaluate"},
-    "inspect": {"compare"},
 }
 """The workflows that call others; no circle, see `test_workflows_call_each_other_downward`."""
 ROOF = {"__init__", "__main__"}

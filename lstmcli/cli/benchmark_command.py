@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +22,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.train_command import quiet_fabric
 from lstmcli.core.errors import output_exists
+from lstmcli.core.files import write_json
 
 if TYPE_CHECKING:
     from lstmcli.workflows.benchmark import Benchmark, TrainingSpeed
@@ -97,9 +97,7 @@ def _measure_training(
 
 
 def _write_json(console: Console, path: Path, values: Mapping[str, object]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, values)
     console.result(f"wrote {path}")
 
 

@@ -206,9 +206,6 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def _scored(pipeline: dict[str, bool]) -> str:
-    """Say what the numbers are of."""
-    memory = "" if pipeline["memory"] else ", without memory"
-    if not pipeline["tracker"]:
-        return f"the network's own detections{memory}"
-    stages = [name for name in ("schedule", "interpolation") if pipeline[name]]
-    return f"what detect outputs: {', '.join(['tracker', *stages])}{memory}"
+    """Say what the numbers are of; the JSON says more."""
+    memory = "" if pipeline["memory"] else ", no memory"
+    return ("output of detect" if pipeline["tracker"] else "frames alone") + memory

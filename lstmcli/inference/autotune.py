@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.errors import OutputError
+from lstmcli.core.files import write_json
 from lstmcli.core.types import FloatArray, Picture, planes_of
 from lstmcli.inference.runtime import Runtime
 
@@ -212,11 +214,9 @@ def cache_put(key: str, engine: str) -> None:
     told = engine + _IN_HASTE if is_busy() else engine
     values = {**dict(list(_cached().items())[-200:]), key: told}
     path = cache_folder() / "engines.json"
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, values)
 
 
 def is_busy() -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lstmcli.core.boxes import clip_boxes
-from lstmcli.core.errors import ConfigError, DataError, OutputError, output_exists
+from lstmcli.core.errors import ConfigError, DataError, output_exists
+from lstmcli.core.files import write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import Annotations, Detections, VideoLabels
 from lstmcli.dataset.stream import RATE, open_source
@@ -21,7 +20,7 @@ from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 
-__all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models", "write_json"]
+__all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +94,8 @@ def compare_models(
         domains[str(path)] = _on_common_frames(contenders, path, progress)
     table = side_by_side(domains, iou=options.iou, draws=options.draws)
     if json_file is not None:
-        write_json(table.as_json(), json_file)
+        write_json(json_file, table.as_json())
     return table
-
-
-def write_json(values: Mapping[str, Any], path: Path) -> None:
-    """Write JSON under a temporary name and rename it; NaN is refused.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: {error.strerror}", hint="choose another place") from None
 
 
 def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -> Contender:

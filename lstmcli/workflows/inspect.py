@@ -12,6 +12,7 @@ import numpy as np
 
 from lstmcli.core.boxes import Letterbox, box_iou
 from lstmcli.core.errors import ConfigError, DataError, ModelError, output_exists
+from lstmcli.core.files import write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.gate_probe import GateProbe
@@ -20,7 +21,6 @@ from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.report.inspection import draw_panels, draw_timeline
 from lstmcli.video import VideoWriter, read_frames
-from lstmcli.workflows.compare import write_json
 
 REACHES = (0, 1, 2, 4, 8, 16, 32, 64)
 """Past frames that the state may come from, when the reach of the evidence is measured."""
@@ -155,7 +155,7 @@ def inspect(
     )
     title = f"{found.class_name} in {video.name}"
     draw_timeline(paths[1], rows, reach, at_s=found.at_s, title=title)
-    write_json(found.as_json(), paths[2])
+    write_json(paths[2], found.as_json())
     return found
 
 

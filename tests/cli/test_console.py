@@ -78,6 +78,7 @@ def test_eighty_classes_of_an_evaluation_are_rows(
         "videos": 1,
         "frames": 2,
         "threshold": 0.3,
+        "pipeline": {"tracker": False, "memory": False},
     }
     evaluation: Any = types.SimpleNamespace(as_json=lambda: scores)
     show_evaluation(narrow(columns, monkeypatch), evaluation)

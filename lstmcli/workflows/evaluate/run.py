@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 from lstmcli.core.errors import DataError, OutputError, output_exists
+from lstmcli.core.files import write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import open_source
 from lstmcli.inference.loading import load_runtime
@@ -135,16 +135,7 @@ def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bo
 def _write(
     evaluation: Evaluation, gallery: Gallery | None, json_file: Path | None, report: Path | None
 ) -> None:
-    text = json.dumps(evaluation.as_json(), ensure_ascii=False, indent=1, allow_nan=False)
     if json_file is not None:
-        temporary = json_file.with_name(json_file.name + ".part")
-        try:
-            temporary.write_text(text + "\n", encoding="utf-8")
-            temporary.replace(json_file)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise OutputError(
-                f"{json_file}: {error.strerror}", hint="choose another place"
-            ) from None
+        write_json(json_file, evaluation.as_json())
     if report is not None and gallery is not None:
         write_report(report, evaluation.as_json(), evaluation.scores.curves, gallery.pictures())
