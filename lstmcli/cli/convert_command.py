@@ -9,7 +9,17 @@ import typer
 
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console
-from lstmcli.cli.options import DATA, OUTPUT, LabelFormatName, Media, Overwrite, argument, option
+from lstmcli.cli.options import (
+    DATA,
+    OUTPUT,
+    Annotator,
+    LabelFormatName,
+    LabelRateText,
+    Media,
+    Overwrite,
+    argument,
+    option,
+)
 
 if TYPE_CHECKING:
     from lstmcli.workflows.convert import ConvertResult
@@ -21,6 +31,8 @@ def convert(
     to: Annotated[str, option(OUTPUT, "NAME", "Target format: {label_targets}.")],
     label_format: LabelFormatName = None,
     media: Media = None,
+    annotator: Annotator = "",
+    label_rate: LabelRateText = None,
     size: Annotated[
         str | None, option(DATA, "W,H", "Size in pixels of media that are not available.")
     ] = None,
@@ -43,6 +55,8 @@ def convert(
         format=label_format,
         media=media,
         size_hw=size_hw,
+        annotator=annotator,
+        label_rate=parsing.label_rate(label_rate),
         overwrite=overwrite,
         progress=console.progress,
     )

@@ -43,6 +43,20 @@ LabelFormatName = Annotated[
         "--format",
     ),
 ]
+Annotator = Annotated[
+    str,
+    option(DATA, "NAME", "Annotator whose boxes to use; default: one of several (see formats)."),
+]
+LabelRateText = Annotated[
+    str | None,
+    option(
+        DATA,
+        "FPS",
+        "Frame rate that the labels count at, to place them by time; `film`: frame numbers are the "
+        "film's. Default: compare with the film.",
+        "--label-rate",
+    ),
+]
 Media = Annotated[
     Path | None,
     option(DATA, "DIR", "Folder of the videos or images; default: where the labels say."),

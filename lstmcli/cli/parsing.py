@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 import typer
 
@@ -28,6 +29,19 @@ def sized_model(model: str | None, size: str | None) -> str | None:
     if model is None:
         raise typer.BadParameter("--size needs --model: it is the input size of a foreign detector")
     return ",".join(f"{name.strip()}@{wanted[1]}x{wanted[0]}" for name in model.split(","))
+
+
+def label_rate(text: str | None) -> float | Literal["film"] | None:
+    """Return frames per second, "film" for `film`; None for None."""
+    if text is None or text.strip().lower() == "film":
+        return None if text is None else "film"
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 10_000:
+        raise typer.BadParameter(f"{text!r} is no frame rate: write frames per second, or film")
+    return rate
 
 
 def duration_s(text: str | None) -> float | None:

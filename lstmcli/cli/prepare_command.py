@@ -12,9 +12,11 @@ from lstmcli.cli.console import Console
 from lstmcli.cli.options import (
     DATA,
     OUTPUT,
+    Annotator,
     Device,
     Engine,
     LabelFormatName,
+    LabelRateText,
     Media,
     Overwrite,
     argument,
@@ -51,6 +53,8 @@ def prepare(
     ] = None,
     device: Device = "auto",
     engine: Engine = "auto",
+    annotator: Annotator = "",
+    label_rate: LabelRateText = None,
     classes: Annotated[
         str | None, option(DATA, "A,B", "Keep these classes, in this order; default: all.")
     ] = None,
@@ -64,15 +68,16 @@ def prepare(
         list[Path] | None, option(SPLITS, "SOURCE", "Labels of the test split; repeatable.")
     ] = None,
     split: Annotated[
-        float,
+        float | None,
         option(
             SPLITS,
             "SHARE",
-            "Share of the videos in the train split, 0 to 1, if --val is absent.",
+            "Share of the videos in the train split, 0 to 1, drawn anew; default: the set's own "
+            "train, val and test, else 0.8.",
             min=0,
             max=1,
         ),
-    ] = 0.8,
+    ] = None,
     split_time: Annotated[
         float | None,
         option(
@@ -139,6 +144,8 @@ def prepare(
             crop=crop,
             every=every,
             notes=notes,
+            annotator=annotator,
+            label_rate=parsing.label_rate(label_rate),
         ),
         overwrite=overwrite,
         progress=console.progress,
@@ -199,6 +206,7 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
             ("stride", f"{dataset.grid} pixels"),
             ("training crops", f"{dataset.crop} pixels"),
             ("dataset", str(dataset.folder)),
+            *([("splits", prepared.division)] if prepared.division else []),
             ("preview", str(prepared.previews[0].parent) if prepared.previews else "-"),
         ]
     )

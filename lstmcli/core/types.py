@@ -128,6 +128,9 @@ class VideoLabels:
         labels: int64 [N], class indices of the set.
         tracks: int64 [N], -1 where unknown.
         ignore: bool [N].
+        split: `train`, `val` or `test` where the set divides itself, None where it does not.
+        source: the label file that tells of it, "" where nobody noted it.
+        placed_by_time: whether its labels tell times and were placed by the film's own time stamps.
     """
 
     name: str
@@ -142,6 +145,9 @@ class VideoLabels:
     size_hw: tuple[int, int] | None = None
     rate: float | None = None
     frame_count: int | None = None
+    split: str | None = None
+    source: str = ""
+    placed_by_time: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.box_frames)

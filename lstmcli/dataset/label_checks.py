@@ -11,13 +11,13 @@ import numpy as np
 from lstmcli.core.boxes import box_area
 from lstmcli.core.tables import Histogram, Table
 from lstmcli.core.types import (
-    BoolArray,
     DataWarning,
     FloatArray,
     LabelSet,
     VideoLabels,
 )
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.plausibility import outside
 
 SIZE_EDGES = (0, 8, 16, 32, 64, 128, 256, 512)
 """Pixels of the square root of a box's area."""
@@ -76,6 +76,7 @@ def review(
     labels: LabelSet,
     splits: Mapping[str, str],
     *,
+    uncut: Sequence[VideoLabels] | None = None,
     found_in_pictures: Sequence[DataWarning] = (),
 ) -> Review:
     """Count a label set and look for what is likely wrong with it.
@@ -83,13 +84,15 @@ def review(
     Args:
         labels: with sizes.
         splits: the split of every video by its name.
+        uncut: the labels before they were cut to their pictures; None: those of `labels`.
         found_in_pictures: what `picture_checks` says of the frames.
     """
     notes = WarningCollector()
     _note_counts(labels, splits, notes)
-    for video in labels.videos:
+    for video in labels.videos if uncut is None else uncut:
         _note_places(video, notes)
         _note_frames(video, notes)
+    for video in labels.videos:
         _note_tracks(video, notes)
     _note_leaks(labels, splits, notes)
     order = {"train": 0, "val": 1, "test": 2}
@@ -213,24 +216,19 @@ def _note_places(video: VideoLabels, notes: WarningCollector) -> None:
     frames = video.box_frames[~video.ignore]
     if not len(boxes):
         return
-    outside = _outside(boxes, width, height)
-    where = f"{video.name}, frame {frames[int(outside.argmax())]}"
-    if outside.mean() > 0.2 and outside.sum() >= 3 and width != height:
-        swapped = _outside(boxes[:, [1, 0, 3, 2]], width, height)
+    sizes = np.tile(np.array((height, width), np.float64), (len(boxes), 1))
+    beyond = outside(boxes, sizes)
+    where = f"{video.name}, frame {frames[int(beyond.argmax())]}"
+    if beyond.mean() > 0.2 and beyond.sum() >= 3 and width != height:
+        swapped = outside(boxes[:, [1, 0, 3, 2]], sizes)
         if swapped.mean() < 0.05:
             notes.add("boxes fit the picture only with x and y exchanged", video.name)
-    notes.add("a box leaves the picture", where, int(outside.sum()))
+    notes.add("a box leaves the picture", where, int(beyond.sum()))
     if boxes.max() <= 1.5 and max(width, height) > 32:
         notes.add("every box is smaller than two pixels: are they fractions?", video.name)
     keys = np.column_stack((frames, video.labels[~video.ignore], np.round(boxes)))
     twins = len(keys) - len(np.unique(keys, axis=0))
     notes.add("the same box twice in a frame", video.name, twins)
-
-
-def _outside(boxes: FloatArray, width: int, height: int) -> BoolArray:
-    return np.asarray(
-        (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2] > width + 1) | (boxes[:, 3] > height + 1)
-    )
 
 
 def _note_frames(video: VideoLabels, notes: WarningCollector) -> None:

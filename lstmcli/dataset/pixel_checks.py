@@ -11,7 +11,7 @@ from PIL import Image
 
 from lstmcli.core.types import DataWarning, FloatArray, Picture
 from lstmcli.dataset.manifest import Dataset
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 
 MOST_FRAMES = 2000
 """Frames that are looked at in all; a few seconds' work."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,7 +112,7 @@ def sanitize_boxes(
         raise DataError(
             f"{video.name}: {count} boxes lie after the video's end, up to frame {last}; "
             f"it has frames 0 to {frame_count - 1}",
-            hint="the labels belong to another video, or count frames from 1",
+            hint=_hint_beyond(video, frame_count),
         )
     if not np.isfinite(video.boxes).all():
         frame = int(video.box_frames[~np.isfinite(video.boxes).all(axis=1)][0])
@@ -121,10 +121,14 @@ def sanitize_boxes(
             hint="mend the annotation file",
         )
     warnings = []
+    beyond = int((video.annotated_frames >= frame_count).sum())
+    if beyond:
+        text = "annotated frames after the video's end were left out"
+        warnings.append(DataWarning(text, f"{video.name}, {frame_count} frames", beyond))
     cut = clip_boxes(np.asarray(video.boxes, np.float32), size_hw)
     whole, left = box_area(video.boxes), box_area(cut)
     empty, outside = whole <= 0, (whole > 0) & (left <= 0)
-    over = (whole > 0) & (left > 0) & (left < 0.99 * whole)
+    over = (whole > 0) & (left > 0) & (left < 0.99 * whole) & ~video.ignore
     for rows, text in (
         (empty, "boxes without width or height were left out"),
         (outside, "boxes wholly outside the picture were left out"),
@@ -135,6 +139,16 @@ def sanitize_boxes(
             warnings.append(DataWarning(text, where, int(rows.sum())))
     annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
     return _rows(replace(video, boxes=cut, annotated_frames=annotated_frames), left > 0), warnings
+
+
+def _hint_beyond(video: VideoLabels, frame_count: int) -> str:
+    first, last = int(video.box_frames[0]), int(video.box_frames[-1])
+    if first >= 1 and last == frame_count:
+        return "the labels count frames from 1; export them from 0, or name the format that does"
+    return (
+        "the labels belong to another video, count frames from 1 or by another clock "
+        "(--label-rate FPS places them by time)"
+    )
 
 
 def choose_crop(videos: Sequence[VideoLabels], canvas_hw: tuple[int, int]) -> int:
@@ -192,8 +206,23 @@ def frames_to_prepare(video: VideoLabels, frame_count: int, every: int) -> IntAr
     return beat.astype(np.int64)
 
 
+def only_ones(classes: Sequence[Collection[int]]) -> list[bool]:
+    """Return which videos are the only one of some class; such a video should train.
+
+    Args:
+        classes: the classes whose boxes each video holds.
+    """
+    counts = Counter(label for held in classes for label in set(held))
+    return [any(counts[label] == 1 for label in held) for held in classes]
+
+
 def split_by_video(
-    names: Sequence[str], groups: Sequence[int], share: float, seed: int
+    names: Sequence[str],
+    groups: Sequence[int],
+    share: float,
+    seed: int,
+    *,
+    needed: Sequence[bool] = (),
 ) -> dict[str, str]:
     """Return `train` or `val` for every video, never dividing one.
 
@@ -202,6 +231,7 @@ def split_by_video(
         groups: the commonest class of each, so that every class is in both splits where it can be.
         share: of the videos that trains.
         seed: of the draw.
+        needed: whether each must train, as the only one of a class; not where all must.
 
     Raises:
         DataError: there is only one video.
@@ -211,6 +241,16 @@ def split_by_video(
             "there is only one video, it cannot be split into train and val",
             hint="give --val another source, or divide it in time with --split-time 0.7",
         )
+    if any(needed) and not all(needed):
+        free = [n for n, must in enumerate(needed) if not must]
+        wanted = min(len(free), max(1, round(len(names) * (1 - share))))
+        if len(free) == 1:
+            drawn = {names[free[0]]: "val"}
+        else:
+            of_free = [groups[n] for n in free]
+            left = 1 - wanted / len(free)
+            drawn = split_by_video([names[n] for n in free], of_free, left, seed)
+        return {name: drawn.get(name, "train") for name in names}
     rng = np.random.default_rng(seed)
     result: dict[str, str] = {}
     spare = 0.0

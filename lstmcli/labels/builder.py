@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,12 +17,15 @@ from lstmcli.core.errors import DataError
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
 from lstmcli.core.types import (
     BoolArray,
-    DataWarning,
     FloatArray,
     IntArray,
     LabelSet,
     VideoLabels,
 )
+from lstmcli.labels.identity import IdRegistry, id_key
+from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.plausibility import Floats, check_axes, check_corners, check_fractions
+from lstmcli.labels.shapes import Box
 
 MOST_FRAMES = 10_000_000
 """Frames of a video beyond which a number in a file is taken for a mistake (four days at 30 Hz)."""
@@ -35,10 +39,10 @@ _HIGHEST_TRACK = 1 << 62
 _UNTAKEN_TRACK = 10**15
 """Where such names are counted from, so that they do not meet the small ids beside them."""
 
-Box = tuple[float, float, float, float]
-
 EVERY_CLASS = -1
 """The label of an ignored region that speaks of no class: it covers all of them."""
+WHOLE_PICTURE = 100_000.0
+"""The sides of the ignored region of a lost shape where the size of the picture is not known."""
 
 
 def as_path(written: str) -> PurePosixPath:
@@ -81,24 +85,6 @@ def files_of(folder: Path, ending: str, *, below: bool = False) -> list[Path]:
     return sorted(path for path in entries if path.name.lower().endswith(ending))
 
 
-class WarningCollector:
-    """Collects what a person should know of the data; equal texts become one with a count."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, str] = {}
-        self._count: dict[str, int] = {}
-
-    def add(self, text: str, where: str = "", count: int = 1) -> None:
-        """Note a case; `where` of the first case is kept."""
-        if count > 0:
-            self._first.setdefault(text, where)
-            self._count[text] = self._count.get(text, 0) + int(count)
-
-    def warnings(self) -> tuple[DataWarning, ...]:
-        """Return what was noted, in the order of the first cases."""
-        return tuple(DataWarning(t, where, self._count[t]) for t, where in self._first.items())
-
-
 class VideoLabelsBuilder:
     """The boxes of one video on their way into a VideoLabels.
 
@@ -118,6 +104,8 @@ class VideoLabelsBuilder:
         self.size_hw: tuple[int, int] | None = None
         self.rate: float | None = None
         self.frame_count: int | None = None
+        self.split: str | None = None
+        self.placed_by_time = False
         self.frames: list[int] = []
         self.boxes: list[Box] = []
         self.labels: list[int] = []
@@ -128,6 +116,8 @@ class VideoLabelsBuilder:
         self._looked: set[int] = set()
         self._ranges: list[range] = []
         self._track_ids: dict[str, int] = {}
+        self._lost: set[int] = set()
+        self._lost_if_empty: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -172,6 +162,7 @@ class VideoLabelsBuilder:
 
     def track(self, key: str | int) -> int:
         """Return the number of a track: its own where it is a number, a counted one otherwise."""
+        key = key if isinstance(key, int) else id_key(key)
         if isinstance(key, int):
             if key <= _HIGHEST_TRACK:
                 return max(key, -1)
@@ -189,6 +180,25 @@ class VideoLabelsBuilder:
         self.labels.append(label)
         self.tracks.append(track)
         self.ignore.append(ignore)
+
+    def lose(self, frame: int, *, if_empty: bool = False) -> None:
+        """Note that a shape of a frame has no box: the whole picture becomes an ignored region.
+
+        So the frame keeps its other boxes and nothing in it is taught as background.
+
+        Args:
+            frame: index from 0.
+            if_empty: only if nothing else is drawn in it.
+        """
+        (self._lost_if_empty if if_empty else self._lost).add(self.check_frame(frame))
+
+    def add_lost_regions(self) -> None:
+        """Add the ignored regions of the frames with lost shapes."""
+        height, width = self.size_hw or (WHOLE_PICTURE, WHOLE_PICTURE)
+        for frame in sorted(self._lost | (self._lost_if_empty - set(self.frames))):
+            self.add(frame, (0.0, 0.0, width, height), EVERY_CLASS, ignore=True)
+        self._lost.clear()
+        self._lost_if_empty.clear()
 
     def annotated_frames(self) -> IntArray:
         """Return the frames for which there is truth, sorted, boxes or not."""
@@ -215,6 +225,9 @@ class VideoLabelsBuilder:
             size_hw=self.size_hw,
             rate=self.rate,
             frame_count=self.frame_count if self.frame_count is not None else count or None,
+            split=self.split,
+            source=self.place,
+            placed_by_time=self.placed_by_time,
         )
 
 
@@ -263,26 +276,69 @@ def _checked_rows(videos: Sequence[VideoLabelsBuilder], notes: WarningCollector)
     if broken.any():
         row = [float(side) for side in boxes[int(np.argmax(broken))]]
         raise DataError(f"{where(broken)}: a box {row}", hint="boxes are finite numbers of pixels")
-    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    inverted = _check_files(videos, owner, boxes)
     if inverted.any():
         text = "a box with its corners in the wrong order; put right"
         notes.add(text, where(inverted), int(inverted.sum()))
         low = np.minimum(boxes[:, :2], boxes[:, 2:])
         boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
     found: FloatArray = boxes.astype(np.float32)
+    labels, tracks = column("labels", np.int64), column("tracks", np.int64)
+    ignore = column("ignore", np.bool_)
     flat = (found[:, 2:] <= found[:, :2]).any(axis=1)
     if flat.any():
         notes.add("a box without area; left out", where(flat), int(flat.sum()))
-    keep = np.flatnonzero(~flat)
+    again = _repeated(np.column_stack((owner, frames, labels, tracks, ignore)), found)
+    if again.any():
+        notes.add(
+            "the same box of the same object written again; one is kept",
+            where(again),
+            int(again.sum()),
+        )
+    keep = np.flatnonzero(~flat & ~again)
     keep = keep[np.lexsort((frames[keep], owner[keep]))]
     return _Rows(
         frames[keep],
         found[keep],
-        column("labels", np.int64)[keep],
-        column("tracks", np.int64)[keep],
-        column("ignore", np.bool_)[keep],
+        labels[keep],
+        tracks[keep],
+        ignore[keep],
         np.searchsorted(owner[keep], np.arange(len(videos) + 1)).tolist(),
     )
+
+
+def _check_files(videos: Sequence[VideoLabelsBuilder], owner: IntArray, boxes: Floats) -> BoolArray:
+    """Return which boxes are inverted; see `plausibility` for what refuses the set."""
+    if not len(boxes):
+        return np.zeros(0, np.bool_)
+    known = np.array([video.size_hw or (0, 0) for video in videos], np.float64)[owner]
+    sized = (known > 0).all(axis=1)
+    place = _common_place(videos)
+    smallest = next((video.size_hw for video in videos if video.size_hw and len(video)), None)
+    check_fractions(boxes, smallest, place)
+    inverted = check_corners(boxes, place)
+    check_axes(boxes[sized & ~inverted], known[sized & ~inverted], place)
+    return inverted
+
+
+def _common_place(videos: Sequence[VideoLabelsBuilder]) -> str:
+    """Return the label file of the videos, or the folder of all of them."""
+    places = {video.place for video in videos if len(video)}
+    if len(places) == 1:
+        return places.pop()
+    return os.path.commonpath([os.path.abspath(place) for place in places])  # noqa: PTH100
+
+
+def _repeated(keys: IntArray, boxes: FloatArray) -> BoolArray:
+    """Return which rows repeat an earlier one: same frame, class, track, flag and box."""
+    if len(keys) < 2:
+        return np.zeros(len(keys), np.bool_)
+    rows = np.column_stack((keys, boxes.view(np.int32)))
+    order = np.lexsort(rows.T[::-1])
+    equal = (rows[order][1:] == rows[order][:-1]).all(axis=1)
+    again = np.zeros(len(rows), np.bool_)
+    again[order[1:][equal]] = True
+    return again
 
 
 def renumbered(labels: IntArray, index: IntArray) -> IntArray:
@@ -291,6 +347,12 @@ def renumbered(labels: IntArray, index: IntArray) -> IntArray:
         return labels
     new: IntArray = np.where(labels < 0, labels, index[np.maximum(labels, 0)])
     return new
+
+
+_LOST = {
+    True: "its whole picture becomes an ignored region",
+    False: "a picture without boxes becomes an ignored region",
+}
 
 
 class LabelSetBuilder:
@@ -303,8 +365,41 @@ class LabelSetBuilder:
         self.place = str(place)
         self._classes: dict[str, int] = {}
         self._videos: dict[str, VideoLabelsBuilder] = {}
+        self._ids: dict[str, IdRegistry] = {}
         for name in classes:
             self.label(name)
+
+    def ids(self, kind: str) -> IdRegistry:
+        """Return the registry of the ids of a kind ("image", "category" ...) in this file."""
+        return self._ids.setdefault(kind, IdRegistry(kind, self.place))
+
+    def add_shape(
+        self,
+        video: VideoLabelsBuilder,
+        frame: int,
+        hull: Box | None,
+        label: int,
+        *,
+        kind: str,
+        where: str,
+        track: int = -1,
+        ignore: bool = False,
+        flat: bool = True,
+    ) -> None:
+        """Add the hull of a shape that is no box, or an ignored region where it has none.
+
+        A shape in space (not `flat`) may be outside of the picture, so it only keeps a picture
+        without boxes from being taught as empty.
+        """
+        if hull is None or hull[2] <= hull[0] or hull[3] <= hull[1]:
+            self.notes.add(
+                f"a shape of kind {kind!r} that no box surrounds; " + _LOST[flat],
+                where,
+            )
+            video.lose(frame, if_empty=not flat)
+            return
+        self.notes.add(f"a shape of kind {kind!r}; its upright bounding box is taken", where)
+        video.add(frame, hull, label, track=track, ignore=ignore)
 
     def label(self, name: str) -> int:
         """Return the index of a class; a name that is not there yet joins."""
@@ -316,6 +411,10 @@ class LabelSetBuilder:
         if found is None:
             found = self._videos[key] = VideoLabelsBuilder(name or key, place or self.place)
         return found
+
+    def has_video(self, key: str) -> bool:
+        """Return whether a video of this key is there."""
+        return key in self._videos
 
     def still(self, key: str, image: str, place: str = "") -> VideoLabelsBuilder:
         """Return the one-frame video of an image, looked at."""
@@ -335,6 +434,8 @@ class LabelSetBuilder:
                 f"{self.place}: more than {MOST_BOXES} boxes", hint="split the file into several"
             )
         listed = list(self._videos.values())
+        for video in listed:
+            video.add_lost_regions()
         names = unique_names([safe_name(video.name) for video in listed])
         rows = _checked_rows(listed, self.notes)
         videos = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -17,9 +17,11 @@ from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.ambiguous_media import resolve_ambiguous
 from lstmcli.labels.builder import (
     MOST_FRAMES,
-    WarningCollector,
     as_path,
 )
+from lstmcli.labels.clock import LabelRate, Times, align, nearest_frames
+from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.plausibility import check_axes, check_fractions
 from lstmcli.labels.sequences import as_one_video, extracted_from
 
 MOST_ENTRIES = 300_000
@@ -231,13 +233,19 @@ class ReadContext:
         hold: whether a track that never ends is held to the end of the video.
         within: the folder that the person asked for, where what describes its labels lies above
             it: nothing else that is described there is meant.
+        annotator: whose boxes are taken where several people drew them; "": see the reader.
+        label_rate: what the person said of the clock that the labels count by.
+        notes: what was left out or put right.
     """
 
     finder: MediaFinder
     size_hw: tuple[int, int] | None = None
     hold: bool = False
     within: Path | None = None
+    annotator: str = ""
+    label_rate: LabelRate = None
     notes: WarningCollector = field(default_factory=WarningCollector)
+    times: dict[Path, Times] = field(default_factory=dict)
 
     def size_of(self, written: str, where: str, *, video: bool) -> tuple[int, int]:
         """Return (height, width) of a medium of which the labels tell only fractions.
@@ -257,26 +265,49 @@ class ReadContext:
             )
         return probe_size(path)
 
-    def rate_of(self, written: str, where: str) -> float:
-        """Return the frames per second of a video of which the labels tell only times.
+    def times_of(self, written: str) -> Times | None:
+        """Return the time of each frame of a video in seconds, None where it is not found.
 
         Raises:
-            DataError: the video is not found or tells no rate.
+            MediaError: it cannot be read.
         """
         path = self.finder.find(written, video=True) or self.finder.only_video()
-        if path is not None:
-            from lstmcli.video import probe
+        if path is None:
+            return None
+        if path not in self.times:
+            from lstmcli.video import frame_times
 
-            rate = probe(path).rate
-            if rate:
-                return rate
-        raise DataError(
-            f"{where}: the labels tell seconds of {written!r}, whose frame rate is not known",
-            hint="say where the video lies with --media DIR",
-        )
+            self.times[path] = frame_times(path)
+        return self.times[path]
+
+    def frame_at(self, written: str, seconds: float, where: str) -> int:
+        """Return the frame of a video whose own time stamp is nearest.
+
+        Raises:
+            DataError: the video is not found, or the time lies after its end.
+        """
+        times = self.times_of(written)
+        if times is None:
+            raise DataError(
+                f"{where}: the labels tell seconds of {written!r}, which is not found",
+                hint="say where the video lies with --media DIR",
+            )
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        if seconds < 0 or seconds > times[-1] + max(1.0, 2 * step):
+            raise DataError(
+                f"{where}: {seconds:g} s of {written!r}, which ends at {times[-1]:.6g} s",
+                hint="the labels belong to another video; --media names the right one",
+            )
+        return int(nearest_frames(times, seconds))
 
 
-def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> LabelSet:
+def locate_media(
+    labels: LabelSet,
+    source: Path,
+    media: Path | None = None,
+    *,
+    label_rate: LabelRate = None,
+) -> LabelSet:
     """Return the set with absolute paths of media that exist, and with every size.
 
     A video or image that is not there is left out, and that is counted in the warnings.
@@ -285,9 +316,11 @@ def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> L
         labels: as read.
         source: the label file or folder that was read.
         media: where the media lie, if the person said so.
+        label_rate: what the person said of the clock that the labels count by.
 
     Raises:
         MediaError: nothing is there.
+        DataError: labels and film count differently.
     """
     finder = MediaFinder(source, media)
     notes = WarningCollector()
@@ -306,9 +339,12 @@ def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> L
         if found.size_hw is None:
             medium = found.media or next(path for path in found.images if path)
             found = replace(found, size_hw=probe_size(Path(medium)))
+        if found.media:
+            found = align(found, Path(found.media), label_rate, notes)
         videos.append(found)
     for path, group in extracted.items():
         videos.append(_film_of(path, group, notes))
+    check_places(videos, source)
     if labels.videos and not videos:
         first = labels.videos[0]
         written = first.media or next((path for path in first.images if path), first.name)
@@ -317,6 +353,40 @@ def locate_media(labels: LabelSet, source: Path, media: Path | None = None) -> L
             hint="say where the videos or images lie with --media DIR",
         )
     return LabelSet(labels.classes, tuple(videos), labels.warnings + notes.warnings())
+
+
+def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: LabelRate) -> LabelSet:
+    """Return the set by frames of those films that are found; the others are kept as they are.
+
+    Raises:
+        DataError: labels and film count differently; see `clock.align`.
+    """
+    finder = MediaFinder(source, media)
+    notes = WarningCollector()
+    videos = []
+    for video in labels.videos:
+        asks = label_rate is not None or video.rate is not None or video.frame_count is not None
+        path = None
+        if asks and not video.images and not video.placed_by_time:
+            path = finder.find(video.media or video.name, video=True)
+        videos.append(video if path is None else align(video, path, label_rate, notes))
+    return replace(labels, videos=tuple(videos), warnings=labels.warnings + notes.warnings())
+
+
+def check_places(videos: Sequence[VideoLabels], source: Path) -> None:
+    """Refuse sets whose boxes fit their pictures only with x and y exchanged, or are fractions.
+
+    Raises:
+        DataError: see `plausibility`.
+    """
+    sized = [(v, v.boxes[~v.ignore], v.size_hw) for v in videos if v.size_hw is not None]
+    sized = [(video, boxes, size) for video, boxes, size in sized if len(boxes)]
+    if not sized:
+        return
+    together = np.concatenate([boxes for _, boxes, _ in sized]).astype(np.float64)
+    sizes = np.concatenate([np.tile(np.array(size, float), (len(b), 1)) for _, b, size in sized])
+    check_fractions(together, sized[0][2], str(source))
+    check_axes(together, sizes, str(source))
 
 
 def _locate_video(video: VideoLabels, finder: MediaFinder, *, alone: bool) -> VideoLabels | None:

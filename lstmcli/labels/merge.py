@@ -10,8 +10,9 @@ import numpy as np
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector, renumbered, unique_names
+from lstmcli.labels.builder import renumbered, unique_names
 from lstmcli.labels.media import MediaFinder
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.sequences import gather_frames
 
 

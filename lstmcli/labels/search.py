@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstmcli.core.errors import DataError, choose
 from lstmcli.core.media_files import walk
 from lstmcli.core.types import LabelSet
+from lstmcli.labels.clock import LabelRate
+from lstmcli.labels.division import divided, own_parts
 from lstmcli.labels.media import MediaFinder, ReadContext
 from lstmcli.labels.merge import join
 from lstmcli.labels.readers import READERS, Reader
@@ -21,34 +24,54 @@ _FOUND = (".detections.csv", ".detections.jsonl")
 """Endings of what `detect` found: no truth, unless a person names such a file."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How labels are read.
+
+    Args:
+        format: a key of READERS; None recognises it from the content.
+        media: where the videos or images lie, when neither the labels nor their place say so.
+        size_hw: (height, width) of media that are not there, for labels that tell fractions.
+        annotator: whose boxes count where several people drew them.
+        label_rate: frames a second that the labels count by, or "film"; None compares.
+    """
+
+    format: str | None = None
+    media: Path | None = None
+    size_hw: tuple[int, int] | None = None
+    annotator: str = ""
+    label_rate: LabelRate = None
+
+
 def read_labels(
     path: Path,
     *,
     format: str | None = None,
     media: Path | None = None,
     size_hw: tuple[int, int] | None = None,
+    options: ReadOptions | None = None,
 ) -> LabelSet:
     """Return the labels of a file, or of everything that is found below a folder.
 
     Args:
         path: a label file or a folder.
-        format: a key of READERS; None recognises it from the content.
-        media: where the videos or images lie, when neither the labels nor their place say so.
-        size_hw: (height, width) of media that are not there, for labels that tell fractions.
+        format: see `ReadOptions`, as are `media` and `size_hw`; for callers that need no more.
+        media: see `ReadOptions`.
+        size_hw: see `ReadOptions`.
+        options: replaces the three.
 
     Raises:
         DataError: nothing is recognised, or a file breaks the rules of its format.
         ConfigError: there is no such format.
     """
+    how = options or ReadOptions(format, media, size_hw)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder", hint="check the path")
-    reader = None if format is None else choose(READERS, format, "label format")
+    reader = None if how.format is None else choose(READERS, how.format, "label format")
     if path.is_file():
         found = [(path, reader or _sniffed(path))]
-    elif reader is not None and _reads_folder(reader, path):
-        found = [(path, reader)]
     else:
-        found = [(s, r) for s, r in _sources(path) if reader is None or r is reader]
+        found = list(_sources(path, reader)) or _of_endings(path, reader)
     if not found:
         raise DataError(
             f"{path}: no labels of a known format below it",
@@ -61,7 +84,11 @@ def read_labels(
             *source.resolve().parents,
         )
         reading = ReadContext(
-            MediaFinder(source, media), size_hw, within=path if is_above else None
+            MediaFinder(source, how.media),
+            how.size_hw,
+            within=path if is_above else None,
+            annotator=how.annotator,
+            label_rate=how.label_rate,
         )
         sets.append((source, its_reader.read(source, reading), reading.finder))
     labels = join(sets)
@@ -70,7 +97,7 @@ def read_labels(
             f"{path}: it names no video and no image that somebody labelled",
             hint="give the label file or folder that belongs to it",
         )
-    return labels
+    return replace(labels, videos=tuple(divided(labels.videos, own_parts(labels.videos, path))))
 
 
 def find_annotations(folder: Path) -> list[Path]:
@@ -100,26 +127,28 @@ def _sniffed(path: Path) -> Reader:
     )
 
 
-def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
+def _sources(folder: Path, only: Reader | None = None) -> Iterator[tuple[Path, Reader]]:
     """Yield what can be read below a folder, each once, in the order of the paths.
 
     In a folder of many files of a kind only the first one is looked into.
+
+    Args:
+        folder: where to look.
+        only: the reader that a person chose; no other is asked.
     """
+    readers = [only] if only is not None else list(READERS.values())
     seen: set[tuple[Path, int]] = set()
     for root, folders, files in walk(folder):
         if "dataset.json" in files and root != folder:
             folders.clear()
             continue
         gathered: set[str] = set()
-        for name in files:
-            path = root / name
+        for path in _candidates(root, files):
             suffix = path.suffix.lower()
-            if suffix not in _SUFFIXES or suffix in gathered or name in _OURS or name[0] == ".":
-                continue
-            if name.endswith(_FOUND):
+            if suffix in gathered:
                 continue
             sniffed = FileSniff.of(path)
-            reader = next((r for r in READERS.values() if r.sniff(sniffed)), None)
+            reader = next((r for r in readers if r.sniff(sniffed)), None)
             if reader is None:
                 continue
             source = reader.root_of(path)
@@ -130,5 +159,27 @@ def _sources(folder: Path) -> Iterator[tuple[Path, Reader]]:
                 yield source, reader
 
 
-def _reads_folder(reader: Reader, folder: Path) -> bool:
-    return any(source == folder and r is reader for source, r in _sources(folder))
+def _candidates(root: Path, files: Sequence[str]) -> Iterator[Path]:
+    for name in files:
+        path = root / name
+        if path.suffix.lower() not in _SUFFIXES or name in _OURS or name[0] == ".":
+            continue
+        if not name.endswith(_FOUND):
+            yield path
+
+
+def _of_endings(folder: Path, reader: Reader | None) -> list[tuple[Path, Reader]]:
+    """Return what a chosen reader must be able to read below a folder, by the endings alone.
+
+    The person knows the format better than we do; what breaks its rules is then an error with file
+    and line instead of "no labels".
+    """
+    if reader is None:
+        return []
+    sources = [
+        reader.root_of(path)
+        for root, _, files in walk(folder)
+        for path in _candidates(root, files)
+        if path.suffix.lower() in reader.SUFFIXES
+    ]
+    return [(source, reader) for source in dict.fromkeys(sources)]

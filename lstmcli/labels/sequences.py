@@ -9,13 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.types import VideoLabels
-from lstmcli.labels.builder import MOST_FRAMES, WarningCollector, as_path, safe_name
+from lstmcli.labels.builder import MOST_FRAMES, as_path, safe_name
+from lstmcli.labels.notes import WarningCollector
 
 FEWEST = 4
 """Images below which a run of numbers is taken for chance."""
 
 _NUMBERED = re.compile(r"^(?P<before>.*?)(?P<number>\d{4,})$")
 Group = list[tuple[int, VideoLabels]]
+Key = tuple[str, str, int, str | None]
+"""Folder, name before the number, digits, and the part of the set that a run belongs to."""
 
 
 def gather_frames(videos: Sequence[VideoLabels], notes: WarningCollector) -> list[VideoLabels]:
@@ -25,13 +28,13 @@ def gather_frames(videos: Sequence[VideoLabels], notes: WarningCollector) -> lis
     digits and that fill at least half of its range; and only where the name says `frame` or where
     there are several such runs, because a set of unrelated pictures may be numbered as well.
     """
-    groups: dict[tuple[str, str, int], Group] = {}
+    groups: dict[Key, Group] = {}
     for video in videos:
         if len(video.images) == 1 and video.media is None:
             path = as_path(video.images[0])
             found = _NUMBERED.match(path.stem)
             if found:
-                key = (str(path.parent), found["before"], len(found["number"]))
+                key = (str(path.parent), found["before"], len(found["number"]), video.split)
                 groups.setdefault(key, []).append((int(found["number"]), video))
     runs = {key: group for key, group in groups.items() if _is_run(group)}
     named = {key for key in runs if "frame" in f"{as_path(key[0]).name}{key[1]}".lower()}
@@ -42,7 +45,7 @@ def gather_frames(videos: Sequence[VideoLabels], notes: WarningCollector) -> lis
     result: list[VideoLabels] = []
     done = set()
     for video in videos:
-        key = joined.get(id(video), ("", "", -1))
+        key = joined.get(id(video), ("", "", -1, None))
         if key not in chosen:
             result.append(video)
         elif key not in done:
@@ -66,7 +69,7 @@ def _is_run(group: Group) -> bool:
     return full <= 2 * len(group) and len(sizes) <= 1
 
 
-def _joined(key: tuple[str, str, int], group: Group) -> VideoLabels:
+def _joined(key: Key, group: Group) -> VideoLabels:
     first = 1 if min(number for number, _ in group) == 1 else 0
     folder = as_path(key[0])
     before = key[1].rstrip("_-. ")

@@ -14,7 +14,7 @@ from lstmcli.outputs.contract import (
 
 
 class MotOutput:
-    """A folder that trackers' evaluation tools and `prepare` read; frames and pixels from 1."""
+    """A folder that trackers' evaluation tools and `prepare` read; frames from 1, pixels from 0."""
 
     SUFFIX = ".mot"
 
@@ -42,7 +42,7 @@ class MotOutput:
             strict=True,
         ):
             row = (
-                f"{frame},{track},{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},"
+                f"{frame},{track},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},"
                 f"{score:.4f},{label + 1},1\n"
             )
             with as_output_errors(self.path):

@@ -8,6 +8,7 @@ from lstmcli.video.probe import VideoInfo, count_packets, probe
 from lstmcli.video.read_report import ReadReport
 from lstmcli.video.reader import ASSUMED_RATE, read_frames
 from lstmcli.video.sources import Source, find_sources, output_names
+from lstmcli.video.times import frame_times
 from lstmcli.video.writer import CODECS, VideoWriter, has_nvenc, partial_path
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "describe",
     "expected_frames",
     "find_sources",
+    "frame_times",
     "has_nvenc",
     "image_size",
     "latest",

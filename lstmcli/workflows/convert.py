@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstmcli.core.errors import OutputError, choose, output_exists
 from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.scratch import scratch_folder
 from lstmcli.core.types import DataWarning, LabelSet
-from lstmcli.labels.builder import WarningCollector
-from lstmcli.labels.media import MediaFinder, ReadContext
-from lstmcli.labels.search import read_labels
+from lstmcli.labels.clock import LabelRate
+from lstmcli.labels.media import MediaFinder, ReadContext, aligned
+from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.labels.writers import LABEL_WRITERS, LabelWriter
-
-_OURS = frozenset({".txt", ".yaml", ".ini", ".xml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,8 @@ def convert(
     format: str | None = None,
     media: Path | None = None,
     size_hw: tuple[int, int] | None = None,
+    annotator: str = "",
+    label_rate: LabelRate = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ConvertResult:
@@ -63,6 +64,9 @@ def convert(
         format: the format of the source; None recognises it.
         media: folder of the videos or images; only used if the labels hold no sizes.
         size_hw: (height, width) of media that are not there.
+        annotator: whose boxes count where several people drew them.
+        label_rate: frames a second that the labels count by, or "film"; None compares where the
+            film is found.
         overwrite: whether what is at `out` may be replaced.
         progress: shows the reading of sizes.
 
@@ -79,7 +83,8 @@ def convert(
         out = out / "annotations.json"
     _check_free(out, writer, overwrite=overwrite)
     progress = progress or SilentProgress()
-    labels = read_labels(source, format=format, media=media, size_hw=size_hw)
+    how = ReadOptions(format, media, size_hw, annotator, label_rate)
+    labels = aligned(read_labels(source, options=how), source, media, label_rate)
     if writer.NEEDS_SIZE:
         labels = _with_sizes(labels, source, media, size_hw, progress)
     notes = WarningCollector()
@@ -102,12 +107,18 @@ def _check_free(out: Path, writer: LabelWriter, *, overwrite: bool) -> None:
     if not overwrite:
         raise output_exists(out)
     if out.is_dir():
-        other = next((p for p in out.rglob("*") if p.is_file() and p.suffix not in _OURS), None)
+        files = sorted(path for path in out.rglob("*") if not path.is_dir() or path.is_symlink())
+        other = next((p for p in files if not _is_ours(p.relative_to(out), out)), None)
         if other is not None or not writer.FOLDER:
             raise OutputError(
-                f"{out} is a folder with other things in it ({(other or out).name})",
+                f"{out} holds other things than convert writes there ({(other or out).name})",
                 hint="name a folder of its own with --out",
             )
+
+
+def _is_ours(path: Path, folder: Path) -> bool:
+    """Return whether a file was written by any of the writers, so that it may be replaced."""
+    return any(writer.wrote(path, folder) for writer in LABEL_WRITERS.values())
 
 
 def _with_sizes(
@@ -132,8 +143,8 @@ def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: WarningColle
     """Write under a temporary name beside `out` and rename: no output is half-written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            part = Path(folder) / "part"
+        with scratch_folder(out) as scratch:
+            part = scratch / "part"
             if writer.FOLDER:
                 part.mkdir()
             writer.write(labels, part, notes)

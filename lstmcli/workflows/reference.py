@@ -116,6 +116,21 @@ def list_formats() -> list[LabelFormat]:
     modules = {**LABEL_WRITERS, **READERS}  # a reader's description wins
     names = [*READERS, *(name for name in LABEL_WRITERS if name not in READERS)]
     return [
-        LabelFormat(name, name in READERS, name in LABEL_WRITERS, modules[name].__doc__ or "")
+        LabelFormat(
+            name,
+            name in READERS,
+            name in LABEL_WRITERS,
+            (modules[name].__doc__ or "")
+            + (_losses(READERS[name].DROPS) if name in READERS else ""),
+        )
         for name in names
     ]
+
+
+def _losses(drops: Sequence[str]) -> str:
+    """Return what a reader leaves out or changes, as a list."""
+    if not drops:
+        return ""
+    return "\nLeft out or kept in another form; each case is counted and said:\n" + "".join(
+        f"- {text}\n" for text in drops
+    )

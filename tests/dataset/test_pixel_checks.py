@@ -18,7 +18,7 @@ from lstmcli.dataset.pixel_checks import (
     note_near_duplicates,
     thumbnail,
 )
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 
 
 def blocks(seed: int) -> Picture:

@@ -24,7 +24,7 @@ def labels_of(*videos: VideoLabels) -> LabelSet:
 def entry(name: str = "v", media: str | None = "", **changes: object) -> VideoLabels:
     """Give a video with a box in each of its frames 0 to 2."""
     fields: dict[str, object] = {
-        "looked_at": np.arange(3),
+        "annotated_frames": np.arange(3),
         "box_frames": np.arange(3),
         "boxes": np.array([[1, 2, 3, 4]] * 3, np.float32),
         "labels": np.zeros(3, np.int64),

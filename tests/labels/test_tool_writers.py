@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.search import read_labels
 from lstmcli.labels.writers import LABEL_WRITERS
 

@@ -146,11 +146,11 @@ def test_csv_holds_a_row_a_detection(tmp_path: Path, make_video: MakeVideo) -> N
     assert rows[1][4] == "Möwe, große"
 
 
-def test_mot_counts_frames_and_pixels_from_one(tmp_path: Path, make_video: MakeVideo) -> None:
+def test_mot_frames_count_from_one_pixels_from_zero(tmp_path: Path, make_video: MakeVideo) -> None:
     output = write_all("mot", tmp_path, make_video)
     output.close()
     rows = (output.path / "gt" / "gt.txt").read_text(encoding="utf-8").splitlines()
-    assert rows[0] == "1,3,11.25,9.00,30.25,22.00,0.9300,2,1"
+    assert rows[0] == "1,3,10.25,8.00,30.25,22.00,0.9300,2,1"
     assert [row.split(",")[0] for row in rows] == ["1", "1", "3", "3"]
     info = (output.path / "seqinfo.ini").read_text(encoding="utf-8")
     assert "seqLength=4\nimWidth=96\nimHeight=64\n" in info

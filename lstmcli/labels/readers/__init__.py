@@ -1,7 +1,7 @@
 """Readers of label formats: the contract and the table.
 
-A reader is a module with three functions, see `Reader`. A new format is a file here and a row in
-`READERS`; the order of the table is the order in which a file is offered.
+A reader is a module with three functions and two constants, see `Reader`. A new format is a file
+here and a row in `READERS`; the order of the table is the order in which a file is offered.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ from lstmcli.labels.readers.sniff import FileSniff
 
 class Reader(Protocol):
     """What a module must offer to read a format."""
+
+    @property
+    def SUFFIXES(self) -> tuple[str, ...]:
+        """Endings that files of the format have."""
+
+    @property
+    def DROPS(self) -> tuple[str, ...]:
+        """What the reader leaves out, or keeps in another form; each case is counted and said."""
 
     def sniff(self, sniffed: FileSniff) -> bool:
         """Return whether the content of a file is of this format."""

@@ -4,12 +4,13 @@ COCO: https://cocodataset.org/#format-data (`bbox` is x, y, width, height; `iscr
 evaluation, cocoapi cocoeval.py). CocoVID: mmtracking docs/en/dataset.md (`videos`, `images` with
 `video_id` and `frame_id` from 0, `instance_id`). TAO: `frame_index` in the video, `track_id`,
 https://github.com/TAO-Dataset/tao/blob/master/docs/annotations.md. YouTube-VIS: `bboxes` with one
-entry or null a frame, https://github.com/youtubevos/cocoapi. Ids are compared as texts, because
-exporters write `image_id` as a text where `id` is a number.
+entry or null a frame, https://github.com/youtubevos/cocoapi. Ids are compared by value, because
+exporters write `image_id` as a text or as 3.0 where `id` is 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +23,20 @@ from lstmcli.labels.builder import (
     is_video,
     stem_of,
 )
+from lstmcli.labels.identity import id_key
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import coco_hull, hull_of
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "annotations without a bbox: the hull of segmentation or key points is kept",
+    "annotations without any of them: an ignored region",
+    "annotations of images that are not listed",
+    "scores and attributes",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -47,19 +59,31 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     rows = _Rows()
     top = load_json(source, hook=rows.take)
     if rows.problem:
-        raise DataError(
-            f"{source}: {rows.problem}", hint="a bbox is [x, y, width, height] in pixels"
-        )
+        hint = "a bbox is [x, y, width, height] in pixels"
+        if "twice" in rows.problem:
+            hint = "an id stands for one thing; export the file again, or number its annotations"
+        raise DataError(f"{source}: {rows.problem}", hint=hint)
     if not top.is_object():
         raise DataError(f"{source}: no object at the top", hint="COCO has images and annotations")
     columns = LabelSetBuilder(reading.notes, source)
     labels = {}
     for category in top.rows_of("categories"):
-        name = category.get("name") or category["id"]
-        labels[category["id"].text()] = columns.label(name.text())
+        name, number = (category.get("name") or category["id"]).text(), category["id"].text()
+        columns.ids("category").add(number, name, repr(name), category.place)
+        labels[id_key(number)] = columns.label(name)
     categories = _Categories(labels, columns)
     spots, videos = _frames(top, columns)
-    reading.notes.add("an annotation without a bbox; left out", str(source), rows.without_box)
+    for image in rows.without_box:
+        if image in spots:
+            video, frame = spots[image]
+            columns.add_shape(
+                video, frame, None, 0, kind="annotation without a bbox", where=str(source)
+            )
+    reading.notes.add(
+        "an annotation without a bbox; the hull of its segmentation or key points is taken",
+        str(source),
+        rows.hulls,
+    )
     left = sum(item is not None for item in _listed(top, "annotations"))
     reading.notes.add("an annotation that tells no image or no box; left out", str(source), left)
     for row in rows.boxes:
@@ -100,31 +124,41 @@ class _Row(NamedTuple):
 
 
 class _Rows:
-    """Annotations as rows, made while the file is parsed: a fifth of the memory of the objects."""
+    """Annotations as rows, made while the file is parsed: a fifth of the memory of the objects.
+
+    Attributes:
+        boxes: the rows.
+        sequences: objects of YouTube-VIS.
+        without_box: the image ids of annotations that no box surrounds.
+        hulls: how many boxes are hulls of other shapes.
+        problem: the first annotation that cannot be read.
+    """
 
     def __init__(self) -> None:
         self.boxes: list[_Row] = []
         self.sequences: list[dict[str, Any]] = []
-        self.without_box = 0
+        self.without_box: list[str] = []
+        self.hulls = 0
         self.problem = ""
+        self._ids: dict[Any, int] = {}
 
     def take(self, item: dict[str, Any]) -> Any:
         """Keep an annotation as a row and forget the object; give back anything else."""
-        if "bboxes" in item and "video_id" in item:
+        if "video_id" in item and ("bboxes" in item or "segmentations" in item):
             self.sequences.append(item)
             return None
         if "image_id" not in item or ("file_name" in item and "bbox" not in item):
             return item
-        box = item.get("bbox")
-        if not box:
-            self.without_box += 1
-            return None
-        track = item.get("instance_id", item.get("track_id"))
         try:
+            box = self._box_of(item)
+            if box is None:
+                self.without_box.append(_key(item["image_id"]))
+                return None
             x, y, width, height = box
+            track = item.get("instance_id", item.get("track_id"))
             row = _Row(
-                str(item["image_id"]),
-                str(item.get("category_id", "")),
+                _key(item["image_id"]),
+                _key(item.get("category_id", "")),
                 float(x),
                 float(y),
                 float(width),
@@ -134,13 +168,47 @@ class _Rows:
             )
         except (TypeError, ValueError, OverflowError):
             self.problem = self.problem or (
-                f"annotation {item.get('id')}: the bbox is {str(box)[:60]}"
+                f"annotation {item.get('id')}: the bbox is {str(item.get('bbox'))[:60]}"
             )
             return None
-        self.boxes.append(row)
+        if self._is_new(item.get("id"), row):
+            self.boxes.append(row)
         if len(self.boxes) > MOST_BOXES and not self.problem:
             self.problem = f"more than {MOST_BOXES} annotations"
         return None
+
+    def _box_of(self, item: dict[str, Any]) -> Sequence[Any] | None:
+        """Return x, y, width, height: the bbox, or the hull of the segmentation or key points."""
+        box = item.get("bbox")
+        if box and (any(box) or not item.get("segmentation")):
+            return list(box)
+        hull = coco_hull(item.get("segmentation"))
+        points = item.get("keypoints")
+        if hull is None and isinstance(points, list):
+            shown = zip(points[::3], points[1::3], points[2::3], strict=False)
+            hull = hull_of((float(x), float(y)) for x, y, visible in shown if visible)
+        if hull is None:
+            return list(box) if box else None
+        self.hulls += 1
+        return hull[0], hull[1], hull[2] - hull[0], hull[3] - hull[1]
+
+    def _is_new(self, number: Any, row: _Row) -> bool:
+        """Return False for an annotation that is there already under its id."""
+        if number is None:
+            return True
+        place = self._ids.setdefault(_key(number), len(self.boxes))
+        if place == len(self.boxes):
+            return True
+        if self.boxes[place] != row and not self.problem:
+            self.problem = (
+                f"annotation id {_key(number)} is used twice, "
+                f"for a box of image {self.boxes[place].image} and for one of image {row.image}"
+            )
+        return False
+
+
+def _key(value: Any) -> str:
+    return str(value) if type(value) is int else id_key(value)
 
 
 def _is_yes(value: object) -> bool:
@@ -177,33 +245,52 @@ def _frames(top: Node, columns: LabelSetBuilder) -> tuple[Spots, dict[str, Video
     """Return where each image lies (its video and frame), and the videos by id."""
     videos: dict[str, VideoLabelsBuilder] = {}
     for item in top.rows_of("videos"):
-        videos[item["id"].text()] = _video(item, columns)
+        number = item["id"].text()
+        name = next((t.text() for k in ("file_name", "name") if (t := item.get(k))), number)
+        told_of = tuple(sorted((k, str(v)) for k, v in item.value.items() if k != "id"))
+        columns.ids("video").add(number, told_of, repr(name), item.place)
+        videos[id_key(number)] = _video(item, columns)
     spots: Spots = {}
     next_frame: dict[str, int] = {}
     for item in top.rows_of("images"):
-        image = item["id"].text()
         file_name = item.get("file_name", "coco_url", "flickr_url")
         name = file_name.text() if file_name is not None else ""
-        of_video = item.get("video_id")
+        of_video, told = item.get("video_id"), item.get("frame_index", "frame_id")
+        number, film = item["id"].text(), "" if of_video is None else id_key(of_video.text())
+        content = (name, film, "" if told is None else told.text())
+        shown = repr(name) if name else f"frame {content[2]} of video {film}"
+        if not columns.ids("image").add(number, content, shown, item.place):
+            continue
         if of_video is None:
-            video, frame = columns.still(f"image {image}", name or image), 0
-            told = item.get("name")
-            video.name = told.text() if told is not None else video.name
+            video, frame = _still(item, name or number, columns), 0
         else:
-            video = videos.setdefault(
-                of_video.text(), columns.video(f"video {of_video.text()}", of_video.text())
-            )
-            told = item.get("frame_index", "frame_id")
-            frame = told.whole() if told is not None else next_frame.get(of_video.text(), 0)
-            next_frame[of_video.text()] = frame + 1
+            if film not in videos:
+                videos[film] = columns.video(f"video {film}", of_video.text())
+            video = videos[film]
+            frame = told.whole() if told is not None else next_frame.get(film, 0)
+            next_frame[film] = frame + 1
             video.check_frame(frame, item.place)
+            columns.ids(f"video {film}, frame").add(
+                frame, name, f"image {number} ({name})", item.place
+            )
             video.look((frame,))
             if name and not video.is_file:
                 video.image(frame, name, item.place)
         if video.size_hw is None and "width" in item and "height" in item:
             video.set_size(item["width"].number(), item["height"].number(), item.place)
-        spots[image] = video, frame
+        spots[id_key(number)] = video, frame
     return spots, videos
+
+
+def _still(item: Node, written: str, columns: LabelSetBuilder) -> VideoLabelsBuilder:
+    """Return the video of a still; one file under two ids is one picture."""
+    key = f"image {written}"
+    if columns.has_video(key):
+        columns.notes.add("one image file under two ids; their boxes are joined", item.place)
+    video = columns.still(key, written)
+    told = item.get("name")
+    video.name = told.text() if told is not None else video.name
+    return video
 
 
 def _video(item: Node, columns: LabelSetBuilder) -> VideoLabelsBuilder:
@@ -212,7 +299,7 @@ def _video(item: Node, columns: LabelSetBuilder) -> VideoLabelsBuilder:
     medium = told.text() if told is not None else ""
     name = item.get("name")
     video = columns.video(
-        f"video {number}", name.text() if name is not None else stem_of(medium or number)
+        f"video {id_key(number)}", name.text() if name is not None else stem_of(medium or number)
     )
     video.media = medium if is_video(medium) else ""
     video.is_file = is_video(medium) or (told is not None and not medium)
@@ -233,25 +320,24 @@ def _add_sequence(
 ) -> None:
     """Add an object of YouTube-VIS: one box or null for each frame of its video."""
     number = item["video_id"].text()
-    if number not in videos:
-        categories.label(item["category_id"].text())
+    label = categories.label(id_key(item["category_id"].text()))
+    if id_key(number) not in videos:
         raise DataError(
             f"{item.place}: an object of video {number}, which is not listed",
             hint="export the file again",
         )
-    video = videos[number]
-    label = categories.label(item["category_id"].text())
+    video = videos[id_key(number)]
     track = video.track(item["id"].text())
     crowd = item.get("iscrowd")
-    for frame, box in enumerate(item["bboxes"].rows()):
-        if not box.value:
+    masks = list(item.rows_of("segmentations"))
+    boxes = list(item.rows_of("bboxes"))
+    for frame in range(max(len(boxes), len(masks))):
+        box = boxes[frame] if frame < len(boxes) and boxes[frame].value else None
+        hull = coco_hull(masks[frame].value) if box is None and frame < len(masks) else None
+        if box is not None:
+            x, y, width, height = box.numbers(4)
+            hull = (x, y, x + width, y + height)
+        if hull is None:
             continue
-        x, y, width, height = box.numbers(4)
         video.check_frame(frame, item.place)
-        video.add(
-            frame,
-            (x, y, x + width, y + height),
-            label,
-            track=track,
-            ignore=crowd is not None and crowd.boolean(),
-        )
+        video.add(frame, hull, label, track=track, ignore=crowd is not None and crowd.boolean())

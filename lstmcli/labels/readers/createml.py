@@ -15,6 +15,10 @@ from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import load_json
 from lstmcli.labels.readers.sniff import FileSniff
 
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = ()
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
+
 
 def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds annotations with coordinates."""

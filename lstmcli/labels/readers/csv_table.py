@@ -45,7 +45,16 @@ _COLUMNS = {
 }
 SLIPS = 0.1
 """More boxes than this share that are no corners are no slips of the pen."""
+_COMMA = re.compile(r"-?\d+,\d+")
 _NUMBER = re.compile(r"^\s*-?\d+(\.\d+)?([eE][-+]?\d+)?\s*$")
+
+
+SUFFIXES = (".csv", ".tsv", ".txt")
+DROPS: tuple[str, ...] = (
+    "rows of four zeros or empty cells (an empty picture)",
+    "columns that are not known",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -127,7 +136,8 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
             f"{source}, line 1: {first[:60]!r}",
             hint="name the columns, as image,class,x1,y1,x2,y2 or video,frame,class,x1,y1,x2,y2",
         )
-    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(first))
+    delimiter = _delimiter(first)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     rows: list[tuple[int, list[str]]] = []
     try:
         for row in reader:
@@ -137,6 +147,8 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         raise DataError(f"{source}, line {reader.line_num}: {error}", hint="no CSV") from None
     if not at.headless:
         rows = rows[1:]
+    if delimiter != ",":
+        rows = [(n, _with_points(row, at, reading, f"{source}, line {n}")) for n, row in rows]
     boxes = [_box(row, at, f"{source}, line {n}") for n, row in rows]
     if ("bbox" in at.at or at.headless) and _are_sides(boxes, reading, source):
         boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
@@ -159,6 +171,15 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
             track=video.track(track) if track and track != "-1" else -1,
         )
     return columns.build()
+
+
+def _with_points(row: list[str], at: _Columns, reading: ReadContext, where: str) -> list[str]:
+    """Return a row whose numbers have decimal points; spreadsheets of many lands write commas."""
+    columns = [at.at[kind] for kind in ("x1", "y1", "x2", "y2", "w", "h") if kind in at.at]
+    commas = [n for n in columns if n < len(row) and _COMMA.fullmatch(row[n].strip())]
+    if commas:
+        reading.notes.add("a row with decimal commas; they are taken for points", where)
+    return [cell.replace(",", ".") if n in commas else cell for n, cell in enumerate(row)]
 
 
 def _are_sides(boxes: Sequence[list[float] | None], reading: ReadContext, source: Path) -> bool:

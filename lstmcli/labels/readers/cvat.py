@@ -5,6 +5,8 @@ cvat/apps/dataset_manager/formats/cvat.py and bindings.py: `frame` counts frames
 video from 0 and lies on the grid `start_frame + n * step`; `outside="1"` hides the object; every
 visible frame is written, `keyframe="0"` where CVAT interpolated. Written boxes are the truth.
 Between two written boxes frames of the grid are filled linearly where the earlier one is visible.
+A rotation is in degrees, clockwise, about the centre of the box. Of polygons, masks, ellipses,
+cuboids and skeletons the upright hull is taken, for pictures without one they are ignored regions.
 After the last one a track ends; CVAT itself holds it to the end of the task, as `cvat_held` does.
 """
 
@@ -24,9 +26,21 @@ from lstmcli.labels.builder import (
     is_video,
     stem_of,
 )
+from lstmcli.labels.identity import IdRegistry
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
+from lstmcli.labels.shapes import Box, ellipse_hull, hull_of, rotated_hull
+
+SUFFIXES = (".xml",)
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "single points: an ignored region",
+    "tags of whole pictures",
+    "attributes",
+    "frames after the last written box of a track that never ends",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -100,6 +114,10 @@ def _tasks(root: Element) -> list[_Task]:
     listed = meta.find("project/tasks")
     elements = list(listed.all("task")) if listed is not None else list(meta.all("task", "job"))
     tasks = [_task(element, meta) for element in elements]
+    ids = IdRegistry("task", root.file)
+    for task, element in zip(tasks, elements, strict=True):
+        if task.number:
+            ids.add(task.number, task, repr(task.medium or task.name), element.where)
     return tasks or [_task(meta, meta)]
 
 
@@ -140,73 +158,164 @@ def _label_names(meta: Element) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
 
-def _box(element: Element) -> tuple[float, float, float, float]:
-    return (
-        element.number("xtl"),
-        element.number("ytl"),
-        element.number("xbr"),
-        element.number("ybr"),
-    )
+SHAPES = frozenset({"polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton"})
+"""Shapes that are no boxes; their upright hulls are taken."""
 
 
-def _count_others(element: Element, reading: ReadContext) -> None:
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A shape in one frame: `sides` before the turn by `degrees` about the centre.
+
+    Args:
+        sides: None of a shape that no box surrounds.
+    """
+
+    sides: Box | None
+    degrees: float = 0.0
+
+    def hull(self) -> Box | None:
+        return None if self.sides is None else rotated_hull(self.sides, self.degrees)
+
+    def towards(self, goal: _Shape, share: float) -> Box | None:
+        """Return the hull on the way to another shape, turned the shorter way as CVAT does."""
+        if self.sides is None or goal.sides is None:
+            return None
+        mixed = [a + share * (b - a) for a, b in zip(self.sides, goal.sides, strict=True)]
+        turn = (goal.degrees - self.degrees + 180) % 360 - 180
+        return rotated_hull(mixed, self.degrees + share * turn)
+
+
+def _points(element: Element) -> list[list[float]]:
+    pairs = element.attributes.get("points", "").split(";")
+    try:
+        points = [[float(side) for side in pair.split(",")] for pair in pairs if pair.strip()]
+    except ValueError:
+        points = [[]]
+    if any(len(point) != 2 or not all(map(math.isfinite, point)) for point in points):
+        raise DataError(
+            f"{element.where}: points {element.attributes['points'][:40]!r}",
+            hint="points are x,y;x,y;...",
+        )
+    return points
+
+
+def _shape(element: Element) -> _Shape:
+    """Return the shape of an element of any kind."""
+    told = element.attributes
+    degrees = element.number("rotation") if told.get("rotation", "").strip() else 0.0
+    if element.tag == "box":
+        sides = [element.number(side) for side in ("xtl", "ytl", "xbr", "ybr")]
+        return _Shape((sides[0], sides[1], sides[2], sides[3]), degrees)
+    if element.tag == "ellipse":
+        cx, cy, rx, ry = (element.number(key) for key in ("cx", "cy", "rx", "ry"))
+        return _Shape(ellipse_hull(cx, cy, rx, ry, degrees))
+    if element.tag == "mask":
+        left, top = element.number("left"), element.number("top")
+        size = element.number("width"), element.number("height")
+        return _Shape((left, top, left + size[0], top + size[1]))
+    if element.tag == "skeleton":
+        shown = [part for part in element.all("points") if not part.gt("outside")]
+        return _Shape(hull_of([point for part in shown for point in _points(part)]))
+    if element.tag == "cuboid" and "points" not in told:
+        sides = [element.number(key) for key in sorted(told) if re.match(r"[xy][tb][lr]\d$", key)]
+        corners = [key for key in sorted(told) if re.match(r"x[tb][lr]\d$", key)]
+        points = [(element.number(key), element.number("y" + key[1:])) for key in corners]
+        return _Shape(hull_of(points) if sides else None)
+    return _Shape(hull_of(_points(element)))
+
+
+def _note_shape(element: Element, reading: ReadContext) -> None:
+    if element.tag in SHAPES:
+        reading.notes.add(
+            f"a shape of kind {element.tag!r}; its upright bounding box is taken", element.where
+        )
+    elif element.attributes.get("rotation", "0").strip("0.") != "":
+        reading.notes.add("a rotated box; its upright bounding box is taken", element.where)
+
+
+def _note_others(element: Element, reading: ReadContext) -> None:
     for child in element.children:
-        if child.tag not in {"box", "attribute", "tag"}:
-            reading.notes.add(f"a shape of kind {child.tag!r}, not a box; left out", child.where)
-        elif child.tag == "tag":
+        if child.tag == "tag":
             reading.notes.add("a tag of a whole picture, not a box; left out", child.where)
-        if child.attributes.get("rotation", "0").strip("0.") != "":
-            reading.notes.add("a rotated box; taken as if it stood upright", child.where)
+        elif child.tag not in SHAPES | {"box", "attribute"}:
+            reading.notes.add(f"a {child.tag!r} is not known; left out", child.where)
 
 
 def _read_track(track: Element, videos: _Videos, reading: ReadContext) -> None:
     task = videos.task(track)
     video = videos.of(task)
-    _count_others(track, reading)
-    written = sorted(track.all("box"), key=lambda box: box.whole("frame"))
+    _note_others(track, reading)
+    written = sorted(track.all("box", *SHAPES), key=lambda item: item.whole("frame"))
     if not written:
         return
-    label = videos.columns.label(track.attribute("label"))
-    number = video.track(track.attributes.get("id", ""))
-    for n, box in enumerate(written):
-        frame = video.check_frame(box.whole("frame"), box.where)
+    name = track.attribute("label")
+    label, identity = videos.columns.label(name), track.attributes.get("id", "")
+    if identity:
+        content = hash((name, *(str(sorted(item.attributes.items())) for item in written)))
+        shown = f"a track of {name!r} (line {track.line})"
+        ids = videos.columns.ids(f"task {task.number}, track")
+        if not ids.add(identity, content, shown, track.where):
+            return
+    number = video.track(identity)
+    for n, item in enumerate(written):
+        frame = video.check_frame(item.whole("frame"), item.where)
         if n and frame == written[n - 1].whole("frame"):
             raise DataError(
-                f"{box.where}: the track has two boxes in frame {frame}", hint="export it again"
+                f"{item.where}: the track has two boxes in frame {frame}", hint="export it again"
             )
-        if box.gt("outside"):
+        if item.gt("outside"):
             continue
-        sides = _box(box)
-        video.add(frame, sides, label, track=number)
+        _note_shape(item, reading)
+        _add(video, frame, _shape(item).hull(), label, number, videos.columns, item)
         following = written[n + 1] if n + 1 < len(written) else None
         if following is not None:
-            _fill(video, frame, sides, following, task, label, number)
+            _fill(video, frame, item, following, task, label, number)
         elif frame < task.frames.stop - task.frames.step:
-            _end_or_hold(video, frame, sides, task, label, number, reading, box.where)
+            sides = _shape(item).hull()
+            _end_or_hold(video, frame, sides, task, label, number, reading, item.where)
+
+
+def _add(
+    video: VideoLabelsBuilder,
+    frame: int,
+    hull: Box | None,
+    label: int,
+    track: int,
+    columns: LabelSetBuilder,
+    item: Element,
+) -> None:
+    if hull is None:
+        columns.add_shape(video, frame, None, label, kind=item.tag, where=item.where)
+    else:
+        video.add(frame, hull, label, track=track)
 
 
 def _fill(
     video: VideoLabelsBuilder,
     frame: int,
-    sides: tuple[float, ...],
+    item: Element,
     following: Element,
     task: _Task,
     label: int,
     number: int,
 ) -> None:
-    end, goal = following.whole("frame"), _box(following)
-    video.check_frame(end, following.where)
+    end = video.check_frame(following.whole("frame"), following.where)
     step = task.frames.step
+    if frame + step >= end:
+        return
+    shape, goal = _shape(item), _shape(following)
     for between in range(frame + step, end, step):
-        share = (between - frame) / (end - frame)
-        box = [a + share * (b - a) for a, b in zip(sides, goal, strict=True)]
-        video.add(between, box, label, track=number)
+        box = shape.towards(goal, (between - frame) / (end - frame))
+        if box is None:
+            video.lose(between)
+        else:
+            video.add(between, box, label, track=number)
 
 
 def _end_or_hold(
     video: VideoLabelsBuilder,
     frame: int,
-    sides: tuple[float, ...],
+    sides: Box | None,
     task: _Task,
     label: int,
     number: int,
@@ -221,7 +330,7 @@ def _end_or_hold(
         )
         return
     for later in task.frames:
-        if later > frame:
+        if later > frame and sides is not None:
             video.add(later, sides, label, track=number)
 
 
@@ -229,20 +338,23 @@ def _read_image(image: Element, videos: _Videos, reading: ReadContext) -> None:
     """Add an image; images of a task that is a video are frames of it, numbered by their id."""
     task = videos.task(image)
     name = image.attribute("name")
+    subset = image.attributes.get("subset", "")
+    if "id" in image.attributes:
+        key = f"task {image.attributes.get('task_id', '')} {subset}".strip()
+        shown = f"{name!r} (line {image.line})"
+        videos.columns.ids(f"{key}, image").add(image.attributes["id"], name, shown, image.where)
     if task.medium and task.from_video:
         video, frame = videos.of(task), image.whole("id")
         video.check_frame(frame, image.where)
         video.look((frame,))
     else:
-        subset = image.attributes.get("subset", "")
         key = f"image {image.attributes.get('task_id', '')} {subset} {name}"
         video, frame = videos.columns.still(key, f"{subset}/{name}" if subset else name), 0
         video.name = stem_of(name)
     if "width" in image.attributes and "height" in image.attributes:
         video.set_size(image.number("width"), image.number("height"), image.where)
-    _count_others(image, reading)
-    for box in image.all("box"):
-        sides = _box(box)
-        if not all(map(math.isfinite, sides)):
-            continue
-        video.add(frame, sides, videos.columns.label(box.attribute("label")))
+    _note_others(image, reading)
+    for item in image.all("box", *SHAPES):
+        _note_shape(item, reading)
+        label = videos.columns.label(item.attribute("label"))
+        _add(video, frame, _shape(item).hull(), label, -1, videos.columns, item)

@@ -14,6 +14,15 @@ from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers import cvat
 from lstmcli.labels.readers.sniff import FileSniff
 
+SUFFIXES = (".xml",)
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "single points: an ignored region",
+    "tags of whole pictures",
+    "attributes",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
+
 
 def sniff(sniffed: FileSniff) -> bool:
     """Return False: it is chosen by a person, never by content."""

@@ -6,6 +6,7 @@ track is the attribute `track_id`; an item may tell the `frame` of its video.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
@@ -14,6 +15,17 @@ from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, coco_hull, hull_of, pairs_of, rotated_hull
+
+_NO_SHAPES = frozenset({"label", "caption", "hash_key", "feature_vector", "tabular"})
+
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "labels and captions of whole items",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -35,6 +47,10 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     names = [] if label is None else [row["name"].text() for row in label.rows_of("labels")]
     columns = LabelSetBuilder(reading.notes, source, names)
     for item in top["items"].rows():
+        content = json.dumps(item.value, sort_keys=True)
+        shown = f"the item at {item.place.rpartition('#')[2]}"
+        if not columns.ids("item").add(item["id"].text(), content, shown, item.place):
+            continue
         image = item.get("image", "media")
         told = image.get("path") if image is not None and image.is_object() else None
         name = told.text() if told is not None else item["id"].text()
@@ -50,15 +66,39 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
 
 def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: LabelSetBuilder) -> None:
     kind = item["type"].text()
-    if kind != "bbox":
-        columns.notes.add(f"an annotation of kind {kind!r}, not a box; left out", item.place)
+    if kind in _NO_SHAPES:
+        columns.notes.add(f"an annotation of kind {kind!r}, not a shape; left out", item.place)
         return
     number = item["label_id"].whole() if "label_id" in item else -1
     if number >= len(names) or number < -1:
         raise DataError(f"{item.place}: label {number}", hint=f"there are {len(names)} labels")
-    x, y, width, height = item["bbox"].numbers(4)
     label = columns.label(names[number] if number >= 0 else "object")
     attributes = item.get("attributes")
     crowd = attributes.get("is_crowd") if attributes is not None else None
     ignore = crowd is not None and crowd.boolean()
-    video.add(0, (x, y, x + width, y + height), label, ignore=ignore)
+    hull = _hull(kind, item)
+    if kind == "bbox" and hull is not None:
+        turn = None if attributes is None else attributes.get("rotation")
+        video.add(0, rotated_hull(hull, turn.number() if turn else 0.0), label, ignore=ignore)
+        return
+    columns.add_shape(video, 0, hull, label, kind=kind, where=item.place, ignore=ignore)
+
+
+def _hull(kind: str, item: Node) -> Box | None:
+    """Return the hull of an annotation of any kind; None where it has none."""
+    if kind in {"bbox", "ellipse"} and "bbox" in item:
+        x, y, width, height = item["bbox"].numbers(4)
+        return (x, y, x + width, y + height)
+    if kind == "rotated_bbox" and "bbox" in item:
+        cx, cy, width, height, degrees = item["bbox"].numbers(5)
+        sides = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+        return rotated_hull(sides, degrees)
+    if kind == "mask" and "rle" in item:
+        return coco_hull(item["rle"].value)
+    if "points" in item:
+        points = pairs_of([node.number() for node in item["points"].rows()])
+        hidden = [node.whole() for node in item.rows_of("visibility")]
+        if len(hidden) == len(points):
+            points = [point for point, seen in zip(points, hidden, strict=True) if seen]
+        return hull_of(points)
+    return None

@@ -15,6 +15,10 @@ from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import load_xml
 
+SUFFIXES = (".xml",)
+DROPS: tuple[str, ...] = ("parts of boxes",)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
+
 
 def sniff(sniffed: FileSniff) -> bool:
     """Return whether the root is `dataset` with `images`."""

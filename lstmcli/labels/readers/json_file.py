@@ -11,6 +11,8 @@ from typing import Any
 
 from lstmcli.core.errors import DataError
 
+_Pairs = list[tuple[str, Any]]
+
 LARGEST_FILE = 2_000_000_000
 """Bytes of a label file beyond which it is refused instead of filling the memory."""
 
@@ -63,7 +65,7 @@ def parse_json(text: str, place: str, hook: Callable[[dict[str, Any]], Any] | No
         DataError: the text is no JSON, or is cut off; the message names the line.
     """
     try:
-        return Node(json.loads(text, object_hook=hook), place)
+        return Node(json.loads(text, object_pairs_hook=_unique_keys(hook)), place)
     except json.JSONDecodeError as error:
         line = "" if ", line " in place else f", line {error.lineno}"
         raise DataError(
@@ -74,6 +76,23 @@ def parse_json(text: str, place: str, hook: Callable[[dict[str, Any]], Any] | No
         raise DataError(f"{place}: lists within lists without end", hint="no label file") from None
     except ValueError as error:
         raise DataError(f"{place}: {error}", hint="export the file again") from None
+
+
+def _unique_keys(hook: Callable[[dict[str, Any]], Any] | None) -> Callable[[_Pairs], Any]:
+    """Return what makes an object of its pairs and refuses a key that says two things."""
+
+    def made(pairs: _Pairs) -> Any:
+        item = dict(pairs)
+        if len(item) < len(pairs):
+            for key, value in pairs:
+                if item[key] != value:
+                    raise ValueError(
+                        f"the key {key[:40]!r} is used twice in one object, "
+                        f"for {_kind(value)} and for {_kind(item[key])}"
+                    )
+        return item if hook is None else hook(item)
+
+    return made
 
 
 def _kind(value: object) -> str:

@@ -3,31 +3,65 @@
 Video: https://labelstud.io/tags/videorectangle and label_studio_sdk
 converter/utils (`extract_key_frames`): frames count from 1, x, y, width, height are percent of the
 frame; each key frame is a box, a disabled one too; from an enabled key frame boxes are interpolated
-to the next one; the last enabled one holds to `framesCount`. Images:
+to the next one; the last enabled one holds to `framesCount`. Its frames are seconds times a rate
+that it assumes, so they are placed by time where the film is found and the keys tell `time`, or
+`framesCount` and `duration` tell the rate. Images:
 https://labelstud.io/guide/export#Units-of-image-annotations: percent of `original_width` and
-`original_height`.
+`original_height`, `rotation` in degrees clockwise about the upper left corner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import (
     MOST_BOXES,
-    Box,
     LabelSetBuilder,
     VideoLabelsBuilder,
     is_video,
     stem_of,
 )
+from lstmcli.labels.clock import Times, nearest_frames
 from lstmcli.labels.media import ReadContext, written_forms
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, brush_hull, ellipse_hull, hull_of, rotated_hull
 
-_LABEL_KEYS = ("rectanglelabels", "labels", "videolabels", "timelinelabels")
+_ANNOTATED = ("annotations", "completions")
+_LABEL_KEYS = (
+    "rectanglelabels",
+    "polygonlabels",
+    "ellipselabels",
+    "brushlabels",
+    "keypointlabels",
+    "vectorlabels",
+    "labels",
+    "videolabels",
+    "timelinelabels",
+)
+_NO_SHAPES = frozenset(
+    (
+        *("choices", "textarea", "taxonomy", "rating", "number", "datetime"),
+        *("pairwise", "ranker", "relation", "labels"),
+    )
+)
+"""Results that speak of a region or of the whole task and are no shapes of their own."""
+
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "key points: an ignored region",
+    "predictions, cancelled annotations, annotations of further people",
+    "choices, texts, ratings and relations",
+    "labels of a region after the first",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -49,10 +83,14 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     top = load_json(source)
     columns = LabelSetBuilder(reading.notes, source)
     for n, task in enumerate(top.rows() if top.is_list() else [top]):
-        results = list(_results(task, reading))
+        chosen = _chosen(task, reading)
+        results = [] if chosen is None else list(chosen.rows_of("result"))
         medium = _medium(task, results)
-        if not results and not _is_annotated(task):
-            reading.notes.add("a task that nobody annotated; not looked at", task.place)
+        if not _is_new(task, medium, columns):
+            reading.notes.add("a task written again; it is read once", task.place)
+            continue
+        if chosen is None:
+            reading.notes.add("a task that nobody annotated; unannotated", task.place)
             continue
         if is_video(medium) or any(_kind(result) == "videorectangle" for result in results):
             _read_video(n, medium, results, columns, reading, task.place)
@@ -61,21 +99,50 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     return columns.build()
 
 
-def _annotations(task: Node) -> list[Node]:
-    rows = task.rows_of("annotations", "completions")
-    return [row for row in rows if not ((c := row.get("was_cancelled")) and c.boolean())]
+def _is_new(task: Node, medium: str, columns: LabelSetBuilder) -> bool:
+    number = task.get("id")
+    if number is None:
+        return True
+    content = json.dumps([task.value.get(key) for key in ("data", *_ANNOTATED)], sort_keys=True)
+    return columns.ids("task").add(number.text(), content, repr(medium), task.place)
 
 
-def _is_annotated(task: Node) -> bool:
-    return bool(_annotations(task))
+def _chosen(task: Node, reading: ReadContext) -> Node | None:
+    """Return the one annotation of a task that counts, None where there is none.
+
+    Several annotators draw the same objects, so only one of them counts: the one that --annotator
+    names, else the one that is marked as ground truth, else the first that drew something.
+    """
+    rows = task.rows_of(*_ANNOTATED)
+    there = [row for row in rows if not ((c := row.get("was_cancelled")) and c.boolean())]
+    if reading.annotator:
+        there = [row for row in there if reading.annotator.casefold() in _names_of(row)]
+    if not there:
+        return None
+    marked = [row for row in there if (truth := row.get("ground_truth")) and truth.boolean()]
+    drawn = [row for row in there if row.get("result") and any(row["result"].rows())]
+    best = next(iter((*marked, *drawn, *there)))
+    if len(drawn) > 1:
+        why = "the one marked as ground truth" if marked else "the first one"
+        reading.notes.add(
+            f"a task with annotations of several people; {why} is taken (--annotator chooses)",
+            task.place,
+            len(drawn) - 1,
+        )
+    return best
 
 
-def _results(task: Node, reading: ReadContext) -> Iterator[Node]:
-    annotations = _annotations(task)
-    if len([row for row in annotations if row.get("result")]) > 1:
-        reading.notes.add("a task with several annotations; all of them are taken", task.place)
-    for annotation in annotations:
-        yield from annotation.rows_of("result")
+def _names_of(annotation: Node) -> set[str]:
+    """Return the id, the address and the names of who made an annotation, in small letters."""
+    names: set[str] = set()
+    for key in ("completed_by", "created_username", "created_by"):
+        told = annotation.get(key)
+        if told is not None and told.is_object():
+            names |= {str(value).casefold() for value in told.value.values() if value}
+        elif told is not None:
+            text = told.text()
+            names |= {text.casefold(), *text.casefold().replace(",", " ").split()}
+    return names
 
 
 def _kind(result: Node) -> str:
@@ -99,9 +166,11 @@ def _named(medium: str, otherwise: str) -> str:
     return stem_of(written_forms(medium)[-1].name) if medium else otherwise
 
 
-def _label(value: Node, columns: LabelSetBuilder) -> int:
+def _label(result: Node, columns: LabelSetBuilder, named: Mapping[str, list[str]]) -> int:
+    value = result["value"]
     found = value.get(*_LABEL_KEYS)
     names = [] if found is None else [row.text() for row in found.rows()]
+    names = names or named.get(_identity(result), [])
     if len(names) > 1:
         columns.notes.add("a region with several labels; the first one is taken", value.place)
     if not names:
@@ -109,15 +178,36 @@ def _label(value: Node, columns: LabelSetBuilder) -> int:
     return columns.label(names[0] if names else "object")
 
 
-def _percent(node: Node, size_hw: tuple[int, int]) -> Box:
+def _identity(result: Node) -> str:
+    identity = result.get("id")
+    return "" if identity is None else identity.text()
+
+
+def _named_regions(results: Sequence[Node]) -> dict[str, list[str]]:
+    """Return the labels that a result of its own gives to a region, by the region's id."""
+    named: dict[str, list[str]] = {}
+    for result in results:
+        value = result.get("value")
+        if _kind(result) == "labels" and value is not None and "labels" in value:
+            named[_identity(result)] = [row.text() for row in value["labels"].rows()]
+    return named
+
+
+def _percent(node: Node, size_hw: tuple[int, int]) -> tuple[Box, float]:
+    """Return the sides of a rectangle before its turn, and its degrees.
+
+    It is turned clockwise about its upper left corner, in pixels and not in percent.
+    """
     height, width = size_hw
     x, y = node["x"].number() / 100 * width, node["y"].number() / 100 * height
-    return (
-        x,
-        y,
-        x + node["width"].number() / 100 * width,
-        y + node["height"].number() / 100 * height,
-    )
+    right = x + node["width"].number() / 100 * width
+    lower = y + node["height"].number() / 100 * height
+    turn = node.get("rotation")
+    return (x, y, right, lower), 0.0 if turn is None else turn.number()
+
+
+def _turned(sides: Sequence[float], degrees: float) -> Box:
+    return rotated_hull(sides, degrees, (sides[0], sides[1]))
 
 
 def _size(
@@ -130,6 +220,41 @@ def _size(
     return reading.size_of(medium, where, video=video)
 
 
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """From the frames that Label Studio counts (from 1) to those of the film (from 0).
+
+    Args:
+        rate: frames a second that Label Studio counts, None where it is not told.
+        times: of the film's frames, None where it is not found or numbers are taken as they are.
+    """
+
+    rate: float | None
+    times: Times | None
+
+    def frame(self, number: int) -> int:
+        if self.times is None or self.rate is None:
+            return number - 1
+        return int(nearest_frames(self.times, (number - 1) / self.rate))
+
+
+def _clock(results: Sequence[Node], medium: str, reading: ReadContext) -> _Clock:
+    """Return the clock of a video: its rate by the keys' times, else by framesCount / duration."""
+    rate: float | None = None
+    for result in results:
+        value = result["value"]
+        keys = [key for key in value.rows_of("sequence") if "time" in key and "frame" in key]
+        spots = sorted({(key["frame"].number(), key["time"].number()) for key in keys})
+        if len(spots) > 1 and spots[-1][1] > spots[0][1]:
+            rate = (spots[-1][0] - spots[0][0]) / (spots[-1][1] - spots[0][1])
+        elif rate is None and "framesCount" in value and "duration" in value:
+            length = value["duration"].number()
+            rate = value["framesCount"].number() / length if length > 0 else None
+    if rate is None or rate <= 0 or reading.label_rate is not None:
+        return _Clock(rate, None)
+    return _Clock(rate, reading.times_of(medium))
+
+
 def _read_video(
     n: int,
     medium: str,
@@ -140,26 +265,34 @@ def _read_video(
 ) -> None:
     video = columns.video(f"task {n}", _named(medium, f"task {n + 1}"))
     video.media = medium
-    count = 0
+    boxes = [result for result in results if _kind(result) == "videorectangle"]
     for result in results:
         if _kind(result) != "videorectangle":
             _ignore(result, reading)
-            continue
+    clock, named = _clock(boxes, medium, reading), _named_regions(results)
+    video.placed_by_time = clock.times is not None
+    count = 0
+    for result in boxes:
         value = result["value"]
         told = value.get("framesCount")
         keys = sorted(value["sequence"].rows(), key=lambda key: key["frame"].number())
         last = keys[-1]["frame"].whole() if keys else 0
         frames = told.whole() if told is not None else last
         video.check_frame(max(frames, 1) - 1, value.place)
-        if told is not None:
-            video.frame_count = max(video.frame_count or 0, frames) or None
+        count = max(count, frames, last)
         size = _size(result, medium, reading, where, video=True)
         video.set_size(size[1], size[0], where)
-        identity = result.get("id")
-        track = video.track(f"region {identity.text() if identity else len(video)}")
-        _read_sequence(keys, video, size, _label(value, columns), track, frames)
-        count = max(count, frames, last)
-    video.look_until(count, where)
+        region = _identity(result) or str(len(video))
+        content = json.dumps(value.value, sort_keys=True)
+        if columns.ids(f"task {n + 1}, region").add(region, content, "one track", result.place):
+            track = video.track(f"region {region}")
+            end = clock.frame(frames) + 1 if frames else 0
+            label = _label(result, columns, named)
+            _read_sequence(keys, video, size, label, track, end, clock, columns)
+    if count:
+        video.frame_count = len(clock.times) if clock.times is not None else count
+        video.rate = None if clock.times is not None else clock.rate
+        video.look_until(clock.frame(count) + 1, where)
 
 
 def _read_sequence(
@@ -169,20 +302,27 @@ def _read_sequence(
     label: int,
     track: int,
     frames: int,
+    clock: _Clock,
+    columns: LabelSetBuilder,
 ) -> None:
+    numbers = [key["frame"].whole() for key in keys]
+    for number, key in zip(numbers, keys, strict=True):
+        video.check_frame(number - 1, key.place)
+    places = [clock.frame(number) for number in numbers]
     for n, key in enumerate(keys):
-        frame = key["frame"].whole() - 1
-        video.check_frame(frame, key.place)
-        box = _percent(key, size_hw)
+        frame = places[n]
+        sides, degrees = _percent(key, size_hw)
+        if degrees % 360:
+            columns.notes.add("a rotated box; its upright bounding box is taken", key.place)
         following = keys[n + 1] if n + 1 < len(keys) else None
-        if following is not None and following["frame"].whole() - 1 == frame:
+        if following is not None and places[n + 1] == frame:
             continue
-        video.add(frame, box, label, track=track)
+        video.add(frame, _turned(sides, degrees), label, track=track)
         enabled = key.get("enabled")
         if enabled is not None and not enabled.boolean():
             continue
-        goal = box if following is None else _percent(following, size_hw)
-        end = frames if following is None else following["frame"].whole() - 1
+        goal, last_degrees = (sides, degrees) if following is None else _percent(following, size_hw)
+        end = frames if following is None else places[n + 1]
         if len(video) + end - frame > MOST_BOXES:
             raise DataError(
                 f"{key.place}: a box held for {end - frame} frames",
@@ -190,8 +330,9 @@ def _read_sequence(
             )
         for between in range(frame + 1, end):
             share = (between - frame) / (end - frame)
-            sides = [a + share * (b - a) for a, b in zip(box, goal, strict=True)]
-            video.add(between, sides, label, track=track)
+            mixed = [a + share * (b - a) for a, b in zip(sides, goal, strict=True)]
+            box = _turned(mixed, degrees + share * (last_degrees - degrees))
+            video.add(between, box, label, track=track)
 
 
 def _read_image(
@@ -204,18 +345,41 @@ def _read_image(
 ) -> None:
     video = columns.still(f"task {n}", medium or f"task {n + 1}", where)
     video.name = _named(medium, f"task {n + 1}")
+    named = _named_regions(results)
     for result in results:
-        if _kind(result) not in {"rectanglelabels", "rectangle"}:
+        kind = _kind(result).removesuffix("labels")
+        if _kind(result) in _NO_SHAPES or "value" not in result:
             _ignore(result, reading)
             continue
         value = result["value"]
         size = _size(result, medium, reading, where, video=False)
         video.set_size(size[1], size[0], where)
-        rotation = value.get("rotation")
-        if rotation is not None and rotation.number() != 0:
-            reading.notes.add("a rotated box; taken as if it stood upright", value.place)
-        video.add(0, _percent(value, size), _label(value, columns))
+        label = _label(result, columns, named)
+        if kind == "rectangle":
+            sides, degrees = _percent(value, size)
+            if degrees % 360:
+                reading.notes.add("a rotated box; its upright bounding box is taken", value.place)
+            video.add(0, _turned(sides, degrees), label)
+        else:
+            hull = _hull(kind, value, size)
+            columns.add_shape(video, 0, hull, label, kind=kind, where=value.place)
+
+
+def _hull(kind: str, value: Node, size_hw: tuple[int, int]) -> Box | None:
+    """Return the hull of a shape in pixels; None where it has none or its form is not known."""
+    height, width = size_hw
+    if kind == "ellipse":
+        x, y, rx, ry = (value[key].number() / 100 for key in ("x", "y", "radiusX", "radiusY"))
+        turn = value.get("rotation")
+        degrees = 0.0 if turn is None else turn.number()
+        return ellipse_hull(x * width, y * height, rx * width, ry * height, degrees)
+    if kind == "polygon" and "points" in value:
+        points = [point.numbers(2) for point in value["points"].rows()]
+        return hull_of([(x / 100 * width, y / 100 * height) for x, y in points])
+    if kind == "brush" and "rle" in value:
+        return brush_hull([byte.whole() for byte in value["rle"].rows()], size_hw)
+    return None
 
 
 def _ignore(result: Node, reading: ReadContext) -> None:
-    reading.notes.add(f"a region of kind {_kind(result)!r}, not a box; left out", result.place)
+    reading.notes.add(f"a result of kind {_kind(result)!r}, not a shape; left out", result.place)

@@ -6,6 +6,7 @@ pixels; the `frames` of a video count from 1.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, stem_of
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, parse_json, read_text
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, hull_of
+
+SUFFIXES = (".ndjson", ".jsonl", ".json")
+DROPS: tuple[str, ...] = (
+    "polygons and lines: the upright hull is kept",
+    "points and masks behind an address: an ignored region",
+    "classifications",
+    "labels of further annotators",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -31,22 +42,20 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     columns = LabelSetBuilder(reading.notes, source)
     for n, line in enumerate(read_text(source).splitlines(), 1):
         if line.strip():
-            _read_row(parse_json(line, f"{source}, line {n}"), columns)
+            _read_row(parse_json(line, f"{source}, line {n}"), columns, reading)
     return columns.build()
 
 
-def _read_row(top: Node, columns: LabelSetBuilder) -> None:
+def _read_row(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> None:
     row = top["data_row"]
     told = row.get("external_id", "global_key", "row_data")
     name = row["id"].text() if told is None else told.text()
-    answers = [
-        label["annotations"]
-        for _, project in top["projects"].items()
-        for label in project.rows_of("labels")
-        if "annotations" in label
-    ]
+    content = json.dumps(top.value, sort_keys=True)
+    if not columns.ids("data row").add(row["id"].text(), content, repr(name), row.place):
+        return
+    answers = _chosen(top, reading)
     if not answers:
-        columns.notes.add("a picture that nobody labelled; not looked at", row.place)
+        columns.notes.add("a picture that nobody labelled; unannotated", row.place)
         return
     video = columns.video(f"row {row['id'].text()}", stem_of(name))
     media = top.get("media_attributes")
@@ -69,22 +78,53 @@ def _read_row(top: Node, columns: LabelSetBuilder) -> None:
         video.look_until(count.whole() if count is not None else 0)
 
 
+def _chosen(top: Node, reading: ReadContext) -> list[Node]:
+    """Return the annotations of one label a project: the annotator's, or the first one."""
+    answers = []
+    for _, project in top["projects"].items():
+        labels = [label for label in project.rows_of("labels") if "annotations" in label]
+        if reading.annotator:
+            labels = [label for label in labels if _made_by(label, reading.annotator)]
+        answers += [label["annotations"] for label in labels[:1]]
+        if len(labels) > 1:
+            reading.notes.add(
+                "a picture with labels of several people; the first one is taken"
+                " (--annotator chooses)",
+                project.place,
+                len(labels) - 1,
+            )
+    return answers
+
+
+def _made_by(label: Node, annotator: str) -> bool:
+    details = label.get("label_details")
+    told = (details if details is not None else label).get("created_by", "labeled_by")
+    return told is not None and told.text().casefold() == annotator.casefold()
+
+
 def _add(
     objects: Iterator[Node], video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
 ) -> None:
     for item in objects:
-        box = item.get("bounding_box")
-        if box is None:
-            columns.notes.add("an object without a bounding_box; left out", item.place)
-            continue
-        left, top = box["left"].number(), box["top"].number()
         identity = item.get("feature_id")
         track = -1
         if identity is not None and video.media:
             track = video.track(f"object {identity.text()}")
-        video.add(
-            frame,
-            (left, top, left + box["width"].number(), top + box["height"].number()),
-            columns.label(item["name"].text()),
-            track=track,
-        )
+        label = columns.label(item["name"].text())
+        box = item.get("bounding_box")
+        if box is None:
+            kind, hull = _hull(item)
+            columns.add_shape(video, frame, hull, label, kind=kind, where=item.place, track=track)
+            continue
+        left, top = box["left"].number(), box["top"].number()
+        sides = (left, top, left + box["width"].number(), top + box["height"].number())
+        video.add(frame, sides, label, track=track)
+
+
+def _hull(item: Node) -> tuple[str, Box | None]:
+    """Return the kind of an object and its hull; masks lie behind an address, so they have none."""
+    for kind in ("polygon", "line"):
+        if kind in item:
+            points = [(row["x"].number(), row["y"].number()) for row in item[kind].rows()]
+            return kind, hull_of(points)
+    return next((kind for kind in ("point", "mask") if kind in item), "object"), None

@@ -1,11 +1,14 @@
 """LabelMe: a JSON file an image, rectangles as two opposite corners in any order.
 
 https://github.com/wkentaro/labelme, labelme/label_file.py: `shapes` with `label`, `points`,
-`shape_type`; `imagePath` is relative to the file; other shapes are left out and counted.
+`shape_type`; `imagePath` is relative to the file; of other shapes the upright hull is taken (a mask
+has its two corners as points).
 """
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
@@ -15,6 +18,15 @@ from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, as_path,
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import ellipse_hull, hull_of
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "points: an ignored region",
+    "flags and groups",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -45,6 +57,10 @@ def _read_file(top: Node, path: Path, columns: LabelSetBuilder) -> None:
     image = told.text() if told is not None else ""
     if as_path(image).suffix.lower() not in IMAGE_SUFFIXES:
         image = f"{path.stem}.jpg"
+    folder = path.parent
+    content = json.dumps(top.value.get("shapes"), sort_keys=True)
+    if not columns.ids("image file").add(f"{folder}/{image}", content, path.name, str(path)):
+        return
     video = columns.still(str(path), image, str(path))
     if "imageWidth" in top and "imageHeight" in top:
         video.set_size(top["imageWidth"].number(), top["imageHeight"].number(), top.place)
@@ -54,15 +70,19 @@ def _read_file(top: Node, path: Path, columns: LabelSetBuilder) -> None:
 
 def _read_shape(shape: Node, video: VideoLabelsBuilder, columns: LabelSetBuilder) -> None:
     told = shape.get("shape_type")
-    kind = told.text() if told is not None else "polygon"
-    if kind != "rectangle":
-        columns.notes.add(f"a shape of kind {kind!r}, not a box; left out", shape.place)
-        return
+    kind = told.text().lower() if told is not None else "polygon"
     points = [point.numbers(2) for point in shape["points"].rows()]
-    if len(points) not in {2, 4}:
-        raise DataError(
-            f"{shape.place}: a rectangle of {len(points)} points", hint="two opposite corners"
-        )
-    x, y = [point[0] for point in points], [point[1] for point in points]
     label = columns.label(shape["label"].text())
-    video.add(0, (min(x), min(y), max(x), max(y)), label)
+    if kind == "rectangle":
+        if len(points) not in {2, 4}:
+            raise DataError(
+                f"{shape.place}: a rectangle of {len(points)} points", hint="two opposite corners"
+            )
+        x, y = [point[0] for point in points], [point[1] for point in points]
+        video.add(0, (min(x), min(y), max(x), max(y)), label)
+        return
+    hull = hull_of(points)
+    if kind == "circle" and len(points) == 2:  # the centre and a point of the edge
+        radius = math.dist(points[0], points[1])
+        hull = ellipse_hull(points[0][0], points[0][1], radius, radius)
+    columns.add_shape(video, 0, hull, label, kind=kind, where=shape.place)

@@ -10,9 +10,14 @@ from pathlib import Path
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, files_of
+from lstmcli.labels.identity import IdRegistry, id_key
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import load_json
 from lstmcli.labels.readers.sniff import FileSniff
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = ("scores and segmentations",)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -29,10 +34,13 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     folder = source if source.is_dir() else source.parent
     names: dict[str, str] = {}
+    ids = IdRegistry("category", folder / "schema.json")
     schema = folder / "schema.json"
     if schema.is_file():
         for row in load_json(schema)["categories"].rows():
-            names[row["id"].text()] = row["name"].text()
+            number, name = row["id"].text(), row["name"].text()
+            ids.add(number, name, repr(name), row.place)
+            names[id_key(number)] = name
     columns = LabelSetBuilder(reading.notes, source, names.values())
     for path in files_of(folder, ".json") if source.is_dir() else [source]:
         if path == schema:
@@ -41,7 +49,7 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         image = top["file_name"].text()
         video = columns.still(image, image, str(path))
         for item in top["predictions"].rows():
-            number = item["category_id"].text()
+            number = id_key(item["category_id"].text())
             if names and number not in names:
                 raise DataError(f"{item.place}: category {number}", hint="see schema.json")
             x, y, width, height = item["bbox"].numbers(4)

@@ -2,8 +2,9 @@
 
 Columns: frame, id, left, top, width, height, flag, then class and visibility (MOT16, 17, 20) or
 x, y, z (MOT15); frames from 1; flag 0 means that the row is not considered. Milan et al. 2016,
-https://arxiv.org/abs/1603.00831, tables 3 and 6; MOT20: https://arxiv.org/abs/2003.09003. Boxes are
-kept as written (the frames and boxes count from 1, so a box is one pixel off at most).
+https://arxiv.org/abs/1603.00831, tables 3 and 6; MOT20: https://arxiv.org/abs/2003.09003. Frames
+count from 1; the pixels of boxes are read and written as they stand, from 0, as CVAT, Datumaro and
+the trackers do. Frames may be written as 1.0 or 1e+00, as NumPy does.
 Class 1 is the target; the MOTChallenge evaluation kit takes detections on classes 2, 7, 8, 12 (and
 MOT20's 13, crowd) for neither right nor wrong, and knows nothing of the others. CVAT writes class
 names into `gt/labels.txt` (cvat/apps/dataset_manager/formats/mot.py), the class column counts them
@@ -31,9 +32,18 @@ _NEITHER = frozenset({2, 7, 8, 12, 13})
 _PEDESTRIANS = re.compile(
     r"(?i)^(mot\d\d|tud|pets|eth|adl|kitti|venice|avg|bahnhof|sunnyday|town|dancetrack|crowdhuman)"
 )
-_ROW = re.compile(
-    r"^\d+(?:\s*,\s*|\s+)-?\d+(\.0+)?((?:\s*,\s*|\s+)-?[\d.]+(e[-+]?\d+)?){5,9}$", re.IGNORECASE
+_SIDE = r"-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+_ROW = re.compile(rf"^{_SIDE}(?:(?:\s*,\s*|\s+){_SIDE}){{6,10}}$", re.IGNORECASE)
+
+
+SUFFIXES = (".txt",)
+DROPS: tuple[str, ...] = (
+    "scores and visibility",
+    "places in the world (MOT15)",
+    "rows with flag 0: an ignored region",
+    "vehicles, bicycles and occluders of MOTChallenge sets of pedestrians",
 )
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -45,6 +55,8 @@ def sniff(sniffed: FileSniff) -> bool:
         return False
     rows = [line for line in sniffed.lines if not line.startswith("#")]
     if not rows or not all(_ROW.match(row) for row in rows):
+        return False
+    if not all(float(part).is_integer() for row in rows for part in _split(row)[:2]):
         return False
     return 7 <= len(_split(rows[0])) <= 11 and (path.parent.name == "gt" or "," in rows[0])
 
@@ -145,11 +157,11 @@ def _medium(
         for frame, image in _numbered(images):
             video.image(frame, f"{told}/{image}")
         return
-    leave_core_free = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-    if suffix in VIDEO_SUFFIXES and told in leave_core_free:
+    films = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    if suffix in VIDEO_SUFFIXES and told in films:
         video.media = told
-    elif own_folder and len(leave_core_free) == 1:
-        video.media = leave_core_free[0]
+    elif own_folder and len(films) == 1:
+        video.media = films[0]
     else:
         video.media = told if suffix in VIDEO_SUFFIXES else ""
 
@@ -171,8 +183,21 @@ def _numbered(images: list[str]) -> list[tuple[int, str]]:
 
 
 def _has_classes(rows: list[Row]) -> bool:
-    """Return whether the eighth column is a class; MOT15 has ten columns and a place there."""
-    return any(len(row) in {8, 9} for row in rows)
+    """Return whether the eighth column is a class.
+
+    With eight and nine columns it is. MOT15 has ten columns and a place in the world (or -1) in the
+    last three; where the eighth is a whole number from 0, the ninth a share and the tenth the same
+    in every row, they are class, visibility and a column that nobody uses.
+    """
+    if any(len(row) in {8, 9} for row in rows):
+        return True
+    long = [row for row in rows if len(row) >= 10]
+    return (
+        bool(long)
+        and all(row[7].is_integer() and 0 <= row[7] <= 10_000 for row in long)
+        and all(-1 <= row[8] <= 1 for row in long)
+        and len({row[9:] for row in long}) == 1
+    )
 
 
 def _of_pedestrians(rows: list[Row], name: str) -> bool:
@@ -195,13 +220,19 @@ def _boxes(
     has_classes = _has_classes(rows)
     of_pedestrians = not names and _of_pedestrians(rows, video.name)
     target = "pedestrian" if of_pedestrians else "object"
-    several = len({int(row[7]) for row in rows if len(row) in {8, 9} and row[6] != 0}) > 1
+    numbers = {int(row[7]) for row in rows if has_classes and len(row) > 7 and row[6] != 0}
+    several = len(numbers - {-1}) > 1
+    if numbers - {-1} and any(len(row) >= 10 for row in rows):
+        columns.notes.add(
+            "the eighth of ten columns is taken for the class, the ninth for the visibility",
+            columns.place,
+        )
     for name in names:
         columns.label(name)
     for n, row in enumerate(rows):
         left, top, width, height = row[2:6]
         ignore = len(row) > 6 and row[6] == 0
-        number = int(row[7]) if has_classes and len(row) > 7 else 1
+        number = int(row[7]) if has_classes and len(row) > 7 and row[7] != -1 else 1
         name = target
         if names:
             if not 1 <= number <= len(names):

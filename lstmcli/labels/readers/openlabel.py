@@ -7,7 +7,8 @@ in OpenLABEL) are ignored regions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
@@ -16,6 +17,15 @@ from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, VideoLabelsBuil
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, hull_of, pairs_of, rotated_hull
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "poly2d and rbbox: the upright hull is kept",
+    "cuboid and poly3d without a bbox: an ignored region",
+    "actions, events, contexts, relations",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -100,7 +110,7 @@ def _add(
     item: Node,
     kind: str,
     key: str,
-    frames: Iterable[int],
+    frames: Sequence[int],
     columns: LabelSetBuilder,
     video: VideoLabelsBuilder,
     regions: list[tuple[int, list[float]]],
@@ -108,17 +118,44 @@ def _add(
     data = item.get("object_data")
     if data is None:
         return
-    for other in ("rbbox", "cuboid", "poly2d", "poly3d"):
-        columns.notes.add(
-            f"an object with a {other}, not a bbox; left out",
-            item.place,
-            len(list(data.rows_of(other))),
-        )
-    for row in data.rows_of("bbox"):
-        x, y, width, height = row["val"].numbers(4)
-        box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+    for kind_of_shape, row in _shapes(data):
+        if kind == "DontCare":
+            hull = _hull(kind_of_shape, row)
+            regions.extend((frame, list(hull)) for frame in frames if hull is not None)
+            continue
+        label, track = columns.label(kind), video.track(key)
+        flat = kind_of_shape not in {"cuboid", "poly3d"}
         for frame in frames:
-            if kind == "DontCare":
-                regions.append((frame, box))
-            else:
-                video.add(frame, box, columns.label(kind), track=video.track(key))
+            hull = _hull(kind_of_shape, row)
+            if kind_of_shape == "bbox" and hull is not None:
+                video.add(frame, hull, label, track=track)
+                continue
+            columns.add_shape(
+                video,
+                frame,
+                hull,
+                label,
+                kind=kind_of_shape,
+                where=row.place,
+                track=track,
+                flat=flat,
+            )
+
+
+def _shapes(data: Node) -> list[tuple[str, Node]]:
+    """Return the shapes of an object: its boxes, or what else it has where it has none."""
+    boxes = [("bbox", row) for row in data.rows_of("bbox")]
+    kinds = ("rbbox", "poly2d", "cuboid", "poly3d")
+    return boxes or [(kind, row) for kind in kinds for row in data.rows_of(kind)]
+
+
+def _hull(kind: str, row: Node) -> Box | None:
+    """Return the hull; `rbbox` turns by radians about its centre; 3D shapes have none."""
+    if kind in {"bbox", "rbbox"}:
+        x, y, width, height, *turn = row["val"].numbers(4 if kind == "bbox" else 5)
+        sides = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return rotated_hull(sides, math.degrees(turn[0]) if turn else 0.0)
+    mode = row.get("mode")
+    if kind == "poly2d" and (mode is None or mode.text() == "MODE_POLY2D_ABSOLUTE"):
+        return hull_of(pairs_of([node.number() for node in row["val"].rows()]))
+    return None

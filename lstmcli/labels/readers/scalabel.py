@@ -17,6 +17,15 @@ from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, as_path,
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, coco_hull, hull_of
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "polygons, masks and graphs: the upright hull is kept",
+    "3D boxes without box2d: an ignored region",
+    "frames whose labels are null",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -88,14 +97,24 @@ def _read_label(
     label: Node, video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
 ) -> None:
     box = label.get("box2d")
-    if box is None:
-        columns.notes.add("a label without a box2d (a polygon or 3D box); left out", label.place)
-        return
     category = label["category"].text()
     attributes = label.get("attributes")
     crowd = attributes.get("crowd", "ignored") if attributes is not None else None
     identity = label.get("id")
     ignore = category == "ignored" or (crowd is not None and crowd.boolean())
+    if box is None:
+        columns.add_shape(
+            video,
+            frame,
+            _hull(label),
+            columns.label(category),
+            kind=next((k for k in ("poly2d", "rle", "graph", "box3d") if k in label), "label"),
+            where=label.place,
+            track=video.track(identity.text()) if identity is not None else -1,
+            ignore=ignore,
+            flat="box3d" not in label,
+        )
+        return
     video.add(
         frame,
         [box[side].number() for side in ("x1", "y1", "x2", "y2")],
@@ -103,3 +122,18 @@ def _read_label(
         track=video.track(identity.text()) if identity is not None else -1,
         ignore=ignore,
     )
+
+
+def _hull(label: Node) -> Box | None:
+    """Return the hull of a polygon, a mask or a skeleton; a 3D box has none in the picture."""
+    if "poly2d" in label:
+        parts = list(label["poly2d"].rows()) if label["poly2d"].is_list() else [label["poly2d"]]
+        listed = [part["vertices"] if part.is_object() else part for part in parts]
+        rows = [row for part in listed for row in part.rows()]
+        return hull_of([point.numbers(2) for point in rows])
+    if "rle" in label:
+        return coco_hull(label["rle"].value)
+    if "graph" in label:
+        nodes = label["graph"].rows_of("nodes")
+        return hull_of([[value.number() for value in node["location"].rows()] for node in nodes])
+    return None

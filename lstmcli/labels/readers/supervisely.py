@@ -7,14 +7,28 @@ order.
 
 from __future__ import annotations
 
+import base64
+import io
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, stem_of
 from lstmcli.labels.media import ReadContext
-from lstmcli.labels.readers.json_file import load_json
+from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, hull_of, mask_hull
+
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "points: an ignored region",
+    "tags",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -41,6 +55,8 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     for item in top["objects"].rows():
         for key in ("key", "id"):
             if key in item:
+                title = item["classTitle"].text()
+                columns.ids("object").add(item[key].text(), title, repr(title), item.place)
                 titles[item[key].text()] = item["classTitle"].text()
     last = 0
     for item in top["frames"].rows():
@@ -48,23 +64,59 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         last = max(last, frame + 1)
         for figure in item.rows_of("figures"):
             kind = figure["geometryType"].text()
-            if kind != "rectangle":
-                reading.notes.add(f"a shape of kind {kind!r}, not a box; left out", figure.place)
-                continue
             told = figure.get("objectKey", "objectId")
             key = "" if told is None else told.text()
             if key not in titles:
                 raise DataError(
                     f"{figure.place}: object {key!r} is not listed", hint="export again"
                 )
-            corners = [row.numbers(2) for row in figure["geometry"]["points"]["exterior"].rows()]
-            if len(corners) != 2:
-                raise DataError(f"{figure.place}: {len(corners)} corners", hint="two corners")
-            (ax, ay), (bx, by) = corners
-            box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
-            video.add(frame, box, columns.label(titles[key]), track=video.track(key))
+            hull, label = _hull(kind, figure["geometry"]), columns.label(titles[key])
+            if kind == "rectangle" and hull is not None:
+                video.add(frame, hull, label, track=video.track(key))
+                continue
+            columns.add_shape(
+                video,
+                frame,
+                hull,
+                label,
+                kind=kind,
+                where=figure.place,
+                track=video.track(key),
+            )
     count = top.get("framesCount")
     if count is not None and count.whole() > 0:
         video.frame_count = video.check_frame(count.whole() - 1, count.place) + 1
     video.look_until(max(last, video.frame_count or 0))
     return columns.build()
+
+
+def _hull(kind: str, geometry: Node) -> Box | None:
+    """Return the hull of a figure: corners, points, the nodes of a graph, or a packed bitmap."""
+    if kind == "rectangle":
+        corners = [row.numbers(2) for row in geometry["points"]["exterior"].rows()]
+        if len(corners) != 2:
+            raise DataError(f"{geometry.place}: {len(corners)} corners", hint="two corners")
+        (ax, ay), (bx, by) = corners
+        return (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
+    if kind == "bitmap" and "bitmap" in geometry:
+        left, top = geometry["bitmap"]["origin"].numbers(2)
+        mask = _unpacked(geometry["bitmap"]["data"].text())
+        hull = None if mask is None else mask_hull(mask)
+        return hull and (left + hull[0], top + hull[1], left + hull[2], top + hull[3])
+    if kind == "graph" and "nodes" in geometry:
+        return hull_of([node["loc"].numbers(2) for _, node in geometry["nodes"].items()])
+    if "points" in geometry and geometry["points"].is_object():
+        return hull_of([row.numbers(2) for row in geometry["points"].rows_of("exterior")])
+    return None
+
+
+def _unpacked(text: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None:
+    """Return a bitmap that is a PNG, compressed by zlib, as base64."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(zlib.decompress(base64.b64decode(text)))) as image:
+            pixels = np.asarray(image)
+    except (ValueError, OSError, zlib.error):
+        return None
+    return np.asarray((pixels if pixels.ndim == 2 else pixels[..., -1]) > 0)

@@ -10,10 +10,15 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import EVERY_CLASS, Box, LabelSetBuilder
+from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
+from lstmcli.labels.shapes import Box
+
+SUFFIXES = (".xml",)
+DROPS: tuple[str, ...] = ("attributes other than the vehicle type",)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -19,6 +19,14 @@ from lstmcli.labels.readers.sniff import FileSniff
 _ROW = re.compile(r'^(?P<numbers>\d+(?: -?\d+){4} \d+) (?P<lost>[01]) [01] [01] "(?P<label>[^"]*)"')
 
 
+SUFFIXES = (".txt",)
+DROPS: tuple[str, ...] = (
+    "lost boxes (outside of the view)",
+    "attributes",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
+
+
 def sniff(sniffed: FileSniff) -> bool:
     """Return whether every line is nine whole numbers and a quoted label."""
     return bool(sniffed.lines) and all(map(_ROW.match, sniffed.lines))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,19 @@ from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, stem_of
 from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json, read_text
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.shapes import Box, ellipse_hull, hull_of, pairs_of
 
 _USUAL = ("class", "label", "name", "category", "type", "object", "object class", "class name")
 _RECTANGLE = 2
+
+
+SUFFIXES = (".json", ".csv")
+DROPS: tuple[str, ...] = (
+    "shapes other than boxes: the upright hull is kept",
+    "points: an ignored region",
+    "attributes other than the class",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -123,13 +134,31 @@ def _label(attributes: Node, key: str, columns: LabelSetBuilder) -> int:
 def _add(
     video: VideoLabelsBuilder, shape: Node, attributes: Node, key: str, columns: LabelSetBuilder
 ) -> None:
-    kind = shape["name"].text()
+    kind = shape["name"].text().lower()
     if kind != "rect":
-        columns.notes.add(f"a shape of kind {kind!r}, not a box; left out", shape.place)
+        label = _label(attributes, key, columns)
+        hull = _hull(kind, shape)
+        columns.add_shape(video, 0, hull, label, kind=kind, where=shape.place)
         return
     x, y = shape["x"].number(), shape["y"].number()
     box = (x, y, x + shape["width"].number(), y + shape["height"].number())
     video.add(0, box, _label(attributes, key, columns))
+
+
+def _hull(kind: str, shape: Node) -> Box | None:
+    """Return the hull of a shape of VIA 1 and 2; a theta of an ellipse is in radians."""
+    if kind in {"polygon", "polyline"}:
+        x, y = ([node.number() for node in shape.rows_of(f"all_points_{axis}")] for axis in "xy")
+        return hull_of(zip(x, y, strict=False))
+    if kind == "circle":
+        cx, cy, radius = (shape[key].number() for key in ("cx", "cy", "r"))
+        return ellipse_hull(cx, cy, radius, radius)
+    if kind == "ellipse":
+        theta = shape.get("theta")
+        degrees = 0.0 if theta is None else math.degrees(theta.number())
+        cx, cy, rx, ry = (shape[key].number() for key in ("cx", "cy", "rx", "ry"))
+        return ellipse_hull(cx, cy, rx, ry, degrees)
+    return None
 
 
 def _read_third(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> LabelSet:
@@ -159,17 +188,28 @@ def _read_third(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> La
         xy = [node.number() for node in item.rows_of("xy")]
         if not xy:
             continue
-        if xy[0] != _RECTANGLE or len(xy) != 5:
-            columns.notes.add("a shape that is no rectangle; left out", item.place)
-            continue
         seconds = [node.number() for node in item.rows_of("z")]
         frame = 0
         if seconds:
-            rate = reading.rate_of(names[number], item.place)
-            frame = videos[number].check_frame(round(seconds[0] * rate), item.place)
+            frame = reading.frame_at(names[number], seconds[0], item.place)
+            videos[number].placed_by_time = True
         label = columns.label(_third_label(item, options) or "object")
-        videos[number].add(frame, (xy[1], xy[2], xy[1] + xy[3], xy[2] + xy[4]), label)
+        if xy[0] == _RECTANGLE and len(xy) == 5:
+            videos[number].add(frame, (xy[1], xy[2], xy[1] + xy[3], xy[2] + xy[4]), label)
+            continue
+        name, hull = _third_hull(int(xy[0]), xy[1:])
+        columns.add_shape(videos[number], frame, hull, label, kind=name, where=item.place)
     return columns.build()
+
+
+def _third_hull(shape: int, xy: list[float]) -> tuple[str, Box | None]:
+    """Return the name and the hull of a shape of VIA 3 by its number (_via_common.js)."""
+    if shape == 3 and len(xy) == 3:
+        return "circle", ellipse_hull(xy[0], xy[1], xy[2], xy[2])
+    if shape == 4 and len(xy) >= 4:
+        return "ellipse", ellipse_hull(*xy[:4])
+    names = {1: "point", 5: "line", 6: "polyline", 7: "polygon", 8: "extreme rectangle"}
+    return names.get(shape, f"shape {shape}"), hull_of(pairs_of(xy)) if shape in names else None
 
 
 def _third_label(item: Node, options: dict[str, Node]) -> str:

@@ -34,6 +34,14 @@ _FILMED = re.compile(r"^\d+,\d+,-?\d+,-?\d+,\d+,\d+" + _TAIL)
 _IMAGE = re.compile(r"^-?\d+,-?\d+,\d+,\d+" + _TAIL)
 
 
+SUFFIXES = (".txt",)
+DROPS: tuple[str, ...] = (
+    "truncation and occlusion",
+    "categories 0 and 11: an ignored region",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
+
+
 def sniff(sniffed: FileSniff) -> bool:
     """Return whether every line is whole numbers that end in score, category and two grades."""
     if sniffed.path.suffix.lower() != ".txt" or not sniffed.lines or sniffed.path.name == "gt.txt":

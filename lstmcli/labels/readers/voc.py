@@ -9,6 +9,7 @@ http://labelme.csail.mit.edu/Release3.0 (a polygon of type `bounding_box`, `dele
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -16,8 +17,19 @@ from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
 from lstmcli.labels.media import ReadContext
+from lstmcli.labels.readers.image_sets import image_sets
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
+from lstmcli.labels.shapes import Box, hull_of, rotated_hull
+
+SUFFIXES = (".xml",)
+DROPS: tuple[str, ...] = (
+    "polygons and rotated boxes: the upright hull is kept",
+    "objects without a shape (masks): an ignored region",
+    "difficult objects: an ignored region",
+    "parts of objects, deleted objects",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -46,8 +58,12 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     filmed = "VID" in source.parts or any(
         item.find("trackid") is not None for _, root in roots for item in root.all("object")
     )
+    parts = image_sets(source if source.is_dir() else source.parent)
     for path, root in roots:
+        if not _is_new(path, root, columns):
+            continue
         video, frame = _frame(path, root, columns, filmed=filmed)
+        video.split = parts.get(path.stem)
         size = root.find("size")
         if size is not None and size.text_of("width") and size.text_of("height"):
             video.set_size(size.number_of("width"), size.number_of("height"), size.where)
@@ -57,6 +73,19 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         for item in root.all("object"):
             _read_object(item, video, frame, columns)
     return columns.build()
+
+
+def _is_new(path: Path, root: Element, columns: LabelSetBuilder) -> bool:
+    """Return False for a copy of an image's labels; other labels of that image are an error."""
+    folder, name = root.text_of("folder"), root.text_of("filename")
+    if not Path(name).suffix:
+        return True
+    content = hash(tuple(_content(item) for item in root.all("object")))
+    return columns.ids("image file").add(f"{path.parent}/{folder}/{name}", content, path.name)
+
+
+def _content(element: Element) -> str:
+    return f"{element.tag} {element.text.strip()} {[_content(c) for c in element.children]}"
 
 
 def _frame(
@@ -82,17 +111,7 @@ def _read_object(
     name = item.text_of("name")
     if not name:
         raise DataError(f"{item.where}: an object without a name", hint="name every object")
-    sides = item.find("bndbox")
-    if sides is not None:
-        box = [sides.number_of(side) for side in ("xmin", "ymin", "xmax", "ymax")]
-    elif item.text_of("type") == "bounding_box" and item.find("polygon") is not None:
-        points = list(item.need("polygon").all("pt"))
-        x = [point.number_of("x") for point in points]
-        y = [point.number_of("y") for point in points]
-        box = [min(x), min(y), max(x), max(y)] if points else [0, 0, 0, 0]
-    else:
-        columns.notes.add("an object without a box (a polygon or mask); left out", item.where)
-        return
+    kind, box = _hull(item)
     difficult = item.text_of("difficult") in {"1", "true", "True"}
     if difficult:
         columns.notes.add(
@@ -100,10 +119,45 @@ def _read_object(
             item.where,
         )
     track = item.text_of("trackid")
-    video.add(
+    number = video.track(track) if track else -1
+    if box is not None and kind == "box":
+        video.add(frame, box, columns.label(name), track=number, ignore=difficult)
+        return
+    columns.add_shape(
+        video,
         frame,
         box,
         columns.label(name),
-        track=video.track(track) if track else -1,
+        kind=kind,
+        where=item.where,
+        track=number,
         ignore=difficult,
     )
+
+
+def _hull(item: Element) -> tuple[str, Box | None]:
+    """Return the kind of an object's shape and its hull.
+
+    `robndbox` is roLabelImg's: centre, width, height and an angle in radians, clockwise.
+    """
+    sides, turned, polygon = item.find("bndbox"), item.find("robndbox"), item.find("polygon")
+    if sides is not None:
+        x1, y1, x2, y2 = (sides.number_of(side) for side in ("xmin", "ymin", "xmax", "ymax"))
+        return "box", (x1, y1, x2, y2)
+    if turned is not None:
+        cx, cy, w, h = (turned.number_of(key) for key in ("cx", "cy", "w", "h"))
+        degrees = math.degrees(turned.number_of("angle"))
+        return "rotated box", rotated_hull(
+            (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), degrees
+        )
+    if polygon is None:
+        return "mask", None
+    points = [(point.number_of("x"), point.number_of("y")) for point in polygon.all("pt")]
+    if not points:  # x1, y1, x2, y2 ... as Roboflow and others write them
+        points = [
+            (child.own_number(), polygon.number_of("y" + child.tag[1:]))
+            for child in polygon.children
+            if re.fullmatch(r"x\d+", child.tag)
+        ]
+    kind = "box" if item.text_of("type") == "bounding_box" else "polygon"
+    return kind, hull_of(points)

@@ -18,6 +18,14 @@ from lstmcli.labels.readers.sniff import FileSniff
 _FRAME_OF_VIDEO = "3"
 
 
+SUFFIXES = (".json",)
+DROPS: tuple[str, ...] = (
+    "tags of a region after the first",
+    "assets that were never opened",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
+
+
 def sniff(sniffed: FileSniff) -> bool:
     """Return whether the file holds assets with regions."""
     keys = sniffed.keys
@@ -55,7 +63,8 @@ def _read_asset(item: Node, columns: LabelSetBuilder, reading: ReadContext) -> N
         video = columns.video(f"video {film}", stem_of(film))
         video.media = film
         seconds = asset["timestamp"].number()
-        frame = video.check_frame(round(seconds * reading.rate_of(film, asset.place)), asset.place)
+        frame = video.check_frame(reading.frame_at(film, seconds, asset.place), asset.place)
+        video.placed_by_time = True
         video.look((frame,))
     elif kind is not None and kind.text() == "2":
         return

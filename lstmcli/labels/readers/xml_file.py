@@ -64,6 +64,10 @@ class Element:
         found = self.need(path)
         return self._number(found.text, f"{found.where}: <{found.tag}>")
 
+    def own_number(self) -> float:
+        """Return the number that this element holds."""
+        return self._number(self.text, f"{self.where}: <{self.tag}>")
+
     def attribute(self, name: str) -> str:
         """Return an attribute; DataError where there is none."""
         if name not in self.attributes:

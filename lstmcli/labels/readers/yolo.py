@@ -1,28 +1,33 @@
 """YOLO: a text file an image, with `data.yaml` (Ultralytics), `obj.data` (Darknet) or neither.
 
 https://docs.ultralytics.com/datasets/detect and https://github.com/AlexeyAB/darknet: a line is
-class, centre x, centre y, width, height as fractions of the image; longer lines are polygons,
-turned boxes or, where `kpt_shape` is told, a box with key points. `images` in the path of an image
-becomes `labels` in the path of its text. An empty file says that there is nothing; an image without
-a file was not looked at (Ultralytics takes it for background).
+class, centre x, centre y, width, height as fractions of the image; longer lines are polygons or
+turned boxes, of which the upright hull is taken as Ultralytics does, or a box with key points.
+`images` in the path of an image becomes `labels` in the path of its text. An empty file says that
+there is nothing; an image without a file is unannotated (Ultralytics takes it for background).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, files_of
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
 from lstmcli.labels.media import ReadContext, media_files
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
+from lstmcli.labels.readers.yolo_films import film_frame, film_of
+from lstmcli.labels.readers.yolo_parts import Parts
+from lstmcli.labels.readers.yolo_rows import Row, are_poses, is_dota
+from lstmcli.labels.shapes import hull_of, pairs_of
 
 _ROW = re.compile(r"^\d+(?:\.0)?(?:\s+-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){4,}$")
 _NO_LABELS = re.compile(
@@ -33,6 +38,16 @@ _NAMES = ("obj.names", "classes.txt", "_darknet.labels", "names.txt")
 _HIGHEST = 12
 """Folders above a label file that are searched for the description of its data set."""
 _IMAGE_FOLDERS = {"labels": "images", "Annotations": "Images", "labelTxt": "images"}
+
+
+SUFFIXES = (".txt", ".yaml", ".yml", ".data")
+DROPS: tuple[str, ...] = (
+    "polygons, turned boxes and key points: the upright hull is kept",
+    "scores and track ids behind a box",
+    "label files whose image is not there",
+    "images without a label file (unannotated)",
+)
+"""What of a file does not reach the data set as it stands; each case is counted and said."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -67,10 +82,11 @@ def root_of(path: Path) -> Path:
 
 def read(source: Path, reading: ReadContext) -> LabelSet:
     """Return the labels of a data set; images become one-frame videos."""
-    described = _described(source)
+    described = _described(source, reading.notes)
     columns = LabelSetBuilder(reading.notes, source, described.names)
     taken: set[str] = set()
     unlabelled: dict[Path, set[str]] = {}
+    files: list[_File] = []
     for folder, path in _label_files(described.roots, reading):
         image, written = _image_of(path, folder, reading)
         if image is not None and reading.finder.find(written, video=False) is None:
@@ -84,11 +100,56 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
             reading.notes.add("a text file that holds no labels; left out", str(path))
             continue
         taken.add(key)
-        _read_rows(rows, path, written, described, columns, reading)
+        files.append(_File(path, written, image, rows))
         if image is not None:
             unlabelled.setdefault(image.parent, set()).add(image.name)
+    _add_files(files, described, columns, reading)
     _note_unlabelled(unlabelled, reading)
     return columns.build()
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A label file with its image, how that is written, and its rows with their lines."""
+
+    path: Path
+    written: str
+    image: Path | None
+    rows: list[tuple[int, Row]]
+
+
+def _add_files(
+    files: list[_File], described: _Described, columns: LabelSetBuilder, reading: ReadContext
+) -> None:
+    rows = [row for file in files for _, row in file.rows]
+    posed = described.key_points or are_poses(rows)
+    if posed and not described.key_points:
+        reading.notes.add(
+            "rows of a box and key points, though no kpt_shape is told; the box is taken",
+            columns.place,
+        )
+    films = {str(name): film_of(row, columns, str(name)) for name, row in described.films.items()}
+    there = any(file.image is not None for file in files)
+    for file in files:
+        inside = film_frame(file.path, films)
+        lost = file.image is None and inside is None and there and reading.size_hw is None
+        if lost and file.rows:
+            reading.notes.add("a label file whose image is not there; left out", str(file.path))
+            continue
+        if inside is not None:
+            video, frame = films[inside[0]], inside[1]
+            if file.image is not None:
+                video.image(frame, file.written)
+        else:
+            video, frame = columns.still(file.written, file.written, str(file.path)), 0
+            video.split = described.parts.of(file.image or Path(file.written))
+        video.look((frame,))
+        for n, row in file.rows:
+            where = f"{file.path}, line {n}"
+            if video.size_hw is None:
+                height, width = reading.size_of(file.written, where, video=False)
+                video.set_size(width, height, where)
+            _add_row(row, video, frame, where, described.names, columns, posed=posed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +157,46 @@ class _Described:
     names: tuple[str, ...]
     roots: tuple[Path, ...]
     key_points: bool
+    parts: Parts = field(default_factory=Parts)
+    films: Mapping[str, object] = field(default_factory=dict)
 
 
-def _described(source: Path) -> _Described:
+def _described(source: Path, notes: WarningCollector) -> _Described:
     if source.suffix.lower() in {".yaml", ".yml"} and source.is_file():
         top = parse_yaml(read_text(source), str(source))
         if not isinstance(top, dict):
             raise DataError(f"{source}: no keys at the top", hint="write names: and train:")
-        return _Described(_yaml_names(top, source), _yaml_roots(top, source), "kpt_shape" in top)
+        names = _yaml_names(top, source)
+        _check_count(top, names, source, notes)
+        films = top.get("videos")
+        return _Described(
+            names,
+            _yaml_roots(top, source),
+            "kpt_shape" in top,
+            Parts.of_yaml(top, source),
+            films if isinstance(films, dict) else {},
+        )
     folder = source if source.is_dir() else source.parent
     text = read_text(source) if source.suffix.lower() == ".data" else ""
-    names: list[str] = []
+    listed: list[str] = []
     for name in _names_files(source, folder):
         if name.is_file():
-            names = [line.strip() for line in read_text(name).splitlines() if line.strip()]
+            listed = [line.strip() for line in read_text(name).splitlines() if line.strip()]
             break
     roots = [source if source.suffix.lower() == ".txt" else folder]
     if source.suffix.lower() == ".data":
-        for listed in re.findall(r"^\s*(?:train|valid|test)\s*=\s*(.+?)\s*$", text, re.MULTILINE):
-            roots += _listed_roots(listed, folder)
-    return _Described(tuple(names), tuple(dict.fromkeys(roots)), key_points=False)
+        for written in re.findall(r"^\s*(?:train|valid|test)\s*=\s*(.+?)\s*$", text, re.MULTILINE):
+            roots += _listed_roots(written, folder)
+    parts = Parts.of_darknet(source, text)
+    return _Described(tuple(listed), tuple(dict.fromkeys(roots)), key_points=False, parts=parts)
+
+
+def _check_count(
+    top: dict[str, Any], names: tuple[str, ...], source: Path, notes: WarningCollector
+) -> None:
+    told = top.get("nc")
+    if isinstance(told, int) and told != len(names):
+        notes.add(f"nc is {told}, but names lists {len(names)}; the names count", str(source))
 
 
 def _listed_roots(written: str, base: Path) -> Iterator[Path]:
@@ -158,11 +239,18 @@ def _yaml_names(top: dict[str, Any], source: Path) -> tuple[str, ...]:
     names = top.get("names")
     if isinstance(names, list):
         return tuple(str(name) for name in names)
+    if isinstance(names, dict):
+        names = {_class_number(key): name for key, name in names.items()}
     if isinstance(names, dict) and all(isinstance(key, int) and key >= 0 for key in names):
         if max(names, default=0) > 100_000:
             raise DataError(f"{source}: class {max(names)}", hint="classes count from 0")
         return tuple(str(names.get(n, f"class {n}")) for n in range(max(names, default=-1) + 1))
     raise DataError(f"{source}: names is {str(names)[:40]!r}", hint="a list, or 0: name, 1: name")
+
+
+def _class_number(key: object) -> object:
+    """Return the number that a key of names says, also in quotes."""
+    return int(key) if isinstance(key, str) and key.strip().isdecimal() else key
 
 
 def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
@@ -251,19 +339,19 @@ def _below_images(path: Path) -> str | None:
     return None
 
 
-def _rows(path: Path, *, has_image: bool) -> list[tuple[int, list[float]]] | None:
+def _rows(path: Path, *, has_image: bool) -> list[tuple[int, Row]] | None:
     """Return the rows with their lines; None where the file holds none and belongs to no image."""
-    rows: list[tuple[int, list[float]]] = []
+    rows: list[tuple[int, Row]] = []
     for n, line in enumerate(read_text(path).splitlines(), 1):
         parts = line.split()
         if not parts:
             continue
+        if is_dota(parts):
+            rows.append((n, tuple(parts)))
+            continue
         try:
-            rows.append((n, [float(part) for part in parts]))
+            rows.append((n, tuple(float(part) for part in parts)))
         except ValueError:
-            if len(parts) == 10:  # a turned box of DOTA: eight numbers, class name, difficulty
-                rows.append((n, []))
-                continue
             if not has_image and not rows:
                 return None
             raise DataError(
@@ -272,38 +360,48 @@ def _rows(path: Path, *, has_image: bool) -> list[tuple[int, list[float]]] | Non
     return rows
 
 
-def _read_rows(
-    rows: list[tuple[int, list[float]]],
-    path: Path,
-    written: str,
-    described: _Described,
+def _add_row(
+    row: Row,
+    video: VideoLabelsBuilder,
+    frame: int,
+    where: str,
+    names: tuple[str, ...],
     columns: LabelSetBuilder,
-    reading: ReadContext,
+    *,
+    posed: bool,
 ) -> None:
-    video = columns.still(written, written, str(path))
-    for n, row in rows:
-        where = f"{path}, line {n}"
-        if len(row) not in {5, 6} and not (described.key_points and len(row) > 6):
-            if 0 < len(row) < 5:
-                raise DataError(f"{where}: {len(row)} numbers", hint="class, x, y, width, height")
-            reading.notes.add("a polygon or turned box, not a box; left out", where)
-            continue
-        number = row[0]
-        if (
-            not 0 <= number < math.inf
-            or number != int(number)
-            or (described.names and number >= len(described.names))
-        ):
-            raise DataError(
-                f"{where}: class {number:g}", hint=f"there are {len(described.names)} names, from 0"
-            )
-        if not all(-1 <= value <= 2 for value in row[1:5]):
-            raise DataError(f"{where}: {row[1:5]}", hint="YOLO numbers are fractions of the image")
-        height, width = reading.size_of(written, where, video=False)
-        video.set_size(width, height, where)
-        x, y, w, h = row[1] * width, row[2] * height, row[3] * width, row[4] * height
-        name = described.names[int(number)] if described.names else f"class {int(number)}"
-        video.add(0, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), columns.label(name))
+    assert video.size_hw is not None
+    if isinstance(row[0], str):  # DOTA: eight sides in pixels, class name, difficulty
+        hull = hull_of(pairs_of([float(side) for side in row[:8]]))
+        label = columns.label(str(row[8]))
+        columns.add_shape(video, frame, hull, label, kind="turned box", where=where)
+        return
+    numbers = [float(value) for value in row]
+    if len(numbers) < 5:
+        raise DataError(f"{where}: {len(numbers)} numbers", hint="class, x, y, width, height")
+    label = columns.label(_name_of(numbers[0], names, where))
+    height, width = video.size_hw
+    is_box = len(numbers) in {5, 6} or posed
+    checked = numbers[1:5] if is_box else numbers[1:]
+    if not all(-1 <= value <= 2 for value in checked):
+        raise DataError(
+            f"{where}: {numbers[1:5]}",
+            hint="YOLO numbers are fractions of the image; are these pixels?",
+        )
+    if not is_box:
+        points = [(x * width, y * height) for x, y in pairs_of(numbers[1:])]
+        kind = "turned box" if len(numbers) == 9 else "polygon"
+        columns.add_shape(video, frame, hull_of(points), label, kind=kind, where=where)
+        return
+    x, y = numbers[1] * width, numbers[2] * height
+    w, h = numbers[3] * width, numbers[4] * height
+    video.add(frame, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), label)
+
+
+def _name_of(number: float, names: tuple[str, ...], where: str) -> str:
+    if not 0 <= number < math.inf or number != int(number) or (names and number >= len(names)):
+        raise DataError(f"{where}: class {number:g}", hint=f"there are {len(names)} names, from 0")
+    return names[int(number)] if names else f"class {int(number)}"
 
 
 def _note_unlabelled(labelled: dict[Path, set[str]], reading: ReadContext) -> None:

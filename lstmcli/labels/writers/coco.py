@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = False
 NEEDS_SIZE = False
+
+
+def wrote(path: Path, folder: Path) -> bool:
+    """Return False: a folder is never replaced by a file."""
+    return False
 
 
 def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:

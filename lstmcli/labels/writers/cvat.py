@@ -14,11 +14,22 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 
 FOLDER = True
 NEEDS_SIZE = True
 PICTURES = "images.xml"
+
+
+MARK = "<!-- written by lstmcli convert -->"
+
+
+def wrote(path: Path, folder: Path) -> bool:
+    """Return whether a file carries the comment that `write` puts at its beginning."""
+    if path.suffix != ".xml" or not (folder / path).is_file():
+        return False
+    with (folder / path).open(encoding="utf-8", errors="replace") as file:
+        return MARK in file.read(200)
 
 
 def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
@@ -38,6 +49,7 @@ def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
 
 def _head(classes: tuple[str, ...], inner: list[str]) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>'
+    yield MARK
     yield "<annotations>"
     yield "  <version>1.1</version>"
     yield "  <meta><task>"

@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 
 FOLDER = False
 NEEDS_SIZE = True
+
+
+def wrote(path: Path, folder: Path) -> bool:
+    """Return False: a folder is never replaced by a file."""
+    return False
 
 
 def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:

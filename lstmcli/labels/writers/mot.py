@@ -12,11 +12,27 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector, as_path
+from lstmcli.labels.builder import as_path
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = True
 NEEDS_SIZE = False
+
+
+MARK = "; written by lstmcli convert"
+
+
+def wrote(path: Path, folder: Path) -> bool:
+    """Return whether a file is of a sequence that `write` marked as its own."""
+    if path.name == "seqinfo.ini":
+        sequence = path.parent
+    elif path.parent.name == "gt" and path.name in {"gt.txt", "labels.txt"}:
+        sequence = path.parent.parent
+    else:
+        return False
+    info = folder / sequence / "seqinfo.ini"
+    return info.is_file() and info.read_text(encoding="utf-8", errors="replace").startswith(MARK)
 
 
 def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
@@ -50,7 +66,7 @@ def _length(video: VideoLabels) -> int:
 
 def _sequence(video: VideoLabels) -> str:
     folder, suffix = _image_folder(video)
-    lines = ["[Sequence]", f"name={video.name}", f"imDir={video.media or folder}"]
+    lines = [MARK, "[Sequence]", f"name={video.name}", f"imDir={video.media or folder}"]
     if video.rate is not None:
         lines.append(f"frameRate={video.rate:g}")
     lines.append(f"seqLength={_length(video)}")

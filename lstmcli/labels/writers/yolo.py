@@ -12,21 +12,41 @@ import numpy as np
 
 from lstmcli.core.config import dump_yaml
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 
 FOLDER = True
 NEEDS_SIZE = True
 
 
+MARK = "# written by lstmcli convert\n"
+
+
+def wrote(path: Path, folder: Path) -> bool:
+    """Return whether a file is of a set whose `data.yaml` `write` marked as its own."""
+    described = folder / "data.yaml"
+    if not described.is_file():
+        return False
+    marked = described.read_text(encoding="utf-8", errors="replace").startswith(MARK)
+    is_label = path.parts[0] == "labels" and path.suffix == ".txt"
+    return marked and (is_label or path.as_posix() == "data.yaml")
+
+
 def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
-    """Write the labels below `out`; every size is known."""
-    described = {
+    """Write the labels below `out`; every size is known.
+
+    `videos` in `data.yaml` names the films, so that their frames are found again (YOLO itself knows
+    only pictures); Ultralytics does not mind the key.
+    """
+    described: dict[str, object] = {
         "path": ".",
         "train": "images",
         "val": "images",
         "names": dict(enumerate(labels.classes)),
     }
-    (out / "data.yaml").write_text(dump_yaml(described), encoding="utf-8")
+    films = {video.name: _film(video) for video in labels.videos if not _is_still(video)}
+    if films:
+        described["videos"] = films
+    (out / "data.yaml").write_text(MARK + dump_yaml(described), encoding="utf-8")
     (out / "labels").mkdir()
     for video in labels.videos:
         ignored = int(video.ignore.sum())
@@ -35,12 +55,38 @@ def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
         notes.add("a track of a box; YOLO cannot say so, left out", video.name, tracked)
         for frame in video.annotated_frames.tolist():
             path = out / "labels" / _file_name(video, frame)
+            text = _rows(video, frame, notes)
+            found = video.at(frame)
+            if not text and found is not None and found.ignore.any():
+                notes.add(
+                    "a frame with nothing but ignored regions; YOLO would show it empty, left out",
+                    f"{video.name}, frame {frame}",
+                )
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_rows(video, frame, notes), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
+
+
+def _is_still(video: VideoLabels) -> bool:
+    return len(video.images) == 1
+
+
+def _film(video: VideoLabels) -> dict[str, object]:
+    """Return what YOLO's own keys cannot say of a film."""
+    row: dict[str, object] = {}
+    if video.media:
+        row["media"] = video.media
+    if video.frame_count is not None:
+        row["frames"] = video.frame_count
+    if video.rate is not None:
+        row["rate"] = video.rate
+    if video.size_hw is not None:
+        row["size"] = [video.size_hw[1], video.size_hw[0]]
+    return row
 
 
 def _file_name(video: VideoLabels, frame: int) -> str:
-    if len(video.images) == 1:
+    if _is_still(video):
         return f"{video.name}.txt"
     return f"{video.name}/frame_{frame:06d}.txt"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from lstmcli.core.errors import (
     write_failure,
 )
 from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.core.scratch import scratch_folder
 from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.dataset.label_checks import Review, review
 from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
@@ -33,15 +33,17 @@ from lstmcli.dataset.plan import (
     merge_sets,
 )
 from lstmcli.dataset.preview import write_previews
+from lstmcli.labels.division import part_of_file, part_of_folder
 from lstmcli.labels.exif import turn_with_exif
 from lstmcli.labels.media import locate_media
-from lstmcli.labels.search import read_labels
+from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.models.losses import Targets, assign
 from lstmcli.report.dataset_page import write_dataset_page
 from lstmcli.report.page import PagePicture
 from lstmcli.video import probe, read_images
 from lstmcli.workflows.prepare.frames import write_frames
 from lstmcli.workflows.prepare.options import Prepared, PrepareOptions, SplitCounts
+from lstmcli.workflows.prepare.splits import keep_division
 
 __all__ = ["PrepareOptions", "Prepared", "SplitCounts", "TimeSplit", "merge_warnings", "prepare"]
 
@@ -88,8 +90,9 @@ def prepare(
         )
     labels, splits = _read_all(sources, val, test, options)
     labels = replace(labels, warnings=(*options.notes, *labels.warnings))
+    splits, division = keep_division(labels, splits, options)
     try:
-        return _write(labels, splits, out, options, progress)
+        return replace(_write(labels, splits, out, options, progress), division=division)
     except LstmcliError:
         for warning in labels.warnings:  # they may be the cause, and nobody would tell them now
             times = f" ({warning.count} times)" if warning.count > 1 else ""
@@ -115,18 +118,18 @@ def _write(
     try:
         if not out.parent.exists():
             out.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as leave_core_free:
-            part = Path(leave_core_free) / "part"
+        with scratch_folder(out) as scratch:
+            part = scratch / "part"
             (part / "frames").mkdir(parents=True)
             dataset = Dataset(
                 part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ()
             )
-            dataset, warnings = write_frames(dataset, labels, splits, options, progress)
+            dataset, warnings, uncut = write_frames(dataset, labels, splits, options, progress)
             dataset.save()
             previews = write_previews(
                 dataset, part / "preview", count=options.previews, positive_cells=_positive_cells
             )
-            found = _review(dataset, options, [*labels.warnings, *warnings])
+            found = _review(dataset, uncut, options, [*labels.warnings, *warnings])
             page = part / "preview" / "index.html"
             write_dataset_page(
                 page,
@@ -155,11 +158,19 @@ def _read_all(
 ) -> tuple[LabelSet, list[str | None]]:
     """Return all labels in one set, and each video's split, None where it is still to be drawn."""
     sets, splits = [], []
+    how = ReadOptions(
+        options.format,
+        options.media,
+        annotator=options.annotator,
+        label_rate=options.label_rate,
+    )
     undecided = None if not val else "train"
     for group, split in ((sources, undecided), (val, "val"), (test, "test")):
         for source in group:
-            read = read_labels(source, format=options.format, media=options.media)
-            sets.append(turn_with_exif(locate_media(read, source, options.media)))
+            read = read_labels(source, options=how)
+            located = locate_media(read, source, options.media, label_rate=options.label_rate)
+            found = turn_with_exif(located)
+            sets.append(_as_part(found, source) if split is None and len(sources) > 1 else found)
             splits += [split] * len(sets[-1].videos)
     labels = choose_classes(merge_sets(sets), options.classes, options.rename or {})
     videos = tuple(
@@ -167,6 +178,14 @@ def _read_all(
         for video in labels.videos
     )
     return replace(labels, videos=videos), splits
+
+
+def _as_part(labels: LabelSet, source: Path) -> LabelSet:
+    """Return the set as the part of the whole that the name of its source tells, if it does."""
+    name = source.resolve().name
+    part = part_of_folder(name) if source.is_dir() else part_of_file(name)
+    videos = tuple(replace(video, split=video.split or part) for video in labels.videos)
+    return replace(labels, videos=videos)
 
 
 def _size_of(video: VideoLabels) -> tuple[int, int]:
@@ -198,7 +217,12 @@ def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntAr
     return np.argwhere(cells.numpy().reshape(height, width)).astype(np.int64)
 
 
-def _review(dataset: Dataset, options: PrepareOptions, warnings: Sequence[DataWarning]) -> Review:
+def _review(
+    dataset: Dataset,
+    uncut: Sequence[VideoLabels],
+    options: PrepareOptions,
+    warnings: Sequence[DataWarning],
+) -> Review:
     """Look for what is likely wrong with the data, before an hour of training is spent on it."""
     # two parts of one video are no leak where the user asked for them
     alone = options.split_time is not None
@@ -208,6 +232,7 @@ def _review(dataset: Dataset, options: PrepareOptions, warnings: Sequence[DataWa
     found = review(
         LabelSet(dataset.classes, videos),
         {video.name: video.split for video in dataset.videos},
+        uncut=uncut,
         found_in_pictures=check_pictures(dataset, check_near_duplicates=not alone),
     )
     return replace(found, warnings=merge_warnings([*warnings, *found.warnings]))

@@ -33,8 +33,13 @@ def write_frames(
     splits: list[str | None],
     options: PrepareOptions,
     progress: Progress,
-) -> tuple[Dataset, list[DataWarning]]:
-    """Write the frames of all videos; return the dataset that holds them, and what was changed."""
+) -> tuple[Dataset, list[DataWarning], list[VideoLabels]]:
+    """Write the frames of all videos.
+
+    Returns:
+        The dataset that holds them, what was changed, and the labels before they were cut to the
+        pictures, for the checks.
+    """
     jobs = assign_splits(list(zip(labels.videos, splits, strict=True)), options)
     expected = [frames_to_prepare(v, _known_count(v), dataset.every) for v, _ in jobs]
     total = sum(len(frames) for frames in expected)
@@ -46,6 +51,7 @@ def write_frames(
     for video, _ in jobs:  # parts of one recording share its file
         key = video.media or video.name
         known[key] = max(known.get(key, 0), _known_count(video))
+    uncut: list[VideoLabels] = []
 
     def canvases() -> Iterator[None]:
         for number, ((video, split), frames) in enumerate(zip(jobs, expected, strict=True)):
@@ -64,7 +70,10 @@ def write_frames(
                 unreadable.append(video)
                 continue
             missing = np.setdiff1d(np.intersect1d(frames, video.annotated_frames), stored.frames)
-            right, found = sanitize_boxes(_readable(video, missing, stored), size_hw, stored.count)
+            readable = _readable(video, missing, stored)
+            known_count = max(stored.count, video.frame_count or 0)
+            uncut.append(replace(readable, frame_count=known_count))
+            right, found = sanitize_boxes(readable, size_hw, stored.count)
             warnings.extend(found)
             if len(missing) and not stored.report.broken:
                 warnings.append(
@@ -98,9 +107,11 @@ def write_frames(
         for prepared in videos:
             _remove_store(dataset.folder / prepared.store)
         whole = replace(labels, videos=tuple(video for video, _ in rest))
-        dataset, again = write_frames(dataset, whole, [s for _, s in rest], options, progress)
-        return dataset, [warning for warning in warnings if warning.where in names] + again
-    return replace(dataset, videos=tuple(videos)), warnings
+        dataset, again, uncut = write_frames(
+            dataset, whole, [s for _, s in rest], options, progress
+        )
+        return dataset, [warning for warning in warnings if warning.where in names] + again, uncut
+    return replace(dataset, videos=tuple(videos)), warnings, uncut
 
 
 def _remove_store(path: Path) -> None:

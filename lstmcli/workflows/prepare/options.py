@@ -8,9 +8,11 @@ from pathlib import Path
 
 from lstmcli.core.types import DataWarning
 from lstmcli.dataset.manifest import Dataset
-from lstmcli.dataset.plan import (
-    TimeSplit,
-)
+from lstmcli.dataset.plan import TimeSplit
+from lstmcli.labels.clock import LabelRate
+
+DEFAULT_SHARE = 0.8
+"""Of the videos that trains where neither the set nor the person divides them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class PrepareOptions:
     Args:
         format: a name of `READERS`; None: recognised from the content.
         media: where videos or images lie, when the annotation file does not say.
-        split: share of the videos that trains, where neither `val` nor `split_time` is given.
+        split: share of the videos that trains, where neither `val` nor `split_time` is given; None:
+            the set's own division, or 0.8 where it has none.
         split_time: divide every video in time instead.
         seed: of the draw of videos.
         classes: which are kept, in this order; empty: all.
@@ -32,12 +35,14 @@ class PrepareOptions:
             there is plenty.
         previews: pictures a split in `preview/`.
         notes: what a person should know of the labels besides, for the review page.
+        annotator: whose boxes count where several people drew them.
+        label_rate: frames a second that the labels count by, or "film"; None compares.
         store: `raw`, `jpeg`, or `auto`: raw while the frames fit easily.
     """
 
     format: str | None = None
     media: Path | None = None
-    split: float = 0.8
+    split: float | None = None
     split_time: TimeSplit | None = None
     seed: int = 0
     classes: tuple[str, ...] = ()
@@ -48,6 +53,8 @@ class PrepareOptions:
     every: int = 0
     previews: int = 12
     notes: tuple[DataWarning, ...] = ()
+    annotator: str = ""
+    label_rate: LabelRate = None
     store: str = "auto"
 
 
@@ -73,9 +80,11 @@ class Prepared:
         counts: a row a split.
         warnings: equal ones are counted, not repeated.
         previews: the pictures.
+        division: where the splits come from, "" where they were drawn or named.
     """
 
     dataset: Dataset
     counts: tuple[SplitCounts, ...]
     warnings: tuple[DataWarning, ...]
     previews: tuple[Path, ...]
+    division: str = ""

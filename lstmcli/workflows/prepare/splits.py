@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from lstmcli.core.types import VideoLabels
-from lstmcli.dataset.plan import (
-    TimeSplit,
-    split_by_video,
-)
-from lstmcli.workflows.prepare.options import PrepareOptions
+from lstmcli.core.types import IntArray, LabelSet, VideoLabels
+from lstmcli.dataset.plan import TimeSplit, only_ones, split_by_video
+from lstmcli.workflows.prepare.options import DEFAULT_SHARE, PrepareOptions
 
 
 def assign_splits(
@@ -30,10 +28,62 @@ def assign_splits(
                 [(video, split)] if split is not None else _cut_in_time(video, options.split_time)
             )
         ]
-    named = [video.labels[video.labels >= 0] for video in open_ones]
-    groups = [int(np.bincount(labels).argmax()) if len(labels) else -1 for labels in named]
-    drawn = split_by_video([v.name for v in open_ones], groups, options.split, options.seed)
-    return [(video, split or drawn[video.name]) for video, split in jobs]
+    drawn = _drawn(open_ones, options)
+    return [(video, split or drawn[_recording(video)]) for video, split in jobs]
+
+
+def _drawn(videos: list[VideoLabels], options: PrepareOptions) -> dict[str, str]:
+    """Return the split of each recording; label files of one recording stay together."""
+    labels: dict[str, list[IntArray]] = {}
+    for video in videos:
+        found = video.labels[(video.labels >= 0) & ~video.ignore]
+        labels.setdefault(_recording(video), []).append(found)
+    together = [np.concatenate(parts) for parts in labels.values()]
+    share = DEFAULT_SHARE if options.split is None else options.split
+    return split_by_video(
+        list(labels),
+        [int(np.bincount(found).argmax()) if len(found) else -1 for found in together],
+        share,
+        options.seed,
+        needed=only_ones([np.unique(found).tolist() for found in together]),
+    )
+
+
+def _recording(video: VideoLabels) -> str:
+    """Return what labels of one recording have in common: the path of the film or of its images."""
+    if video.media:
+        return str(Path(video.media).resolve())
+    first = next((image for image in video.images if image), "")
+    return str(Path(first).resolve()) if first else video.name
+
+
+def keep_division(
+    labels: LabelSet, splits: list[str | None], options: PrepareOptions
+) -> tuple[list[str | None], str]:
+    """Return the splits with the set's own division, and a sentence for the person.
+
+    Only where the person chose none: neither --val, nor --split, nor --split-time.
+
+    Args:
+        labels: of all sources; `VideoLabels.split` is the set's own part.
+        splits: by the person's choice, None where there is none.
+        options: see `PrepareOptions`.
+    """
+    told = {video.split for video in labels.videos} - {None}
+    chosen = options.split is not None or options.split_time is not None
+    if chosen or any(split in {"train", "val"} for split in splits) or not told - {"train"}:
+        if told - {"train"} and "train" in told:
+            return splits, "as chosen; the set's own train, val and test are not kept"
+        return splits, ""
+    if "train" not in told:
+        return splits, ""
+    rest = "train" if "val" in told else None
+    kept = [
+        split or video.split or rest for video, split in zip(labels.videos, splits, strict=True)
+    ]
+    counts = ", ".join(f"{name} {kept.count(name)}" for name in ("train", "val", "test"))
+    drawn = "" if "val" in told else "; val is drawn from train"
+    return kept, f"as the set divides itself: {counts}{drawn} (--split draws anew)"
 
 
 def _cut_in_time(video: VideoLabels, cut: TimeSplit) -> Iterator[tuple[VideoLabels, str]]:

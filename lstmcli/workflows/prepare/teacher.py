@@ -28,7 +28,7 @@ from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.nms import multiclass_nms
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime
-from lstmcli.labels.builder import WarningCollector
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.writers import coco
 from lstmcli.tracking.offline import FILLED, FOUND, UNCERTAIN, OfflineTracks, smooth_offline
 from lstmcli.video import (

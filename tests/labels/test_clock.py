@@ -1,0 +1,155 @@
+"""Labels count by a clock of their own; the film's time stamps decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.types import VideoLabels
+from lstmcli.labels.clock import align, nearest_frames
+from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.search import ReadOptions, read_labels
+from lstmcli.video import frame_times, read_frames
+
+MakeVideo = Callable[..., Path]
+
+
+@given(st.lists(st.floats(0.01, 2), min_size=1, max_size=30), st.floats(-1, 70))
+def test_the_nearest_frame_is_that_of_brute_force(steps: list[float], wanted: float) -> None:
+    times = np.cumsum(steps)
+    found = int(nearest_frames(times, wanted))
+    assert abs(times[found] - wanted) <= np.abs(times - wanted).min() + 1e-6
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_times_are_those_of_the_decoded_frames(
+    suffix: str, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / f"a{suffix}", 10, rate=25)
+    decoded = [frame.time_s for frame in read_frames(path)]
+    np.testing.assert_allclose(np.diff(frame_times(path)), np.diff(decoded), atol=2e-3)
+
+
+def labels_of(frames: list[int], **more: Any) -> VideoLabels:
+    n = len(frames)
+    video = VideoLabels(
+        name="a",
+        media="a.mp4",
+        annotated_frames=np.array(frames, np.int64),
+        box_frames=np.array(frames, np.int64),
+        boxes=np.array([[frame, 0, frame + 5, 5] for frame in frames], np.float32),
+        labels=np.zeros(n, np.int64),
+        tracks=np.full(n, -1, np.int64),
+        ignore=np.zeros(n, np.bool_),
+    )
+    return replace(video, **more)
+
+
+def test_labels_of_another_length_are_refused_with_both_numbers(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / "a.mp4", 30, rate=30)
+    with pytest.raises(
+        DataError, match="24 frames at 24 a second, the film has 30 at 30"
+    ) as caught:
+        align(labels_of([0, 6], rate=24.0, frame_count=24), path, None, WarningCollector())
+    assert "--label-rate 24" in caught.value.hint
+    placed = align(labels_of([0, 12], rate=24.0, frame_count=24), path, 24.0, WarningCollector())
+    assert placed.annotated_frames.tolist() == [0, 15]
+    assert placed.box_frames.tolist() == [0, 15]
+    kept = align(labels_of([0, 12], rate=24.0, frame_count=24), path, "film", WarningCollector())
+    assert kept.annotated_frames.tolist() == [0, 12]
+
+
+def test_another_rate_with_as_many_frames_is_said(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = make_video(tmp_path / "a.mp4", 30, rate=30)
+    notes = WarningCollector()
+    align(labels_of([3], rate=25.0, frame_count=30), path, None, notes)
+    assert "different rates" in notes.warnings()[0].text
+
+
+@given(st.sets(st.integers(0, 40), min_size=1), st.sampled_from([12.5, 24, 25, 30, 50]))
+def test_every_box_keeps_its_frame_when_labels_are_placed_by_time(
+    frames: set[int], rate: float
+) -> None:
+    from lstmcli.labels import clock
+
+    times = np.arange(40) / 25
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstmcli.video.frame_times", lambda path: times)
+        video = labels_of(sorted(frames), rate=None)
+        placed = clock.align(video, Path("a.mp4"), rate, WarningCollector())
+    assert len(set(placed.annotated_frames.tolist())) == len(placed.annotated_frames)
+    assert set(placed.box_frames.tolist()) <= set(placed.annotated_frames.tolist())
+    for frame, box in zip(placed.box_frames, placed.boxes, strict=True):
+        assert abs(times[frame] - box[0] / rate) <= 1 / 25 + 1e-6
+
+
+def vott(times: list[float]) -> str:
+    assets = {
+        str(n): {
+            "asset": {
+                "name": f"clip.mp4#t={time}",
+                "type": 3,
+                "state": 2,
+                "timestamp": time,
+                "parent": {"name": "clip.mp4"},
+            },
+            "regions": [
+                {
+                    "tags": ["bee"],
+                    "boundingBox": {"left": 1, "top": 2, "width": 30, "height": 40},
+                }
+            ],
+        }
+        for n, time in enumerate(times)
+    }
+    return json.dumps({"assets": assets})
+
+
+def test_seconds_are_placed_by_the_time_stamps_of_a_varying_rate(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    times = [0.0, 0.1, 0.2, 0.3, 0.32, 0.34, 0.36, 0.38]
+    make_video(tmp_path / "clip.mp4", 8, times=times)
+    (tmp_path / "a.json").write_text(vott([0.1, 0.3, 0.36]), encoding="utf-8")
+    assert read_labels(tmp_path / "a.json").videos[0].annotated_frames.tolist() == [1, 3, 6]
+
+
+def test_seconds_after_the_end_of_the_film_are_refused(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    make_video(tmp_path / "clip.mp4", 8)
+    (tmp_path / "a.json").write_text(vott([9.0]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"9 s of 'clip\.mp4', which ends at"):
+        read_labels(tmp_path / "a.json")
+
+
+def test_label_studio_is_placed_by_its_own_times(tmp_path: Path, make_video: MakeVideo) -> None:
+    make_video(tmp_path / "clip.mp4", 60, rate=30)
+    keys = [
+        {"frame": 1 + n, "time": n / 24, "x": n, "y": 1, "width": 10, "height": 10, "enabled": True}
+        for n in (0, 24)
+    ]
+    value = {"framesCount": 48, "duration": 2.0, "sequence": keys, "labels": ["bee"]}
+    result = {"id": "r", "type": "videorectangle", "value": value}
+    result |= {"original_width": 100, "original_height": 100}
+    task = {"data": {"video": "clip.mp4"}, "annotations": [{"result": [result]}]}
+    (tmp_path / "a.json").write_text(json.dumps([task]), encoding="utf-8")
+    (video,) = read_labels(tmp_path / "a.json").videos
+    found = video.at(30)
+    assert found is not None
+    np.testing.assert_allclose(found.boxes, [[24, 1, 34, 11]], atol=1e-3)
+    as_numbers = read_labels(tmp_path / "a.json", options=ReadOptions(label_rate="film"))
+    assert as_numbers.videos[0].at(24) is not None
+    assert as_numbers.videos[0].frame_count == 48
