@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from urllib.error import URLError
 
@@ -140,5 +141,15 @@ def test_transformers_missing_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(door, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="not installed") as caught:
+        load_runtime("transformers:org/name")
+    assert "lstmcli[pretrained]" in caught.value.hint
+
+
+def test_a_transformers_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lstmcli.inference.runtimes import transformers as door
+
+    monkeypatch.setattr(door, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match="cannot be loaded") as caught:
         load_runtime("transformers:org/name")
     assert "lstmcli[pretrained]" in caught.value.hint

@@ -112,7 +112,13 @@ def load(
         raise ConfigError(
             "transformers is not installed here", hint="pip install 'lstmcli[pretrained]'"
         )
-    import transformers
+    try:
+        import transformers
+    except ImportError as error:  # it checks the versions of what it needs
+        reason = (str(error).splitlines() or [""])[0][:160]
+        raise ConfigError(
+            f"transformers cannot be loaded ({reason})", hint="pip install -U 'lstmcli[pretrained]'"
+        ) from None
 
     repository, _, revision = name.partition("@")
     options = {} if Path(repository).is_dir() else {"revision": revision or "main"}
