@@ -30,13 +30,17 @@ class Nothing:
 
     classes: tuple[str, ...] = ("bee",)
     canvas_hw = (64, 64)
-    letterbox = Letterbox((64, 64), (64, 64))
+
+    def letterbox(self, size_hw: tuple[int, int]) -> Letterbox:
+        return Letterbox(size_hw, self.canvas_hw)
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
-        self.letterbox = Letterbox(size_hw, self.canvas_hw)
-        return self.letterbox
+        return self.letterbox(size_hw)
 
-    def step(self, canvas: Picture, time_s: float) -> Detections:
+    def postprocess(self, raw: Detections) -> Detections:
+        return raw
+
+    def forward(self, canvas: Picture, time_s: float) -> Detections:
         return Detections(
             np.zeros((0, 4), np.float32),
             np.zeros(0, np.float32),
