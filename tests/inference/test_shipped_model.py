@@ -45,6 +45,7 @@ def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shar
 def test_general_is_small_and_finds_everyday_things() -> None:
     assert shipped_models()["general"].stat().st_size < LARGEST
     checkpoint = load_checkpoint("general")
+    assert checkpoint.model.metadata.track_memory.score_memory == 0.5
     assert checkpoint.classes == (
         "person",
         "bicycle",
