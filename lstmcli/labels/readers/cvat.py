@@ -28,6 +28,7 @@ from lstmcli.labels.builder import (
 )
 from lstmcli.labels.identity import IdRegistry
 from lstmcli.labels.media import ReadContext
+from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 from lstmcli.labels.shapes import Box, ellipse_hull, hull_of, rotated_hull
@@ -224,13 +225,13 @@ def _shape(element: Element) -> _Shape:
     return _Shape(hull_of(_points(element)))
 
 
-def _note_shape(element: Element, reading: ReadContext) -> None:
+def _note_shape(element: Element, notes: WarningCollector) -> None:
     if element.tag in SHAPES:
-        reading.notes.add(
+        notes.add(
             f"a shape of kind {element.tag!r}; its upright bounding box is taken", element.where
         )
     elif element.attributes.get("rotation", "0").strip("0.") != "":
-        reading.notes.add("a rotated box; its upright bounding box is taken", element.where)
+        notes.add("a rotated box; its upright bounding box is taken", element.where)
 
 
 def _note_others(element: Element, reading: ReadContext) -> None:
@@ -265,7 +266,6 @@ def _read_track(track: Element, videos: _Videos, reading: ReadContext) -> None:
             )
         if item.gt("outside"):
             continue
-        _note_shape(item, reading)
         _add(video, frame, _shape(item).hull(), label, number, videos.columns, item)
         following = written[n + 1] if n + 1 < len(written) else None
         if following is not None:
@@ -287,6 +287,7 @@ def _add(
     if hull is None:
         columns.add_shape(video, frame, None, label, kind=item.tag, where=item.where)
     else:
+        _note_shape(item, columns.notes)
         video.add(frame, hull, label, track=track)
 
 
@@ -355,6 +356,5 @@ def _read_image(image: Element, videos: _Videos, reading: ReadContext) -> None:
         video.set_size(image.number("width"), image.number("height"), image.where)
     _note_others(image, reading)
     for item in image.all("box", *SHAPES):
-        _note_shape(item, reading)
         label = videos.columns.label(item.attribute("label"))
         _add(video, frame, _shape(item).hull(), label, -1, videos.columns, item)
