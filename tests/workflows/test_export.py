@@ -73,7 +73,7 @@ def test_a_model_has_its_runs_name(
     assert [str(path) for path in exported.paths] == files
     assert sorted(path.name for path in here.iterdir()) == sorted(files)
     assert exported.size == sum(Path(name).stat().st_size for name in files)
-    assert (quick[0].metadata.classes, quick[0].metadata.input_hw) == (CLASSES, (64, 96))
+    assert (quick[0].classes, quick[0].input_hw) == (CLASSES, (64, 96))
     assert (quick[0].threshold, quick[0].licence) == (0.4, "CC BY 4.0")
 
 
