@@ -54,7 +54,7 @@ def test_eighty_classes_of_a_dataset_are_rows(
         classes=CLASSES, canvas_hw=(512, 640), grid=8, crop=192, folder=Path("dataset")
     )
     prepared: Any = types.SimpleNamespace(
-        dataset=dataset, counts=[counts], previews=[], warnings=[]
+        dataset=dataset, counts=[counts], previews=[], warnings=[], division=""
     )
     show_prepared(narrow(columns, monkeypatch), prepared)
     lines = capsys.readouterr().out.splitlines()
