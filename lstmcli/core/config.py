@@ -124,18 +124,10 @@ class TemporalConfig(NamedSection):
         description="softmax temperature of class scores before the track memory",
     )
     score_memory: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="how far a detection weaker than its track is lifted towards the track's best "
-        "score, which fades within a second; 0: not at all",
+        0.0, ge=0, le=1, description="share by which a weak detection is lifted to its track's best"
     )
     coast_s: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="how long (s) a track without a detection goes on at its predicted place, with "
-        "temporal.score_memory of its score; 0: not at all",
+        0.0, ge=0, le=1, description="seconds a track lives on without detections; 0: not at all"
     )
 
 

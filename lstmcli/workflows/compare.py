@@ -22,6 +22,9 @@ from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
 
+SHOWN_FROM = 0.1
+"""Lowest score of the detections among which the threshold of the best F1 is searched."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
@@ -105,6 +108,7 @@ def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -
         data,
         EvaluateOptions(
             split=options.split,
+            threshold=SHOWN_FROM,
             iou=options.iou,
             memory=options.memory,
             device=options.device,
