@@ -170,7 +170,7 @@ class MultiScaleHead(DetectionHead):
 
 
 def _count(labels: Tensor) -> Tensor:
-    return labels.new_tensor(len(labels), dtype=torch.float32)
+    return torch.ones_like(labels, dtype=torch.float32).sum()
 
 
 def cell_rows(features: Tensor, stride: int) -> Tensor:
