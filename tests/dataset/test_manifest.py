@@ -32,7 +32,7 @@ def test_what_was_saved_is_loaded(dataset: Dataset) -> None:
             assert getattr(one, name) == getattr(other, name)
         np.testing.assert_array_equal(one.frames, other.frames)
         np.testing.assert_allclose(one.times, other.times, atol=1e-6)
-        for name in ("looked_at", "box_frames", "boxes", "labels", "tracks", "ignore"):
+        for name in ("annotated_frames", "box_frames", "boxes", "labels", "tracks", "ignore"):
             np.testing.assert_array_equal(getattr(one.labels, name), getattr(other.labels, name))
     assert [path.name for path in dataset.folder.glob("*.part")] == []
 

@@ -98,7 +98,7 @@ def test_a_memory_may_be_coarser_than_the_grid(core: str, skip: str) -> None:
 def test_every_cell_hears_the_coarse_cell_that_it_lies_in() -> None:
     model = build(temporal={"name": "conv_lstm", "pool": 2})
     memory = torch.arange(12.0).view(1, 1, 3, 4)
-    larger = model._of_the_grid(memory, torch.zeros(1, 8, 5, 7))
+    larger = model._upsampled(memory, torch.zeros(1, 8, 5, 7))
     for y in range(5):
         for x in range(7):
             assert larger[0, 0, y, x] == memory[0, 0, y // 2, x // 2]

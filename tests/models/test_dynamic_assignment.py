@@ -50,11 +50,11 @@ def strides_of(found: DynamicAssignment, box: int) -> set[int]:
 
 
 def test_a_box_goes_to_the_level_whose_boxes_are_as_large() -> None:
-    """32 pixels are four cells of 8; the whole picture is nearer to four cells of 16."""
+    """32 pixels are four cells of 8; 64 are four cells of 16, beyond the picture's edges too."""
     best_small = assigned([[4.0, 0.0, 36.0, 32.0]])
     at_small = int(best_small.quality[0].argmax())
     assert cells()[at_small, 2] == 8
-    best_large = assigned([[0.0, 0.0, 48.0, 32.0]])
+    best_large = assigned([[-8.0, -16.0, 56.0, 48.0]])
     assert 16 in strides_of(best_large, 0)
 
 

@@ -67,8 +67,10 @@ class SpatialLSTM(nn.Module):
         weights: list[Tensor] = list(sweep.parameters())
         lines = tokens.flatten(0, 1).to(weights[0].dtype)
         zeros = lines.new_zeros(2, len(lines), sweep.hidden_size)
-        # the layer's own call keeps a second list of its weights, of which torch.export warns
-        result = torch.lstm(
-            lines, (zeros, zeros), weights, True, 1, 0.0, self.training, True, True
-        )[0]
+        # oneDNN has no LSTM in bfloat16 for CPUs with AVX2 alone, so autocast stays out; and the
+        # layer's own call keeps a second list of its weights, of which torch.export warns
+        with torch.autocast(lines.device.type, enabled=False):
+            result = torch.lstm(
+                lines, (zeros, zeros), weights, True, 1, 0.0, self.training, True, True
+            )[0]
         return torch.unflatten(result, 0, tokens.shape[:2])
