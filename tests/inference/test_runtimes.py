@@ -407,7 +407,7 @@ def test_auto_tries_once_and_then_knows(
     assert len(said) == 2
     assert "trying torch and openvino" in said[0]
     assert f"using {network.engine}" in said[1]
-    monkeypatch.setattr(loading, "try_engines", None)
+    monkeypatch.setattr(loading, "benchmark_runtimes", None)
     assert load_runtime(checkpoint, device="cpu", note=said.append).engine == network.engine
     assert len(said) == 2
     kept = list((cache / "engines").glob("*.xml"))
@@ -498,10 +498,10 @@ def test_an_engine_that_is_not_installed_is_told_with_its_extra(
     assert load_runtime(checkpoint, device="cpu").engine == "torch"
 
 
-def test_an_export_is_run_by_its_own_engine_only(tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"x\.onnx cannot be run by torch"):
-        load_runtime(tmp_path / "x.onnx", engine="torch", device="cpu")
+def test_an_export_is_run_by_its_own_engine_only(conv_lstm: DetectorNet, folder: Path) -> None:
+    exported_by("onnx", conv_lstm, folder)
+    with pytest.raises(ConfigError, match=r"network\.onnx cannot be run by torch"):
+        load_runtime(folder / "network.onnx", engine="torch", device="cpu")
 
 
 def test_old_conversions_go(tmp_path: Path) -> None:

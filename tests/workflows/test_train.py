@@ -331,9 +331,7 @@ def test_a_run_begins_with_the_weights_of_another(
         torch.testing.assert_close(after[name], before[name])
 
 
-def test_weights_of_other_classes_begin_a_run_without_their_head(
-    unbroken: Path, tmp_path: Path
-) -> None:
+def test_weights_of_like_named_classes_begin_a_run(unbroken: Path, tmp_path: Path) -> None:
     made = write_dataset(tmp_path / "dataset")
     replace(made, classes=("red", "blue", "green")).save()
     notes: list[str] = []
@@ -350,7 +348,11 @@ def test_weights_of_other_classes_begin_a_run_without_their_head(
         progress=Listener(),
     )
     count = len(weights(unbroken))
-    assert notes[0] == f"started from {unbroken}: {count - 2} of {count} tensors fit"
+    # like-named classes keep their rows, "green" begins anew
+    assert notes[0] == (
+        f"started from {unbroken}: {count} of {count} tensors fit; "
+        "classes: red from red, blue from blue"
+    )
     assert load_checkpoint(tmp_path / "run").classes == ("red", "blue", "green")
 
 

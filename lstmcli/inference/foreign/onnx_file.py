@@ -7,6 +7,7 @@ buffers: https://protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,17 +60,20 @@ def read_onnx_file(path: Path) -> OnnxFile:
     """
     if not path.stat().st_size:
         raise ModelError(f"{path}: the file is empty", hint="download or export it again")
-    try:
-        with (
-            path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as data,
-        ):
-            found, external = _read_model(data)
-    except (ValueError, IndexError, UnicodeDecodeError):
+    read: tuple[OnnxFile, set[str]] | None = None
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as data,
+        # here, because a traceback that left would hold parts of the view, which could not close
+        contextlib.suppress(ValueError, IndexError, UnicodeDecodeError),
+    ):
+        read = _read_model(data)
+    if read is None:
         raise ModelError(
             f"{path}: not an ONNX file, or cut short", hint="download or export it again"
-        ) from None
+        )
+    found, external = read
     if not found.inputs or not found.outputs:
         raise ModelError(
             f"{path}: an ONNX file without inputs or outputs, or cut short",
