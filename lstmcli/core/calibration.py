@@ -58,6 +58,17 @@ class ScoreCalibration:
             score = min(1.0, score + _ROUNDING)  # what is rounded must not fall below
         return float(max(score, MIN_SCORE) ** (1 / self.power))
 
+    def uncalibrated(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Return scores as they were before the curve, after the power: its inverse.
+
+        Args:
+            scores: calibrated, of any shape, in 0..1.
+        """
+        if self.slope == 1:
+            return np.asarray(scores, np.float64)
+        logits = (_logit(scores) - _logit(USUAL_THRESHOLD)) / self.slope
+        return np.asarray(1 / (1 + np.exp(-(logits + _logit(USUAL_THRESHOLD)))))
+
     def faint_threshold(self, threshold: float, share: float) -> float:
         """Return the calibrated score of a share of a threshold's raw score.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.types import Detections, FloatArray
 from lstmcli.tracking.association import Association
 from lstmcli.tracking.motion import Floats, Indices, box_sizes, centers_and_sizes, corners
@@ -28,16 +29,22 @@ class Tracker:
 
     Args:
         threshold: smallest score that begins a track, and smallest mean score that is output.
-        min_score: smallest score that continues a track, so that it bridges weak moments; None:
-            `FAINT_SHARE` of the threshold, right for scores that are not calibrated.
+        calibration: of the scores. Means are taken before its curve: a steep one turns a weak
+            moment into next to nothing, and its mean would flicker. None: scores are raw.
         smooth: False outputs scores, classes and boxes as they were detected, and gives ids only.
     """
 
     def __init__(
-        self, *, threshold: float, min_score: float | None = None, smooth: bool = True
+        self,
+        *,
+        threshold: float,
+        calibration: ScoreCalibration | None = None,
+        smooth: bool = True,
     ) -> None:
-        self.threshold, self.smooth = threshold, smooth
-        self.min_score = FAINT_SHARE * threshold if min_score is None else min_score
+        curve = ScoreCalibration(slope=calibration.slope if calibration is not None else 1.0)
+        self.threshold, self.smooth, self._curve = threshold, smooth, curve
+        self.min_score = curve.faint_threshold(threshold, FAINT_SHARE)
+        """Smallest score that continues a track, so that it bridges weak moments."""
         self._association = Association(
             certain=threshold, min_score=threshold, max_overlap=_DUPLICATE_IOU
         )
@@ -56,7 +63,7 @@ class Tracker:
             detections.boxes, detections.scores, _one_hot(detections.labels), time_s
         )
         seen = np.flatnonzero(matches.rows >= 0)
-        scores = detections.scores[matches.rows[seen]].astype(np.float64)
+        scores = self._curve.uncalibrated(detections.scores[matches.rows[seen]])
         old = ~matches.is_new[seen]
         self._scores = np.concatenate((self._scores[matches.kept], np.zeros(matches.is_new.sum())))
         past = np.where(old & self.smooth, self._scores[seen], scores)
@@ -72,10 +79,11 @@ class Tracker:
                 tracks.motion.places[again],
             )
         best_first = np.lexsort((tracks.ids[seen], -self._scores[seen]))
-        shown = best_first[self._scores[seen][best_first] >= self.threshold]
+        means = self._curve.calibrated(self._scores[seen].astype(np.float32))
+        shown = best_first[means[best_first] >= np.float32(self.threshold)]
         return Detections(
             boxes[shown],
-            self._scores[seen][shown].astype(np.float32),
+            means[shown],
             labels[shown],
             tracks.ids[seen][shown],
         )

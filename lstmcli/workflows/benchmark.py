@@ -28,7 +28,7 @@ from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime, Step
 from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES
 from lstmcli.outputs.draw import Annotator, DrawStyle
-from lstmcli.tracking import FAINT_SHARE, Tracker
+from lstmcli.tracking import Tracker
 from lstmcli.video import VideoInfo, VideoWriter, probe, read_frames
 from lstmcli.workflows.detect import DetectOptions, detect
 from lstmcli.workflows.train import TrainOptions, train
@@ -261,8 +261,7 @@ def _stages(
 ) -> tuple[int, dict[str, float]]:
     """Return the number of frames, and milliseconds per frame of each stage."""
     clock = _Clock()
-    min_score = network.metadata.calibration.faint_threshold(THRESHOLD, FAINT_SHARE)
-    tracker = Tracker(threshold=THRESHOLD, min_score=min_score)
+    tracker = Tracker(threshold=THRESHOLD, calibration=network.metadata.calibration)
     predictor = Predictor(_Timed(network, clock), threshold=tracker.min_score)
     painter = Annotator(network.metadata.classes, info.size_hw, DrawStyle())
     letterbox = predictor.start(info.size_hw)

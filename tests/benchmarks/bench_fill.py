@@ -20,7 +20,7 @@ from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.scoring import score
-from lstmcli.tracking import FAINT_SHARE, Tracker
+from lstmcli.tracking import Tracker
 from lstmcli.workflows.pipeline import StreamItem, run_pipeline
 from lstmcli.workflows.schedule import InferenceSchedule
 
@@ -28,12 +28,12 @@ from lstmcli.workflows.schedule import InferenceSchedule
 def detections(
     runtime: Runtime, video: AnnotatedVideo, every: int, threshold: float, limit: int
 ) -> Iterator[StreamItem[StreamFrame]]:
-    faint = runtime.metadata.calibration.faint_threshold(threshold, FAINT_SHARE)
+    tracker = Tracker(threshold=threshold, calibration=runtime.metadata.calibration)
     return run_pipeline(
         islice(video.open(), limit or None),
-        Predictor(runtime, threshold=faint),
+        Predictor(runtime, threshold=tracker.min_score),
         schedule=InferenceSchedule(every),
-        tracker=Tracker(threshold=threshold, min_score=faint),
+        tracker=tracker,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from lstmcli.core.boxes import box_iou
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.types import Detections
 from lstmcli.tracking import Counter, Tracker, interpolate_gaps, load_count_config
@@ -328,3 +329,23 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
                 hits += 1
     assert hits / sum(len(rows) for rows in gt.values()) >= recall
     assert changes <= switches
+
+
+def test_a_steep_calibration_does_not_make_a_weak_moment_flicker() -> None:
+    """Raw scores of 0.45 and 0.2 have a mean above 0.3; calibrated, the weak one is next to 0."""
+    curve = ScoreCalibration(slope=4.0)
+    raw = np.array([[0.45], [0.2]], np.float32)
+    weak = float(curve.calibrated(raw[1])[0])
+    assert weak < 0.1
+    tracker = Tracker(threshold=0.3, calibration=curve)
+    shown = []
+    for i in range(12):
+        score = float(curve.calibrated(raw[0 if i % 3 else 1 if i else 0])[0])
+        shown.append(len(tracker.step(found((50, 50, 20, score, 0)), i * 0.04)))
+    assert shown == [1] * 12
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.5, 4.0])
+def test_calibration_has_an_inverse(slope: float) -> None:
+    curve, raw = ScoreCalibration(slope=slope), np.linspace(0.05, 0.95, 7, dtype=np.float32)
+    np.testing.assert_allclose(curve.uncalibrated(curve.calibrated(raw)), raw, atol=2e-4)

@@ -12,7 +12,7 @@ from lstmcli.core.types import Detections, Picture
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime_pool import RuntimePool
-from lstmcli.tracking import FAINT_SHARE, Tracker
+from lstmcli.tracking import Tracker
 from lstmcli.video import ReadReport, find_sources, open_frames
 from lstmcli.workflows.detect.options import DetectOptions
 from lstmcli.workflows.detect.plan import MakePredictor, PredictorFor
@@ -43,9 +43,7 @@ class Detector:
             lambda floor, size_hw: make_predictor(floor)
         )
         self.threshold = threshold
-        self._min_score = (calibration or ScoreCalibration()).faint_threshold(
-            threshold, FAINT_SHARE
-        )
+        self._calibration = calibration
         self.classes = make_predictor(threshold).classes
         """Names of the classes; `detections.labels` are indices into it."""
 
@@ -105,8 +103,8 @@ class Detector:
         size_hw = None if first.kind == "images" else frame.size_hw
         tracker, threshold = None, self.threshold
         if track:
-            tracker = Tracker(threshold=self.threshold, min_score=self._min_score)
-            threshold = self._min_score
+            tracker = Tracker(threshold=self.threshold, calibration=self._calibration)
+            threshold = tracker.min_score
         items = run_pipeline(
             numbered(chain((frame,), frames)),
             self._predictor_for(threshold, size_hw),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import LstmcliError
 from lstmcli.tracking import CountConfig
 from lstmcli.video import (
@@ -79,7 +80,7 @@ class Plan:
         codec: of the annotated video.
         every: output every Nth frame.
         inference_stride: of the frames that are output; None: as seldom as 15 fps allow.
-        min_score: smallest calibrated score of a detection that is of use.
+        calibration: of the scores.
         count: lines and zones.
         stop: is set where other videos were interrupted.
     """
@@ -91,7 +92,7 @@ class Plan:
     codec: str
     every: int
     inference_stride: int | None
-    min_score: float
+    calibration: ScoreCalibration
     count: CountConfig | None
     stop: threading.Event = field(default_factory=threading.Event)
 

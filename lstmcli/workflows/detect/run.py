@@ -14,7 +14,7 @@ from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime_pool import RuntimePool
 from lstmcli.outputs.text_sprites import can_draw
-from lstmcli.tracking import FAINT_SHARE, load_count_config
+from lstmcli.tracking import load_count_config
 from lstmcli.video import find_sources, has_nvenc, output_names
 from lstmcli.video.container import FFMPEG_ERRORS, reason_of
 from lstmcli.workflows.detect.options import DetectOptions, DetectReport, VideoDone, VideoFailed
@@ -79,9 +79,7 @@ def detect(
         else ("nvenc" if on_cuda and has_nvenc() else "h264"),
         every=1 if options.interpolate or options.every is None else options.every,
         inference_stride=stride,
-        min_score=calibration.faint_threshold(options.threshold, FAINT_SHARE)
-        if options.track
-        else options.threshold,
+        calibration=calibration,
         count=count,
     )
     for name in classes:

@@ -98,7 +98,7 @@ class VideoJob:
         tracker = (
             Tracker(
                 threshold=plan.options.threshold,
-                min_score=plan.min_score,
+                calibration=plan.calibration,
                 smooth=plan.options.memory,
             )
             if plan.options.track
@@ -111,7 +111,7 @@ class VideoJob:
         annotator = Annotator(plan.classes, first.size_hw, plan.options.style)
         items = run_pipeline(
             numbered(chain((first,), frames)),
-            plan.predictor_for(plan.min_score, size_hw),
+            plan.predictor_for(tracker.min_score if tracker else plan.options.threshold, size_hw),
             schedule=self.schedule,
             tracker=tracker,
             kept=plan.kept,

@@ -17,7 +17,7 @@ from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult
 from lstmcli.report.gallery import Gallery, Mark
-from lstmcli.tracking import FAINT_SHARE, Tracker
+from lstmcli.tracking import Tracker
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.result import PipelineUse
 from lstmcli.workflows.pipeline import StreamItem, run_pipeline
@@ -90,10 +90,12 @@ class EvaluationStream:
         metadata, options = self.runtime.metadata, self.options
         tracker, threshold = None, options.threshold
         if self.use.tracker:
-            threshold = metadata.calibration.faint_threshold(options.threshold, FAINT_SHARE)
             tracker = Tracker(
-                threshold=options.threshold, min_score=threshold, smooth=options.memory
+                threshold=options.threshold,
+                calibration=metadata.calibration,
+                smooth=options.memory,
             )
+            threshold = tracker.min_score
         return run_pipeline(
             islice(video.open(), options.limit or None),
             Predictor(self.runtime, threshold=threshold, memory=options.memory),
