@@ -630,7 +630,7 @@ def test_a_label_file_may_be_called_like_a_list(stem: str, tmp_path: Path) -> No
         ("xml", VOC.format(folder="", name="{}.jpg", more="")),
         ("txt", "Car 0 0 -1 1 2 30 40 -1 -1 -1 -1 -1 -1 -1"),
         ("txt", "0 0.5 0.5 0.1 0.1"),
-        ("json", SAMPLES["labelme"][1]),
+        ("json", SAMPLES["labelme"][1].replace("a.jpg", "{}.jpg")),
     ],
 )
 def test_endings_may_be_written_large(ending: str, text: str, tmp_path: Path) -> None:

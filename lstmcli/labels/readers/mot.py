@@ -32,8 +32,9 @@ _NEITHER = frozenset({2, 7, 8, 12, 13})
 _PEDESTRIANS = re.compile(
     r"(?i)^(mot\d\d|tud|pets|eth|adl|kitti|venice|avg|bahnhof|sunnyday|town|dancetrack|crowdhuman)"
 )
-_SIDE = r"-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
-_ROW = re.compile(rf"^{_SIDE}(?:(?:\s*,\s*|\s+){_SIDE}){{6,10}}$", re.IGNORECASE)
+# possessive quantifiers: aligned columns of numbers must not be divided in every possible way
+_SIDE = r"-?(?:\d++(?:\.\d*+)?|\.\d++)(?:e[-+]?\d++)?"
+_ROW = re.compile(rf"^{_SIDE}(?:(?:\s*+,\s*+|\s++){_SIDE}){{6,10}}$", re.IGNORECASE)
 
 
 SUFFIXES = (".txt",)
