@@ -166,3 +166,9 @@ def test_nobody_but_the_command_line_ends_the_process() -> None:
             if isinstance(node, ast.Attribute) and node.attr == "exit":
                 owner = node.value
                 assert not (isinstance(owner, ast.Name) and owner.id == "sys"), path
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Pytest imports them by name alone: of two with one name, one would never run."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
