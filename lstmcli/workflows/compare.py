@@ -1,4 +1,8 @@
-"""Compares detectors on annotated videos of one or more domains: models and result files."""
+"""Compares detectors on annotated videos of one or more domains: models and result files.
+
+Models are run as `detect` runs them, so the best F1 is searched from the usual threshold up: a lower
+one would begin tracks that nobody gets to see.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,6 @@ from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
-
-SHOWN_FROM = 0.1
-"""Lowest score of the detections among which the threshold of the best F1 is searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,6 @@ def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -
         data,
         EvaluateOptions(
             split=options.split,
-            threshold=SHOWN_FROM,
             iou=options.iou,
             memory=options.memory,
             device=options.device,
