@@ -1,8 +1,8 @@
-"""How good a detector is, as a person who uses it would count.
+"""Metrics of detections, tracks and their stability.
 
-A metric is a function of a `Comparison` (results and truth, matched once) that returns plain values
-for JSON: numbers, texts, None where there is nothing to count (never NaN). Its key in `METRICS` is
-its key in the scores. It does not care for the order of videos.
+A metric is a function of a `Comparison` (detections matched with the ground truth once) that
+returns plain values for JSON: numbers, texts, None where there is nothing to count (never NaN). Its
+key in `METRICS` is its key in the scores. The order of videos does not matter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lstmcli.metrics.breakdown import by_motion, by_size, by_step
 from lstmcli.metrics.calibration import calibration
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.confusion import confusion
-from lstmcli.metrics.error_kinds import errors
+from lstmcli.metrics.error_types import errors
 from lstmcli.metrics.misses import misses
 from lstmcli.metrics.operating_point import thresholds
 from lstmcli.metrics.precision_recall import by_class, by_video

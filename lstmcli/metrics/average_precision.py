@@ -1,4 +1,4 @@
-"""Average precision: COCO's by faster-coco-eval, and the same in NumPy for parts of the data.
+"""Average precision: COCO's by faster-coco-eval, and the same in NumPy for subsets of the data.
 
 Lin et al. 2014, https://arxiv.org/abs/1405.0312: precision is made to fall monotonically and read
 at 101 recalls from 0 to 1. At most 100 detections of a class count in a frame, as COCO has it.
@@ -31,11 +31,11 @@ AREAS = ("all", *COCO_SIZES)
 
 @dataclass(frozen=True, slots=True)
 class CocoAverages:
-    """Average precision of each class in each of `AREAS`; -1 where there is no truth.
+    """Average precision of each class in each of `AREAS`; -1 without ground truth.
 
     Args:
-        ap: float64 [classes, areas], the mean over the overlaps 0.5, 0.55 ... 0.95.
-        ap50: float64 [classes, areas], at an overlap of 0.5.
+        ap: float64 [classes, areas], the mean over the IoU thresholds 0.5, 0.55 ... 0.95.
+        ap50: float64 [classes, areas], at an IoU threshold of 0.5.
     """
 
     ap: npt.NDArray[np.float64]
@@ -43,19 +43,21 @@ class CocoAverages:
 
 
 def mean_of_known(values: npt.NDArray[np.float64]) -> float | None:
-    """Return the mean of what is not negative, or None where nothing is left."""
+    """Return the mean of the values that are not negative; None without any."""
     known = values[values >= 0]
     return float(known.mean()) if len(known) else None
 
 
 def coco_averages(results: Sequence[FrameResult], classes: int) -> CocoAverages:
-    """Return COCO's average precision of `found`. Ignored boxes are COCO's crowds."""
+    """Return COCO average precision of the candidates; ignored boxes are COCO crowds."""
     unknown = np.full((classes, len(AREAS)), -1.0)
     if not any((~result.gt.ignore).any() for result in results):
         return CocoAverages(unknown, unknown.copy())
-    gt = COCO(_coco_truth(results, classes))
-    found = COCO(_coco_found(results, classes))
-    run = COCOeval_faster(gt, found, "bbox", ranges={k: list(v) for k, v in COCO_SIZES.items()})
+    gt = COCO(_coco_ground_truth(results, classes))
+    detections = COCO(_coco_detections(results, classes))
+    run = COCOeval_faster(
+        gt, detections, "bbox", ranges={k: list(v) for k, v in COCO_SIZES.items()}
+    )
     run.params.maxDets = [100]
     run.evaluate()
     run.accumulate()
@@ -66,12 +68,12 @@ def coco_averages(results: Sequence[FrameResult], classes: int) -> CocoAverages:
 
 
 def average_precision(matching: Matching, counted: BoolArray, boxes: int) -> float | None:
-    """Return the average precision of the counted detections, None where there is no truth.
+    """Return the average precision of the counted detections, None without ground truth.
 
     Args:
         matching: all detections.
-        counted: bool [D], which of them count; those found right among them are true.
-        boxes: how many truth boxes they could have found.
+        counted: bool [D], which of them count as true or false positives.
+        boxes: number of ground-truth boxes.
     """
     if not boxes:
         return None
@@ -82,15 +84,14 @@ def precision_at_recalls(matching: Matching, counted: BoolArray, boxes: int) -> 
     """Return the precision at each of `RECALLS`, 0 where the recall is not reached."""
     rows = np.flatnonzero(counted)
     rows = rows[np.argsort(-matching.scores[rows], kind="stable")]
-    right = matching.gt[rows] >= 0
-    hits = np.cumsum(right)
+    hits = np.cumsum(matching.gt[rows] >= 0)
     precision = hits / np.arange(1, len(rows) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    place = np.searchsorted(hits / max(boxes, 1), RECALLS, side="left")
-    return np.append(precision, 0.0)[place].astype(np.float32)
+    index = np.searchsorted(hits / max(boxes, 1), RECALLS, side="left")
+    return np.append(precision, 0.0)[index].astype(np.float32)
 
 
-def _coco_truth(results: Sequence[FrameResult], classes: int) -> dict[str, Any]:
+def _coco_ground_truth(results: Sequence[FrameResult], classes: int) -> dict[str, Any]:
     boxes: list[dict[str, Any]] = []
     for image, result in enumerate(results, start=1):
         gt = result.gt
@@ -110,14 +111,14 @@ def _coco_truth(results: Sequence[FrameResult], classes: int) -> dict[str, Any]:
     return _coco_set(results, classes, boxes)
 
 
-def _coco_found(results: Sequence[FrameResult], classes: int) -> dict[str, Any]:
+def _coco_detections(results: Sequence[FrameResult], classes: int) -> dict[str, Any]:
     boxes: list[dict[str, Any]] = []
     for image, result in enumerate(results, start=1):
-        found = result.found
+        candidates = result.candidates
         rows = zip(
-            _corner_and_sides(found.boxes),
-            found.labels.tolist(),
-            found.scores.tolist(),
+            _corner_and_sides(candidates.boxes),
+            candidates.labels.tolist(),
+            candidates.scores.tolist(),
             strict=True,
         )
         for box, label, score in rows:

@@ -1,4 +1,4 @@
-"""Differences between detectors with a paired bootstrap over videos.
+"""Paired bootstrap over videos: intervals of the differences between detectors.
 
 Frames of a video are not independent, so videos are drawn, with replacement and the same ones for
 both detectors (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8). Average
@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.float64]
 
 DRAWS = 2000
 BINS = 512
-LEAST_VIDEOS = 2
+MIN_VIDEOS = 2
 """Fewer videos have no spread between them: the interval is not measurable."""
 HEADLINES = ("map50", "map50_any_class", "precision", "recall", "f1", "flicker_per_minute")
 
@@ -55,20 +55,20 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class VideoSums:
-    """What every headline is counted from, by video; rows of all arrays are videos.
+    """Sums by video from which every headline metric is computed; rows of all arrays are videos.
 
     Args:
         names: of the V videos.
-        right: for each class and for all classes as one (last), [V, BINS] right detections by
+        correct: for each class and for all classes as one (last), [V, BINS] true positives by
             score, the highest scores first.
         counted: likewise, detections that count.
         boxes: [V, classes + 1] ground-truth boxes.
-        shown: [V, 2] right and counted detections at the threshold.
+        shown: [V, 2] true positives and counted detections at the threshold.
         flicker: [V, 2] changes between found and lost, and minutes of object time.
     """
 
     names: tuple[str, ...]
-    right: tuple[Numbers, ...]
+    correct: tuple[Numbers, ...]
     counted: tuple[Numbers, ...]
     boxes: Numbers
     shown: Numbers
@@ -83,30 +83,32 @@ class VideoSums:
         boxes = weights @ self.boxes
         ap = np.stack(
             [
-                _average_precision(weights @ right, weights @ counted, boxes[:, place])
-                for place, (right, counted) in enumerate(zip(self.right, self.counted, strict=True))
+                _average_precision(weights @ correct, weights @ counted, boxes[:, index])
+                for index, (correct, counted) in enumerate(
+                    zip(self.correct, self.counted, strict=True)
+                )
             ],
             axis=1,
         )
         has_boxes = boxes[:, :-1] > 0
         classes = np.where(has_boxes, ap[:, :-1], 0.0).sum(axis=1)
-        right, counted = (weights @ self.shown).T
+        correct, counted = (weights @ self.shown).T
         changes, minutes = (weights @ self.flicker).T
         total = boxes[:, -1]
         return {
             "map50": _ratio(classes, has_boxes.sum(axis=1)),
             "map50_any_class": np.where(total > 0, ap[:, -1], np.nan),
             "precision": np.where(
-                counted > 0, _ratio(right, counted), np.where(total > 0, 0.0, np.nan)
+                counted > 0, _ratio(correct, counted), np.where(total > 0, 0.0, np.nan)
             ),
-            "recall": _ratio(right, total),
-            "f1": np.where(total > 0, _ratio(2 * right, counted + total), np.nan),
+            "recall": _ratio(correct, total),
+            "f1": np.where(total > 0, _ratio(2 * correct, counted + total), np.nan),
             "flicker_per_minute": _ratio(changes, minutes),
         }
 
 
 def video_sums(comparison: Comparison) -> VideoSums:
-    """Return what the headlines are counted from, by video."""
+    """Return the sums by video from which the headline metrics are computed."""
     videos, names = comparison.videos, comparison.video_names
     gt = comparison.gt
     gt_video = videos[gt.results]
@@ -114,21 +116,21 @@ def video_sums(comparison: Comparison) -> VideoSums:
     boxes = np.zeros((len(names), classes + 1))
     np.add.at(boxes, (gt_video, gt.labels), 1)
     np.add.at(boxes[:, -1], gt_video, 1)
-    right, counted = [], []
+    correct, counted = [], []
     for label in range(classes + 1):
         matching = comparison.scored if label < classes else comparison.scored_any
         rows = ~matching.ignored
         if label < classes:
             rows &= matching.labels == label
         pair = _histograms(matching, np.flatnonzero(rows), videos, len(names))
-        right.append(pair[0])
+        correct.append(pair[0])
         counted.append(pair[1])
     shown = np.zeros((len(names), 2))
     shown_video = videos[comparison.shown.results]
     np.add.at(shown[:, 0], shown_video[comparison.shown.gt >= 0], 1)
     np.add.at(shown[:, 1], shown_video[~comparison.shown.ignored], 1)
     return VideoSums(
-        names, tuple(right), tuple(counted), boxes, shown, _flicker_by_video(comparison)
+        names, tuple(correct), tuple(counted), boxes, shown, _flicker_by_video(comparison)
     )
 
 
@@ -179,7 +181,7 @@ def mean_and_worst(
 
 
 def _weights(videos: int, draws: int, seed: int) -> Numbers:
-    if videos < LEAST_VIDEOS:
+    if videos < MIN_VIDEOS:
         return np.zeros((0, videos))
     chosen = np.random.default_rng(seed).integers(0, videos, (draws, videos))
     weights = np.zeros((draws, videos))
@@ -199,31 +201,31 @@ def _interval(value: float, drawn: Numbers) -> Interval:
 def _histograms(
     matching: Matching, rows: npt.NDArray[np.intp], videos: npt.NDArray[np.int64], count: int
 ) -> tuple[Numbers, Numbers]:
-    """Return [count, BINS] right and counted detections, bins of equal numbers of right ones."""
+    """Return [count, BINS] true positives and detections, bins of equally many true ones."""
     scores = matching.scores[rows].astype(np.float64)
-    right = matching.gt[rows] >= 0
-    basis: Sequence[float] | Numbers = scores[right] if right.any() else scores
+    correct = matching.gt[rows] >= 0
+    basis: Sequence[float] | Numbers = scores[correct] if correct.any() else scores
     if not len(basis):
         return np.zeros((count, 1)), np.zeros((count, 1))
     edges = np.unique(np.quantile(basis, np.linspace(0, 1, BINS)))
-    place = len(edges) - np.searchsorted(edges, scores, side="right")  # highest scores in bin 0
+    index = len(edges) - np.searchsorted(edges, scores, side="right")  # highest scores in bin 0
     video = videos[matching.results[rows]]
     hits, counted = np.zeros((count, len(edges) + 1)), np.zeros((count, len(edges) + 1))
-    np.add.at(hits, (video[right], place[right]), 1)
-    np.add.at(counted, (video, place), 1)
+    np.add.at(hits, (video[correct], index[correct]), 1)
+    np.add.at(counted, (video, index), 1)
     return hits, counted
 
 
-def _average_precision(right: Numbers, counted: Numbers, boxes: Numbers) -> Numbers:
+def _average_precision(correct: Numbers, counted: Numbers, boxes: Numbers) -> Numbers:
     """Return the 101-point average precision of each draw; arrays are [draws, bins]."""
-    hits, seen = np.cumsum(right, axis=1), np.cumsum(counted, axis=1)
-    precision = hits / np.maximum(seen, 1)
+    hits, total = np.cumsum(correct, axis=1), np.cumsum(counted, axis=1)
+    precision = hits / np.maximum(total, 1)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = hits / np.maximum(boxes, 1)[:, None]
     values = np.zeros(len(boxes))
     for row in range(len(boxes)):
-        place = np.searchsorted(recall[row], RECALLS, side="left")
-        values[row] = np.append(precision[row], 0.0)[place].mean()
+        index = np.searchsorted(recall[row], RECALLS, side="left")
+        values[row] = np.append(precision[row], 0.0)[index].mean()
     return values
 
 
@@ -235,7 +237,7 @@ def _flicker_by_video(comparison: Comparison) -> Numbers:
     gt = comparison.gt
     frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
     gt_video = comparison.videos[gt.results]
-    found = comparison.shown.by_truth(len(gt)) >= 0
+    found = comparison.shown.by_gt(len(gt)) >= 0
     table = np.zeros((len(comparison.video_names), 2))
     for rows in track_rows(gt_video, gt.tracks, frames):
         flicker = count_flicker(comparison, [rows], found)

@@ -1,4 +1,4 @@
-"""Whether scores say how sure they are: of what is told as 0.8, eight of ten should be right."""
+"""Expected calibration error: about 80 % of detections scored 0.8 should be correct."""
 
 from __future__ import annotations
 
@@ -14,58 +14,59 @@ from lstmcli.metrics.matching import match_all
 
 BINS = 10
 SLOPES = np.round(np.arange(0.5, 5.01, 0.25), 2)
-"""Among which the best one is looked for."""
-LEAST_TOLD = USUAL_THRESHOLD / 2
-"""Answers below are thousands that nobody is shown; they would decide the curve alone."""
-LEAST_RIGHT = 50
+"""Candidates of the best slope."""
+MIN_SCORE = USUAL_THRESHOLD / 2
+"""Lower scores are thousands of detections that are never output; they would dominate the fit."""
+MIN_TRUE_POSITIVES = 50
 
 
 def calibration(comparison: Comparison) -> dict[str, Json]:
-    """Return how far the told scores of what is shown are from the share that is right.
+    """Return the expected calibration error of the shown detections, and its bins.
 
-    `error` is the expected calibration error (Guo et al. 2017, 1706.04599): the mean distance over
-    ten bins, weighted by how much is in them. `bins`: `told` is the mean, `right` the share,
-    `found` how many; empty ones are left out.
+    `error` (Guo et al. 2017, 1706.04599) is the mean of |accuracy - confidence| over ten bins,
+    weighted by their counts. `bins`: `confidence` is the mean score, `accuracy` the share of true
+    positives, `count` the number of detections; empty bins are left out.
     """
     shown = comparison.shown
     counted = ~shown.ignored
-    told = shown.scores[counted]
-    right = (shown.gt >= 0)[counted]
-    number = np.minimum((told * BINS).astype(int), BINS - 1)
+    scores = shown.scores[counted]
+    correct = (shown.gt >= 0)[counted]
+    bin_of = np.minimum((scores * BINS).astype(int), BINS - 1)
     bins: list[Json] = []
     error = 0.0
-    for which in range(BINS):
-        rows = number == which
+    for number in range(BINS):
+        rows = bin_of == number
         if not rows.any():
             continue
-        mean, share, found = float(told[rows].mean()), float(right[rows].mean()), int(rows.sum())
-        bins.append({"told": mean, "right": share, "found": found})
-        error += abs(mean - share) * found / len(told)
+        confidence, accuracy = float(scores[rows].mean()), float(correct[rows].mean())
+        count = int(rows.sum())
+        bins.append({"confidence": confidence, "accuracy": accuracy, "count": count})
+        error += abs(accuracy - confidence) * count / len(scores)
     return {"error": error if bins else None, "bins": bins}
 
 
 def best_slope(results: Sequence[FrameResult], *, power: float) -> float | None:
-    """Return the slope of `ScoreCalibration` that makes what was right or wrong the likeliest.
+    """Return the slope of `ScoreCalibration` with the lowest log loss.
 
-    None where fewer than `LEAST_RIGHT` answers were right: chance would choose.
+    None with fewer than `MIN_TRUE_POSITIVES` true positives: the fit would be noise.
 
     Args:
         results: of a validation.
-        power: of the scores as they will be answered.
+        power: exponent of the scores before the curve.
     """
-    matching = match_all(results, lambda result: result.answers, iou=0.5)
+    matching = match_all(results, lambda result: result.detections, iou=0.5)
     scores = matching.scores[~matching.ignored] ** power
-    right = matching.gt[~matching.ignored] >= 0
-    scores, right = scores[scores >= LEAST_TOLD], right[scores >= LEAST_TOLD]
-    if int(right.sum()) < LEAST_RIGHT:
+    correct = matching.gt[~matching.ignored] >= 0
+    scores, correct = scores[scores >= MIN_SCORE], correct[scores >= MIN_SCORE]
+    if int(correct.sum()) < MIN_TRUE_POSITIVES:
         return None
     costs = [
-        _surprise(ScoreCalibration(float(slope)).calibrated(scores), right) for slope in SLOPES
+        _log_loss(ScoreCalibration(float(slope)).calibrated(scores), correct) for slope in SLOPES
     ]
     return float(SLOPES[int(np.argmin(costs))])
 
 
-def _surprise(told: FloatArray, right: BoolArray) -> float:
-    """Return the mean of minus the logarithm of how likely each outcome was told to be."""
-    likely = np.where(right, told, 1 - told).astype(np.float64)
+def _log_loss(scores: FloatArray, correct: BoolArray) -> float:
+    """Return the mean negative log-likelihood of the outcomes."""
+    likely = np.where(correct, scores, 1 - scores).astype(np.float64)
     return float(-np.log(np.maximum(likely, 1e-6)).mean())

@@ -1,4 +1,4 @@
-"""All results against the truth, matched once; every metric reads from it."""
+"""Detections matched with the ground truth once; every metric reads from it."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ AP50_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Results, truth, and what became of every detection.
+    """Results, ground truth, and detections with their matches.
 
     Args:
-        results: by video (in the order of their coming) and frame.
+        results: sorted by video (in the given order) and frame.
         classes: class names.
         threshold: smallest score of a shown detection.
-        iou: the least overlap of a shown detection with its truth.
-        truth: one row per box that counts.
+        iou: minimum IoU of a shown detection with its ground truth.
+        gt: one row a ground-truth box that is not ignored.
         videos: int64 [F], the number of each result's video.
         video_names: by that number.
-        scored: all of `found`, at an overlap of 0.5: for average precision.
-        scored_any: the same, one per place, with all classes taken as one.
-        shown: `answers` above the threshold.
+        scored: all `candidates`, matched at IoU 0.5: for average precision.
+        scored_any: the same with all classes taken as one, after class-agnostic NMS.
+        shown: `detections` above the threshold.
         shown_any: the same with all classes taken as one.
-        coco: COCO's averages.
+        coco: COCO average precision.
     """
 
     results: tuple[FrameResult, ...]
@@ -57,35 +57,35 @@ class Comparison:
     shown_any: Matching
     coco: CocoAverages
 
-    def ap50(self, truth_rows: BoolArray, counted: BoolArray) -> float | None:
-        """Return the mean AP50 of the classes with truth among some of the boxes.
+    def ap50(self, gt_rows: BoolArray, counted: BoolArray) -> float | None:
+        """Return AP50 over a subset of the boxes: the mean over classes with ground truth in it.
 
-        A detection of a truth that is not among them counts neither way.
+        A detection that matches a box outside the subset counts neither way.
 
         Args:
-            truth_rows: bool [N], the truth that is asked about.
-            counted: bool [D] over `scored`, which wrong detections count.
+            gt_rows: bool [N], the subset of the ground truth.
+            counted: bool [D] over `scored`, which false positives count.
         """
         matching = self.scored
-        right = matching.gt >= 0
-        rows = counted & ~right & ~matching.ignored
-        rows[right] = truth_rows[matching.gt[right]]
+        is_true = matching.gt >= 0
+        rows = counted & ~is_true & ~matching.ignored
+        rows[is_true] = gt_rows[matching.gt[is_true]]
         values = []
         for label in range(len(self.classes)):
-            boxes = int((truth_rows & (self.gt.labels == label)).sum())
+            boxes = int((gt_rows & (self.gt.labels == label)).sum())
             value = average_precision(matching, rows & (matching.labels == label), boxes)
             if value is not None:
                 values.append(value)
         return float(np.mean(values)) if values else None
 
-    def share(self, truth_rows: BoolArray, counted: BoolArray) -> dict[str, Json]:
-        """Return boxes, AP50 and recall at the threshold among some of the boxes; see `ap50`."""
-        boxes = int(truth_rows.sum())
-        hits = self.shown.by_truth(len(self.gt)) >= 0
+    def subset_scores(self, gt_rows: BoolArray, counted: BoolArray) -> dict[str, Json]:
+        """Return boxes, AP50 and recall at the threshold over a subset; see `ap50`."""
+        boxes = int(gt_rows.sum())
+        hits = self.shown.by_gt(len(self.gt)) >= 0
         return {
             "boxes": boxes,
-            "map50": self.ap50(truth_rows, counted),
-            "recall": int((hits & truth_rows).sum()) / boxes if boxes else None,
+            "map50": self.ap50(gt_rows, counted),
+            "recall": int((hits & gt_rows).sum()) / boxes if boxes else None,
         }
 
 
@@ -96,20 +96,20 @@ def compare(
     threshold: float,
     iou: float,
 ) -> Comparison:
-    """Match all detections with the truth.
+    """Match all detections with the ground truth.
 
     Args:
         results: in any order; no frame twice.
         classes: class names; labels are indices into them.
         threshold: smallest score of a shown detection.
-        iou: the least overlap of a shown detection with its truth.
+        iou: minimum IoU of a shown detection with its ground truth.
     """
     numbers: dict[str, int] = {}
     for result in results:
         numbers.setdefault(result.video, len(numbers))
     rows = sorted(results, key=lambda result: (numbers[result.video], result.frame))
-    places = [(result.video, result.frame) for result in rows]
-    assert len(set(places)) == len(places), "a frame was given twice"
+    frames = [(result.video, result.frame) for result in rows]
+    assert len(set(frames)) == len(frames), "a frame was given twice"
 
     return Comparison(
         results=tuple(rows),
@@ -119,11 +119,13 @@ def compare(
         gt=ground_truth_table(rows),
         videos=np.array([numbers[result.video] for result in rows], np.int64),
         video_names=tuple(numbers),
-        scored=match_all(rows, lambda r: r.found, iou=AP50_IOU),
+        scored=match_all(rows, lambda r: r.candidates, iou=AP50_IOU),
         scored_any=match_all(
-            rows, lambda r: class_agnostic_nms(r.found), iou=AP50_IOU, by_class=False
+            rows, lambda r: class_agnostic_nms(r.candidates), iou=AP50_IOU, by_class=False
         ),
-        shown=match_all(rows, lambda r: above(r.answers, threshold), iou=iou),
-        shown_any=match_all(rows, lambda r: above(r.answers, threshold), iou=iou, by_class=False),
+        shown=match_all(rows, lambda r: above(r.detections, threshold), iou=iou),
+        shown_any=match_all(
+            rows, lambda r: above(r.detections, threshold), iou=iou, by_class=False
+        ),
         coco=coco_averages(rows, len(classes)),
     )

@@ -1,4 +1,4 @@
-"""The noun that evaluation starts from: one frame, its truth and what was found in it."""
+"""`FrameResult`: ground truth and detections of one frame."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from lstmcli.core.types import Annotations, Detections
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """One frame that somebody looked at, and the network's answer. Boxes in pixels of the frame.
+    """Ground truth and detections of one annotated frame; boxes in pixels of the frame.
 
     Args:
         video: the video's name; frames of one name are one stream.
         frame: index of the frame in its source, from 0.
         time_s: the frame's own time.
         size_hw: (height, width) of the frame.
-        truth: what somebody saw. A frame at which nobody looked is no FrameResult.
-        found: every answer down to the lowest score, one row per class: what average precision
-            is counted on.
-        shown: the answers that `detect` would give, one class per box, down to the lowest
-            threshold that will be asked for. None: `found` is already that.
-        steps_before: how many frames the network saw before this one since its state was last
-            empty; None: `frame`.
+        gt: the ground truth. An unannotated frame is no FrameResult.
+        candidates: all detections down to the lowest score, one row a class: average precision is
+            computed on these.
+        shown: the detections that `detect` outputs, one class a box, down to the lowest threshold
+            that is evaluated. None: the same as `candidates`.
+        steps_before: number of frames processed since the state was reset; None: `frame`.
     """
 
     video: str
@@ -30,11 +29,11 @@ class FrameResult:
     time_s: float
     size_hw: tuple[int, int]
     gt: Annotations
-    found: Detections
+    candidates: Detections
     shown: Detections | None = None
     steps_before: int | None = None
 
     @property
-    def answers(self) -> Detections:
-        """What a person would be shown."""
-        return self.found if self.shown is None else self.shown
+    def detections(self) -> Detections:
+        """The detections that `detect` outputs."""
+        return self.candidates if self.shown is None else self.shown

@@ -1,8 +1,9 @@
-"""Which detection belongs to which truth: COCO's rules, counted once for all metrics.
+"""Matching of detections with the ground truth by COCO's rules, once for all metrics.
 
-A detection takes, the best score first, the free truth of its class that it overlaps most, if by at
-least the asked intersection over union. One that finds none but lies in an ignored region (by that
-share of its own area) counts neither way. An ignored box of a class below 0 covers every class.
+Greedy, highest score first: a detection matches the unmatched ground-truth box of its class with
+the highest IoU, if that reaches the IoU threshold. An unmatched detection that lies in an ignored
+region (by that share of its own area) counts neither way. An ignored box of a class below 0 is of
+every class.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from lstmcli.core.boxes import box_iou, box_overlap_of_first
 from lstmcli.core.types import Annotations, BoolArray, Detections, FloatArray, IntArray
 from lstmcli.metrics.frame_result import FrameResult
 
-SAME_PLACE_IOU = 0.6
-"""Answers of different classes that overlap more than this speak of the same object."""
+DUPLICATE_IOU = 0.6
+"""Detections of different classes that overlap by more are duplicates of one object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,14 @@ class GroundTruthTable:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Detections of all results and what became of them, one row each.
+    """Detections of all results with the ground truth that they match, one row each.
 
     Args:
         results: int64 [D], the row of the frame among the results.
         scores: float32 [D].
         labels: int64 [D].
         boxes: float32 [D, 4].
-        truth: int64 [D], the row in the truth table that the detection found, -1 for none.
+        gt: int64 [D], the matched row of the ground-truth table, -1 for none.
         ignored: bool [D], True where the detection counts neither way.
     """
 
@@ -61,8 +62,8 @@ class Matching:
     gt: IntArray
     ignored: BoolArray
 
-    def by_truth(self, count: int) -> IntArray:
-        """Return for each of `count` truth rows the row of the detection that found it, or -1."""
+    def by_gt(self, count: int) -> IntArray:
+        """Return the matched detection of each of `count` ground-truth rows, -1 for none."""
         rows = np.full(count, -1, np.int64)
         hits = np.flatnonzero(self.gt >= 0)
         rows[self.gt[hits]] = hits
@@ -70,31 +71,31 @@ class Matching:
 
 
 def match_frame(
-    gt: Annotations, found: Detections, *, iou: float, by_class: bool = True
+    gt: Annotations, detections: Detections, *, iou: float, by_class: bool = True
 ) -> tuple[IntArray, BoolArray]:
-    """Return for each detection of a frame the row of its truth (-1: none), and if it is ignored.
+    """Return the matched ground-truth row of each detection (-1: none), and which are ignored.
 
     Args:
-        truth: what somebody saw.
-        found: what was found; equal scores are taken in the given order.
-        iou: the least intersection over union of a match.
-        by_class: False lets any class find any truth.
+        gt: ground truth of the frame.
+        detections: of the frame; equal scores are matched in the given order.
+        iou: minimum intersection over union of a match.
+        by_class: False matches boxes of different classes, too.
     """
-    rows = np.full(len(found), -1, np.int64)
-    ignored = np.zeros(len(found), np.bool_)
-    if not len(found) or not len(gt):
+    rows = np.full(len(detections), -1, np.int64)
+    ignored = np.zeros(len(detections), np.bool_)
+    if not len(detections) or not len(gt):
         return rows, ignored
     overlap = np.where(
         gt.ignore[None, :],
-        box_overlap_of_first(found.boxes, gt.boxes),
-        box_iou(found.boxes, gt.boxes),
+        box_overlap_of_first(detections.boxes, gt.boxes),
+        box_iou(detections.boxes, gt.boxes),
     )
     near = overlap >= iou
     if by_class:
-        same = found.labels[:, None] == gt.labels[None, :]
+        same = detections.labels[:, None] == gt.labels[None, :]
         near &= same | (gt.ignore & (gt.labels < 0))[None, :]
     free = ~gt.ignore
-    order = np.argsort(-found.scores, kind="stable")
+    order = np.argsort(-detections.scores, kind="stable")
     for row in order[near[order].any(axis=1)]:
         candidates = np.flatnonzero(near[row] & free)
         if len(candidates):
@@ -108,7 +109,7 @@ def match_frame(
 
 
 def ground_truth_table(results: Sequence[FrameResult]) -> GroundTruthTable:
-    """Return the boxes that count of all results."""
+    """Return the ground-truth boxes of all results but the ignored ones."""
     kept = [np.flatnonzero(~result.gt.ignore) for result in results]
     counts = [len(rows) for rows in kept]
     pairs = list(zip(results, kept, strict=True))
@@ -122,22 +123,22 @@ def ground_truth_table(results: Sequence[FrameResult]) -> GroundTruthTable:
 
 def match_all(
     results: Sequence[FrameResult],
-    answers: Callable[[FrameResult], Detections],
+    select: Callable[[FrameResult], Detections],
     *,
     iou: float,
     by_class: bool = True,
 ) -> Matching:
-    """Return what became of the detections that `answers` gives for each result."""
+    """Match the detections that `select` takes of each result."""
     parts, gts, ignores = [], [], []
     first = 0
     for result in results:
-        found = answers(result)
-        rows, ignored = match_frame(result.gt, found, iou=iou, by_class=by_class)
+        detections = select(result)
+        rows, ignored = match_frame(result.gt, detections, iou=iou, by_class=by_class)
         counted = np.cumsum(~result.gt.ignore) - 1
         hits = rows >= 0
         rows[hits] = first + counted[rows[hits]]
         first += int((~result.gt.ignore).sum())
-        parts.append(found)
+        parts.append(detections)
         gts.append(rows)
         ignores.append(ignored)
     return Matching(
@@ -150,27 +151,27 @@ def match_all(
     )
 
 
-def class_agnostic_nms(found: Detections, *, iou: float = SAME_PLACE_IOU) -> Detections:
-    """Return the best-scored answer of each place, whatever its class.
+def class_agnostic_nms(detections: Detections, *, iou: float = DUPLICATE_IOU) -> Detections:
+    """Greedy NMS across classes.
 
-    An answer for every class is right for average precision, and wrong for the question what a
-    person would see: there one object with two names is a false alarm more.
+    Average precision by class wants a detection for every class; with all classes taken as one, the
+    second class of an object is a false positive.
     """
-    order = np.argsort(-found.scores, kind="stable")
-    found = found.select(order)
-    if len(found) < 2:
-        return found
-    covered = box_iou(found.boxes, found.boxes) > iou
-    keep = np.ones(len(found), np.bool_)
+    order = np.argsort(-detections.scores, kind="stable")
+    detections = detections.select(order)
+    if len(detections) < 2:
+        return detections
+    covered = box_iou(detections.boxes, detections.boxes) > iou
+    keep = np.ones(len(detections), np.bool_)
     for row in np.flatnonzero(covered.sum(1) > 1):
         if keep[row]:
             keep[row + 1 :] &= ~covered[row, row + 1 :]
-    return found.select(keep)
+    return detections.select(keep)
 
 
-def above(found: Detections, threshold: float) -> Detections:
+def above(detections: Detections, threshold: float) -> Detections:
     """Return the detections of at least this score."""
-    return found.select(found.scores >= threshold)
+    return detections.select(detections.scores >= threshold)
 
 
 Column = TypeVar("Column", bound="np.ndarray[Any, Any]")

@@ -1,4 +1,4 @@
-"""How long objects stay unfound: longest misses, and the delay until the first detection.
+"""Missed detections: the longest ones, and the delay until an object's first detection.
 
 Delay at a fixed rate of false alarms: Mao et al. 2019, "A Delay Metric for Video Object Detection",
 https://arxiv.org/abs/1908.06368: average precision hides how late an object is found, so methods
@@ -53,7 +53,7 @@ def find_misses(comparison: Comparison) -> list[Miss]:
     """Return every stretch of missed frames of every known track, the longest first."""
     gt = comparison.gt
     frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
-    found = comparison.shown.by_truth(len(gt)) >= 0
+    found = comparison.shown.by_gt(len(gt)) >= 0
     misses = []
     for rows in track_rows(comparison.videos[gt.results], gt.tracks, frames):
         for stretch in _stretches(rows, ~found[rows]):
@@ -108,7 +108,7 @@ def delay_by_false_alarms(comparison: Comparison) -> dict[float, float]:
 
     A track that is never found counts with its whole length.
     """
-    matching = match_all(comparison.results, lambda r: r.answers, iou=comparison.iou)
+    matching = match_all(comparison.results, lambda r: r.detections, iou=comparison.iou)
     gt = comparison.gt
     frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
     tracks = track_rows(comparison.videos[gt.results], gt.tracks, frames)

@@ -21,7 +21,7 @@ from lstmcli.metrics.comparison import Comparison, Json, compare
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.operating_point import (
     OperatingPoint,
-    all_shown,
+    match_all_scores,
     operating_point,
     shown_at,
     threshold_curve,
@@ -36,7 +36,7 @@ class Contender:
     """The detections of one detector on the ground truth of one domain.
 
     Args:
-        name: as it is shown.
+        name: displayed name.
         classes: of its detections and its results' ground truth.
         results: one a frame with ground truth.
         details: what else is known, for the table and the JSON (`pipeline`, `ms_per_frame`).
@@ -50,14 +50,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a detector does on a domain.
+    """Metrics of a detector on a domain.
 
     Args:
         name: of the detector.
         comparison: its detections matched with the ground truth, at its own best F1.
-        sums: what the bootstrap draws from.
+        sums: input of the bootstrap.
         values: headline -> value with its 95 % interval, at its own best F1.
-        best_f1: at its own best F1; None without a right detection.
+        best_f1: at its own best F1; None without a true positive.
         equal_precision: at the reference's precision; None where it never reaches that.
         difference: headline -> this minus the reference with its interval; empty for the reference.
         tracks: of `track_metrics`.
@@ -105,12 +105,12 @@ class SideBySide:
         return {
             name: mean_and_worst(
                 {
-                    domain: {headline: standings[place].values[headline].value}
+                    domain: {headline: standings[number].values[headline].value}
                     for domain, standings in self.domains.items()
                 },
                 headline,
             )
-            for place, name in enumerate(self.names)
+            for number, name in enumerate(self.names)
         }
 
     @property
@@ -120,7 +120,7 @@ class SideBySide:
         return sorted(self.names, key=lambda n: -1.0 if means[n] is None else -float(means[n] or 0))
 
     def as_json(self) -> dict[str, Json]:
-        """Return plain values; what is not measurable is None."""
+        """Return plain values; unmeasurable ones are None."""
         means: dict[str, Json] = {}
         for headline in HEADLINES:
             means[headline] = {
@@ -143,12 +143,12 @@ class SideBySide:
 def side_by_side(
     domains: Mapping[str, Sequence[Contender]], *, iou: float = 0.5, draws: int = 2000
 ) -> SideBySide:
-    """Count and compare detectors on every domain.
+    """Evaluate and compare detectors on every domain.
 
     Args:
         domains: name of the data -> the same detectors in the same order, with results for the
             same frames.
-        iou: least overlap of a right detection.
+        iou: minimum IoU of a true positive.
         draws: of the bootstrap.
     """
     counted = {
@@ -168,7 +168,7 @@ def _standings(contenders: Sequence[Contender], *, iou: float, draws: int) -> tu
             threshold=0.3,
             iou=iou,
         )
-        curve = threshold_curve(all_shown(comparison), len(comparison.gt))
+        curve = threshold_curve(match_all_scores(comparison), len(comparison.gt))
         best = curve.best_f1_threshold
         if best is not None:
             comparison = shown_at(comparison, best)
@@ -200,7 +200,7 @@ def _standings(contenders: Sequence[Contender], *, iou: float, draws: int) -> tu
 def joint_classes(contenders: Sequence[Contender]) -> tuple[str, ...]:
     """Return the classes of all detectors that occur in the ground truth, then the others.
 
-    Class names that only one detector knows must not differ between the two sides of a pair.
+    Both sides of a pair need the same classes, also where only one detector has a class.
     """
     names: dict[str, None] = {}
     for contender in contenders:
@@ -220,16 +220,18 @@ def _relabelled(result: FrameResult, old: Sequence[str], new: Sequence[str]) -> 
     return replace(
         result,
         gt=_with_labels(result.gt, table),
-        found=_detections_with(result.found, table),
+        candidates=_detections_with(result.candidates, table),
         shown=None if result.shown is None else _detections_with(result.shown, table),
     )
 
 
 def _with_labels(gt: Annotations, table: IntArray) -> Annotations:
-    # an ignored region may have no class; it stays below 0
+    # a class-agnostic ignored region stays below 0
     labels = np.where(gt.labels < 0, gt.labels, table[gt.labels.clip(0)]) if len(gt) else gt.labels
     return replace(gt, labels=labels)
 
 
-def _detections_with(found: Detections, table: IntArray) -> Detections:
-    return replace(found, labels=table[found.labels]) if len(found) else found
+def _detections_with(detections: Detections, table: IntArray) -> Detections:
+    if not len(detections):
+        return detections
+    return replace(detections, labels=table[detections.labels])

@@ -1,4 +1,4 @@
-"""How fast a box moves: its overlap with the same object's boxes nearby in time."""
+"""Motion IoU: overlap of a box with the boxes of its track nearby in time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lstmcli.core.boxes import box_iou
 from lstmcli.core.types import FloatArray, IntArray
 
 MOTION_FRAMES = 10
-"""Frames before and after that count as nearby (FGFA, https://arxiv.org/abs/1703.10025)."""
+"""Frames before and after that are nearby (FGFA, https://arxiv.org/abs/1703.10025)."""
 
 
 def motion_iou(
@@ -31,11 +31,11 @@ def motion_iou(
         times = frames[rows]
         starts = np.searchsorted(times, times - MOTION_FRAMES, side="left")
         ends = np.searchsorted(times, times + MOTION_FRAMES, side="right")
-        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            near = np.delete(rows[start:end], place - start)
+        for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            near = np.delete(rows[start:end], index - start)
             if len(near):
-                own = boxes[rows[place] : rows[place] + 1]
-                motion[rows[place]] = box_iou(own, boxes[near]).mean(dtype=np.float64)
+                own = boxes[rows[index] : rows[index] + 1]
+                motion[rows[index]] = box_iou(own, boxes[near]).mean(dtype=np.float64)
     return motion
 
 

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 over all thresholds, and the thresholds that a comparison needs.
+"""Precision, recall and F1 over all thresholds, and operating points for comparisons.
 
 Detections are matched greedily from the highest score down, so one matching of all scores holds the
 matching at every threshold.
@@ -41,7 +41,7 @@ class ThresholdCurve:
 
     @property
     def best_f1_threshold(self) -> float | None:
-        """Score of the highest F1; None without a single right detection."""
+        """Score of the highest F1; None without a single true positive."""
         f1 = self.f1
         if not len(f1) or f1.max() <= 0:
             return None
@@ -58,7 +58,7 @@ def threshold_curve(matching: Matching, boxes: int, *, label: int | None = None)
 
     Args:
         matching: all detections, down to the lowest score.
-        boxes: ground-truth boxes that could be found.
+        boxes: number of ground-truth boxes.
         label: of one class only; None pools all classes.
     """
     counted = ~matching.ignored
@@ -74,12 +74,12 @@ def threshold_curve(matching: Matching, boxes: int, *, label: int | None = None)
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What a person sees at one threshold.
+    """Metrics of the output at one threshold.
 
     Args:
-        threshold: least score, calibrated.
-        precision: right among the shown; None where nothing is shown and nothing is to be found.
-        recall: found among the ground truth; None without ground truth.
+        threshold: minimum calibrated score.
+        precision: true positives among the detections; None without detections and ground truth.
+        recall: matched share of the ground truth; None without ground truth.
         f1: their harmonic mean.
         flicker_per_minute: changes between found and lost per minute of object time.
     """
@@ -102,14 +102,14 @@ class OperatingPoint:
 
 
 def shown_at(comparison: Comparison, threshold: float) -> Comparison:
-    """Return the comparison with another threshold (calibrated) for what is shown."""
+    """Return the comparison at another (calibrated) threshold."""
     rows = comparison.results
     return replace(
         comparison,
         threshold=threshold,
-        shown=match_all(rows, lambda r: above(r.answers, threshold), iou=comparison.iou),
+        shown=match_all(rows, lambda r: above(r.detections, threshold), iou=comparison.iou),
         shown_any=match_all(
-            rows, lambda r: above(r.answers, threshold), iou=comparison.iou, by_class=False
+            rows, lambda r: above(r.detections, threshold), iou=comparison.iou, by_class=False
         ),
     )
 
@@ -118,23 +118,23 @@ def operating_point(comparison: Comparison, threshold: float) -> OperatingPoint:
     """Return precision, recall, F1 and flicker at a (calibrated) threshold."""
     at = shown_at(comparison, threshold)
     gt, shown = at.gt, at.shown
-    right, found = int((shown.gt >= 0).sum()), int((~shown.ignored).sum())
+    correct, detections = int((shown.gt >= 0).sum()), int((~shown.ignored).sum())
     frames = np.array([result.frame for result in at.results], np.int64)[gt.results]
     tracks = track_rows(at.videos[gt.results], gt.tracks, frames)
-    flicker = count_flicker(at, tracks, shown.by_truth(len(gt)) >= 0)
+    flicker = count_flicker(at, tracks, shown.by_gt(len(gt)) >= 0)
     boxes = len(gt)
     return OperatingPoint(
         threshold,
-        precision=right / found if found else (0.0 if boxes else None),
-        recall=right / boxes if boxes else None,
-        f1=2 * right / (found + boxes) if boxes else None,
+        precision=correct / detections if detections else (0.0 if boxes else None),
+        recall=correct / boxes if boxes else None,
+        f1=2 * correct / (detections + boxes) if boxes else None,
         flicker_per_minute=flicker.per_minute,
     )
 
 
-def all_shown(comparison: Comparison) -> Matching:
-    """Return what became of every shown detection, at every score."""
-    return match_all(comparison.results, lambda result: result.answers, iou=comparison.iou)
+def match_all_scores(comparison: Comparison) -> Matching:
+    """Match the detections of all scores."""
+    return match_all(comparison.results, lambda result: result.detections, iou=comparison.iou)
 
 
 def thresholds(comparison: Comparison) -> dict[str, Json]:
@@ -145,7 +145,7 @@ def thresholds(comparison: Comparison) -> dict[str, Json]:
         per_class: class name -> the threshold of its best F1, None without a right detection.
         curve: threshold, precision, recall and f1 at up to 101 thresholds.
     """
-    matching = all_shown(comparison)
+    matching = match_all_scores(comparison)
     curve = threshold_curve(matching, len(comparison.gt))
     best = curve.best_f1_threshold
     picked = np.unique(np.linspace(0, len(curve.f1) - 1, CURVE_POINTS).astype(int))

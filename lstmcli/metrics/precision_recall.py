@@ -1,4 +1,4 @@
-"""Precision, recall and F1 at the threshold, in all and by class."""
+"""Precision, recall and F1 at the threshold: pooled, by class and by video."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import match_all
 
 THRESHOLDS = np.round(np.arange(0.05, 0.61, 0.01), 2).astype(np.float32)
-"""Among which the best one is looked for."""
-LEAST_RIGHT = 20
+"""Candidates of the best threshold."""
+MIN_TRUE_POSITIVES = 20
 
 
 def overall(comparison: Comparison) -> dict[str, float | None]:
-    """Return the headline: average precisions, and precision, recall and F1 of all boxes pooled."""
+    """Return mAP, mAP50, and precision, recall and F1 pooled over all classes."""
     any_class, shown = comparison.scored_any, comparison.shown
     precision, recall, f1 = precision_recall_f1(
-        right=int((shown.gt >= 0).sum()),
-        found=int((~shown.ignored).sum()),
+        true_positives=int((shown.gt >= 0).sum()),
+        detections=int((~shown.ignored).sum()),
         boxes=len(comparison.gt),
     )
     return {
@@ -36,24 +36,24 @@ def overall(comparison: Comparison) -> dict[str, float | None]:
 
 
 def best_threshold(results: Sequence[FrameResult]) -> float | None:
-    """Return the threshold of the best F1 of all boxes pooled, overlap 0.5; see `THRESHOLDS`.
+    """Return the threshold of the best F1 pooled over all classes, IoU 0.5; see `THRESHOLDS`.
 
-    None where fewer than `LEAST_RIGHT` answers were right: chance would choose.
+    None with fewer than `MIN_TRUE_POSITIVES` true positives: the choice would be noise.
     """
-    matching = match_all(results, lambda result: result.answers, iou=0.5)
+    matching = match_all(results, lambda result: result.detections, iou=0.5)
     boxes = sum(int((~result.gt.ignore).sum()) for result in results)
     scores = matching.scores[~matching.ignored]
-    right = matching.gt[~matching.ignored] >= 0
-    if int(right.sum()) < LEAST_RIGHT:
+    correct = matching.gt[~matching.ignored] >= 0
+    if int(correct.sum()) < MIN_TRUE_POSITIVES:
         return None
-    found = np.array([(scores > threshold).sum() for threshold in THRESHOLDS])
-    hits = np.array([(right & (scores > threshold)).sum() for threshold in THRESHOLDS])
-    best = THRESHOLDS[int(np.argmax(2 * hits / np.maximum(found + boxes, 1)))]
+    detections = np.array([(scores > threshold).sum() for threshold in THRESHOLDS])
+    hits = np.array([(correct & (scores > threshold)).sum() for threshold in THRESHOLDS])
+    best = THRESHOLDS[int(np.argmax(2 * hits / np.maximum(detections + boxes, 1)))]
     return round(float(best), 2)
 
 
 def by_class(comparison: Comparison) -> dict[str, Json]:
-    """Return the same for every class: ap, ap50, precision, recall, f1, boxes, found, right."""
+    """Return AP, precision, recall, F1 and the counts behind them for every class."""
     table: dict[str, Json] = {}
     for label, name in enumerate(comparison.classes):
         gt = comparison.gt.labels == label
@@ -66,11 +66,11 @@ def by_class(comparison: Comparison) -> dict[str, Json]:
 
 
 def by_video(comparison: Comparison) -> dict[str, Json]:
-    """Return the same for every video, with its AP50 and number of frames."""
+    """Return AP50, precision, recall, F1 and the counts behind them for every video."""
     table: dict[str, Json] = {}
-    truth_video = comparison.videos[comparison.gt.results]
+    gt_video = comparison.videos[comparison.gt.results]
     for number, name in enumerate(comparison.video_names):
-        gt = truth_video == number
+        gt = gt_video == number
         table[name] = {
             "frames": int((comparison.videos == number).sum()),
             "map50": comparison.ap50(gt, comparison.videos[comparison.scored.results] == number),
@@ -80,31 +80,31 @@ def by_video(comparison: Comparison) -> dict[str, Json]:
 
 
 def precision_recall_f1(
-    right: int, found: int, boxes: int
+    true_positives: int, detections: int, boxes: int
 ) -> tuple[float | None, float | None, float | None]:
     """Return precision, recall and F1; None where there is nothing to divide by.
 
-    Nothing found where there is truth is a precision of 0, so that a silent model has an F1 of 0.
-    Something found where there is no truth is a precision of 0, without recall and F1.
+    No detection where there is ground truth is a precision of 0, so that a silent model has an F1
+    of 0. Detections without any ground truth are a precision of 0, without recall and F1.
     """
-    recall = right / boxes if boxes else None
-    if found:
-        precision: float | None = right / found
+    recall = true_positives / boxes if boxes else None
+    if detections:
+        precision: float | None = true_positives / detections
     else:
         precision = 0.0 if boxes else None
-    return precision, recall, 2 * right / (found + boxes) if boxes else None
+    return precision, recall, 2 * true_positives / (detections + boxes) if boxes else None
 
 
 def _counts(comparison: Comparison, gt: BoolArray, shown: BoolArray) -> dict[str, Json]:
     matching = comparison.shown
-    found = int((shown & ~matching.ignored).sum())
-    right = int((shown & (matching.gt >= 0)).sum())
-    precision, recall, f1 = precision_recall_f1(right, found, int(gt.sum()))
+    detections = int((shown & ~matching.ignored).sum())
+    true_positives = int((shown & (matching.gt >= 0)).sum())
+    precision, recall, f1 = precision_recall_f1(true_positives, detections, int(gt.sum()))
     return {
         "precision": precision,
         "recall": recall,
         "f1": f1,
         "boxes": int(gt.sum()),
-        "found": found,
-        "right": right,
+        "detections": detections,
+        "true_positives": true_positives,
     }

@@ -1,4 +1,4 @@
-"""From the results of frames to the scores that people read."""
+"""All metrics of an evaluation in one record."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ __all__ = ["FrameResult", "Scores", "score"]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How good the answers were; None where there was no truth to count on.
+    """Metrics of the detections; None where there is no ground truth.
 
     Args:
-        videos: how many videos had a frame with truth.
-        frames: how many frames had truth, empty ones too.
-        boxes: how many truth boxes counted; ignored ones do not.
-        threshold: the least score of a shown detection.
-        iou: the least overlap of a right one.
-        map: COCO's mAP@[.5:.95], scores from the lowest, the mean over classes with truth.
+        videos: number of videos with an annotated frame.
+        frames: number of annotated frames, empty ones too.
+        boxes: number of ground-truth boxes without the ignored ones.
+        threshold: minimum score of a shown detection.
+        iou: minimum IoU of a true positive.
+        map: COCO's mAP@[.5:.95], scores from the lowest, the mean over classes with
+            ground truth.
         map50: COCO's mAP@.5.
-        map50_any_class: AP@.5 with all classes taken as one, one answer per place.
-        precision: right ones among the shown, all classes pooled.
-        recall: found ones among the truth, all classes pooled.
+        map50_any_class: AP@.5 with all classes taken as one, after class-agnostic NMS.
+        precision: true positives among the shown detections, all classes pooled.
+        recall: matched boxes among the ground truth, all classes pooled.
         f1: their harmonic mean.
-        parts: what each of `METRICS` says, by its name.
+        parts: result of each of `METRICS`, by its name.
         curves: by class name, the precision at overlap 0.5 for each recall 0, 0.01 ... 1; classes
-            without truth are left out.
+            without ground truth are left out.
     """
 
     videos: int
@@ -76,14 +77,13 @@ def score(
     threshold: float,
     iou: float = 0.5,
 ) -> Scores:
-    """Return the scores of frames that somebody looked at.
+    """Return the metrics of annotated frames.
 
     Args:
         results: in any order, no frame twice.
         classes: class names; labels are indices into them.
-        threshold: smallest score of a shown detection; average precision takes
-            all of `found`.
-        iou: the least overlap of a shown detection with its truth; average precision has its own.
+        threshold: minimum score of a shown detection; average precision takes all `candidates`.
+        iou: minimum IoU of a true positive; average precision has its own.
     """
     comparison = compare(results, classes, threshold=threshold, iou=iou)
     return Scores(

@@ -1,8 +1,8 @@
-"""Does a person see a steady box: flicker, jitter and delay along the truth's tracks.
+"""Stability of detections along ground-truth tracks: flicker, jitter and delay.
 
 After Zhang & Wang 2016, https://arxiv.org/abs/1611.06467 (fragment, centre and scale error) and
 Mao et al. 2019, https://arxiv.org/abs/1908.06368 (delay). They average over recalls or fix a rate
-of false alarms; here all is counted at the threshold, because that is what a person looks at.
+of false alarms; here everything is counted at the threshold, as `detect` outputs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Flicker:
 
     Args:
         changes: of all tracks.
-        minutes: time of all tracks; a gap in a track's truth is no time.
+        minutes: time of all tracks without the gaps in their annotations.
         fragment_error: changes by possible changes, the mean over the tracks; None without tracks.
     """
 
@@ -46,7 +46,7 @@ def stability(comparison: Comparison) -> dict[str, Json]:
         flicker_per_minute_any_class: the same where any class's detection finds a track.
         fragment_error: changes by possible changes, the mean over tracks.
         centre_error: spread (standard deviation over a track) of the offset of the box's centre,
-            in widths plus in heights of the truth, the mean over tracks.
+            in widths plus in heights of the ground truth, the mean over tracks.
         scale_error: spread of the side's ratio plus that of the aspect's ratio, likewise.
         delay_frames: source frames from a track's first box to its first detection; a track that is
             never found counts with its whole length.
@@ -55,8 +55,8 @@ def stability(comparison: Comparison) -> dict[str, Json]:
     gt = comparison.gt
     frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
     tracks = track_rows(comparison.videos[gt.results], gt.tracks, frames)
-    found = comparison.shown.by_truth(len(gt))
-    found_any = comparison.shown_any.by_truth(len(gt))
+    found = comparison.shown.by_gt(len(gt))
+    found_any = comparison.shown_any.by_gt(len(gt))
     flicker = count_flicker(comparison, tracks, found >= 0)
     any_class = count_flicker(comparison, tracks, found_any >= 0)
     centre, scale = _jitter(tracks, gt.boxes, comparison.shown, found)
@@ -78,14 +78,14 @@ def count_flicker(comparison: Comparison, tracks: list[IntArray], found: BoolArr
 
     Args:
         comparison: all results.
-        tracks: rows of the truth of each track in the order of time.
-        found: bool [N], which truth was found.
+        tracks: ground-truth rows of each track in the order of time.
+        found: bool [N], which ground-truth boxes are matched.
     """
     results = comparison.gt.results
     times = np.array([result.time_s for result in comparison.results], np.float64)
     changes, seconds, shares = 0, 0.0, []
     for rows in tracks:
-        # Results lie in order, so that a track in two looked-at frames in a row has no gap.
+        # Results are sorted, so that a track in two consecutive annotated frames has no gap.
         joined = np.diff(results[rows]) == 1
         changed = (found[rows[1:]] != found[rows[:-1]]) & joined
         changes += int(changed.sum())
@@ -103,10 +103,10 @@ def _jitter(
         rows = rows[found[rows] >= 0]
         if len(rows) < 2:
             continue
-        truth_centre, truth_sides = _centre_and_sides(boxes[rows])
+        gt_centre, gt_sides = _centre_and_sides(boxes[rows])
         found_centre, found_sides = _centre_and_sides(shown.boxes[found[rows]])
-        ratio = found_sides / truth_sides
-        centre.append(((found_centre - truth_centre) / truth_sides).std(axis=0).sum())
+        ratio = found_sides / gt_sides
+        centre.append(((found_centre - gt_centre) / gt_sides).std(axis=0).sum())
         scale.append(np.sqrt(ratio.prod(axis=1)).std() + (ratio[:, 0] / ratio[:, 1]).std())
     return (float(np.mean(centre)), float(np.mean(scale))) if centre else (None, None)
 
@@ -115,7 +115,7 @@ def _centre_and_sides(
     boxes: FloatArray,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     wide = boxes.astype(np.float64)
-    # A truth or a box of no width can be matched only at an overlap of 0; keep the ratio finite.
+    # A box without width matches only at an IoU threshold of 0; keep the ratio finite.
     return (wide[:, :2] + wide[:, 2:]) / 2, np.maximum(wide[:, 2:] - wide[:, :2], 1e-3)
 
 

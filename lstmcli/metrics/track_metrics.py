@@ -56,7 +56,7 @@ def track_metrics(comparison: Comparison) -> dict[str, Json]:
     hota, clear, identity = HOTA(), CLEAR(quiet), Identity(quiet)
     sums = [
         metric.combine_sequences(
-            {str(place): metric.eval_sequence(data) for place, data in enumerate(sequences)}
+            {str(number): metric.eval_sequence(data) for number, data in enumerate(sequences)}
         )
         for metric in (hota, clear, identity)
     ]
@@ -77,7 +77,7 @@ def track_metrics(comparison: Comparison) -> dict[str, Json]:
 def _sequence(comparison: Comparison, video: int) -> dict[str, Any] | None:
     """Return one video as TrackEval takes it; None where its ground truth has no tracks."""
     gt, shown = comparison.gt, comparison.shown
-    places = np.flatnonzero(comparison.videos == video)
+    frames = np.flatnonzero(comparison.videos == video)
     gt_rows = np.flatnonzero(comparison.videos[gt.results] == video)
     if not len(gt_rows) or (gt.tracks[gt_rows] < 0).any():
         return None
@@ -87,15 +87,15 @@ def _sequence(comparison: Comparison, video: int) -> dict[str, Any] | None:
     gt_ids, gt_of = _numbered(gt.tracks[gt_rows])
     det_ids, det_of = _numbered(ids)
     gt_frames, det_frames, overlaps = [], [], []
-    for place in places:
-        g, d = gt.results[gt_rows] == place, shown.results[rows] == place
+    for frame in frames:
+        g, d = gt.results[gt_rows] == frame, shown.results[rows] == frame
         same = gt.labels[gt_rows[g]][:, None] == shown.labels[rows[d]][None, :]
         gt_frames.append(gt_of[g])
         det_frames.append(det_of[d])
         iou = box_iou(gt.boxes[gt_rows[g]].astype(np.float32), shown.boxes[rows[d]])
         overlaps.append(np.where(same, iou, 0.0))
     return {
-        "num_timesteps": len(places),
+        "num_timesteps": len(frames),
         "num_gt_ids": gt_ids,
         "num_tracker_ids": det_ids,
         "num_gt_dets": len(gt_rows),
@@ -109,12 +109,13 @@ def _sequence(comparison: Comparison, video: int) -> dict[str, Any] | None:
 def _shown_track_ids(comparison: Comparison) -> IntArray:
     """Return the track of every row of `shown`, int64 [D]."""
     parts = [
-        r.answers.track_ids[r.answers.scores >= comparison.threshold] for r in comparison.results
+        r.detections.track_ids[r.detections.scores >= comparison.threshold]
+        for r in comparison.results
     ]
     return np.concatenate((np.zeros(0, np.int64), *parts))
 
 
 def _numbered(ids: IntArray) -> tuple[int, IntArray]:
     """Return how many ids there are, and each as a number from 0 in a row."""
-    names, places = np.unique(ids, return_inverse=True)
-    return len(names), places.reshape(-1).astype(np.int64)
+    names, numbers = np.unique(ids, return_inverse=True)
+    return len(names), numbers.reshape(-1).astype(np.int64)

@@ -35,25 +35,25 @@ def precision_recall_chart(curves: Mapping[str, Sequence[float]]) -> str:
 
 
 def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
-    """Return precision over the score, beside the diagonal of perfect calibration.
+    """Return precision over the score with the diagonal of perfect calibration.
 
     Args:
-        bins: with `told` and `right` in 0..1 and `found`, how many: the larger, the larger its dot.
+        bins: with `confidence` and `accuracy` in 0..1, and `count`, the size of the dot.
     """
     parts = [
         _axes("score", "precision"),
         f'<path d="M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} {_y(1):.1f}" class="rule" '
         'stroke-dasharray="4 4"/>',
     ]
-    points = [(_x(row["told"]), _y(row["right"])) for row in bins]
+    points = [(_x(row["confidence"]), _y(row["accuracy"])) for row in bins]
     if len(points) > 1:
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(
             f'<polyline points="{line}" fill="none" stroke="{LINES[0]}" stroke-width="2"/>'
         )
-    most = max((row["found"] for row in bins), default=1)
+    most = max((row["count"] for row in bins), default=1)
     for (x, y), row in zip(points, bins, strict=True):
-        radius = 3 + 6 * (row["found"] / most) ** 0.5
+        radius = 3 + 6 * (row["count"] / most) ** 0.5
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{LINES[0]}"/>')
     return _svg(parts, "Precision over the score")
 

@@ -1,4 +1,4 @@
-"""Error kinds, track metrics, misses, thresholds and bootstrap: cases worked out by hand."""
+"""TIDE error types, track metrics, misses, thresholds and bootstrap: cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_metrics import ELSEWHERE, HALF_OF_A, A, B, found_of, result_of, truth_of
+from test_metrics import ELSEWHERE, HALF_OF_A, A, B, detections_of, gt_of, result_of
 
 from lstmcli.core.types import Annotations, Detections
 from lstmcli.metrics.bootstrap import intervals, mean_and_worst, paired_differences, video_sums
 from lstmcli.metrics.comparison import Comparison, compare
-from lstmcli.metrics.error_kinds import KINDS, error_kinds, errors
+from lstmcli.metrics.error_types import ERROR_TYPES, error_types, errors
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.misses import delay_by_false_alarms, find_misses, misses
 from lstmcli.metrics.model_comparison import Contender, side_by_side
@@ -29,16 +29,16 @@ def tracked(found: Detections, ids: list[int]) -> Detections:
     return replace(found, track_ids=np.array(ids, np.int64))
 
 
-def test_every_false_detection_has_one_kind() -> None:
+def test_every_false_positive_has_one_error_type() -> None:
     overlaps_a_third = (10.0, 10.0, 30.0, 18.0)
-    gt = truth_of([A, B], [0, 1])
-    found = found_of(
+    gt = gt_of([A, B], [0, 1])
+    found = detections_of(
         [A, A, B, overlaps_a_third, overlaps_a_third, ELSEWHERE],
         [0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
         [0, 0, 0, 0, 1, 0],
     )
-    kinds = error_kinds(comparison_of(result_of(0, gt, found))).kinds.tolist()
-    names = [list(KINDS)[kind] if kind >= 0 else "right" for kind in kinds]
+    types = error_types(comparison_of(result_of(0, gt, found))).types.tolist()
+    names = [list(ERROR_TYPES)[number] if number >= 0 else "right" for number in types]
     assert names == [
         "right",
         "duplicate",
@@ -49,15 +49,15 @@ def test_every_false_detection_has_one_kind() -> None:
     ]
 
 
-def test_an_object_at_which_a_wrong_class_aimed_is_not_missed_but_costs() -> None:
-    table = errors(comparison_of(result_of(0, truth_of([A], [0]), found_of([A], [0.9], [1]))))
+def test_the_target_of_a_classification_error_is_not_missed_but_costs() -> None:
+    table = errors(comparison_of(result_of(0, gt_of([A], [0]), detections_of([A], [0.9], [1]))))
     assert table["classification"] == {"count": 1, "map50_cost": 1.0}
     assert table["missed"] == {"count": 0, "map50_cost": 0.0}
 
 
 def test_a_missed_object_costs_its_share_of_the_recall() -> None:
-    gt = truth_of([A, B], [0, 0])
-    table = errors(comparison_of(result_of(0, gt, found_of([A]))))
+    gt = gt_of([A, B], [0, 0])
+    table = errors(comparison_of(result_of(0, gt, detections_of([A]))))
     assert table["missed"]["count"] == 1  # type: ignore[index,call-overload]
     cost = table["missed"]["map50_cost"]  # type: ignore[index,call-overload]
     # recall reaches 0.5: 51 of COCO's 101 recalls have a precision of 1
@@ -65,13 +65,13 @@ def test_a_missed_object_costs_its_share_of_the_recall() -> None:
 
 
 def test_errors_without_ground_truth_cost_nothing_that_can_be_measured() -> None:
-    table = errors(comparison_of(result_of(0, truth_of([]), found_of([A]))))
+    table = errors(comparison_of(result_of(0, gt_of([]), detections_of([A]))))
     assert table["background"] == {"count": 1, "map50_cost": None}
 
 
 def test_a_switch_of_identity_is_counted() -> None:
     frames = [
-        result_of(i, truth_of([A], tracks=[7]), tracked(found_of([A]), [1 if i < 2 else 2]))
+        result_of(i, gt_of([A], tracks=[7]), tracked(detections_of([A]), [1 if i < 2 else 2]))
         for i in range(4)
     ]
     table = track_metrics(comparison_of(*frames))
@@ -83,7 +83,7 @@ def test_a_switch_of_identity_is_counted() -> None:
 
 def test_perfect_tracks_have_all_metrics_at_one() -> None:
     frames = [
-        result_of(i, truth_of([A, B], tracks=[7, 9]), tracked(found_of([A, B]), [3, 4]))
+        result_of(i, gt_of([A, B], tracks=[7, 9]), tracked(detections_of([A, B]), [3, 4]))
         for i in range(3)
     ]
     table = track_metrics(comparison_of(*frames))
@@ -92,14 +92,14 @@ def test_perfect_tracks_have_all_metrics_at_one() -> None:
 
 
 def test_tracks_are_not_measurable_without_track_ids() -> None:
-    table = track_metrics(comparison_of(result_of(0, truth_of([A]), found_of([A]))))
+    table = track_metrics(comparison_of(result_of(0, gt_of([A]), detections_of([A]))))
     assert table == dict.fromkeys(KEYS)
 
 
 def test_the_longest_miss_comes_first_with_its_time() -> None:
     seen = [True, False, True, False, False, False]
     frames = [
-        result_of(i, truth_of([A], tracks=[7]), found_of([A] if hit else []))
+        result_of(i, gt_of([A], tracks=[7]), detections_of([A] if hit else []))
         for i, hit in enumerate(seen)
     ]
     comparison = comparison_of(*frames)
@@ -108,16 +108,20 @@ def test_the_longest_miss_comes_first_with_its_time() -> None:
 
 
 def test_delay_is_read_at_equal_rates_of_false_alarms() -> None:
-    found = [found_of([ELSEWHERE], [0.6]), found_of([A], [0.5]), found_of([A], [0.9])]
-    frames = [result_of(i, truth_of([A], tracks=[1]), f) for i, f in enumerate(found)]
+    found = [
+        detections_of([ELSEWHERE], [0.6]),
+        detections_of([A], [0.5]),
+        detections_of([A], [0.9]),
+    ]
+    frames = [result_of(i, gt_of([A], tracks=[1]), f) for i, f in enumerate(found)]
     delays = delay_by_false_alarms(comparison_of(*frames))
     assert delays[0.1] == 2  # no false alarm in three frames is allowed: only 0.9 is left
     assert delays[0.4] == 1  # one is allowed: every detection counts
 
 
 def test_the_best_f1_threshold_is_a_score_that_occurs() -> None:
-    gt = truth_of([A, B])
-    comparison = comparison_of(result_of(0, gt, found_of([A, B, ELSEWHERE], [0.9, 0.6, 0.2])))
+    gt = gt_of([A, B])
+    comparison = comparison_of(result_of(0, gt, detections_of([A, B, ELSEWHERE], [0.9, 0.6, 0.2])))
     table = thresholds(comparison)
     best = table["best_f1"]
     assert isinstance(best, dict)
@@ -126,8 +130,8 @@ def test_the_best_f1_threshold_is_a_score_that_occurs() -> None:
 
 
 def test_the_threshold_of_a_precision_is_the_lowest_that_reaches_it() -> None:
-    gt = truth_of([A, B])
-    found = found_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
+    gt = gt_of([A, B])
+    found = detections_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
     curve = threshold_curve(comparison_of(result_of(0, gt, found), threshold=0).scored, 2)
     assert curve.threshold_of_precision(2 / 3) == pytest.approx(0.7)
     assert curve.threshold_of_precision(1.0) == pytest.approx(0.9)
@@ -137,7 +141,7 @@ def test_the_threshold_of_a_precision_is_the_lowest_that_reaches_it() -> None:
 def test_an_operating_point_counts_flicker_at_its_own_threshold() -> None:
     scores = [0.9, 0.3, 0.9]
     frames = [
-        result_of(i, truth_of([A], tracks=[1]), found_of([A], [s])) for i, s in enumerate(scores)
+        result_of(i, gt_of([A], tracks=[1]), detections_of([A], [s])) for i, s in enumerate(scores)
     ]
     comparison = comparison_of(*frames)
     assert operating_point(comparison, 0.5).flicker_per_minute == pytest.approx(2 / (2 / 25 / 60))
@@ -147,7 +151,10 @@ def test_an_operating_point_counts_flicker_at_its_own_threshold() -> None:
 def videos(hits: list[list[bool]], score: float = 0.9) -> Comparison:
     results = [
         result_of(
-            i, truth_of([A], tracks=[1]), found_of([A] if hit else [], [score] * hit), video=str(v)
+            i,
+            gt_of([A], tracks=[1]),
+            detections_of([A] if hit else [], [score] * hit),
+            video=str(v),
         )
         for v, row in enumerate(hits)
         for i, hit in enumerate(row)
@@ -190,8 +197,8 @@ def test_mean_and_worst_of_domains_leave_out_what_is_not_measurable() -> None:
     assert mean_and_worst({}, "map50") == (None, None, None)
 
 
-@pytest.mark.parametrize("gt", [truth_of([]), truth_of([A], ignore=[True])])
-@pytest.mark.parametrize("found", [found_of([]), found_of([HALF_OF_A])])
+@pytest.mark.parametrize("gt", [gt_of([]), gt_of([A], ignore=[True])])
+@pytest.mark.parametrize("found", [detections_of([]), detections_of([HALF_OF_A])])
 def test_nothing_to_count_is_never_nan(gt: Annotations, found: Detections) -> None:
     comparison = comparison_of(result_of(0, gt, found))
     for table in (errors, track_metrics, misses, thresholds):
@@ -204,8 +211,8 @@ def contender(name: str, score: float, hits: list[bool], classes: tuple[str, ...
     results = tuple(
         result_of(
             0,
-            truth_of([A], [classes.index("bird")], tracks=[1]),
-            found_of([A] if hit else [], [score] * hit, [classes.index("bird")] * hit),
+            gt_of([A], [classes.index("bird")], tracks=[1]),
+            detections_of([A] if hit else [], [score] * hit, [classes.index("bird")] * hit),
             video=str(v),
         )
         for v, hit in enumerate(hits)
@@ -213,7 +220,7 @@ def contender(name: str, score: float, hits: list[bool], classes: tuple[str, ...
     return Contender(name, classes, results)
 
 
-def test_detectors_with_other_class_orders_stand_side_by_side() -> None:
+def test_detectors_with_other_class_orders_are_compared() -> None:
     one = contender("one", 0.9, [True, False], ("bird", "drone"))
     other = contender("other", 0.2, [True, True], ("plane", "bird"))
     table = side_by_side({"sky": [one, other]}, draws=100)

@@ -19,14 +19,14 @@ from lstmcli.metrics.average_precision import average_precision
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.matching import class_agnostic_nms, match_frame
 from lstmcli.metrics.motion import motion_iou
-from lstmcli.metrics.precision_recall import LEAST_RIGHT, best_threshold, precision_recall_f1
+from lstmcli.metrics.precision_recall import MIN_TRUE_POSITIVES, best_threshold, precision_recall_f1
 from lstmcli.metrics.scoring import FrameResult, Scores, score
 
 CLASSES = ("bird", "drone")
 Box = tuple[float, float, float, float]
 
 
-def truth_of(
+def gt_of(
     boxes: Sequence[Box],
     labels: Sequence[int] | None = None,
     tracks: Sequence[int] | None = None,
@@ -41,7 +41,7 @@ def truth_of(
     )
 
 
-def found_of(
+def detections_of(
     boxes: Sequence[Box],
     scores: Sequence[float] | None = None,
     labels: Sequence[int] | None = None,
@@ -72,60 +72,60 @@ HALF_OF_A: Box = (10, 10, 30, 20)
 ELSEWHERE: Box = (85, 5, 95, 15)
 
 
-def test_a_detection_takes_the_truth_that_it_overlaps_most() -> None:
+def test_a_detection_matches_the_box_with_the_highest_iou() -> None:
     shifted: Box = (12, 10, 32, 30)
-    rows, _ = match_frame(truth_of([shifted, A]), found_of([A]), iou=0.5)
+    rows, _ = match_frame(gt_of([shifted, A]), detections_of([A]), iou=0.5)
     assert rows.tolist() == [1]
 
 
-def test_the_better_score_chooses_first_and_the_second_is_wrong() -> None:
-    rows, ignored = match_frame(truth_of([A]), found_of([A, A], [0.3, 0.8]), iou=0.5)
+def test_the_higher_score_matches_first_and_the_other_is_a_false_positive() -> None:
+    rows, ignored = match_frame(gt_of([A]), detections_of([A, A], [0.3, 0.8]), iou=0.5)
     assert rows.tolist() == [-1, 0]
     assert not ignored.any()
 
 
-def test_an_overlap_of_exactly_the_limit_is_a_match() -> None:
+def test_an_iou_of_exactly_the_threshold_is_a_match() -> None:
     """Half of the box is an intersection over union of 0.5."""
-    assert match_frame(truth_of([A]), found_of([HALF_OF_A]), iou=0.5)[0].tolist() == [0]
-    assert match_frame(truth_of([A]), found_of([HALF_OF_A]), iou=0.51)[0].tolist() == [-1]
+    assert match_frame(gt_of([A]), detections_of([HALF_OF_A]), iou=0.5)[0].tolist() == [0]
+    assert match_frame(gt_of([A]), detections_of([HALF_OF_A]), iou=0.51)[0].tolist() == [-1]
 
 
 def test_another_class_is_no_match_unless_classes_are_taken_as_one() -> None:
-    found = found_of([A], labels=[1])
-    assert match_frame(truth_of([A]), found, iou=0.5)[0].tolist() == [-1]
-    assert match_frame(truth_of([A]), found, iou=0.5, by_class=False)[0].tolist() == [0]
+    found = detections_of([A], labels=[1])
+    assert match_frame(gt_of([A]), found, iou=0.5)[0].tolist() == [-1]
+    assert match_frame(gt_of([A]), found, iou=0.5, by_class=False)[0].tolist() == [0]
 
 
 def test_a_detection_inside_an_ignored_region_counts_neither_way() -> None:
     region: Box = (0, 0, 100, 100)
-    gt = truth_of([region, A], ignore=[True, False])
-    rows, ignored = match_frame(gt, found_of([A, B, ELSEWHERE]), iou=0.5)
+    gt = gt_of([region, A], ignore=[True, False])
+    rows, ignored = match_frame(gt, detections_of([A, B, ELSEWHERE]), iou=0.5)
     assert rows.tolist() == [1, -1, -1]
     assert ignored.tolist() == [False, True, True]
 
 
 def test_an_ignored_box_covers_its_own_class_and_one_without_class_covers_all() -> None:
-    found = found_of([A, A], labels=[0, 1])
-    own = match_frame(truth_of([A], [0], ignore=[True]), found, iou=0.5)[1]
-    every = match_frame(truth_of([A], [-1], ignore=[True]), found, iou=0.5)[1]
+    found = detections_of([A, A], labels=[0, 1])
+    own = match_frame(gt_of([A], [0], ignore=[True]), found, iou=0.5)[1]
+    every = match_frame(gt_of([A], [-1], ignore=[True]), found, iou=0.5)[1]
     assert own.tolist() == [True, False]
     assert every.tolist() == [True, True]
 
 
-def test_one_per_place_keeps_the_best_name_of_an_object() -> None:
+def test_class_agnostic_nms_keeps_the_best_class_of_an_object() -> None:
     close: Box = (11, 10, 31, 30)
-    kept = class_agnostic_nms(found_of([A, close, B], [0.4, 0.8, 0.2], [0, 1, 0]))
+    kept = class_agnostic_nms(detections_of([A, close, B], [0.4, 0.8, 0.2], [0, 1, 0]))
     assert kept.labels.tolist() == [1, 0]
     np.testing.assert_allclose(kept.scores, [0.8, 0.2])
 
 
 def test_average_precision_by_hand() -> None:
-    """Right, wrong, right of two truths: precision 1 up to recall 0.5, then 2/3.
+    """True, false, true positive of two boxes: precision 1 up to recall 0.5, then 2/3.
 
     51 of the 101 recalls are at most 0.5: (51 * 1 + 50 * 2/3) / 101.
     """
-    found = found_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
-    scores = score([result_of(0, truth_of([A, B]), found)], CLASSES, threshold=0.5)
+    found = detections_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
+    scores = score([result_of(0, gt_of([A, B]), found)], CLASSES, threshold=0.5)
     assert scores.map50 == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert scores.precision == pytest.approx(2 / 3)
     assert scores.recall == 1.0
@@ -133,54 +133,54 @@ def test_average_precision_by_hand() -> None:
 
 
 def test_the_threshold_decides_precision_and_recall_but_not_average_precision() -> None:
-    found = found_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
-    results = [result_of(0, truth_of([A, B]), found)]
+    found = detections_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
+    results = [result_of(0, gt_of([A, B]), found)]
     low, high = (score(results, CLASSES, threshold=t) for t in (0.1, 0.75))
     assert low.map50 == high.map50
     assert (high.precision, high.recall) == (0.5, 0.5)
 
 
-def test_the_asked_overlap_decides_precision_but_not_average_precision() -> None:
-    results = [result_of(0, truth_of([A]), found_of([HALF_OF_A]))]
+def test_the_iou_threshold_decides_precision_but_not_average_precision() -> None:
+    results = [result_of(0, gt_of([A]), detections_of([HALF_OF_A]))]
     loose, strict = (score(results, CLASSES, threshold=0.5, iou=iou) for iou in (0.5, 0.75))
     assert (loose.recall, strict.recall) == (1.0, 0.0)
     assert loose.map50 == strict.map50 == pytest.approx(1.0)
 
 
-def test_a_class_without_truth_is_null_and_does_not_pull_the_mean_down() -> None:
-    found = found_of([A, B], labels=[0, 1])
-    scores = score([result_of(0, truth_of([A]), found)], CLASSES, threshold=0.5)
+def test_a_class_without_ground_truth_is_null_and_does_not_pull_the_mean_down() -> None:
+    found = detections_of([A, B], labels=[0, 1])
+    scores = score([result_of(0, gt_of([A]), found)], CLASSES, threshold=0.5)
     drone = scores.as_json()["per_class"]["drone"]
     assert scores.map50 == pytest.approx(1.0)
     assert (drone["ap"], drone["ap50"], drone["recall"], drone["f1"]) == (None,) * 4
-    assert (drone["precision"], drone["found"], drone["boxes"]) == (0.0, 1, 0)
+    assert (drone["precision"], drone["detections"], drone["boxes"]) == (0.0, 1, 0)
 
 
-def test_the_wrong_name_in_the_right_place_counts_only_without_class() -> None:
-    scores = score([result_of(0, truth_of([A]), found_of([A], labels=[1]))], CLASSES, threshold=0.5)
+def test_a_wrong_class_on_the_object_is_correct_only_without_class() -> None:
+    scores = score(
+        [result_of(0, gt_of([A]), detections_of([A], labels=[1]))], CLASSES, threshold=0.5
+    )
     assert scores.map50 == 0.0
     assert scores.map50_any_class == pytest.approx(1.0)
     assert scores.as_json()["confusion"]["counts"] == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_the_confusion_counts_the_missed_and_the_invented() -> None:
-    results = [result_of(0, truth_of([A, B], [0, 1]), found_of([A, ELSEWHERE], labels=[0, 1]))]
+def test_the_confusion_matrix_counts_missed_objects_and_false_positives() -> None:
+    results = [result_of(0, gt_of([A, B], [0, 1]), detections_of([A, ELSEWHERE], labels=[0, 1]))]
     counts = score(results, CLASSES, threshold=0.5).as_json()["confusion"]["counts"]
     assert counts == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
 
 
-def test_what_is_shown_may_differ_from_what_average_precision_is_counted_on() -> None:
-    both = found_of([A, A], [0.9, 0.8], [0, 1])
-    result = FrameResult(
-        "a", 0, 0.0, (100, 100), truth_of([A]), both, shown=class_agnostic_nms(both)
-    )
+def test_shown_detections_may_differ_from_the_candidates_of_average_precision() -> None:
+    both = detections_of([A, A], [0.9, 0.8], [0, 1])
+    result = FrameResult("a", 0, 0.0, (100, 100), gt_of([A]), both, shown=class_agnostic_nms(both))
     assert score([result], CLASSES, threshold=0.5).precision == 1.0
-    alone = FrameResult("a", 0, 0.0, (100, 100), truth_of([A]), both)
+    alone = FrameResult("a", 0, 0.0, (100, 100), gt_of([A]), both)
     assert score([alone], CLASSES, threshold=0.5).precision == 0.5
 
 
 @pytest.mark.parametrize(
-    ("right", "found", "boxes", "expected"),
+    ("true_positives", "detections", "boxes", "expected"),
     [
         (0, 0, 0, (None, None, None)),
         (0, 0, 5, (0.0, 0.0, 0.0)),
@@ -189,9 +189,9 @@ def test_what_is_shown_may_differ_from_what_average_precision_is_counted_on() ->
     ],
 )
 def test_precision_recall_and_f1(
-    right: int, found: int, boxes: int, expected: tuple[float | None, ...]
+    true_positives: int, detections: int, boxes: int, expected: tuple[float | None, ...]
 ) -> None:
-    assert precision_recall_f1(right, found, boxes) == pytest.approx(expected)
+    assert precision_recall_f1(true_positives, detections, boxes) == pytest.approx(expected)
 
 
 def random_results(seed: int, *, crowds: bool = True) -> list[FrameResult]:
@@ -244,7 +244,7 @@ def coco_by_the_book(results: Sequence[FrameResult], *, classes: bool) -> np.nda
                 }
             )
         for box, label, value in zip(
-            result.found.boxes, result.found.labels, result.found.scores, strict=True
+            result.candidates.boxes, result.candidates.labels, result.candidates.scores, strict=True
         ):
             x1, y1, x2, y2 = map(float, box)
             found.append(
@@ -266,7 +266,7 @@ def coco_by_the_book(results: Sequence[FrameResult], *, classes: bool) -> np.nda
 def test_average_precision_is_cocos(seed: int) -> None:
     """Against pycocotools' rules as faster-coco-eval has them, crowds included."""
     results = random_results(seed)
-    if not any(len(result.found) for result in results):
+    if not any(len(result.candidates) for result in results):
         pytest.skip("a case without detections")
     stats = coco_by_the_book(results, classes=True)
     scores = score(results, CLASSES, threshold=0.5)
@@ -309,12 +309,12 @@ def test_motion_needs_a_track_and_a_neighbour_within_ten_frames() -> None:
     assert np.isnan(motion).all()
 
 
-def test_slow_and_fast_objects_are_told_apart() -> None:
+def test_slow_and_fast_objects_are_counted_apart() -> None:
     results = []
     for frame in range(4):
         runner: Box = (20.0 * frame, 60, 20.0 * frame + 10, 70)
-        gt = truth_of([A, runner])
-        results.append(result_of(frame, gt, found_of([A])))
+        gt = gt_of([A, runner])
+        results.append(result_of(frame, gt, detections_of([A])))
     parts = score(results, CLASSES, threshold=0.5).as_json()["by_motion"]
     assert (parts["slow"]["recall"], parts["slow"]["map50"]) == (1.0, pytest.approx(1.0))
     assert (parts["fast"]["recall"], parts["fast"]["map50"]) == (0.0, 0.0)
@@ -324,7 +324,7 @@ def test_slow_and_fast_objects_are_told_apart() -> None:
 def test_sizes_are_counted_by_pixels_and_by_share_of_the_frame() -> None:
     large: Box = (0, 0, 98, 98)
     parts = score(
-        [result_of(0, truth_of([A, large]), found_of([A]))], CLASSES, threshold=0.5
+        [result_of(0, gt_of([A, large]), detections_of([A]))], CLASSES, threshold=0.5
     ).as_json()["by_size"]
     assert (parts["small"]["boxes"], parts["small"]["recall"]) == (1, 1.0)
     assert (parts["large"]["boxes"], parts["large"]["recall"]) == (1, 0.0)
@@ -334,7 +334,9 @@ def test_sizes_are_counted_by_pixels_and_by_share_of_the_frame() -> None:
 
 def test_the_first_frames_of_a_stream_are_counted_apart() -> None:
     results = [
-        result_of(1000 + step, truth_of([A]), found_of([A] if step >= 5 else []), steps_before=step)
+        result_of(
+            1000 + step, gt_of([A]), detections_of([A] if step >= 5 else []), steps_before=step
+        )
         for step in range(25)
     ]
     parts = score(results, CLASSES, threshold=0.5).as_json()["by_step"]
@@ -346,7 +348,9 @@ def stream(pattern: str, *, frames: Sequence[int] | None = None) -> list[FrameRe
     """Return a track that is found where the pattern has 1, lost at 0 and absent at a dot."""
     places = range(len(pattern)) if frames is None else frames
     return [
-        result_of(frame, truth_of([A] if sign != "." else []), found_of([A] if sign == "1" else []))
+        result_of(
+            frame, gt_of([A] if sign != "." else []), detections_of([A] if sign == "1" else [])
+        )
         for frame, sign in zip(places, pattern, strict=True)
     ]
 
@@ -362,7 +366,7 @@ def test_flicker_is_changes_per_minute_of_the_objects_time() -> None:
     assert values["fragment_error"] == pytest.approx(2 / 25)
 
 
-def test_a_gap_in_the_truth_is_neither_time_nor_change() -> None:
+def test_a_gap_in_the_ground_truth_is_neither_time_nor_change() -> None:
     """Four pairs of neighbours: 4/25 s, no change within them."""
     values = stability_of(stream("111...000"))
     assert values["flicker_per_minute"] == 0.0
@@ -371,32 +375,32 @@ def test_a_gap_in_the_truth_is_neither_time_nor_change() -> None:
     )
 
 
-def test_flicker_of_the_name_is_told_from_flicker_of_the_box() -> None:
+def test_flicker_of_the_class_is_no_flicker_of_the_box() -> None:
     results = [
-        result_of(frame, truth_of([A]), found_of([A], labels=[frame % 2])) for frame in range(26)
+        result_of(frame, gt_of([A]), detections_of([A], labels=[frame % 2])) for frame in range(26)
     ]
     values = stability_of(results)
     assert values["flicker_per_minute"] == pytest.approx(25 * 60)
     assert values["flicker_per_minute_any_class"] == 0.0
 
 
-def test_the_delay_counts_source_frames_until_the_first_find() -> None:
+def test_the_delay_counts_source_frames_until_the_first_detection() -> None:
     assert stability_of(stream("0011"))["delay_frames"] == 2
     assert stability_of(stream("0011", frames=(0, 5, 10, 15)))["delay_frames"] == 10
     never = stability_of(stream("0000"))
     assert (never["delay_frames"], never["tracks_never_found"]) == (4, 1)
 
 
-def test_a_steady_offset_is_no_jitter_and_a_swinging_one_is() -> None:
+def test_a_constant_offset_is_no_jitter_and_a_varying_one_is() -> None:
     """Centres swing by +-1 of 20 pixels in x: a standard deviation of 0.05."""
     interpolate_gaps: Box = (12, 10, 32, 30)
     calm = stability_of(
-        [result_of(f, truth_of([A]), found_of([interpolate_gaps])) for f in range(4)]
+        [result_of(f, gt_of([A]), detections_of([interpolate_gaps])) for f in range(4)]
     )
     assert calm["centre_error"] == pytest.approx(0, abs=1e-6)
     swing = stability_of(
         [
-            result_of(f, truth_of([A]), found_of([(10 + s, 10, 30 + s, 30)]))
+            result_of(f, gt_of([A]), detections_of([(10 + s, 10, 30 + s, 30)]))
             for f, s in enumerate((1, -1, 1, -1))
         ]
     )
@@ -407,12 +411,14 @@ def test_a_steady_offset_is_no_jitter_and_a_swinging_one_is() -> None:
 def test_breathing_boxes_have_a_scale_error() -> None:
     """Sides of 20 and 16 in turn: ratios 1 and 0.8, a standard deviation of 0.1."""
     boxes: list[Box] = [A, (12, 12, 28, 28)]
-    values = stability_of([result_of(f, truth_of([A]), found_of([boxes[f % 2]])) for f in range(4)])
+    values = stability_of(
+        [result_of(f, gt_of([A]), detections_of([boxes[f % 2]])) for f in range(4)]
+    )
     assert values["scale_error"] == pytest.approx(0.1, abs=1e-6)
 
 
 def test_without_tracks_stability_is_null() -> None:
-    values = stability_of([result_of(0, truth_of([A], tracks=[-1]), found_of([A]))])
+    values = stability_of([result_of(0, gt_of([A], tracks=[-1]), detections_of([A]))])
     assert values["flicker_per_minute"] is None
     assert values["delay_frames"] is None
 
@@ -427,11 +433,11 @@ def numbers_in(value: object) -> list[float]:
 
 EMPTY_CASES: dict[str, list[FrameResult]] = {
     "no frames": [],
-    "nothing there, nothing found": [result_of(0, truth_of([]), found_of([]))],
-    "nothing there, something found": [result_of(0, truth_of([]), found_of([A]))],
-    "something there, nothing found": [result_of(0, truth_of([A]), found_of([]))],
-    "only ignored": [result_of(0, truth_of([A], ignore=[True]), found_of([A]))],
-    "one frame": [result_of(0, truth_of([A]), found_of([A]))],
+    "nothing there, nothing found": [result_of(0, gt_of([]), detections_of([]))],
+    "nothing there, something found": [result_of(0, gt_of([]), detections_of([A]))],
+    "something there, nothing found": [result_of(0, gt_of([A]), detections_of([]))],
+    "only ignored": [result_of(0, gt_of([A], ignore=[True]), detections_of([A]))],
+    "one frame": [result_of(0, gt_of([A]), detections_of([A]))],
 }
 
 
@@ -444,7 +450,7 @@ def test_a_metric_gives_plain_finite_values(name: str, case: str) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_metric_does_not_care_for_the_order_of_results(name: str) -> None:
+def test_a_metric_is_independent_of_the_order_of_results(name: str) -> None:
     results = random_results(3)
     forwards = METRICS[name](compare(results, CLASSES, threshold=0.5, iou=0.5))
     backwards = METRICS[name](compare(results[::-1], CLASSES, threshold=0.5, iou=0.5))
@@ -456,7 +462,7 @@ def test_a_metric_does_not_care_for_the_order_of_results(name: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
-def test_truth_as_answer_is_perfect(seed: int) -> None:
+def test_the_ground_truth_as_detections_is_perfect(seed: int) -> None:
     results = [
         FrameResult(
             r.video,
@@ -494,22 +500,24 @@ def test_the_scores_have_the_names_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "best"),
+    ("correct", "wrong", "best"),
     [
         ([0.5] * 30, [0.2] * 30, 0.2),  # the lowest threshold that leaves the wrong ones out
         ([0.9] * 10 + [0.21] * 20, [0.2] * 30, 0.2),
         ([0.9] * 30, [], 0.05),
         ([0.12] * 30, [0.5] * 5, 0.05),  # not all of the wrong ones can be left out
-        ([0.9] * (LEAST_RIGHT - 1), [0.2] * 30, None),
+        ([0.9] * (MIN_TRUE_POSITIVES - 1), [0.2] * 30, None),
     ],
 )
 def test_the_best_threshold_is_where_f1_is_highest(
-    right: list[float], wrong: list[float], best: float | None
+    correct: list[float], wrong: list[float], best: float | None
 ) -> None:
     far = (500.0, 500.0, 520.0, 520.0)
-    hits = [result_of(n, truth_of([A]), found_of([A], [score])) for n, score in enumerate(right)]
+    hits = [
+        result_of(n, gt_of([A]), detections_of([A], [score])) for n, score in enumerate(correct)
+    ]
     misses = [
-        result_of(len(hits) + n, truth_of([]), found_of([far], [score]))
+        result_of(len(hits) + n, gt_of([]), detections_of([far], [score]))
         for n, score in enumerate(wrong)
     ]
     assert best_threshold(hits + misses) == best

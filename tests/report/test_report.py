@@ -26,7 +26,7 @@ NAME = "<bird & drone>"
 
 def some_scores(value: float | None = 0.5) -> dict[str, Any]:
     row = {"boxes": 3, "map50": value, "recall": value}
-    bins = [] if value is None else [{"told": 0.35, "right": value, "found": 7}]
+    bins = [] if value is None else [{"confidence": 0.35, "accuracy": value, "count": 7}]
     counts = {"ap": value, "ap50": value, "precision": value, "recall": value, "f1": value}
     return {
         "model": "runs/birds",
@@ -52,8 +52,8 @@ def some_scores(value: float | None = 0.5) -> dict[str, Any]:
         | dict.fromkeys(("centre_error", "scale_error", "delay_frames"), value),
         "calibration": {"error": value, "bins": bins},
         "confusion": {
-            "truth": [NAME, "nothing"],
-            "called": [NAME, "missed"],
+            "ground_truth": [NAME, "background"],
+            "predicted": [NAME, "missed"],
             "counts": [[2, 1], [4, 0]],
         },
         "speed": {"ms_per_frame": value, "engine": "torch", "device": "cpu"},

@@ -227,7 +227,7 @@ def test_what_is_counted_as_shown_is_what_detect_shows(tmp_path: Path) -> None:
     predictor.start(SIZE_HW)
     canvas = np.zeros((*CANVAS_HW, 3), np.uint8)
     shown = sum(len(predictor.step(canvas, frame / 25)) for frame in range(6))
-    counted = sum(row["found"] for row in done.as_json()["per_class"].values())
+    counted = sum(row["detections"] for row in done.as_json()["per_class"].values())
     assert counted == shown > 6
 
 
@@ -263,7 +263,7 @@ def test_labels_beyond_the_end_of_a_video_are_told(
     listener = Listener()
     done = evaluate(FakeNetwork(), write_coco(tmp_path / "labels.json"), progress=listener)
     assert done.scores.frames == 4
-    assert "2 labelled frames are not in their videos; not counted" in listener.notes
+    assert "2 annotated frames are not in their videos; not counted" in listener.notes
 
 
 def test_labels_of_another_size_than_the_video_are_an_error(
@@ -302,7 +302,7 @@ def test_a_limit_looks_at_the_beginning_of_each_video(tmp_path: Path) -> None:
     assert listener.notes == []
 
 
-def test_truth_outside_the_frame_is_cut_or_told(tmp_path: Path) -> None:
+def test_ground_truth_outside_the_frame_is_clipped_or_reported(tmp_path: Path) -> None:
     data = prepare_by_hand(tmp_path)
     values = json.loads((data / "dataset.json").read_text())
     gt = values["videos"][0]["annotations"]
@@ -311,10 +311,10 @@ def test_truth_outside_the_frame_is_cut_or_told(tmp_path: Path) -> None:
     listener = Listener()
     done = evaluate(FakeNetwork(), data, progress=listener)
     assert done.scores.boxes == 5
-    assert "1 truth boxes lie outside their frame; not counted" in listener.notes
+    assert "1 ground-truth boxes lie outside their frame; not counted" in listener.notes
 
 
-def test_a_split_without_truth_is_an_error(tmp_path: Path) -> None:
+def test_a_split_without_ground_truth_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no labelled frame in split 'val'"):
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path, annotated_frames=[]))
 

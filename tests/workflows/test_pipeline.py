@@ -133,7 +133,7 @@ def test_evaluate_scores_what_detect_outputs_and_says_so(tmp_path: Path) -> None
     whole = evaluate(FakeNetwork(), data, EvaluateOptions(schedule=False))
     alone = evaluate(FakeNetwork(), data, EvaluateOptions(frames_alone=True))
     values = whole.as_json()
-    assert values["schema"] == 1
+    assert values["schema"] == 2
     assert values["pipeline"] == {
         "tracker": True,
         "schedule": False,
@@ -142,10 +142,10 @@ def test_evaluate_scores_what_detect_outputs_and_says_so(tmp_path: Path) -> None
     }
     assert alone.as_json()["pipeline"]["tracker"] is False
     assert whole.scores.frames == alone.scores.frames
-    assert {int(i) for r in whole.results for i in r.answers.track_ids} == {1}
-    assert {int(i) for r in alone.results for i in r.answers.track_ids} == {-1}
+    assert {int(i) for r in whole.results for i in r.detections.track_ids} == {1}
+    assert {int(i) for r in alone.results for i in r.detections.track_ids} == {-1}
     assert whole.scores.recall == alone.scores.recall
-    boxes = [r.answers.boxes for r in whole.results if len(r.answers)]
+    boxes = [r.detections.boxes for r in whole.results if len(r.detections)]
     np.testing.assert_allclose(np.concatenate(boxes), [BOX] * len(boxes), atol=0.1)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation finds, and the least that may be asked of it."""
+"""Result of an evaluation, and the minimum metrics of `--fail-below`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lstmcli.core.errors import ConfigError, LstmcliError, OutputError, near_nam
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.scoring import FrameResult, Scores
 
-SCHEMA = 1
-"""Of `Evaluation.as_json`; it grows where a key changes its meaning."""
+SCHEMA = 2
+"""Version of `Evaluation.as_json`; it grows where a key is renamed or changes its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast the network answered; decoding, scaling and counting are left out.
+    """Speed of the network alone, without decoding, scaling and metrics.
 
     Args:
         frames: how many were timed.
         seconds: the time of all of them.
-        device: what it ran on.
-        engine: by which runtime.
+        device: the torch device.
+        engine: name of the runtime.
     """
 
     frames: int
@@ -61,7 +61,7 @@ class PipelineUse:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Args:
         model: as it was given.
@@ -69,7 +69,7 @@ class Evaluation:
         split: of the dataset; `all` where the data was not prepared.
         pipeline: which stages were on.
         classes: the model's, then those that only the data has.
-        scores: the counts.
+        scores: the metrics.
         speed: of the network.
         report: the page that was written, or None.
         results: every frame with ground truth and its detections, for comparisons.
@@ -86,7 +86,7 @@ class Evaluation:
     results: tuple[FrameResult, ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values, in the order in which people ask."""
+        """Return everything as plain values, the headlines first."""
         return {
             "split": self.split,
             **self.scores.as_json(),
@@ -101,11 +101,11 @@ class Evaluation:
 
 
 def check_minimums(values: Mapping[str, Any], minimums: Mapping[str, float]) -> None:
-    """Compare numbers of an evaluation with the least that is asked of them.
+    """Check metrics of an evaluation against minimum values.
 
     Args:
         values: as of `Evaluation.as_json`; a key may be a path, as `per_class.bird.ap50`.
-        minimums: key -> least value.
+        minimums: key -> minimum value.
 
     Raises:
         ConfigError: there is no such number.
@@ -131,8 +131,8 @@ class UnwrittenEvaluation(OutputError):
     """An evaluation whose files cannot be written; its numbers are not lost.
 
     Args:
-        error: what cannot be written.
-        evaluation: what was measured.
+        error: the failed output.
+        evaluation: the result.
     """
 
     def __init__(self, error: OutputError, evaluation: Evaluation) -> None:
@@ -141,4 +141,4 @@ class UnwrittenEvaluation(OutputError):
 
 
 class EvaluationFailed(LstmcliError):
-    """A model is worse than it has to be; for scripts that stop a release."""
+    """A metric is below its minimum of `--fail-below`; for scripts that stop a release."""

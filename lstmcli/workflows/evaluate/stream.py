@@ -1,4 +1,4 @@
-"""Annotated videos through the pipeline, one after the other: a result for each annotated frame."""
+"""Streams annotated videos through the pipeline: a `FrameResult` for every annotated frame."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ SAME_OBJECT_IOU = 0.5
 class EvaluationStream:
     """Streams videos one after the other and gathers the results.
 
-    The network runs once a frame and its predictions are read twice: as `detect` reads them, for
-    what a person would be shown, and with every class of a box down to the lowest score, for
-    average precision.
+    The network runs once a frame and its output is postprocessed twice: as in `detect`, for the
+    shown detections, and with every class of a box down to the lowest score, for average precision.
 
     Args:
         runtime: of the model.
         options: of the evaluation.
         use: the stages of the pipeline that are on.
-        gallery: takes pictures of what went wrong; None: there is no report.
+        gallery: collects frames with errors; None without a report.
     """
 
     runtime: Runtime
@@ -66,16 +65,16 @@ class EvaluationStream:
             reached += 1
             shown = item.detections
             assert shown is not None
-            found = candidates
+            ranked_candidates = candidates
             if self.use.tracker:
-                found = ranked(shown, candidates, self.options.threshold)
+                ranked_candidates = ranked(shown, candidates, self.options.threshold)
             result = FrameResult(
                 video.name,
                 item.index,
                 item.time_s,
                 item.frame.size_hw,
                 self._inside(gt, item.frame.size_hw),
-                found,
+                ranked_candidates,
                 shown,
                 item.since_start,
             )
@@ -106,11 +105,11 @@ class EvaluationStream:
         )
 
     def note_omissions(self, progress: Progress) -> None:
-        """Say what was left out."""
+        """Report boxes and frames that are not scored."""
         if self.outside:
-            progress.note(f"{self.outside} truth boxes lie outside their frame; not counted")
+            progress.note(f"{self.outside} ground-truth boxes lie outside their frame; not counted")
         if self.unreached:
-            progress.note(f"{self.unreached} labelled frames are not in their videos; not counted")
+            progress.note(f"{self.unreached} annotated frames are not in their videos; not counted")
 
     def _time(self, item: StreamItem[StreamFrame]) -> None:
         if not item.should_run:
@@ -121,17 +120,17 @@ class EvaluationStream:
         self.is_warm = True
 
     def _inside(self, gt: Annotations, size_hw: tuple[int, int]) -> Annotations:
-        """Cut truth to the frame: nobody can find what is not in the picture."""
+        """Clip the ground truth to the frame; count the boxes outside of it."""
         boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
         rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         self.outside += int((~rows & ~gt.ignore).sum())
         return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
 
     def _offer(self, result: FrameResult, frame: StreamFrame) -> None:
-        """Let the gallery see a frame in which something went wrong."""
+        """Offer a frame with errors to the gallery."""
         if self.gallery is None:
             return
-        gt, shown = result.gt, result.answers
+        gt, shown = result.gt, result.detections
         rows, ignored = match_frame(gt, shown, iou=self.options.iou)
         missed = ~gt.ignore
         missed[rows[rows >= 0]] = False
@@ -166,15 +165,15 @@ def with_candidates(
 
 
 def ranked(shown: Detections, candidates: Detections, threshold: float) -> Detections:
-    """Return what average precision is counted on: what is shown, and below it all candidates.
+    """Return the detections for average precision: the shown ones, then the other candidates.
 
-    A candidate that the pipeline did not output ranks below the threshold, whatever its score; so
-    nothing is lost down to the lowest score, and what a person is shown comes first.
+    A candidate that the pipeline did not output ranks below the threshold, so that the order is
+    that of the output, and no candidate is lost down to the lowest score.
 
     Args:
         shown: the output of the pipeline.
         candidates: every class of every box, down to the lowest score.
-        threshold: smallest score of what is shown.
+        threshold: minimum score of the shown detections.
     """
     if len(shown) and len(candidates):
         near = box_iou(candidates.boxes, shown.boxes) > SAME_OBJECT_IOU
