@@ -114,6 +114,7 @@ def test_workflows_call_each_other_downward() -> None:
         ("PIL", {"outputs", "report", "video", "dataset", "labels", "workflows"}),
         ("openvino", {"inference"}),
         ("onnxruntime", {"inference"}),
+        ("paho", {"outputs"}),
     ],
 )
 def test_each_foreign_library_has_one_door(library: str, door: set[str]) -> None:

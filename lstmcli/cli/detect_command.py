@@ -116,6 +116,16 @@ def detect(
         option(DETECTION, "FILE", "Count objects at the lines and in the zones of a YAML file."),
     ] = None,
     out: Annotated[Path, option(OUTPUT, "DIR", "Output folder.")] = Path(),
+    events: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "FILE|URL",
+            "Event log: lines crossed and zones entered (with --count), tracks that appear and "
+            "disappear. JSON lines appended to a file, one POST each to http://..., or mqtt://host/"
+            "topic (extra `mqtt`); detection never waits for a receiver.",
+        ),
+    ] = None,
     write: Annotated[str, option(OUTPUT, "A,B", "Outputs: any of {outputs}.")] = "video,jsonl",
     codec: Annotated[str, option(OUTPUT, "NAME", "Video codec: auto, {codecs}.")] = "auto",
     quality: Annotated[
@@ -169,6 +179,7 @@ def detect(
         quality=quality,
         track=track,
         count=count,
+        events=events,
         style=DrawStyle(style=style, labels=labels, trails=trails, stamp=stamp),
         sound=sound,
         image_rate=image_rate,
@@ -197,6 +208,8 @@ def show_detected(console: Console, report: DetectReport) -> None:
             console.say(f"  {gate}, {direction}: {number} {name}")
         for path in done.outputs:
             console.result(os.path.relpath(path) if path.is_absolute() else str(path))
+    for note in report.notes:
+        console.warn(note)
     if report.skipped:
         console.say(f"{len(report.skipped)} skipped, outputs exist")
     for failed in report.failed:

@@ -33,6 +33,8 @@ class DetectOptions:
         quality: of the video, 0 (best, largest) to 51.
         track: give objects ids that last, fill gaps, drop single flashes.
         count: a YAML file with lines and zones, see `tracking.load_count_config`; needs `track`.
+        events: a file of JSON lines, or the address of a webhook or an MQTT topic, that gets what
+            happens (lines, zones, tracks that appear and disappear); needs `track`.
         style: how detections are drawn.
         sound: keep the source's sound.
         image_rate: frames per second of rows of still images and of streams without timestamps;
@@ -63,6 +65,7 @@ class DetectOptions:
     quality: int = 23
     track: bool = True
     count: Path | None = None
+    events: str | None = None
     style: DrawStyle = field(default_factory=DrawStyle)
     sound: bool = True
     image_rate: float | None = None
@@ -96,6 +99,7 @@ class DetectOptions:
             (not start_s or start_s >= 0, f"--start {start_s}", "it counts from the beginning"),
             (end_s is None or end_s > (start_s or 0), f"--end {end_s}", "it lies behind --start"),
             (self.count is None or self.track, "--count needs tracks", "leave --no-track out"),
+            (self.events is None or self.track, "--events needs tracks", "leave --no-track out"),
             (not self.interpolate or self.track, "--fill needs tracks", "leave --no-track out"),
             (  # the frames between two inferences wait in memory
                 not self.interpolate or stride <= GAP_FRAMES,
@@ -153,9 +157,11 @@ class DetectReport:
         done: in the order of the sources.
         failed: in the order of the sources.
         skipped: names of sources whose outputs were there already.
+        notes: what the user should know of the run as a whole.
     """
 
     model: str
     done: tuple[VideoDone, ...]
     failed: tuple[VideoFailed, ...]
     skipped: tuple[str, ...]
+    notes: tuple[str, ...] = ()

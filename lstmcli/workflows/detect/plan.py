@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import LstmcliError
+from lstmcli.outputs.events import EventSink
 from lstmcli.tracking import CountConfig
 from lstmcli.video import (
     Frame,
@@ -82,6 +83,7 @@ class Plan:
         inference_stride: of the frames that are output; None: as seldom as 15 fps allow.
         calibration: of the scores.
         count: lines and zones.
+        events: takes what happens in all videos; None: nothing does.
         stop: is set where other videos were interrupted.
     """
 
@@ -94,6 +96,7 @@ class Plan:
     inference_stride: int | None
     calibration: ScoreCalibration
     count: CountConfig | None
+    events: EventSink | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def frames(self, source: Source, report: ReadReport) -> Iterator[Frame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from lstmcli.core.calibration import ScoreCalibration
@@ -13,6 +14,7 @@ from lstmcli.inference.batching import micro_batch
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime_pool import RuntimePool
+from lstmcli.outputs.events import open_event_sink
 from lstmcli.outputs.text_sprites import can_draw
 from lstmcli.tracking import load_count_config
 from lstmcli.video import find_sources, has_nvenc, output_names
@@ -86,6 +88,15 @@ def detect(
         if "video" in options.write and not can_draw(name):
             progress.note(f"no font here has the letters of {name!r}; install Noto fonts")
     todo, skipped = to_do(probed, plan)
+    if options.events is not None:
+        sink = open_event_sink(
+            options.events,
+            append=options.skip_existing,
+            overwrite=options.overwrite,
+            say=progress.note,
+        )
+        plan = replace(plan, events=sink)
+    notes: list[str] = []
     try:
         results = _run_all(todo, plan, progress)
     except KeyboardInterrupt:
@@ -93,12 +104,14 @@ def detect(
             "what is not finished has `.partial` in its name; --skip-existing does the rest"
         )
         raise
+    finally:
+        notes += plan.events.close() if plan.events is not None else []
     done = tuple(result for result in results if isinstance(result, VideoDone))
     failures = [result for result in results if isinstance(result, tuple)]
     if len(found) == 1 and failures:
         raise failures[0][1]
     failed = tuple(VideoFailed(name, e.problem, e.hint) for name, e in failures)
-    return DetectReport(sentence, done, failed, tuple(skipped))
+    return DetectReport(sentence, done, failed, tuple(skipped), tuple(notes))
 
 
 def _runtimes(options: DetectOptions, model: str, streams: int, progress: Progress) -> RuntimePool:

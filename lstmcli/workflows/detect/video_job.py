@@ -19,6 +19,7 @@ from lstmcli.outputs.draw import Annotator, Shape
 from lstmcli.outputs.writer import OutputGroup, output_paths
 from lstmcli.tracking import Counter, CountEvent, Tracker
 from lstmcli.video import ASSUMED_RATE, Frame, ReadReport
+from lstmcli.workflows.detect.event_feed import EventFeed
 from lstmcli.workflows.detect.options import VideoDone
 from lstmcli.workflows.detect.plan import Plan, ProbedSource
 from lstmcli.workflows.pipeline import numbered, run_pipeline
@@ -47,6 +48,7 @@ class VideoJob:
         self.group: OutputGroup | None = None
         self.counts: CountsFile | None = None
         self.counter: Counter | None = None
+        self.feed = self._event_feed()
         self.segment_began_s = 0.0
         self.synced = time.monotonic()
 
@@ -59,12 +61,14 @@ class VideoJob:
                 if self.plan.stop.is_set():
                     raise Stopped
                 self._write(frame)
+            self._end_events()
             self._close()
         except KeyboardInterrupt:
             # A camera is ended by an interruption and by nothing else: its files are complete.
             if not self.source.is_live or self.group is None:
                 self._abandon()
                 raise
+            self._end_events()
             self._close()
             self.notes.append("stopped by hand")
         except BaseException:
@@ -120,7 +124,26 @@ class VideoJob:
         for item in items:
             assert item.detections is not None
             self._write_events(item.events, item.frame)
+            if self.feed is not None:
+                self.feed.step(item.frame, item.detections, item.events)
             yield AnnotatedFrame(item.frame, item.detections, annotator, self._shapes(item.frame))
+
+    def _event_feed(self) -> EventFeed | None:
+        plan = self.plan
+        if plan.events is None:
+            return None
+        gates = plan.count.gates if plan.count is not None else ()
+        return EventFeed(
+            plan.events,
+            video=self.source.name,
+            classes=plan.classes,
+            zones=frozenset(gate.name for gate in gates if gate.is_zone),
+            is_live=self.source.is_live,
+        )
+
+    def _end_events(self) -> None:
+        if self.feed is not None:
+            self.feed.end()
 
     def _write_events(self, events: Sequence[CountEvent], frame: Frame) -> None:
         if self.counter is None:

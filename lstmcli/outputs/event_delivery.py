@@ -1,0 +1,205 @@
+"""Delivers events to a webhook or an MQTT broker from a bounded queue."""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from lstmcli.core.errors import ConfigError
+
+QUEUE_SIZE = 1000
+"""Events that may wait; later ones are dropped and counted, so that memory stays flat."""
+CLOSE_S = 10.0
+"""At the end of a run, waiting events are delivered for this long at most."""
+TIMEOUT_S = 5.0
+PAUSES_S = (0.5, 2.0)
+"""Before the second and third attempt at an event."""
+
+Deliver = Callable[[bytes], None]
+
+
+class DeliveryError(Exception):
+    """A receiver did not take an event.
+
+    Args:
+        reason: in a few words.
+        is_final: whether another attempt makes no sense.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.is_final = reason, is_final
+
+
+class EventQueue:
+    """Delivers events in order from a thread of its own; an `EventSink`.
+
+    While a receiver is down, each event gets one attempt only.
+
+    Args:
+        deliver: sends one JSON object, or raises DeliveryError.
+        address: of the receiver; a password in it is never shown.
+        say: is given one line at the first failure.
+    """
+
+    def __init__(self, deliver: Deliver, address: str, say: Callable[[str], None]) -> None:
+        self._deliver, self._address, self._say = deliver, without_password(address), say
+        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUE_SIZE)
+        self._lock = threading.Lock()
+        self._total = self._delivered = 0
+        self._problem = ""
+        self._is_down = False
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Put an event into the queue; it is dropped and counted where the queue is full."""
+        data = json.dumps(event, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        with self._lock:
+            self._total += 1
+        try:
+            self._queue.put_nowait(data)
+        except queue.Full:
+            self._fail("more events than the receiver takes")
+
+    def close(self) -> list[str]:
+        """Deliver what waits; return a sentence where events were lost."""
+        ends = time.monotonic() + CLOSE_S
+        self._closing.set()
+        try:
+            self._queue.put(None, timeout=CLOSE_S)
+            self._thread.join(max(0.0, ends - time.monotonic()))
+        except queue.Full:
+            pass
+        lost = self._total - self._delivered
+        if not lost:
+            return []
+        problem = self._problem or f"not taken within {CLOSE_S:g} s"
+        return [f"{lost} of {self._total} events were not delivered to {self._address}: {problem}"]
+
+    def _run(self) -> None:
+        while (data := self._queue.get()) is not None:
+            try:
+                self._attempt(data)
+                self._delivered += 1
+                self._is_down = False
+            except DeliveryError as error:
+                self._is_down = True
+                self._fail(error.reason)
+
+    def _attempt(self, data: bytes) -> None:
+        pauses_s = () if self._is_down else PAUSES_S
+        for pause_s in pauses_s:
+            try:
+                return self._deliver(data)
+            except DeliveryError as error:
+                if error.is_final:
+                    raise
+                self._closing.wait(pause_s)
+        return self._deliver(data)
+
+    def _fail(self, problem: str) -> None:
+        with self._lock:
+            is_first, self._problem = not self._problem, problem
+        if is_first:
+            self._say(f"events are not delivered to {self._address}: {problem}")
+
+
+def webhook_delivery(address: str) -> Deliver:
+    """Return what posts an event as JSON; 429 and server errors are tried again.
+
+    Raises:
+        ConfigError: the address names no host.
+    """
+    parts = urlsplit(address)
+    if not parts.hostname:
+        raise ConfigError(f"--events {address}: no host", hint="write http://host:port/path")
+    headers = {"Content-Type": "application/json", "User-Agent": "lstmcli"}
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode("ascii")
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def deliver(data: bytes) -> None:
+        request = urllib.request.Request(bare, data=data, headers=headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+                pass
+        except urllib.error.HTTPError as error:
+            final = error.code < 500 and error.code not in (408, 429)
+            raise DeliveryError(f"HTTP {error.code}", is_final=final) from None
+        except (OSError, ValueError) as error:
+            raise DeliveryError(_reason(error)) from None
+        except Exception as error:  # http.client's own, for answers that are no HTTP
+            raise DeliveryError(f"no HTTP ({type(error).__name__})") from None
+
+    return deliver
+
+
+def mqtt_delivery(address: str) -> Deliver:
+    """Return what publishes an event at an MQTT topic, at least once (QoS 1).
+
+    Args:
+        address: `mqtt://[user:password@]host[:port]/topic`, `mqtts://` with TLS.
+
+    Raises:
+        ConfigError: no host, no topic, or `paho-mqtt` is not installed.
+    """
+    parts = urlsplit(address)
+    topic = unquote(parts.path.lstrip("/"))
+    if not parts.hostname or not topic or set("+#") & set(topic):
+        raise ConfigError(
+            f"--events {without_password(address)}: no host or no topic",
+            hint="write mqtt://host:1883/topic",
+        )
+    try:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+    except ImportError:
+        raise ConfigError(
+            "MQTT: paho-mqtt is not installed here", hint="pip install 'lstmcli[mqtt]'"
+        ) from None
+    with_tls = parts.scheme.lower() == "mqtts"
+    host, port = parts.hostname, parts.port or (8883 if with_tls else 1883)
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect_timeout = TIMEOUT_S
+    if parts.username is not None:
+        client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+    if with_tls:
+        client.tls_set_context(ssl.create_default_context())
+
+    def deliver(data: bytes) -> None:
+        try:
+            if not client.is_connected():
+                client.loop_stop()
+                client.connect(host, port)
+                client.loop_start()
+            message = client.publish(topic, data, qos=1)
+            message.wait_for_publish(TIMEOUT_S)
+            if not message.is_published():
+                raise DeliveryError("the broker does not confirm")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DeliveryError(_reason(error)) from None
+
+    return deliver
+
+
+def without_password(address: str) -> str:
+    """Return an address without user and password."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", error)
+    return getattr(inner, "strerror", None) or str(inner) or type(error).__name__
