@@ -204,8 +204,8 @@ def show_detected(console: Console, report: DetectReport) -> None:
         console.say(f"{done.name}: {_summary(done)}")
         for note in done.notes:
             console.warn(f"{done.name}: {note}")
-        for (gate, direction, name), number in sorted(done.counts.items()):
-            console.say(f"  {gate}, {direction}: {number} {name}")
+        for (zone, direction, name), number in sorted(done.counts.items()):
+            console.say(f"  {zone}, {direction}: {number} {name}")
         for path in done.outputs:
             console.result(os.path.relpath(path) if path.is_absolute() else str(path))
     for note in report.notes:

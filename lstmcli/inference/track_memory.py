@@ -142,7 +142,7 @@ class TrackMemory:
         waits = (matches.rows < 0) & (tracks.hits >= 2) & (matches.gaps_s <= self.config.coast_s)
         unseen = np.flatnonzero(waits)
         best_first = unseen[np.argsort(-tracks.best_score[unseen], kind="stable")]
-        predicted = corners(tracks.motion.places[best_first])
+        predicted = corners(tracks.motion.xywh[best_first])
         free = np.ones(len(predicted), bool)
         if len(found[0]) and len(predicted):
             free = box_iou(predicted, found[0]).max(axis=1) <= _COVERED_IOU
@@ -156,7 +156,7 @@ class TrackMemory:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the detections with the predicted boxes of unseen tracks behind them."""
         tracks, share = self._tracks, self.config.score_memory
-        boxes = corners(tracks.motion.places[unseen])
+        boxes = corners(tracks.motion.xywh[unseen])
         scores = share * tracks.best_score[unseen] * np.exp(-matches.gaps_s[unseen])
         sums = tracks.class_scores[unseen]
         classes = sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-12)

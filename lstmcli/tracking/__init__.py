@@ -1,4 +1,4 @@
-"""Objects along time: who is who, without flicker, and who crossed which line."""
+"""Tracking: association, interpolation of gaps, counting at lines and in zones."""
 
 from lstmcli.tracking.interpolation import GAP_FRAMES, interpolate_gaps
 from lstmcli.tracking.tracker import Tracker

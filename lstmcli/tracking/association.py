@@ -1,4 +1,4 @@
-"""Data association: which detection belongs to which track. Shared by tracker and track memory.
+"""Data association of detections with tracks, shared by tracker and track memory.
 
 After ByteTrack (Zhang et al. 2022, https://arxiv.org/abs/2110.06864): certain detections are
 matched first, then faint ones. Established tracks choose before young ones, as in DeepSORT's
@@ -27,25 +27,25 @@ from lstmcli.tracking.motion import (
 )
 
 PATIENCE_S = (0.25, 0.6, 1.0)
-"""How long a track of one, two, and more detections waits for its next one."""
+"""Seconds that a track of one, two, and more detections survives without a detection."""
 MIN_LIKENESS, MIN_LIKENESS_FAINT = 0.15, 0.5
 OTHER_CLASS = 0.6
-"""Factor on the likeness of a track and a detection of quite other classes."""
+"""Factor on the likeness of a track and a detection of different classes."""
 _REACH, _REACH_NEW = 0.5, 1.5
 """Nearness falls to 1/e at this many sizes of distance, and further where motion is uncertain.
-Further, too, for a track of one detection in the frame before: its velocity is not known."""
+Also further for a track of one detection in the previous frame, whose velocity is unknown."""
 _SCORE_S, _CLASSES_S = 1.0, 10.0
-"""Time constants by which a track's best score and its class scores fade."""
+"""Time constants of the decay of a track's best score and class scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a frame's detections meant for T tracks: old ones first, then new ones.
+    """Assignment of a frame's detections to T tracks: old ones first, then new ones.
 
     Args:
-        kept: rows that the old tracks had after the frame before.
+        kept: rows of the old tracks after the previous frame.
         rows: [T], the detection of each track; -1: none.
-        predicted: [len(kept), 4], where the old tracks were expected (x1, y1, x2, y2).
+        predicted: [len(kept), 4], predicted boxes of the old tracks (x1, y1, x2, y2).
         gaps_s: [T], seconds since a track's detection before this frame; 0 for new ones.
         is_new: [T], which tracks begin here.
     """
@@ -61,19 +61,19 @@ class Association:
     """The tracks of one stream; every array has a row for each track.
 
     Args:
-        certain: least score of detections that choose first.
-        min_score: least score that begins a track.
+        certain: minimum score of detections that are matched first.
+        min_score: minimum score that begins a track.
         max_overlap: a detection that overlaps one of an established track by more than this is a
             duplicate and begins no track; 1: every detection may.
 
     Attributes:
-        motion: where the tracks are.
+        motion: Kalman filters of the tracks.
         ids: from 1, never used again.
         seen_s: time of the last detection.
         born_s: time of the first one.
         hits: how many detections.
         best_score: the highest score, fading within a second.
-        class_scores: [T, classes], sums that fade.
+        class_scores: [T, classes], decaying sums of class scores.
     """
 
     def __init__(self, *, certain: float, min_score: float, max_overlap: float = 1.0) -> None:
@@ -110,7 +110,7 @@ class Association:
         gaps_s = time_s - self.seen_s
         if self._last_s is not None and len(self):
             self.motion.predict(max(time_s - self._last_s, 1e-3), self.seen_s < self._last_s)
-        predicted = corners(self.motion.places)
+        predicted = corners(self.motion.xywh)
         detected = centers_and_sizes(boxes)
         rows = self._assign(detected, scores, classes)
         matched = np.flatnonzero(rows >= 0)
@@ -130,10 +130,10 @@ class Association:
         )
 
     def _keep(self, time_s: float) -> Indices:
-        """Drop the tracks that waited too long; return the rows of the others."""
+        """Drop the tracks that are lost for too long; return the rows of the others."""
         last_s = self._last_s if self._last_s is not None else time_s
         patience = np.array(PATIENCE_S)[np.minimum(self.hits, 3).astype(np.int64) - 1]
-        # frames may lie further apart than the patience
+        # frames may be further apart than the patience
         alive = (time_s - self.seen_s <= patience) | (self.seen_s >= last_s)
         kept = np.flatnonzero(alive & (time_s >= last_s))
         self.motion = self.motion.select(kept)
@@ -168,13 +168,13 @@ class Association:
         return rows
 
     def _alike(self, detected: Floats, classes: Floats) -> Floats:
-        """Return how well each track fits each detection, 0..1 [T, N]."""
-        places = self.motion.places
-        uncertain = self.motion.variances[:, 0, :2].mean(axis=1) / box_sizes(places) ** 2
+        """Return the likeness of each track and each detection, 0..1 [T, N]."""
+        xywh = self.motion.xywh
+        uncertain = self.motion.variances[:, 0, :2].mean(axis=1) / box_sizes(xywh) ** 2
         is_new = (self.hits == 1) & (self.seen_s == self._last_s)
         reach = np.sqrt(np.where(is_new, _REACH_NEW, _REACH) ** 2 + uncertain)
         same = _unit(self.class_scores) @ _unit(classes).T
-        return likeness(places, detected, reach) * (OTHER_CLASS + (1 - OTHER_CLASS) * same)
+        return likeness(xywh, detected, reach) * (OTHER_CLASS + (1 - OTHER_CLASS) * same)
 
     def _are_duplicates(
         self, boxes: FloatArray, begun: Indices, rows: Indices, matched: Indices
@@ -197,8 +197,8 @@ class Association:
         gaps_s = time_s - self.seen_s[tracks]
         self.motion.update(tracks, detected[rows])
         fading = np.exp(-gaps_s / _CLASSES_S)[:, None]
-        evidence = classes[rows] * scores[rows, None]
-        self.class_scores[tracks] = self.class_scores[tracks] * fading + evidence
+        weighted = classes[rows] * scores[rows, None]
+        self.class_scores[tracks] = self.class_scores[tracks] * fading + weighted
         past = self.best_score[tracks] * np.exp(-gaps_s / _SCORE_S)
         self.best_score[tracks] = np.maximum(past, scores[rows])
         self.seen_s[tracks] = time_s
@@ -219,15 +219,15 @@ class Association:
         self.born_s = np.concatenate((self.born_s, np.full(count, time_s)))
         self.hits = np.concatenate((self.hits, np.ones(count)))
         self.best_score = np.concatenate((self.best_score, scores[rows].astype(np.float64)))
-        evidence = classes[rows] * scores[rows, None]
-        self.class_scores = np.concatenate((self.class_scores, evidence))
+        weighted = classes[rows] * scores[rows, None]
+        self.class_scores = np.concatenate((self.class_scores, weighted))
         self._next_id += count
 
 
 def likeness(expected: Floats, detected: Floats, reach: Floats) -> Floats:
-    """Return how well each expected place fits each detected one, 0..1 [N, M].
+    """Return the likeness of expected and detected boxes, 0..1 [N, M].
 
-    It is the overlap, or the nearness of the centres where the sizes are alike, if that is more.
+    It is the larger of IoU and nearness of the centres, the latter scaled by the ratio of sizes.
 
     Args:
         expected: [N, 4], x, y, width and height.

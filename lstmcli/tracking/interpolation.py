@@ -1,6 +1,6 @@
-"""Takes the flicker out of tracks by looking a moment ahead: fills gaps, drops single flashes.
+"""Interpolation of track gaps with half a second of delay; drops tracks of a single detection.
 
-Gaps may be made on purpose: frames that the network does not look at get the boxes of their
+Gaps may be made on purpose: frames without inference get boxes interpolated between their
 neighbours in time, which costs nothing.
 """
 
@@ -19,93 +19,94 @@ from lstmcli.core.types import Detections
 T = TypeVar("T")
 
 GAP_S = 0.5
-"""Gaps up to this long are filled, and answers come this much later."""
+"""Longest gap that is interpolated, in seconds; also the delay of the output."""
 GAP_FRAMES = 15
-"""The same in frames at the most: it bounds the pictures that wait."""
-_LATER = 3
-_REMEMBERED = 20_000
+"""The same in frames: an upper bound of the frames in memory."""
+_MIN_LATER = 3
+MAX_TRACK_COUNTS = 20_000
 
 
 @dataclass(slots=True)
 class _Waiting(Generic[T]):
     item: T
     time_s: float
-    found: Detections
-    annotated_frames: bool
+    detections: Detections
+    has_inference: bool
 
 
 def interpolate_gaps(
-    answers: Iterable[tuple[T, float, Detections | None]], *, min_hits: int = 2
+    frames: Iterable[tuple[T, float, Detections | None]], *, min_hits: int = 2
 ) -> Iterator[tuple[T, Detections]]:
     """Yield every item with its detections, in order, half a second later.
 
-    Where a track returns within the gap, its boxes in between are laid on the straight line. A
-    track that was seen fewer than `min_hits` times by the time its frame leaves is dropped, unless
-    fewer than three later frames were looked at. No frame leaves before a later one was looked at;
-    behind the last look, its boxes stay where they were.
+    Where a track returns within the gap, its boxes in between are interpolated linearly. A track
+    with fewer than `min_hits` detections when its frame is output is dropped, unless there are
+    fewer than three later frames with inference. No frame is output before a later one with
+    inference; after the last one, its boxes are held.
 
     Args:
-        answers: (item, time in seconds, tracked detections) of every frame; None where nobody
-            looked.
-        min_hits: 1 keeps single flashes.
+        frames: (item, time in seconds, tracked detections) of every frame; None without inference.
+        min_hits: 1 keeps tracks of a single detection.
     """
     waiting: deque[_Waiting[T]] = deque()
     hits: Counter[int] = Counter()
-    for item, time_s, answer in answers:
-        found = Detections.none() if answer is None else answer
-        waiting.append(_Waiting(item, time_s, found, answer is not None))
-        hits.update(found.track_ids.tolist())
-        if len(hits) > _REMEMBERED:  # ids grow: the smallest are long gone
-            for track in sorted(hits)[: _REMEMBERED // 2]:
+    for item, time_s, tracked in frames:
+        detections = Detections.none() if tracked is None else tracked
+        waiting.append(_Waiting(item, time_s, detections, tracked is not None))
+        hits.update(detections.track_ids.tolist())
+        if len(hits) > MAX_TRACK_COUNTS:  # ids increase: the smallest are long gone
+            for track in sorted(hits)[: MAX_TRACK_COUNTS // 2]:
                 del hits[track]
         _fill(waiting)
-        while _may_leave(waiting, time_s):
-            yield _leave(waiting, hits, min_hits)
-    _hold(waiting)
+        while _is_due(waiting, time_s):
+            yield _pop_first(waiting, hits, min_hits)
+    _hold_last(waiting)
     while waiting:
-        yield _leave(waiting, hits, min_hits)
+        yield _pop_first(waiting, hits, min_hits)
 
 
-def _may_leave(waiting: deque[_Waiting[T]], time_s: float) -> bool:
-    """Whether the first frame waited long enough, and knows what came after it."""
-    data_wait = len(waiting) > GAP_FRAMES + 1 or time_s - waiting[0].time_s > GAP_S
-    return data_wait and _later_looks(waiting) > 0
+def _is_due(waiting: deque[_Waiting[T]], time_s: float) -> bool:
+    """Whether the first frame is delayed long enough, and a later one has inference."""
+    waited_enough = len(waiting) > GAP_FRAMES + 1 or time_s - waiting[0].time_s > GAP_S
+    return waited_enough and _later_inferences(waiting) > 0
 
 
-def _later_looks(waiting: deque[_Waiting[T]]) -> int:
-    return sum(one.annotated_frames for one in islice(waiting, 1, None))
+def _later_inferences(waiting: deque[_Waiting[T]]) -> int:
+    return sum(one.has_inference for one in islice(waiting, 1, None))
 
 
-def _leave(waiting: deque[_Waiting[T]], hits: Counter[int], min_hits: int) -> tuple[T, Detections]:
-    looks = _later_looks(waiting)
+def _pop_first(
+    waiting: deque[_Waiting[T]], hits: Counter[int], min_hits: int
+) -> tuple[T, Detections]:
+    later = _later_inferences(waiting)
     first = waiting.popleft()
-    found = first.found
-    if looks >= _LATER and len(found):
-        keep = np.array([t < 0 or hits[t] >= min_hits for t in found.track_ids.tolist()])
-        found = found.select(keep)
-    return first.item, found
+    detections = first.detections
+    if later >= _MIN_LATER and len(detections):
+        keep = np.array([t < 0 or hits[t] >= min_hits for t in detections.track_ids.tolist()])
+        detections = detections.select(keep)
+    return first.item, detections
 
 
-def _hold(waiting: deque[_Waiting[T]]) -> None:
-    """Lay the boxes of the last look into the frames behind it, where nothing follows."""
+def _hold_last(waiting: deque[_Waiting[T]]) -> None:
+    """Hold the boxes of the last frame with inference in the frames after it."""
     last = Detections.none()
     for one in waiting:
-        if one.annotated_frames:
-            last = one.found
+        if one.has_inference:
+            last = one.detections
     for one in reversed(waiting):
-        if one.annotated_frames:
+        if one.has_inference:
             break
-        one.found = last
+        one.detections = last
 
 
 def _fill(waiting: deque[_Waiting[T]]) -> None:
-    """Lay boxes into the waiting frames for tracks that the newest frame brings back."""
+    """Interpolate the tracks that return in the newest frame."""
     newest = waiting[-1]
-    for row, track in enumerate(newest.found.track_ids.tolist()):
+    for row, track in enumerate(newest.detections.track_ids.tolist()):
         if track < 0:
             continue
         for back in range(len(waiting) - 2, -1, -1):
-            rows = np.flatnonzero(waiting[back].found.track_ids == track)
+            rows = np.flatnonzero(waiting[back].detections.track_ids == track)
             if len(rows):
                 if back < len(waiting) - 2:
                     _bridge(waiting, back, int(rows[0]), row)
@@ -115,16 +116,16 @@ def _fill(waiting: deque[_Waiting[T]]) -> None:
 def _bridge(waiting: deque[_Waiting[T]], back: int, old_row: int, new_row: int) -> None:
     old, new = waiting[back], waiting[-1]
     span_s = max(new.time_s - old.time_s, 1e-9)
-    for place in range(back + 1, len(waiting) - 1):
-        between = waiting[place]
+    for index in range(back + 1, len(waiting) - 1):
+        between = waiting[index]
         share = (between.time_s - old.time_s) / span_s
-        box = (1 - share) * old.found.boxes[old_row] + share * new.found.boxes[new_row]
-        score = min(float(old.found.scores[old_row]), float(new.found.scores[new_row]))
-        found = between.found
+        box = (1 - share) * old.detections.boxes[old_row] + share * new.detections.boxes[new_row]
+        score = min(float(old.detections.scores[old_row]), float(new.detections.scores[new_row]))
+        detections = between.detections
         joined = Detections(
-            np.concatenate([found.boxes, box[None].astype(np.float32)]),
-            np.concatenate([found.scores, np.array([score], np.float32)]),
-            np.concatenate([found.labels, new.found.labels[new_row : new_row + 1]]),
-            np.concatenate([found.track_ids, new.found.track_ids[new_row : new_row + 1]]),
+            np.concatenate([detections.boxes, box[None].astype(np.float32)]),
+            np.concatenate([detections.scores, np.array([score], np.float32)]),
+            np.concatenate([detections.labels, new.detections.labels[new_row : new_row + 1]]),
+            np.concatenate([detections.track_ids, new.detections.track_ids[new_row : new_row + 1]]),
         )
-        between.found = joined.select(np.argsort(-joined.scores, kind="stable"))
+        between.detections = joined.select(np.argsort(-joined.scores, kind="stable"))

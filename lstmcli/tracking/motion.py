@@ -15,7 +15,7 @@ Indices = npt.NDArray[np.int64]
 MEASUREMENT_STD = 0.08
 """Standard deviation of a detected centre or side, in units of sqrt(width * height)."""
 ACCELERATION = 1.5
-"""Process noise: what a velocity drifts in a second, in box sizes a second."""
+"""Process noise: drift of a velocity per second, in box sizes a second."""
 INITIAL_SPEED, INITIAL_GROWTH = 5.0, 0.3
 """Standard deviations of a new box's velocity and of its sides' velocity, in box sizes a second."""
 LOST_VELOCITY_S, GROWTH_S = 1.0, 0.5
@@ -29,60 +29,60 @@ def centers_and_sizes(boxes: npt.NDArray[np.floating]) -> Floats:
     return np.concatenate([(wide[:, :2] + wide[:, 2:]) / 2, wide[:, 2:] - wide[:, :2]], axis=1)
 
 
-def corners(places: Floats) -> FloatArray:
+def corners(xywh: Floats) -> FloatArray:
     """Return (x, y, width, height) [N, 4] as boxes (x1, y1, x2, y2), float32."""
-    half = places[:, 2:] / 2
-    boxes = np.concatenate([places[:, :2] - half, places[:, :2] + half], axis=1)
+    half = xywh[:, 2:] / 2
+    boxes = np.concatenate([xywh[:, :2] - half, xywh[:, :2] + half], axis=1)
     return np.asarray(boxes, np.float32)
 
 
-def box_sizes(places: Floats) -> Floats:
+def box_sizes(xywh: Floats) -> Floats:
     """Return sqrt(width * height) [N] of (x, y, width, height), at least one pixel."""
-    return np.asarray(np.sqrt(np.maximum(places[:, 2] * places[:, 3], 1.0)))
+    return np.asarray(np.sqrt(np.maximum(xywh[:, 2] * xywh[:, 3], 1.0)))
 
 
 @dataclass(slots=True)
 class BoxMotion:
-    """Where N boxes are, how they move, and how sure that is.
+    """State of N box filters: boxes, velocities and their variances.
 
     Each of the four coordinates has a filter of its own (Kalman 1960), as in SORT (Bewley et al.
     2016, https://arxiv.org/abs/1602.00763), with noise in units of the box's size and with time in
     seconds, so that it serves any frame rate.
 
     Args:
-        places: [N, 4], x, y, width and height in pixels.
+        xywh: [N, 4], x, y, width and height in pixels.
         velocities: [N, 4], the same per second.
-        variances: [N, 3, 4]: of the place, of both together, of the velocity.
+        variances: [N, 3, 4]: of the position, covariance, of the velocity.
     """
 
-    places: Floats
+    xywh: Floats
     velocities: Floats
     variances: Floats
 
     @classmethod
-    def start(cls, places: Floats) -> BoxMotion:
-        """Return the motion of boxes that are new, at rest."""
-        sizes = box_sizes(places)[:, None]
-        variances = np.zeros((len(places), 3, 4))
+    def start(cls, xywh: Floats) -> BoxMotion:
+        """Return the state of new boxes, at rest."""
+        sizes = box_sizes(xywh)[:, None]
+        variances = np.zeros((len(xywh), 3, 4))
         variances[:, 0] = (MEASUREMENT_STD * sizes) ** 2 + _PIXEL_VARIANCE
         variances[:, 2, :2] = (INITIAL_SPEED * sizes) ** 2
         variances[:, 2, 2:] = (INITIAL_GROWTH * sizes) ** 2
-        return cls(places.copy(), np.zeros_like(places), variances)
+        return cls(xywh.copy(), np.zeros_like(xywh), variances)
 
     def select(self, rows: Indices) -> BoxMotion:
-        """Return some of the boxes."""
-        return BoxMotion(self.places[rows], self.velocities[rows], self.variances[rows])
+        """Return the rows of some boxes."""
+        return BoxMotion(self.xywh[rows], self.velocities[rows], self.variances[rows])
 
     def joined(self, more: BoxMotion) -> BoxMotion:
-        """Return these boxes with others behind them."""
+        """Return these boxes, followed by others."""
         return BoxMotion(
-            np.concatenate((self.places, more.places)),
+            np.concatenate((self.xywh, more.xywh)),
             np.concatenate((self.velocities, more.velocities)),
             np.concatenate((self.variances, more.variances)),
         )
 
     def predict(self, seconds: float, lost: npt.NDArray[np.bool_]) -> None:
-        """Move the boxes on in time.
+        """Predict the boxes at a later time (Kalman prediction).
 
         Args:
             seconds: since the last call.
@@ -90,28 +90,29 @@ class BoxMotion:
         """
         self.velocities *= np.where(lost, np.exp(-seconds / LOST_VELOCITY_S), 1.0)[:, None]
         self.velocities[:, 2:] *= np.exp(-seconds / GROWTH_S)
-        self.places = self.places + self.velocities * seconds
-        self.places[:, 2:] = np.maximum(self.places[:, 2:], 1.0)
-        drift = (ACCELERATION * box_sizes(self.places))[:, None] ** 2
-        place, both, velocity = self.variances.transpose(1, 0, 2)
-        place += 2 * both * seconds + velocity * seconds**2 + drift * seconds**3 / 3
-        both += velocity * seconds + drift * seconds**2 / 2
+        self.xywh = self.xywh + self.velocities * seconds
+        self.xywh[:, 2:] = np.maximum(self.xywh[:, 2:], 1.0)
+        drift = (ACCELERATION * box_sizes(self.xywh))[:, None] ** 2
+        position, covariance, velocity = self.variances.transpose(1, 0, 2)
+        position += 2 * covariance * seconds + velocity * seconds**2 + drift * seconds**3 / 3
+        covariance += velocity * seconds + drift * seconds**2 / 2
         velocity += drift * seconds
 
     def update(self, rows: Indices, detected: Floats) -> None:
-        """Correct some boxes by what was detected.
+        """Correct some boxes by their detections (Kalman update).
 
         Args:
             rows: of the boxes.
             detected: [len(rows), 4], x, y, width and height.
         """
-        place, both, velocity = self.variances[rows].transpose(1, 0, 2)
+        position, covariance, velocity = self.variances[rows].transpose(1, 0, 2)
         noise = (MEASUREMENT_STD * box_sizes(detected))[:, None] ** 2 + _PIXEL_VARIANCE
-        gain, velocity_gain = place / (place + noise), both / (place + noise)
-        residual = detected - self.places[rows]
-        self.places[rows] += gain * residual
-        self.places[rows, 2:] = np.maximum(self.places[rows, 2:], 1.0)
+        gain, velocity_gain = position / (position + noise), covariance / (position + noise)
+        residual = detected - self.xywh[rows]
+        self.xywh[rows] += gain * residual
+        self.xywh[rows, 2:] = np.maximum(self.xywh[rows, 2:], 1.0)
         self.velocities[rows] += velocity_gain * residual
         self.variances[rows] = np.stack(
-            [(1 - gain) * place, (1 - gain) * both, velocity - velocity_gain * both], axis=1
+            [(1 - gain) * position, (1 - gain) * covariance, velocity - velocity_gain * covariance],
+            axis=1,
         )

@@ -1,4 +1,4 @@
-"""Smooths the detections of a whole video with the future in view.
+"""Offline tracking of a whole video: linking, interpolation and smoothing (not causal).
 
 Detections are linked to tracklets by overlap or nearness, as the tracker does. Where a tracklet
 ends and another begins within `GAP_S`, they are joined if the first one's motion forward and the
@@ -28,11 +28,11 @@ LINK_S = 0.25
 SMOOTHING_S = 0.08
 """Standard deviation in time of the local line through a box's centers and sizes."""
 LINK, JOIN = 0.2, 0.3
-"""Least likeness of a detection and a tracklet, and of two tracklets from both sides."""
-SPEED_SIGHTINGS = 4
-"""Sightings at a tracklet's end from which its speed is measured."""
+"""Minimum likeness of a detection and a tracklet, and of two tracklets from both sides."""
+SPEED_DETECTIONS = 4
+"""Detections at a tracklet's end from which its speed is measured."""
 REACH = 1.0
-FOUND, FILLED, UNCERTAIN = 0, 1, 2
+DETECTED, INTERPOLATED, UNCERTAIN = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class OfflineTracks:
     """The boxes of a video after smoothing, by frame.
 
     Args:
-        frames: int64 [N], places in the sequence of frames.
+        frames: int64 [N], indices into the sequence of frames.
         boxes: float32 [N, 4].
-        scores: float32 [N]; a filled box has the lesser score of its neighbours.
+        scores: float32 [N]; an interpolated box has the lower score of its neighbours.
         labels: int64 [N], one class a track.
         tracks: int64 [N], from 1.
-        status: int64 [N]: `FOUND`, `FILLED` or `UNCERTAIN`.
-        dropped: how many detections were single flashes.
+        status: int64 [N]: `DETECTED`, `INTERPOLATED` or `UNCERTAIN`.
+        dropped: number of tracks of a single detection.
     """
 
     frames: IntArray
@@ -60,11 +60,11 @@ class OfflineTracks:
 
 @dataclass(slots=True)
 class _Tracklet:
-    """Sightings of one object in order of time."""
+    """Detections of one object in order of time."""
 
     frames: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    places: list[Floats] = field(default_factory=list)
+    xywh: list[Floats] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
 
@@ -75,21 +75,21 @@ class _Tracklet:
         return int(sums.argmax())
 
     def at(self, time_s: float, *, from_end: bool) -> Floats:
-        """Return center and size expected at a time after the end, or before the beginning."""
-        part = slice(-SPEED_SIGHTINGS, None) if from_end else slice(None, SPEED_SIGHTINGS)
-        times, places = np.array(self.times[part]), np.stack(self.places[part])
+        """Return (x, y, width, height) extrapolated after the end, or before the beginning."""
+        part = slice(-SPEED_DETECTIONS, None) if from_end else slice(None, SPEED_DETECTIONS)
+        times, xywh = np.array(self.times[part]), np.stack(self.xywh[part])
         edge = -1 if from_end else 0
-        place = places[edge].copy()
+        box = xywh[edge].copy()
         if len(times) > 1:
-            speed = np.polyfit(times - times[edge], places[:, :2], 1)[0]
-            place[:2] += speed * (time_s - times[edge])
-        return np.asarray(place)
+            speed = np.polyfit(times - times[edge], xywh[:, :2], 1)[0]
+            box[:2] += speed * (time_s - times[edge])
+        return np.asarray(box)
 
     def extend(self, other: _Tracklet) -> None:
-        """Take over the later sightings of the same object."""
+        """Append the later detections of the same object."""
         self.frames += other.frames
         self.times += other.times
-        self.places += other.places
+        self.xywh += other.xywh
         self.scores += other.scores
         self.labels += other.labels
 
@@ -101,7 +101,7 @@ def smooth_offline(
 
     Args:
         detections: of each frame, down to faint ones.
-        times_s: of the frames; they grow.
+        times_s: of the frames, increasing.
         threshold: score that a track must reach to be certain.
     """
     tracklets = _join(_link(detections, times_s))
@@ -109,15 +109,15 @@ def smooth_offline(
     dropped = len(tracklets) - len(kept)
     columns: list[tuple[IntArray, FloatArray, FloatArray, IntArray, IntArray, IntArray]] = []
     for number, one in enumerate(kept, start=1):
-        frames, boxes, scores, is_filled = _filled(one, times_s)
+        frames, boxes, scores, is_interpolated = _interpolated(one, times_s)
         is_certain = float(np.quantile(one.scores, 0.9)) >= threshold
-        status = np.where(is_filled, FILLED, FOUND)
+        status = np.where(is_interpolated, INTERPOLATED, DETECTED)
         if not is_certain:
             status[:] = UNCERTAIN
-        else:  # what leads to the first certain sighting, or follows the last, is a guess
-            sure = np.flatnonzero(scores >= threshold)
-            status[: sure[0]] = UNCERTAIN
-            status[sure[-1] + 1 :] = UNCERTAIN
+        else:  # boxes before the first certain detection, and after the last, are uncertain
+            certain = np.flatnonzero(scores >= threshold)
+            status[: certain[0]] = UNCERTAIN
+            status[certain[-1] + 1 :] = UNCERTAIN
         n = len(frames)
         columns.append((frames, boxes, scores, np.full(n, one.label), np.full(n, number), status))
     if not columns:
@@ -149,28 +149,28 @@ def _link(detections: Sequence[Detections], times_s: Sequence[float]) -> list[_T
         ]
         done += [one for one in active if one not in still]
         active = still
-        places = centers_and_sizes(found.boxes)
-        rows = _pairs(active, places, found.labels, time_s)
-        for row, place in enumerate(places):
+        xywh = centers_and_sizes(found.boxes)
+        rows = _pairs(active, xywh, found.labels, time_s)
+        for row, box in enumerate(xywh):
             one = active[rows[row]] if row in rows else _Tracklet()
             if row not in rows:
                 active.append(one)
             one.frames.append(frame)
             one.times.append(time_s)
-            one.places.append(place)
+            one.xywh.append(box)
             one.scores.append(float(found.scores[row]))
             one.labels.append(int(found.labels[row]))
     return done + active
 
 
 def _pairs(
-    active: list[_Tracklet], places: Floats, labels: IntArray, time_s: float
+    active: list[_Tracklet], xywh: Floats, labels: IntArray, time_s: float
 ) -> dict[int, int]:
-    """Return detection -> tracklet of the pairs that are alike."""
-    if not active or not len(places):
+    """Return detection -> tracklet of the matched pairs."""
+    if not active or not len(xywh):
         return {}
     expected = np.stack([one.at(time_s, from_end=True) for one in active])
-    like = likeness(expected, places, np.full(len(active), REACH))
+    like = likeness(expected, xywh, np.full(len(active), REACH))
     same = np.array([one.label for one in active])[:, None] == labels[None]
     like *= np.where(same, 1.0, 0.6)
     return {
@@ -181,7 +181,7 @@ def _pairs(
 
 
 def _join(tracklets: list[_Tracklet]) -> list[_Tracklet]:
-    """Join tracklets over gaps whose ends agree, the most alike first."""
+    """Join tracklets over gaps whose ends agree, the best agreement first."""
     tracklets = sorted(tracklets, key=lambda one: one.times[0])
     candidates = []
     for i, first in enumerate(tracklets):
@@ -201,55 +201,55 @@ def _join(tracklets: list[_Tracklet]) -> list[_Tracklet]:
     for i, first in enumerate(tracklets):
         if i in taken:
             continue
-        place = i
-        while place in follows:
-            place = follows[place]
-            first.extend(tracklets[place])
+        last = i
+        while last in follows:
+            last = follows[last]
+            first.extend(tracklets[last])
         joined.append(first)
     return joined
 
 
 def _agreement(first: _Tracklet, second: _Tracklet) -> float:
-    """Return how well the first moves on to the second, and the second back to the first."""
+    """Return the agreement of the first extrapolated forward and the second backward."""
     reach = np.array([REACH])
-    ahead = first.at(second.times[0], from_end=True)[None]
+    after = first.at(second.times[0], from_end=True)[None]
     back = second.at(first.times[-1], from_end=False)[None]
-    forward = likeness(ahead, second.places[0][None], reach)[0, 0]
-    backward = likeness(back, first.places[-1][None], reach)[0, 0]
+    forward = likeness(after, second.xywh[0][None], reach)[0, 0]
+    backward = likeness(back, first.xywh[-1][None], reach)[0, 0]
     return float(min(forward, backward))
 
 
-def _filled(
+def _interpolated(
     one: _Tracklet, times_s: Sequence[float]
 ) -> tuple[IntArray, FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """Return frames, smoothed boxes and scores from a track's first to its last frame."""
     frames = np.arange(one.frames[0], one.frames[-1] + 1)
     times = np.array(times_s)[frames]
     seen = np.array(one.times)
-    places = _local_line(seen, np.stack(one.places), np.array(one.scores), times)
-    is_filled = ~np.isin(frames, one.frames)
+    xywh = _local_line(seen, np.stack(one.xywh), np.array(one.scores), times)
+    is_interpolated = ~np.isin(frames, one.frames)
     scores = np.array(one.scores)
     after = np.searchsorted(seen, times).clip(0, len(seen) - 1)
-    before = np.where(is_filled, (after - 1).clip(0), after)
+    before = np.where(is_interpolated, (after - 1).clip(0), after)
     values = np.minimum(scores[before], scores[after])
-    return frames, corners(places), values.astype(np.float32), is_filled
+    return frames, corners(xywh), values.astype(np.float32), is_interpolated
 
 
-def _local_line(seen: Floats, places: Floats, weights: Floats, times: Floats) -> Floats:
+def _local_line(seen: Floats, xywh: Floats, weights: Floats, times: Floats) -> Floats:
     """Return a line fitted around each time, by weighted least squares with a Gaussian kernel.
 
-    Where no sighting is near, the straight line between its neighbours.
+    Linear interpolation between neighbours where no detection is near.
     """
-    straight = np.stack([np.interp(times, seen, side) for side in places.T], axis=1)
+    straight = np.stack([np.interp(times, seen, side) for side in xywh.T], axis=1)
     away = seen[None] - times[:, None]
     kernel = np.exp(-0.5 * np.square(away / SMOOTHING_S)) * weights[None]
     total = kernel.sum(axis=1)
     near = (kernel > 0.01 * weights[None]).sum(axis=1) >= 3
     total = np.maximum(total, 1e-12)
     mean_t = (kernel * away).sum(axis=1) / total
-    mean_p = kernel @ places / total[:, None]
+    mean_p = kernel @ xywh / total[:, None]
     off = away - mean_t[:, None]
     spread = np.maximum((kernel * np.square(off)).sum(axis=1), 1e-12)
-    slope = (kernel * off) @ places / spread[:, None]
+    slope = (kernel * off) @ xywh / spread[:, None]
     line = mean_p - slope * mean_t[:, None]
     return np.asarray(np.where(near[:, None], line, straight))

@@ -1,8 +1,8 @@
-"""Online multi-object tracker: gives detections ids that last.
+"""Online multi-object tracker.
 
 Detections are matched by `Association`; ones below the threshold may continue a track, but not
-begin one (ByteTrack, Zhang et al. 2022, https://arxiv.org/abs/2110.06864). What it outputs for a
-frame never changes afterwards.
+begin one (ByteTrack, Zhang et al. 2022, https://arxiv.org/abs/2110.06864). It is causal: the output
+of a frame never changes afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FAINT_SHARE = 0.4
 _DUPLICATE_IOU = 0.5
 _SCORE_KEPT = 0.7
 _STILL, _MOVING = 0.03, 0.45
-"""A centre this far (in box sizes) from where it was expected trembles, or truly moves."""
+"""Distance (in box sizes) of a centre from its prediction that is jitter, or real motion."""
 _SAME_SHAPE, _NEW_SHAPE = 0.05, 0.25
 """Likewise for the relative change of a side."""
 
@@ -29,9 +29,9 @@ class Tracker:
 
     Args:
         threshold: smallest score that begins a track, and smallest mean score that is output.
-        calibration: of the scores. Means are taken before its curve: a steep one turns a weak
-            moment into next to nothing, and its mean would flicker. None: scores are raw.
-        smooth: False outputs scores, classes and boxes as they were detected, and gives ids only.
+        calibration: of the scores. Means are taken of raw scores: a steep calibration maps a weak
+            score to almost 0, and the mean would flicker. None: scores are raw.
+        smooth: False outputs scores, classes and boxes as detected, with track ids.
     """
 
     def __init__(
@@ -62,37 +62,37 @@ class Tracker:
         matches = tracks.step(
             detections.boxes, detections.scores, _one_hot(detections.labels), time_s
         )
-        seen = np.flatnonzero(matches.rows >= 0)
-        scores = self._curve.uncalibrated(detections.scores[matches.rows[seen]])
-        old = ~matches.is_new[seen]
+        matched = np.flatnonzero(matches.rows >= 0)
+        scores = self._curve.uncalibrated(detections.scores[matches.rows[matched]])
+        old = ~matches.is_new[matched]
         self._scores = np.concatenate((self._scores[matches.kept], np.zeros(matches.is_new.sum())))
-        past = np.where(old & self.smooth, self._scores[seen], scores)
-        self._scores[seen] = _SCORE_KEPT * past + (1 - _SCORE_KEPT) * scores
-        boxes = detections.boxes[matches.rows[seen]].copy()
-        again = seen[old]
-        labels = detections.labels[matches.rows[seen]]
-        if self.smooth and len(seen):
-            labels = tracks.class_scores[seen].argmax(axis=1)
+        past = np.where(old & self.smooth, self._scores[matched], scores)
+        self._scores[matched] = _SCORE_KEPT * past + (1 - _SCORE_KEPT) * scores
+        boxes = detections.boxes[matches.rows[matched]].copy()
+        again = matched[old]
+        labels = detections.labels[matches.rows[matched]]
+        if self.smooth and len(matched):
+            labels = tracks.class_scores[matched].argmax(axis=1)
             boxes[old] = _smoothed(
                 centers_and_sizes(detections.boxes[matches.rows[again]]),
                 centers_and_sizes(matches.predicted[again]),
-                tracks.motion.places[again],
+                tracks.motion.xywh[again],
             )
-        best_first = np.lexsort((tracks.ids[seen], -self._scores[seen]))
-        means = self._curve.calibrated(self._scores[seen].astype(np.float32))
+        best_first = np.lexsort((tracks.ids[matched], -self._scores[matched]))
+        means = self._curve.calibrated(self._scores[matched].astype(np.float32))
         shown = best_first[means[best_first] >= np.float32(self.threshold)]
         return Detections(
             boxes[shown],
             means[shown],
             labels[shown],
-            tracks.ids[seen][shown],
+            tracks.ids[matched][shown],
         )
 
 
 def _smoothed(detected: Floats, predicted: Floats, filtered: Floats) -> FloatArray:
-    """Return boxes between what was detected and what the motion filter makes of it.
+    """Return boxes between the detected and the filtered ones.
 
-    Trembling is smoothed; what is far from the prediction is real motion, and is followed at once.
+    Jitter is smoothed; a detection far from the prediction is real motion and is followed at once.
     """
     sizes = box_sizes(detected)
     away = np.hypot(*(detected - predicted)[:, :2].T) / sizes

@@ -50,7 +50,7 @@ def test_a_faint_detection_continues_a_track_but_begins_none() -> None:
     assert step(tracks, 0.2, box(0), box(100), score=0.3) == [1, 0]
 
 
-def test_established_tracks_choose_before_young_ones() -> None:
+def test_established_tracks_are_matched_before_young_ones() -> None:
     tracks = two_tracks()
     for frame in range(5):
         step(tracks, frame / 10, box(0))
@@ -58,7 +58,7 @@ def test_established_tracks_choose_before_young_ones() -> None:
     assert step(tracks, 0.6, box(5)) == [1], "overlaps the young one no less"
 
 
-def test_a_second_box_on_a_tracked_object_begins_no_track() -> None:
+def test_a_duplicate_box_on_a_tracked_object_begins_no_track() -> None:
     tracks = two_tracks()
     step(tracks, 0.0, box(0))
     step(tracks, 0.1, box(0))
@@ -74,13 +74,13 @@ def test_a_lost_track_is_found_again_within_its_patience_only() -> None:
         assert step(tracks, 0.4 + gap_s, box(0)) == [expected]
 
 
-def test_a_clock_that_goes_back_begins_anew_with_new_ids() -> None:
+def test_a_time_that_goes_back_resets_the_tracks() -> None:
     tracks = two_tracks()
     step(tracks, 5.0, box(0))
     assert step(tracks, 1.0, box(0)) == [2]
 
 
-def test_later_frames_may_know_more_classes() -> None:
+def test_later_frames_may_have_more_classes() -> None:
     tracks = two_tracks()
     step(tracks, 0.0, box(0))
     found, score = np.array([box(0)], np.float32), np.array([0.9], np.float32)
@@ -96,17 +96,17 @@ def test_constant_motion_is_predicted_exactly_after_a_while() -> None:
         motion.predict(0.1, np.array([False]))
         motion.update(everything, np.array([[3.0 * frame, -1.0 * frame, 20.0, 20.0]]))
     motion.predict(0.1, np.array([False]))
-    np.testing.assert_allclose(motion.places, [[120.0, -40.0, 20.0, 20.0]], atol=0.2)
+    np.testing.assert_allclose(motion.xywh, [[120.0, -40.0, 20.0, 20.0]], atol=0.2)
     np.testing.assert_allclose(motion.velocities[0, :2], [30.0, -10.0], atol=0.5)
 
 
-def test_boxes_and_places_are_inverse() -> None:
+def test_corners_and_centers_are_inverse() -> None:
     boxes = np.array([[1.0, 2.0, 5.0, 10.0]], np.float32)
     np.testing.assert_allclose(centers_and_sizes(boxes), [[3.0, 6.0, 4.0, 8.0]])
     np.testing.assert_allclose(corners(centers_and_sizes(boxes)), boxes)
 
 
-def test_an_unsmoothed_tracker_gives_ids_and_leaves_the_detections_alone() -> None:
+def test_an_unsmoothed_tracker_only_adds_ids() -> None:
     tracker = Tracker(threshold=0.5, smooth=False)
     rng = np.random.default_rng(0)
     for frame in range(10):

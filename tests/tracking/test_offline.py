@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from lstmcli.core.types import Detections
-from lstmcli.tracking.offline import FILLED, FOUND, UNCERTAIN, smooth_offline
+from lstmcli.tracking.offline import DETECTED, INTERPOLATED, UNCERTAIN, smooth_offline
 
 RATE = 10.0
 
@@ -27,11 +27,11 @@ def times(frames: int) -> list[float]:
     return [n / RATE for n in range(frames)]
 
 
-def test_a_gap_is_filled_where_both_ends_agree() -> None:
+def test_a_gap_is_interpolated_where_both_ends_agree() -> None:
     tracks = smooth_offline(moving(20, missing=set(range(8, 14))), times(20), threshold=0.3)
     assert len(set(tracks.tracks.tolist())) == 1
     assert tracks.frames.tolist() == list(range(20))
-    assert set(np.flatnonzero(tracks.status == FILLED)) == set(range(8, 14))
+    assert set(np.flatnonzero(tracks.status == INTERPOLATED)) == set(range(8, 14))
     wanted = np.array([(10 + 6 * n, 50, 30 + 6 * n, 70) for n in range(20)])
     assert_allclose(tracks.boxes, wanted, atol=0.5)
 
@@ -39,17 +39,17 @@ def test_a_gap_is_filled_where_both_ends_agree() -> None:
 def test_a_long_gap_stays_open() -> None:
     tracks = smooth_offline(moving(30, missing=set(range(8, 22))), times(30), threshold=0.3)
     assert len(set(tracks.tracks.tolist())) == 2
-    assert not (tracks.status == FILLED).any()
+    assert not (tracks.status == INTERPOLATED).any()
 
 
-def test_an_object_that_turned_elsewhere_is_another() -> None:
+def test_an_object_that_turned_away_is_a_new_track() -> None:
     frames = moving(8, missing=set()) + [found()] * 4
     frames += [found((300 + n, 400, 0.8, 1)) for n in range(8)]
     tracks = smooth_offline(frames, times(20), threshold=0.3)
     assert len(set(tracks.tracks.tolist())) == 2
 
 
-def test_a_single_flash_is_dropped() -> None:
+def test_a_single_detection_is_dropped() -> None:
     frames = moving(10, missing=set())
     flash = found((10 + 6 * 4, 50, 0.8, 1), (300, 300, 0.95, 0))
     frames[4] = flash
@@ -67,11 +67,11 @@ def test_faint_ends_of_a_certain_track_are_uncertain() -> None:
     scores = [0.2, 0.2, 0.8, 0.2, 0.8, 0.8, 0.2]
     frames = [found((10 + 6 * n, 50, score, 1)) for n, score in enumerate(scores)]
     tracks = smooth_offline(frames, times(7), threshold=0.3)
-    wanted = [UNCERTAIN, UNCERTAIN, FOUND, FOUND, FOUND, FOUND, UNCERTAIN]
+    wanted = [UNCERTAIN, UNCERTAIN, DETECTED, DETECTED, DETECTED, DETECTED, UNCERTAIN]
     assert tracks.status.tolist() == wanted
 
 
-def test_trembling_is_smoothed_and_the_class_is_the_tracks() -> None:
+def test_jitter_is_smoothed_and_the_class_is_the_tracks() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 2, 40)
     frames = [found((10 + 2 * n + noise[n], 50, 0.8, 2 if n == 7 else 1)) for n in range(40)]
@@ -81,6 +81,6 @@ def test_trembling_is_smoothed_and_the_class_is_the_tracks() -> None:
     assert off.std() < 0.7 * noise.std()
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_detections_give_no_tracks() -> None:
     tracks = smooth_offline([found()] * 5, times(5), threshold=0.3)
     assert len(tracks.frames) == 0

@@ -35,22 +35,22 @@ def follow(frames: list[Detections], step_s: float = 0.04) -> list[Detections]:
 
 
 def test_an_object_keeps_its_id_while_it_moves() -> None:
-    answers = follow([found((10 + 6 * i, 50, 20, 0.9, 0)) for i in range(30)])
-    assert {tuple(answer.track_ids.tolist()) for answer in answers} == {(1,)}
+    outputs = follow([found((10 + 6 * i, 50, 20, 0.9, 0)) for i in range(30)])
+    assert {tuple(output.track_ids.tolist()) for output in outputs} == {(1,)}
 
 
 def test_a_small_fast_object_keeps_its_id_though_its_boxes_never_overlap() -> None:
-    answers = follow([found((10 + 9 * i, 50, 8, 0.9, 0)) for i in range(30)])
-    assert {tuple(answer.track_ids.tolist()) for answer in answers} == {(1,)}
+    outputs = follow([found((10 + 9 * i, 50, 8, 0.9, 0)) for i in range(30)])
+    assert {tuple(output.track_ids.tolist()) for output in outputs} == {(1,)}
 
 
-def test_two_that_cross_keep_their_ids() -> None:
+def test_crossing_tracks_keep_their_ids() -> None:
     frames = [
         found((10 + 4 * i, 50 + i, 20, 0.9, 0), (170 - 4 * i, 90 - i, 20, 0.8, 0))
         for i in range(40)
     ]
-    answers = follow(frames)
-    first, last = answers[0], answers[-1]
+    outputs = follow(frames)
+    first, last = outputs[0], outputs[-1]
     start = {int(t): float(b[0]) for t, b in zip(first.track_ids, first.boxes, strict=True)}
     end = {int(t): float(b[0]) for t, b in zip(last.track_ids, last.boxes, strict=True)}
     assert set(start) == set(end) == {1, 2}
@@ -58,45 +58,45 @@ def test_two_that_cross_keep_their_ids() -> None:
     assert start[2] > end[2]
 
 
-def test_a_faint_moment_continues_a_track_but_begins_none() -> None:
+def test_a_weak_detection_continues_a_track_but_begins_none() -> None:
     assert [len(a) for a in follow([found((50, 50, 20, 0.3, 0))] * 5)] == [0] * 5
     scores = [0.9, 0.9, 0.2, 0.9]
-    answers = follow([found((50, 50, 20, score, 0)) for score in scores])
-    assert [a.track_ids.tolist() for a in answers] == [[1]] * 4
-    assert all(float(a.scores[0]) >= 0.4 for a in answers)
+    outputs = follow([found((50, 50, 20, score, 0)) for score in scores])
+    assert [a.track_ids.tolist() for a in outputs] == [[1]] * 4
+    assert all(float(a.scores[0]) >= 0.4 for a in outputs)
 
 
-def test_a_second_box_on_a_followed_object_begins_no_track() -> None:
+def test_a_duplicate_box_on_a_tracked_object_begins_no_track() -> None:
     alone, doubled = [(50, 50, 20, 0.9, 0)], [(50, 50, 20, 0.9, 0), (53, 52, 20, 0.6, 0)]
-    answers = follow([found(*alone), found(*alone), found(*doubled), found(*doubled)])
-    assert [a.track_ids.tolist() for a in answers] == [[1]] * 4
+    outputs = follow([found(*alone), found(*alone), found(*doubled), found(*doubled)])
+    assert [a.track_ids.tolist() for a in outputs] == [[1]] * 4
 
 
 def test_an_object_that_returns_within_a_second_is_the_same() -> None:
     seen, gone = found((50, 50, 20, 0.9, 0)), Detections.none()
-    answers = follow([seen] * 10 + [gone] * 20 + [seen] * 5)
-    assert answers[-1].track_ids.tolist() == [1]
-    answers = follow([seen] * 10 + [gone] * 30 + [seen] * 5)
-    assert answers[-1].track_ids.tolist() == [2]
+    outputs = follow([seen] * 10 + [gone] * 20 + [seen] * 5)
+    assert outputs[-1].track_ids.tolist() == [1]
+    outputs = follow([seen] * 10 + [gone] * 30 + [seen] * 5)
+    assert outputs[-1].track_ids.tolist() == [2]
 
 
-def test_frames_that_lie_seconds_apart_can_still_be_followed() -> None:
-    answers = follow([found((50 + i, 50, 40, 0.9, 0)) for i in range(5)], step_s=3.0)
-    assert answers[-1].track_ids.tolist() == [1]
+def test_frames_seconds_apart_are_still_tracked() -> None:
+    outputs = follow([found((50 + i, 50, 40, 0.9, 0)) for i in range(5)], step_s=3.0)
+    assert outputs[-1].track_ids.tolist() == [1]
 
 
-def test_the_class_is_the_one_with_the_most_evidence_along_the_track() -> None:
+def test_the_class_has_the_largest_sum_of_scores_along_the_track() -> None:
     labels = [1, 1, 1, 0, 1, 1, 2, 1]
-    answers = follow([found((50, 50, 20, 0.9, label)) for label in labels])
-    assert [answer.labels.tolist() for answer in answers] == [[1]] * 8
+    outputs = follow([found((50, 50, 20, 0.9, label)) for label in labels])
+    assert [output.labels.tolist() for output in outputs] == [[1]] * 8
 
 
-def test_trembling_boxes_are_smoothed_and_real_motion_is_followed() -> None:
+def test_jitter_is_smoothed_and_real_motion_is_followed() -> None:
     rng = np.random.default_rng(0)
     shaken = [found((50 + rng.normal(0, 1), 50, 40, 0.9, 0)) for _ in range(100)]
-    answers = follow(shaken)
+    outputs = follow(shaken)
     before = np.abs(np.diff([frame.boxes[0, 0] for frame in shaken])).mean()
-    after = np.abs(np.diff([answer.boxes[0, 0] for answer in answers[5:]])).mean()
+    after = np.abs(np.diff([output.boxes[0, 0] for output in outputs[5:]])).mean()
     assert after < 0.4 * before
     jumps = follow([found((50, 50, 40, 0.9, 0))] * 5 + [found((75, 50, 40, 0.9, 0))])
     assert float(jumps[-1].boxes[0, 0]) == pytest.approx(55, abs=1)
@@ -120,59 +120,59 @@ def ran(ids_by_frame: list[list[int]]) -> Iterator[tuple[int, float, Detections]
         yield i, i / 25, found(*rows, ids=ids)
 
 
-def test_a_gap_is_filled_on_the_straight_line() -> None:
-    answers = list(interpolate_gaps(ran([[1], [1], [], [], [1], [1]])))
-    assert [item for item, _ in answers] == list(range(6))
-    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 6
-    assert [float(answer.boxes[0, 0]) for _, answer in answers] == pytest.approx(
+def test_a_gap_is_interpolated_linearly() -> None:
+    outputs = list(interpolate_gaps(ran([[1], [1], [], [], [1], [1]])))
+    assert [item for item, _ in outputs] == list(range(6))
+    assert [output.track_ids.tolist() for _, output in outputs] == [[1]] * 6
+    assert [float(output.boxes[0, 0]) for _, output in outputs] == pytest.approx(
         [100 + 10 * i - 10 for i in range(6)]
     )
 
 
-def annotated_frames(
+def at_stride(
     ids_by_frame: list[list[int]], every: int
 ) -> Iterator[tuple[int, float, Detections | None]]:
-    for i, time_s, answer in ran(ids_by_frame):
-        yield i, time_s, answer if i % every == 0 else None
+    for i, time_s, output in ran(ids_by_frame):
+        yield i, time_s, output if i % every == 0 else None
 
 
 @pytest.mark.parametrize("every", [2, 3, 7, 20])
-def test_frames_that_nobody_looks_at_lie_on_the_straight_line(every: int) -> None:
+def test_frames_without_inference_are_interpolated_linearly(every: int) -> None:
     frames = 3 * every + 1
-    answers = list(interpolate_gaps(annotated_frames([[1]] * frames, every)))
-    assert [item for item, _ in answers] == list(range(frames))
-    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * frames
-    assert [float(answer.boxes[0, 0]) for _, answer in answers] == pytest.approx(
+    outputs = list(interpolate_gaps(at_stride([[1]] * frames, every)))
+    assert [item for item, _ in outputs] == list(range(frames))
+    assert [output.track_ids.tolist() for _, output in outputs] == [[1]] * frames
+    assert [float(output.boxes[0, 0]) for _, output in outputs] == pytest.approx(
         [100 + 10 * i - 10 for i in range(frames)]
     )
 
 
-def test_an_object_that_goes_is_not_seen_after_the_last_look() -> None:
-    answers = interpolate_gaps(annotated_frames([[1]] * 7 + [[]] * 12, 3))
-    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 7 + [[]] * 12
+def test_a_lost_object_has_no_box_after_the_last_inference() -> None:
+    outputs = interpolate_gaps(at_stride([[1]] * 7 + [[]] * 12, 3))
+    assert [output.track_ids.tolist() for _, output in outputs] == [[1]] * 7 + [[]] * 12
 
 
-def test_a_flash_at_one_look_is_dropped() -> None:
-    answers = interpolate_gaps(annotated_frames([[1]] * 3 + [[1, 7]] + [[1]] * 15, 3))
-    assert [answer.track_ids.tolist() for _, answer in answers] == [[1]] * 19
+def test_a_track_of_a_single_inference_is_dropped() -> None:
+    outputs = interpolate_gaps(at_stride([[1]] * 3 + [[1, 7]] + [[1]] * 15, 3))
+    assert [output.track_ids.tolist() for _, output in outputs] == [[1]] * 19
 
 
 def test_a_gap_of_more_than_half_a_second_stays_open() -> None:
-    answers = [
+    outputs = [
         a.track_ids.tolist() for _, a in interpolate_gaps(ran([[1]] * 3 + [[]] * 14 + [[1]] * 3))
     ]
-    assert answers == [[1]] * 3 + [[]] * 14 + [[1]] * 3
+    assert outputs == [[1]] * 3 + [[]] * 14 + [[1]] * 3
 
 
-def test_a_single_flash_is_dropped_and_a_late_arrival_is_not() -> None:
+def test_a_single_detection_is_dropped_and_a_late_one_is_not() -> None:
     frames = [[1], [1, 7], [1], [1], [1], [1], [1, 8]]
-    kept = [answer.track_ids.tolist() for _, answer in interpolate_gaps(ran(frames))]
+    kept = [output.track_ids.tolist() for _, output in interpolate_gaps(ran(frames))]
     assert kept == [[1], [1], [1], [1], [1], [1], [1, 8]]
-    kept = [answer.track_ids.tolist() for _, answer in interpolate_gaps(ran(frames), min_hits=1)]
+    kept = [output.track_ids.tolist() for _, output in interpolate_gaps(ran(frames), min_hits=1)]
     assert [sorted(ids) for ids in kept] == frames
 
 
-def test_no_more_than_sixteen_frames_wait() -> None:
+def test_at_most_sixteen_frames_are_buffered() -> None:
     taken = 0
 
     def counted() -> Iterator[tuple[int, float, Detections]]:
@@ -201,7 +201,7 @@ def counted(tmp_path: Path, points: list[tuple[float, float]], plan: str = PLAN)
     events = []
     for i, (x, y) in enumerate(points):
         events += counter.step(found((x, y, 10, 0.9, 0), ids=[1]), i, i / 25)
-    return [f"{event.gate} {event.direction} {event.frame}" for event in events]
+    return [f"{event.zone} {event.direction} {event.frame}" for event in events]
 
 
 def test_a_line_counts_each_way(tmp_path: Path) -> None:
@@ -211,15 +211,15 @@ def test_a_line_counts_each_way(tmp_path: Path) -> None:
     assert counted(tmp_path, down[::-1]) == ["gate out 6"]
 
 
-def test_who_trembles_on_a_line_is_not_counted(tmp_path: Path) -> None:
+def test_jitter_on_a_line_is_not_counted(tmp_path: Path) -> None:
     assert counted(tmp_path, [(30, 50 + d) for d in (-3, 0.5, -0.5, 0.8, -0.9, 0.3, -3)]) == []
 
 
-def test_who_goes_around_the_end_of_a_line_is_not_counted(tmp_path: Path) -> None:
+def test_a_track_around_the_end_of_a_line_is_not_counted(tmp_path: Path) -> None:
     assert counted(tmp_path, [(-20.0, y) for y in range(20, 80, 5)]) == []
 
 
-def test_a_zone_counts_who_enters_and_leaves(tmp_path: Path) -> None:
+def test_a_polygon_counts_tracks_that_enter_and_leave(tmp_path: Path) -> None:
     walk = [(x, 20.0) for x in range(40, 115, 5)]
     assert counted(tmp_path, walk) == ["yard enter 5", "yard leave 11"]
 
@@ -230,7 +230,7 @@ def test_fractions_and_pixels_mean_the_same(tmp_path: Path) -> None:
     assert counted(tmp_path, down, shares) == counted(tmp_path, down)
 
 
-def test_feet_can_be_what_crosses(tmp_path: Path) -> None:
+def test_the_anchor_can_be_the_bottom_of_the_box(tmp_path: Path) -> None:
     feet = PLAN.replace("to: [100, 50]}", "to: [100, 50], anchor: bottom}")
     down = [(30.0, y) for y in range(20, 80, 5)]
     assert counted(tmp_path, down, feet) == ["gate in 6"]
@@ -255,7 +255,7 @@ def test_feet_can_be_what_crosses(tmp_path: Path) -> None:
         ("lines: [", "line"),
     ],
 )
-def test_a_plan_with_a_mistake_is_an_error_that_says_which(
+def test_an_invalid_count_file_is_an_error_that_names_the_entry(
     text: str, words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "count.yaml"
@@ -288,7 +288,7 @@ def read_truth(path: Path, keep: str = "") -> dict[int, list[list[float]]]:
 def test_real_people_keep_their_ids_through_a_poor_detector(
     name: str, rate: int, keep: str, recall: float, switches: int, shared: Path
 ) -> None:
-    """Truth with 9 % removed, 15 % made faint, 3 % noise, and false alarms.
+    """Ground truth with 9 % removed, 15 % made faint, 3 % noise, and false alarms.
 
     Measured 2026-11-22 with five seeds: MOT16-11 recall 0.986 to 0.988, 56 to 97 switches of 69
     people, who are often hidden; PETS 0.996 and 3 switches of 19 people.
@@ -296,7 +296,7 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
     gt = read_truth(shared / "data" / name, keep)
     rng, tracker = np.random.default_rng(0), Tracker(threshold=0.4)
 
-    def answers() -> Iterator[tuple[int, float, Detections]]:
+    def outputs() -> Iterator[tuple[int, float, Detections]]:
         for frame in range(max(gt) + 1):
             rows = []
             for _, x, y, w, h in gt.get(frame, []):
@@ -317,13 +317,13 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
 
     last: dict[float, int] = {}
     hits = changes = 0
-    for frame, answer in interpolate_gaps(answers()):
+    for frame, output in interpolate_gaps(outputs()):
         people = np.array(gt.get(frame, []), np.float32).reshape(-1, 5)
         corners = np.concatenate([people[:, 1:3], people[:, 1:3] + people[:, 3:5]], axis=1)
-        overlap = box_iou(corners, answer.boxes)
+        overlap = box_iou(corners, output.boxes)
         for i, j in zip(*linear_sum_assignment(-overlap), strict=True):
             if overlap[i, j] >= 0.5:
-                person, track = float(people[i, 0]), int(answer.track_ids[j])
+                person, track = float(people[i, 0]), int(output.track_ids[j])
                 changes += last.get(person, track) != track
                 last[person] = track
                 hits += 1
@@ -331,7 +331,7 @@ def test_real_people_keep_their_ids_through_a_poor_detector(
     assert changes <= switches
 
 
-def test_a_steep_calibration_does_not_make_a_weak_moment_flicker() -> None:
+def test_a_steep_calibration_does_not_make_a_weak_score_flicker() -> None:
     """Raw scores of 0.45 and 0.2 have a mean above 0.3; calibrated, the weak one is next to 0."""
     curve = ScoreCalibration(slope=4.0)
     raw = np.array([[0.45], [0.2]], np.float32)

@@ -78,7 +78,7 @@ def test_a_clip_becomes_a_dataset(
     assert video.box_frames.tolist() == list(range(12))
     assert len(set(video.tracks.tolist())) == 1
     lines = scores_in(tmp_path / "d.teacher")
-    assert [line["status"] for line in lines][4:7] == ["found", "filled", "filled"]
+    assert [line["status"] for line in lines][4:7] == ["detected", "interpolated", "interpolated"]
     assert lines[0]["score"] == pytest.approx(0.9)
     prepared = prepare(
         [taught.path],

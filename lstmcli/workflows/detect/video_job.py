@@ -18,6 +18,7 @@ from lstmcli.outputs.counts import CountsFile
 from lstmcli.outputs.draw import Annotator, Shape
 from lstmcli.outputs.writer import OutputGroup, output_paths
 from lstmcli.tracking import Counter, CountEvent, Tracker
+from lstmcli.tracking.zones import PolygonZone, points_in_pixels
 from lstmcli.video import ASSUMED_RATE, Frame, ReadReport
 from lstmcli.workflows.detect.event_feed import EventFeed
 from lstmcli.workflows.detect.options import VideoDone
@@ -88,7 +89,7 @@ class VideoJob:
             detections=self.detections,
             objects=len(self.objects),
             seconds=time.monotonic() - began,
-            counts={(gate, way, names[label]): n for (gate, way, label), n in totals.items()},
+            counts={(zone, way, names[label]): n for (zone, way, label), n in totals.items()},
             notes=tuple(dict.fromkeys(self.report.sentences() + self.notes)),
         )
 
@@ -154,15 +155,19 @@ class VideoJob:
             self.counts = CountsFile(self._job(frame, stem))
         for event in events:
             self.counts.write(
-                event.gate, event.direction, event.label, event.track_id, event.frame, event.time_s
+                event.zone, event.direction, event.label, event.track_id, event.frame, event.time_s
             )
 
     def _shapes(self, frame: Frame) -> tuple[Shape, ...]:
         if self.counter is None:
             return ()
         return tuple(
-            Shape(gate.in_pixels(frame.size_hw), gate.is_zone, self.counter.text(gate))
-            for gate in self.counter.plan.gates
+            Shape(
+                points_in_pixels(zone, frame.size_hw),
+                isinstance(zone, PolygonZone),
+                self.counter.text(zone),
+            )
+            for zone in self.counter.config.zones
         )
 
     def _write(self, answer: AnnotatedFrame) -> None:

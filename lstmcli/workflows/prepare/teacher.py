@@ -30,7 +30,13 @@ from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime
 from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.writers import coco
-from lstmcli.tracking.offline import FILLED, FOUND, UNCERTAIN, OfflineTracks, smooth_offline
+from lstmcli.tracking.offline import (
+    DETECTED,
+    INTERPOLATED,
+    UNCERTAIN,
+    OfflineTracks,
+    smooth_offline,
+)
 from lstmcli.video import (
     Frame,
     ReadReport,
@@ -52,7 +58,7 @@ DUPLICATE_IOU = 0.6
 """Boxes of one frame that overlap by more are one object, whatever their classes."""
 TRIAL_FRAMES = 3
 LABELS, SCORES = "labels.json", "scores.jsonl"
-STATUS = {FOUND: "found", FILLED: "filled", UNCERTAIN: "uncertain"}
+STATUS = {DETECTED: "detected", INTERPOLATED: "interpolated", UNCERTAIN: "uncertain"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +324,7 @@ def _still(
     """Return the labels of one picture: there is no time that could help."""
     n = len(found)
     zeros = np.zeros(n, np.int64)
-    status = np.where(found.scores >= THRESHOLD, FOUND, UNCERTAIN)
+    status = np.where(found.scores >= THRESHOLD, DETECTED, UNCERTAIN)
     tracks = OfflineTracks(
         zeros, found.boxes, found.scores, found.labels, found.track_ids, status, 0
     )
@@ -467,7 +473,7 @@ def _write(
         path=folder / LABELS,
         frames=sum(len(labels.annotated_frames) for labels, _ in made),
         boxes=len(status),
-        filled=int((status == FILLED).sum()),
+        filled=int((status == INTERPOLATED).sum()),
         uncertain=int((status == UNCERTAIN).sum()),
         dropped=sum(tracks.dropped for _, tracks in made),
     )
