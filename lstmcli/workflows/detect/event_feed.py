@@ -59,11 +59,11 @@ class EventFeed:
         self._write(
             crossing.frame,
             crossing.time_s,
-            "zone" if crossing.gate in self._zones else "line",
+            "zone" if crossing.zone in self._zones else "line",
             crossing.label,
             crossing.track_id,
             found.boxes[row].tolist(),
-            name=crossing.gate,
+            name=crossing.zone,
             direction=crossing.direction,
         )
 

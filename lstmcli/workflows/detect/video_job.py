@@ -133,12 +133,12 @@ class VideoJob:
         plan = self.plan
         if plan.events is None:
             return None
-        gates = plan.count.gates if plan.count is not None else ()
+        zones = plan.count.zones if plan.count is not None else ()
         return EventFeed(
             plan.events,
             video=self.source.name,
             classes=plan.classes,
-            zones=frozenset(gate.name for gate in gates if gate.is_zone),
+            zones=frozenset(zone.name for zone in zones if isinstance(zone, PolygonZone)),
             is_live=self.source.is_live,
         )
 
