@@ -104,6 +104,11 @@ class Letterbox:
         height, width = (min(-(-inner // multiple) * multiple, side) for inner, side in sides)
         return replace(self, canvas_hw=(height, width))
 
+    def turned_canvas(self) -> Letterbox:
+        """Return the letterbox whose canvas is upright or wide, as shows the picture larger."""
+        turned = replace(self, canvas_hw=(self.canvas_hw[1], self.canvas_hw[0]))
+        return turned if turned.inner_hw[0] > self.inner_hw[0] else self
+
     def _scale_and_shift(self) -> tuple[FloatArray, FloatArray]:
         (inner_h, inner_w), (top, left) = self.inner_hw, self.offset_yx
         x, y = inner_w / self.source_hw[1], inner_h / self.source_hw[0]

@@ -311,12 +311,18 @@ def _shape(picture_hw: tuple[int, int] | None) -> str:
 def _fitted(
     checkpoint: Checkpoint, picture_hw: tuple[int, int] | None
 ) -> tuple[ExportableStep, ModelMetadata]:
-    """Return the step with the smallest canvas that shows pictures as large as its own does."""
+    """Return the step with the smallest canvas that shows pictures as large as its own does.
+
+    A head for objects of all sizes was trained at all scales, so its canvas also stands upright for
+    upright pictures: on a wide one they would fill a third of it.
+    """
     from lstmcli.inference.exportable import ExportableStep
 
     model = checkpoint.model
     if picture_hw is not None:
         letterbox = Letterbox(picture_hw, model.canvas_hw)
+        if model.head.all_levels:
+            letterbox = letterbox.turned_canvas()
         model.canvas_hw = letterbox.minimal_canvas(model.canvas_multiple).canvas_hw
     return ExportableStep(model), replace(checkpoint.metadata, input_hw=model.canvas_hw)
 

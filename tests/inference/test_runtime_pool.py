@@ -83,6 +83,20 @@ def test_a_checkpoint_is_given_a_canvas_for_its_pictures(name: str, checkpoint: 
     assert np.isfinite(scores).all()
 
 
+def test_upright_pictures_get_an_upright_canvas_of_a_model_for_all_sizes() -> None:
+    hw = load_runtime("general", device="cpu", engine="torch", picture_hw=(1920, 1080))
+    assert hw.metadata.input_hw == (640, 384)
+    sky = load_runtime("sky", device="cpu", engine="torch", picture_hw=(1920, 1080))
+    assert sky.metadata.input_hw[0] == 512
+
+
+def test_a_turned_canvas_never_shows_the_picture_smaller() -> None:
+    for source_hw in ((1920, 1080), (1080, 1920), (1000, 1000), (7, 3)):
+        as_trained = Letterbox(source_hw, (384, 640))
+        assert as_trained.turned_canvas().inner_hw >= as_trained.inner_hw
+    assert Letterbox((1080, 1920), (384, 640)).turned_canvas().canvas_hw == (384, 640)
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: Path) -> None:
     shapes = [(64, 96), WIDE_HW, (64, 32), None, WIDE_HW]
