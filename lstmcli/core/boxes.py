@@ -47,7 +47,7 @@ Fit = Literal["center", "corner", "stretch"]
 """How a picture is laid on a canvas: in the middle of grey bars, in the upper left corner before
 them, or stretched to the whole canvas."""
 SKIPS_PIXELS = 2.0
-"""Bilinear interpolation between two pixels overlooks others where it shrinks by more."""
+"""Bilinear interpolation between two pixels skips others where it shrinks by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class Letterbox:
     def is_unfiltered(self) -> bool:
         """Whether the picture is interpolated between neighbours only, not averaged.
 
-        Foreign detectors were trained on pictures shrunk without a filter, and know no others; that
-        is kept up as long as no pixel is overlooked. Ours see filtered pictures.
+        Foreign detectors were trained on pictures shrunk without a filter; they get the same as
+        long as no pixel is skipped. Ours are trained on filtered pictures.
         """
         sides = zip(self.source_hw, self.inner_hw, strict=True)
         shrinks = [source / inner for source, inner in sides]

@@ -202,7 +202,7 @@ class ClipConfig(Section):
     )
     balance: bool = Field(True, description="class-balanced sampling")
     negative_fraction: float = Field(
-        0.15, ge=0, le=1, description="share of crops that are placed without regard to objects"
+        0.15, ge=0, le=1, description="share of crops that are drawn without regard to objects"
     )
     crop: int = Field(0, ge=0, description="side of the crop in pixels; 0: as prepared")
     full_frame: bool = Field(False, description="train on full frames instead of crops")
@@ -291,8 +291,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def parse_yaml(text: str, place: str) -> Any:
-    """Return what a YAML text holds; `place` names it in the error.
+def parse_yaml(text: str, source: str) -> Any:
+    """Return what a YAML text holds; `source` names it in the error.
 
     Raises:
         ConfigError: the text is not YAML.
@@ -303,9 +303,9 @@ def parse_yaml(text: str, place: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{place}{line}: {problem}", hint="check the indentation") from None
+        raise ConfigError(f"{source}{line}: {problem}", hint="check the indentation") from None
     except ValueError as error:  # a date or number in YAML's own notation that is none
-        raise ConfigError(f"{place}: {error}", hint="put quotes around texts") from None
+        raise ConfigError(f"{source}: {error}", hint="put quotes around texts") from None
 
 
 def dump_yaml(value: Any) -> str:
@@ -339,7 +339,7 @@ def load_config(
         note: called with a line for every setting that goes by an old name.
 
     Raises:
-        ConfigError: no such preset, a key that does not exist, a value of the wrong kind.
+        ConfigError: no such preset, a key that does not exist, a value of the wrong type.
     """
     path = Path(preset)
     if path.suffix not in {".yaml", ".yml"}:
@@ -360,7 +360,7 @@ def load_config(
     values = parse_yaml(text, str(path)) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a list or text", hint="write sections with keys and values")
-    values.pop("run", None)  # what a run's config.yaml tells besides: its data, its machine
+    values.pop("run", None)  # a run's config.yaml also holds its data and its machine
     values.setdefault("name", path.stem)
     values, renamed = upgrade_settings(values, str(path))
     for setting in settings:
@@ -371,38 +371,38 @@ def load_config(
     return config_from(values, str(path))
 
 
-def config_from(values: Mapping[str, Any], place: str) -> Config:
+def config_from(values: Mapping[str, Any], source: str) -> Config:
     """Return the checked configuration; settings of earlier releases are renamed.
 
     Raises:
-        ConfigError: an unknown key (with the nearest one) or a value of the wrong kind.
+        ConfigError: an unknown key (with the nearest one) or a value of the wrong type.
     """
     try:
-        return Config.model_validate(upgrade_settings(values, place)[0])
+        return Config.model_validate(upgrade_settings(values, source)[0])
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
         key = ".".join(where[: _depth(where)])
         if first["type"] == "extra_forbidden":
             raise ConfigError(
-                f"{place}: there is no setting {'.'.join(where)!r}",
+                f"{source}: there is no setting {'.'.join(where)!r}",
                 hint=near_name(where[-1], _keys_beside(where)),
             ) from None
         raise ConfigError(
-            f"{place}: {key} is {str(first['input'])[:80]!r}",
+            f"{source}: {key} is {str(first['input'])[:80]!r}",
             hint=_rule(error, first["loc"]),
         ) from None
 
 
-def _rule(error: ValidationError, place: tuple[int | str, ...]) -> str:
-    """Return what is allowed; where there are several kinds, all of them."""
-    told = [one for one in error.errors() if one["loc"][:2] == place[:2]]
-    texts = [one["msg"].removeprefix("Value error, ") for one in told]
+def _rule(error: ValidationError, location: tuple[int | str, ...]) -> str:
+    """Return what is allowed; where there are several types, all of them."""
+    failures = [one for one in error.errors() if one["loc"][:2] == location[:2]]
+    texts = [one["msg"].removeprefix("Value error, ") for one in failures]
     return ", or ".join(dict.fromkeys(text[:1].lower() + text[1:] for text in texts))
 
 
 def _depth(where: Sequence[str]) -> int:
-    """Return how many parts of a place are names of settings; the rest names a kind of value."""
+    """Return how many parts of a location are names of settings; the rest names a type of value."""
     fields = Config.model_fields
     for depth, part in enumerate(where):
         if part not in fields:

@@ -25,7 +25,7 @@ def _fraction(value: Any) -> Any:
 
 
 class DetectorDescription(Section):
-    """What is known of a foreign detector; None: recognised, or as its layout usually has it.
+    """Description of a foreign detector; None: taken from the file, or the default of its layout.
 
     Args:
         layout: a name of `inference.foreign.layouts.LAYOUTS`.
@@ -60,7 +60,7 @@ def read_description(path: Path) -> DetectorDescription:
         path: of the detector.
 
     Raises:
-        ConfigError: a key that does not exist, or a value of the wrong kind.
+        ConfigError: a key that does not exist, or a value of the wrong type.
     """
     file = next((f for s in (".yaml", ".yml") if (f := path.with_suffix(s)).is_file()), None)
     if file is None:

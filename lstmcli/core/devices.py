@@ -1,4 +1,4 @@
-"""Which device is meant. Torch is loaded only where there may be another one than the CPU."""
+"""Resolves device names. Torch is loaded only where there may be another one than the CPU."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def has_fast_bf16() -> bool:
 
 
 def choose_device(device: str, *, count: int = 1) -> str:
-    """Return the torch device meant by `auto`, `cpu`, `cuda` or `cuda:N`.
+    """Return the torch device of `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Args:
         device: what was asked for.
-        count: how many of the kind will be used; `auto` takes the CPU where there are fewer.
+        count: how many devices will be used; `auto` takes the CPU where there are fewer.
 
     Raises:
         ConfigError: no such device in this machine.

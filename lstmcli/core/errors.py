@@ -76,8 +76,8 @@ def write_failure(path: Path | str, error: Exception) -> OutputError:
 def explain(error: Exception) -> tuple[str, str]:
     """Return problem and hint for an exception that nothing else handled."""
     if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return place + error.strerror, _OS_HINTS.get(error.errno or 0, "check the path")
+        prefix = f"{error.filename}: " if error.filename else ""
+        return prefix + error.strerror, _OS_HINTS.get(error.errno or 0, "check the path")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             "out of memory",
@@ -86,7 +86,7 @@ def explain(error: Exception) -> tuple[str, str]:
     if "torchvision::nms" in str(error):
         return (
             "torch and torchvision do not belong together",
-            "install both from the same place: pip install --force-reinstall torch torchvision",
+            "install both from the same index: pip install --force-reinstall torch torchvision",
         )
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}, line {last.lineno}"

@@ -21,7 +21,7 @@ class ProgressCallback(Protocol):
     def __call__(
         self, items: Iterable[Item], *, total: int | None = None, label: str = ""
     ) -> Iterator[Item]:
-        """Yield the items while somebody counts them."""
+        """Yield the items, counting progress."""
 
 
 def run_jobs(
@@ -38,10 +38,10 @@ def run_jobs(
     Args:
         tasks: each passes its items through the `ProgressCallback` it is given.
         jobs: threads.
-        progress: sees the items of all of them as one row.
-        total: items of all tasks, None where nobody can know.
+        progress: counts the items of all of them in one row.
+        total: items of all tasks, None where unknown.
         label: of the row.
-        stop: set when this thread is interrupted; the tasks look at it.
+        stop: set when this thread is interrupted; the tasks check it.
 
     Raises:
         BaseException: what a task raised, or the interruption, when all of them have ended.

@@ -27,7 +27,7 @@ class TrackMemoryConfig:
             al. 2017, 1706.04599).
         score_memory: how far a detection that is weaker than its track's best one, fading within a
             second, is lifted towards it, 0..1; 0: not at all.
-        coast_s: how long a track without a detection goes on at its predicted place, with
+        coast_s: how long a track without a detection goes on at its predicted position, with
             `score_memory` of its best score; 0: not at all.
         objectness: of a box with several class scores: their `sum`, where they share one
             probability, or their `max`, where each class has a sigmoid of its own.
@@ -100,26 +100,26 @@ class ModelMetadata:
         return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
 
     @classmethod
-    def from_texts(cls, texts: Mapping[str, str], place: str) -> ModelMetadata:
+    def from_texts(cls, texts: Mapping[str, str], source: str) -> ModelMetadata:
         """Read what `as_texts` made; a field that the file does not have takes its default.
 
         Args:
             texts: names and JSON texts.
-            place: names the file in errors.
+            source: names the file in errors.
 
         Raises:
             ModelError: it is not ours, something is missing, or another version wrote it.
         """
         if "classes" not in texts or "format" not in texts:
             raise ModelError(
-                f"{place}: not exported by lstmcli, it holds no metadata",
+                f"{source}: not exported by lstmcli, it holds no metadata",
                 hint="make it with `lstmcli export`",
             )
         try:
             values = {name: json.loads(text) for name, text in texts.items()}
             if values["format"] != FORMAT:
                 raise ModelError(
-                    f"{place}: format {values['format']!r}, this version reads {FORMAT}",
+                    f"{source}: format {values['format']!r}, this version reads {FORMAT}",
                     hint="export it again",
                 )
             known = {part.name: values[part.name] for part in fields(cls) if part.name in values}
@@ -131,7 +131,7 @@ class ModelMetadata:
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                f"{place}: invalid model metadata ({error})", hint="export it again"
+                f"{source}: invalid model metadata ({error})", hint="export it again"
             ) from None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A detector that somebody else offers.
+    """A third-party detector.
 
     Args:
         name: for `--model`, or of the file to get.

@@ -14,7 +14,7 @@ def shipped_models() -> dict[str, Path]:
 
 
 def find_checkpoint(model: Path | str) -> Path:
-    """Return the file meant by a path, a run folder or the name of a shipped model.
+    """Resolve a path, a run folder or the name of a shipped model to a file.
 
     Raises:
         ModelError: there is no such file, run or model.
@@ -24,7 +24,9 @@ def find_checkpoint(model: Path | str) -> Path:
         for name in ("best.pt", "last.pt"):
             if (path / name).is_file():
                 return path / name
-        if str(model) not in shipped_models():  # a folder `sky` of footage does not hide the model
+        if (
+            str(model) not in shipped_models()
+        ):  # a folder `sky` of footage does not shadow the model
             raise ModelError(
                 f"{path}: no best.pt in this folder", hint="give a run of `lstmcli train`"
             )
@@ -46,7 +48,7 @@ LIBRARIES = frozenset({"torchvision", "transformers"})
 
 
 def looks_like_model(name: str) -> bool:
-    """Return whether an argument means a model, by its form and by what lies there.
+    """Return whether an argument names a model, by its form and by the file there.
 
     A run folder, a file of a network, a shipped model's name, a library's (`torchvision:NAME`),
     or several of them with commas between; a folder of footage or labels is none.

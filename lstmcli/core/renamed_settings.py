@@ -39,13 +39,13 @@ def upgrade_key(key: str) -> str:
 
 
 def upgrade_settings(
-    values: Mapping[str, Any], place: str
+    values: Mapping[str, Any], source: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return nested settings under today's names, and the old names that were found.
 
     Args:
         values: sections with keys and values; what is no section is left as it is.
-        place: names the settings in the error.
+        source: names the settings in the error.
 
     Raises:
         ConfigError: a setting stands there under both names.
@@ -65,7 +65,7 @@ def upgrade_settings(
                 renamed[old] = new
             if name in keys or (name != key and name in inner):
                 raise ConfigError(
-                    f"{place}: {old} and {new} are the same setting", hint=f"use {new}"
+                    f"{source}: {old} and {new} are the same setting", hint=f"use {new}"
                 )
             keys[name] = value
         upgraded[section] = keys

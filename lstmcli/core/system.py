@@ -32,20 +32,20 @@ def keep_freed_memory() -> bool:
 
 
 def available_memory() -> float:
-    """Return the bytes that new work may take; infinity where the system does not tell."""
+    """Return the bytes that new work may take; infinity where unknown."""
     try:
-        told = Path("/proc/meminfo").read_text(encoding="ascii")
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return float("inf")
-    rows = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     kilobytes = rows.get("MemAvailable", "").split()
     return 1024.0 * int(kilobytes[0]) if kilobytes else float("inf")
 
 
 def held_memory() -> int:
-    """Return the bytes that this process holds in memory; 0 where the system does not tell."""
+    """Return the bytes that this process holds in memory; 0 where unknown."""
     try:
-        told = Path("/proc/self/statm").read_text(encoding="ascii")
+        text = Path("/proc/self/statm").read_text(encoding="ascii")
     except OSError:
         return 0
-    return int(told.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""Truth and answers: what somebody drew on a frame, and what the network says of it.
+"""Ground truth, detections, label sets: the arrays that rooms hand to each other.
 
 NumPy only, so that labels, metrics and writers need no torch. Boxes are always float32 [N, 4]
 (x1, y1, x2, y2) in pixels of the frame they belong to; classes are indices into a tuple of names.
@@ -46,7 +46,7 @@ def no_boxes() -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """The truth of one frame. No rows: somebody looked and saw nothing. (Nobody looked: `None`.)
+    """The ground truth of one frame. No rows: annotated, without objects. (Unannotated: `None`.)
 
     Args:
         boxes: float32 [N, 4] in pixels of the frame.
@@ -71,13 +71,13 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What was found in one frame, the best score first.
+    """The detections of one frame, best score first.
 
     Args:
         boxes: float32 [N, 4] in pixels of the frame as shown.
         scores: float32 [N] in 0..1.
         labels: int64 [N], class indices.
-        track_ids: int64 [N], -1 where nothing was tracked.
+        track_ids: int64 [N], -1 without a track.
     """
 
     boxes: FloatArray
@@ -115,22 +115,22 @@ class VideoLabels:
 
     Args:
         name: unique in its set; usually the stem or the relative path of the medium.
-        media: the video's path as the file writes it (or as found), "" where it is not told.
+        media: the video's path as the file writes it (or as found), "" where unknown.
             None where the frames are images: then `images` names them.
         images: paths of the images of the frames, by frame index; "" for a frame without image.
-        size_hw: (height, width) in pixels as shown, None where neither file nor medium told it.
-        rate: frames per second, None where not told.
-        frame_count: number of frames of the video, None where not told.
-        looked_at: int64 [F], sorted and unique: the frames for which there is truth. A frame in it
-            without boxes is empty; a frame outside it was not looked at.
+        size_hw: (height, width) in pixels as shown, None where unknown.
+        rate: frames per second, None where unknown.
+        frame_count: number of frames of the video, None where unknown.
+        annotated_frames: int64 [F], sorted and unique. A frame in it without boxes is empty; a
+            frame outside it is unannotated.
         box_frames: int64 [N], sorted: the frame of each box, from 0.
         boxes: float32 [N, 4] in pixels of the frame; float64 is kept where a reader needs it.
         labels: int64 [N], class indices of the set.
         tracks: int64 [N], -1 where unknown.
         ignore: bool [N].
         split: `train`, `val` or `test` where the set divides itself, None where it does not.
-        source: the label file that tells of it, "" where nobody noted it.
-        placed_by_time: whether its labels tell times and were placed by the film's own time stamps.
+        source: the label file, "" where unknown.
+        placed_by_time: whether its labels hold times and were matched to frames by time stamps.
     """
 
     name: str
@@ -156,9 +156,9 @@ class VideoLabels:
         assert n == 0 or bool(np.all(np.diff(self.box_frames) >= 0)), "boxes are sorted by frame"
 
     def at(self, frame: int) -> Annotations | None:
-        """Return the truth of one frame, or None where nobody looked."""
-        place = np.searchsorted(self.annotated_frames, frame)
-        if place == len(self.annotated_frames) or self.annotated_frames[place] != frame:
+        """Return the ground truth of one frame, None where it is unannotated."""
+        row = np.searchsorted(self.annotated_frames, frame)
+        if row == len(self.annotated_frames) or self.annotated_frames[row] != frame:
             return None
         first, last = np.searchsorted(self.box_frames, (frame, frame + 1))
         rows = slice(int(first), int(last))
@@ -169,10 +169,10 @@ class VideoLabels:
 
 @dataclass(frozen=True, slots=True)
 class DataWarning:
-    """Something in the data that a person should know; equal texts are shown once with a count.
+    """A warning about the data; equal texts are shown once with a count.
 
     Args:
-        text: the rule that was met, without numbers that differ from case to case.
+        text: the problem, without numbers that differ from case to case.
         where: file and line, or file and frame, of the first case.
         count: how many cases.
     """
@@ -184,7 +184,7 @@ class DataWarning:
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """What a reader returns: class names, videos, and what was dropped or doubtful on the way."""
+    """What a reader returns: class names, videos, and warnings."""
 
     classes: tuple[str, ...]
     videos: tuple[VideoLabels, ...]

@@ -21,7 +21,7 @@ TINT = 25.0
 
 @dataclass(frozen=True, slots=True)
 class ClipTransform:
-    """How a clip looks at its canvases.
+    """The transform of a clip, the same for all of its frames.
 
     Args:
         left: the window's left side on the canvas, in pixels; may lie outside.
@@ -142,14 +142,14 @@ def draw_transform(
     size_hw: tuple[int, int],
     focus: FloatArray | None,
 ) -> ClipTransform:
-    """Draw how a clip is looked at.
+    """Draw the transform of a clip.
 
     Args:
         rng: decides everything; the same state gives the same view.
         config: what may vary, and how far.
         canvas_hw: (height, width) of the canvas.
         size_hw: (height, width) of the network's picture.
-        focus: a box [4] on the canvas that has to be seen, None for anywhere.
+        focus: a box [4] on the canvas that has to be inside, None for anywhere.
     """
     low, high = config.scale
     zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))

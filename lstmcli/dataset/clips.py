@@ -1,7 +1,7 @@
 """Batches of clips from prepared videos, every one a function of (seed, epoch, step) alone.
 
 Nothing depends on what was drawn before, so that workers may fetch ahead in any order, processes
-may share a batch, and a resumed run sees what an unbroken one would have seen.
+may share a batch, and a resumed run gets the batches of an unbroken one.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from lstmcli.dataset.frame_store import FrameStore
 from lstmcli.dataset.manifest import Dataset
 
 VISIBLE_SHARE = 0.4
-"""A box of which the window shows less is neither wanted nor punished."""
+"""A box of which the crop shows less becomes an ignored region."""
 LEAST_CROP_CELLS = 4
 """Cells of the dataset's grid that a crop is wide, at least: fewer leave no coarser map."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipBatch:
-    """What one training step looks at.
+    """The clips of one training step, with ground truth.
 
     Args:
         frames: uint8 [B, T, 3, h, w], RGB.
-        earlier: the frames `motion_lag_s` before, the same shape; empty if not asked for.
-        starts: bool [B], True where the lane begins something new and its state must be reset.
+        previous_frames: the frames `motion_lag_s` before, the same shape; empty without
+            frame-difference input.
+        starts: bool [B], True where the slot begins a new sequence and its state must be reset.
         boxes: float32 [B*T, M, 4] in pixels of the pictures.
         labels: int64 [B*T, M].
         valid: bool [B*T, M], False for padding.
         ignore: bool [B*T, M].
-        looked_at: bool [B*T].
+        annotated_frames: bool [B*T].
     """
 
     frames: Tensor
@@ -59,21 +60,23 @@ class ClipBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """Where a lane's clip comes from: places in a video, and how they are looked at.
+    """A clip of a stream slot: frame positions in a video, and the transform of its pictures.
 
-    `turned` is True for the places at which the video is played backwards, bool [T].
+    `turned` is True for the positions at which the video is played backwards, bool [T].
     """
 
     video: int
-    places: IntArray
+    positions: IntArray
     turned: BoolArray
     view: ClipTransform
     starts: bool
     pasted: tuple[PastedPatch, ...]
 
 
-def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
-    """Return for each prepared frame the place of the one nearest to `lag_s` before it, int64 [F].
+def previous_frame_positions(
+    times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float
+) -> IntArray:
+    """Return for each frame the position of the one nearest to `lag_s` before it, int64 [F].
 
     Never the frame itself, but for the first, so that a slow rate still shows motion.
     """
@@ -87,9 +90,11 @@ def earlier_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: f
     return np.minimum(nearest, np.maximum(own - 1, 0)).astype(np.int64)
 
 
-def later_places(times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float) -> IntArray:
-    """Return what `earlier_places` would of a video that is played backwards, int64 [F]."""
-    mirrored = earlier_places(np.ascontiguousarray(-times[::-1]), lag_s)
+def next_frame_positions(
+    times: np.ndarray[tuple[int], np.dtype[np.float64]], lag_s: float
+) -> IntArray:
+    """Return the `previous_frame_positions` of a video that is played backwards, int64 [F]."""
+    mirrored = previous_frame_positions(np.ascontiguousarray(-times[::-1]), lag_s)
     return np.ascontiguousarray(len(times) - 1 - mirrored[::-1])
 
 
@@ -100,14 +105,14 @@ class ClipDataset(TorchDataset[ClipBatch]):
         dataset: prepared frames.
         split: whose videos are drawn.
         clips: how clips are drawn.
-        augment: how they are looked at.
+        augment: their random transforms.
         batch: slots of the global batch; the first `clips.stateful_fraction` of them carry their
             state.
         steps: batches an epoch.
         seed: of everything.
-        motion_lag_s: 0 if the network is not shown motion.
+        motion_lag_s: 0 without frame-difference input.
         rank: which process this is.
-        world: how many processes share the batch; lane l belongs to process l % world.
+        world_size: how many processes share the batch; slot l belongs to process l % world_size.
 
     Raises:
         ConfigError: the crops are too small.
@@ -126,14 +131,14 @@ class ClipDataset(TorchDataset[ClipBatch]):
         seed: int,
         motion_lag_s: float = 0.0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
     ) -> None:
         self.dataset, self.clips, self.augment = dataset, clips, augment
         self.videos = dataset.split(split)
         self.batch, self.steps, self.seed = batch, steps, seed
         self.motion_lag_s = motion_lag_s
-        self.lanes = list(range(batch))[rank::world]
-        self.streamed_lanes = round(batch * clips.stateful_fraction) if clips.length > 1 else 0
+        self.slots = list(range(batch))[rank::world_size]
+        self.stateful_slots = round(batch * clips.stateful_fraction) if clips.length > 1 else 0
         self.epoch = 0
         crop = clips.crop or dataset.crop
         least = min(LEAST_CROP_CELLS * dataset.grid, *dataset.canvas_hw)
@@ -148,10 +153,12 @@ class ClipDataset(TorchDataset[ClipBatch]):
             else (min(crop, dataset.canvas_hw[0]), min(crop, dataset.canvas_hw[1]))
         )
         self._stores: dict[int, FrameStore] = {}
-        self._earlier = [earlier_places(video.times, motion_lag_s) for video in self.videos]
-        self._later = [later_places(video.times, motion_lag_s) for video in self.videos]
+        self._previous = [
+            previous_frame_positions(video.times, motion_lag_s) for video in self.videos
+        ]
+        self._next = [next_frame_positions(video.times, motion_lag_s) for video in self.videos]
         self._index = ClassIndex.of(self.videos, len(dataset.classes))
-        self._paster = CopyPaste(
+        self._copy_paste = CopyPaste(
             dataset,
             self.videos,
             self._index,
@@ -169,13 +176,13 @@ class ClipDataset(TorchDataset[ClipBatch]):
 
     def __getitem__(self, step: int) -> ClipBatch:
         """Return this process's part of the batch of a step, 0 <= step < steps."""
-        clips = [self._clip(lane, step) for lane in self.lanes]
+        clips = [self._clip(slot, step) for slot in self.slots]
         frames, previous_frames, gts = [], [], []
         for clip in clips:
             shown = self._pictures(clip)
             frames.append(shown[0])
             previous_frames.append(shown[1])
-            gts += [self._truth(clip, int(place)) for place in clip.places]
+            gts += [self._ground_truth(clip, int(position)) for position in clip.positions]
         boxes, labels, valid, ignore, annotated_frames = _padded(gts)
         return ClipBatch(
             frames=torch.stack(frames),
@@ -188,41 +195,43 @@ class ClipDataset(TorchDataset[ClipBatch]):
             annotated_frames=annotated_frames,
         )
 
-    def _clip(self, lane: int, step: int) -> _Clip:
-        """Return what a lane plays at a step: the part of a run, drawn from its own generator."""
+    def _clip(self, slot: int, step: int) -> _Clip:
+        """Return the clip of a slot at a step: part of a sequence with a generator of its own."""
         length = self.clips.length
-        together = self.clips.stateful_clips if lane < self.streamed_lanes else 1
-        # lanes change their video at different steps, so that no step resets them all
-        run, part = divmod(step + lane * 7, together)
-        rng = np.random.default_rng((self.seed, self.epoch, lane, run))
+        clips_in_sequence = self.clips.stateful_clips if slot < self.stateful_slots else 1
+        # slots change their video at different steps, so that no step resets them all
+        sequence, part = divmod(step + slot * 7, clips_in_sequence)
+        rng = np.random.default_rng((self.seed, self.epoch, slot, sequence))
         while True:
-            video, focus_place, label = self._index.draw(rng, self.clips.balance)
+            video, focus_position, label = self._index.draw(rng, self.clips.balance)
             low, high = self.clips.stride
             stride = int(rng.integers(low, high + 1))
             count = len(self.videos[video].frames)
             fits = max(1, count // (length * stride))  # clips that the video holds
-            clips = min(fits, together)
+            clips = min(fits, clips_in_sequence)
             span = min(count, clips * length * stride)
-            earliest = max(0, min(focus_place - span + 1, count - span))
-            latest = max(0, min(focus_place, count - span))
+            earliest = max(0, min(focus_position - span + 1, count - span))
+            latest = max(0, min(focus_position, count - span))
             start = int(rng.integers(earliest, latest + 1))
             backwards = bool(rng.random() < self.augment.reverse)
-            view = self._view(rng, video, focus_place, label)
-            pasted = self._paster.draw(rng, video, focus_place, view)
+            view = self._view(rng, video, focus_position, label)
+            pasted = self._copy_paste.draw(rng, video, focus_position, view)
             if part < clips:
                 break
             part -= clips
         steps = np.arange(part * length, (part + 1) * length) * stride
-        places = start + _bounced(steps, count - start)
+        positions = start + _bounced(steps, count - start)
         turned = _goes_back(steps, count - start)
         if backwards:
-            places = start + span - 1 - (places - start) % span
+            positions = start + span - 1 - (positions - start) % span
             turned = ~turned
-        return _Clip(video, places, turned, view, part == 0 or step == 0, pasted)
+        return _Clip(video, positions, turned, view, part == 0 or step == 0, pasted)
 
-    def _view(self, rng: np.random.Generator, video: int, place: int, label: int) -> ClipTransform:
+    def _view(
+        self, rng: np.random.Generator, video: int, position: int, label: int
+    ) -> ClipTransform:
         focus: FloatArray | None = None
-        gt = self.videos[video].labels.at(int(self.videos[video].frames[place]))
+        gt = self.videos[video].labels.at(int(self.videos[video].frames[position]))
         if gt is not None and rng.random() >= self.clips.negative_fraction:
             rows = np.nonzero((gt.labels == label) & ~gt.ignore)[0]
             if len(rows):
@@ -236,13 +245,13 @@ class ClipDataset(TorchDataset[ClipBatch]):
             focus=focus,
         )
 
-    def _window(self, clip: _Clip, place: int) -> Picture:
-        """Return what a clip looks at of one prepared frame, uint8 [h, w, 3]."""
+    def _window(self, clip: _Clip, position: int) -> Picture:
+        """Return the crop of one prepared frame with pasted objects, uint8 [h, w, 3]."""
         view = clip.view
         window = self._store(clip.video).window(
-            place, view.top, view.left, (view.height, view.width)
+            position, view.top, view.left, (view.height, view.width)
         )
-        return self._paster.lay_into(window, clip.pasted, clip.video, place, view)
+        return self._copy_paste.lay_into(window, clip.pasted, clip.video, position, view)
 
     def _store(self, video: int) -> FrameStore:
         store = self._stores.get(video)
@@ -251,40 +260,40 @@ class ClipDataset(TorchDataset[ClipBatch]):
         return store
 
     def _pictures(self, clip: _Clip) -> tuple[Tensor, Tensor]:
-        before = self._before(clip) if self.motion_lag_s else clip.places[:0]
-        needed = np.unique(np.concatenate((clip.places, before)))
-        pictures = clip.view.pictures([self._window(clip, int(place)) for place in needed])
+        before = self._before(clip) if self.motion_lag_s else clip.positions[:0]
+        needed = np.unique(np.concatenate((clip.positions, before)))
+        pictures = clip.view.pictures([self._window(clip, int(position)) for position in needed])
         return (
-            pictures[torch.from_numpy(np.searchsorted(needed, clip.places))],
+            pictures[torch.from_numpy(np.searchsorted(needed, clip.positions))],
             pictures[torch.from_numpy(np.searchsorted(needed, before))],
         )
 
     def _before(self, clip: _Clip) -> IntArray:
-        """Return the places that were seen `motion_lag_s` before those of a clip, as it plays."""
-        previous_frames, later = self._earlier[clip.video], self._later[clip.video]
-        return np.where(clip.turned, later[clip.places], previous_frames[clip.places])
+        """Return the positions `motion_lag_s` before those of a clip, in playing direction."""
+        previous_frames, later = self._previous[clip.video], self._next[clip.video]
+        return np.where(clip.turned, later[clip.positions], previous_frames[clip.positions])
 
-    def _truth(
-        self, clip: _Clip, place: int
+    def _ground_truth(
+        self, clip: _Clip, position: int
     ) -> tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None:
         video = self.videos[clip.video]
-        gt = video.labels.at(int(video.frames[place]))
+        gt = video.labels.at(int(video.frames[position]))
         if gt is None:
             return None
         on_canvas = self.dataset.canvas_boxes(video, gt.boxes)
-        more, kinds = self._paster.gt(clip.pasted, place)
+        more, pasted_labels = self._copy_paste.ground_truth(clip.pasted, position)
         on_canvas = np.concatenate((on_canvas, more))
-        labels = np.concatenate((gt.labels, kinds))
-        ignore = np.concatenate((gt.ignore, np.zeros(len(kinds), bool)))
+        labels = np.concatenate((gt.labels, pasted_labels))
+        ignore = np.concatenate((gt.ignore, np.zeros(len(pasted_labels), bool)))
         boxes, share = clip.view.boxes(on_canvas)
         sides = boxes[:, 2:] - boxes[:, :2]
-        seen = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
+        visible = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
         hardly = ignore | (share < VISIBLE_SHARE)
-        return boxes[seen], labels[seen], hardly[seen]
+        return boxes[visible], labels[visible], hardly[visible]
 
 
 def _bounced(steps: IntArray, count: int) -> IntArray:
-    """Return places within 0..count-1: a video that is too short is played to and fro."""
+    """Return positions within 0..count-1: a video that is too short is played to and fro."""
     if count == 1:
         return np.zeros_like(steps)
     period = 2 * (count - 1)
@@ -293,7 +302,7 @@ def _bounced(steps: IntArray, count: int) -> IntArray:
 
 
 def _goes_back(steps: IntArray, count: int) -> BoolArray:
-    """Return at which places of `_bounced` the video was last played backwards."""
+    """Return at which positions of `_bounced` the video was last played backwards."""
     if count == 1:
         return np.zeros(len(steps), np.bool_)
     phase = steps % (2 * (count - 1))

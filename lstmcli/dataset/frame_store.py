@@ -75,7 +75,7 @@ def _index_path(path: Path) -> Path:
 
 
 class FrameStore:
-    """The canvases of one prepared video, by their place in it.
+    """The canvases of one prepared video, by their position in it.
 
     Args:
         path: what a `FrameStoreWriter` wrote.
@@ -109,15 +109,15 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    def picture(self, place: int) -> Picture:
+    def picture(self, position: int) -> Picture:
         """Return one canvas, uint8 [H, W, 3] RGB."""
-        return self.window(place, 0, 0, self.canvas_hw)
+        return self.window(position, 0, 0, self.canvas_hw)
 
-    def window(self, place: int, top: int, left: int, size_hw: tuple[int, int]) -> Picture:
+    def window(self, position: int, top: int, left: int, size_hw: tuple[int, int]) -> Picture:
         """Return part of a canvas, uint8 [h, w, 3] RGB, grey where it reaches beyond.
 
         Args:
-            place: which canvas.
+            position: which canvas.
             top: the window's first row; may be negative.
             left: its first column; may be negative.
             size_hw: its (height, width).
@@ -127,21 +127,21 @@ class FrameStore:
         first_column, last_column = max(0, left), min(width, left + size_hw[1])
         if first_row >= last_row or first_column >= last_column:
             return np.full((*size_hw, 3), GREY, np.uint8)
-        part = self._part(place, first_row, last_row, first_column, last_column)
+        part = self._part(position, first_row, last_row, first_column, last_column)
         if part.shape[:2] == size_hw:
             return part
         whole = np.full((*size_hw, 3), GREY, np.uint8)
         whole[first_row - top : last_row - top, first_column - left : last_column - left] = part
         return whole
 
-    def _part(self, place: int, top: int, bottom: int, left: int, right: int) -> Picture:
-        data = self._bytes[self._offsets[place] : self._offsets[place + 1]]
+    def _part(self, position: int, top: int, bottom: int, left: int, right: int) -> Picture:
+        data = self._bytes[self._offsets[position] : self._offsets[position + 1]]
         if self._form == "jpeg":
             try:
                 whole = np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
             except OSError as error:
                 raise DataError(
-                    f"{self._path}: the prepared frame {place} is damaged ({error})",
+                    f"{self._path}: the prepared frame {position} is damaged ({error})",
                     hint="run prepare again",
                 ) from None
             return np.ascontiguousarray(whole[top:bottom, left:right])

@@ -1,4 +1,4 @@
-"""What a person should see of a label set before an hour of training is spent on it."""
+"""Statistics and likely errors of a label set, to be read before training."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lstmcli.core.types import (
     LabelSet,
     VideoLabels,
 )
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.plausibility import outside
+from lstmcli.labels.warning_collector import WarningCollector
 
 SIZE_EDGES = (0, 8, 16, 32, 64, 128, 256, 512)
 """Pixels of the square root of a box's area."""
@@ -29,7 +29,7 @@ IMBALANCE = 20
 
 @dataclass(frozen=True, slots=True)
 class SplitCount:
-    """What one split holds; `unseen` frames have no truth, `per_class` counts boxes to be found."""
+    """Counts of one split; `unseen` frames are unannotated, `per_class` omits ignored boxes."""
 
     split: str
     videos: int
@@ -79,7 +79,7 @@ def review(
     uncut: Sequence[VideoLabels] | None = None,
     found_in_pictures: Sequence[DataWarning] = (),
 ) -> Review:
-    """Count a label set and look for what is likely wrong with it.
+    """Count a label set and collect its likely errors.
 
     Args:
         labels: with sizes.
@@ -87,14 +87,14 @@ def review(
         uncut: the labels before they were cut to their pictures; None: those of `labels`.
         found_in_pictures: what `picture_checks` says of the frames.
     """
-    notes = WarningCollector()
-    _note_counts(labels, splits, notes)
+    warnings = WarningCollector()
+    _check_counts(labels, splits, warnings)
     for video in labels.videos if uncut is None else uncut:
-        _note_places(video, notes)
-        _note_frames(video, notes)
+        _check_boxes(video, warnings)
+        _check_frames(video, warnings)
     for video in labels.videos:
-        _note_tracks(video, notes)
-    _note_leaks(labels, splits, notes)
+        _check_tracks(video, warnings)
+    _check_leaks(labels, splits, warnings)
     order = {"train": 0, "val": 1, "test": 2}
     names = sorted(set(splits.values()), key=lambda name: (order.get(name, 3), name))
     return Review(
@@ -102,7 +102,7 @@ def review(
         tuple(_count(labels, splits, name) for name in names),
         _sizes(labels),
         _motion(labels),
-        (*notes.warnings(), *found_in_pictures),
+        (*warnings.collected(), *found_in_pictures),
     )
 
 
@@ -183,7 +183,7 @@ def _steps(video: VideoLabels) -> tuple[np.ndarray, FloatArray, FloatArray]:
     return rows[1:][same], steps[same].astype(np.float32), gaps[same]
 
 
-def _note_counts(labels: LabelSet, splits: Mapping[str, str], notes: WarningCollector) -> None:
+def _check_counts(labels: LabelSet, splits: Mapping[str, str], warnings: WarningCollector) -> None:
     train = np.zeros(len(labels.classes), np.int64)
     other = np.zeros(len(labels.classes), np.int64)
     for video in labels.videos:
@@ -193,22 +193,22 @@ def _note_counts(labels: LabelSet, splits: Mapping[str, str], notes: WarningColl
         else:
             other += counts
     if not (train.sum() or other.sum()):
-        notes.add("there are no boxes at all")
+        warnings.add("there are no boxes at all")
         return
     for n, name in enumerate(labels.classes):
         if train[n] == 0 and "train" in splits.values():
-            notes.add("a class without boxes to train on", name)
+            warnings.add("a class without boxes to train on", name)
         elif train[n] * IMBALANCE < train.max():
-            notes.add(
+            warnings.add(
                 f"a class is more than {IMBALANCE} times rarer than the most frequent one",
                 f"{name}: {train[n]} boxes, {labels.classes[int(train.argmax())]}: {train.max()}",
             )
         if other[n] == 0 and train[n] > 0 and len(set(splits.values())) > 1:
-            notes.add("a class is in no video for validation or test", name)
+            warnings.add("a class is in no video for validation or test", name)
 
 
-def _note_places(video: VideoLabels, notes: WarningCollector) -> None:
-    """Note boxes that leave the picture, twins, swapped axes and fractions taken for pixels."""
+def _check_boxes(video: VideoLabels, warnings: WarningCollector) -> None:
+    """Warn of boxes outside the picture, duplicates, swapped axes, fractions taken for pixels."""
     if video.size_hw is None or not len(video.boxes):
         return
     height, width = video.size_hw
@@ -222,36 +222,36 @@ def _note_places(video: VideoLabels, notes: WarningCollector) -> None:
     if beyond.mean() > 0.2 and beyond.sum() >= 3 and width != height:
         swapped = outside(boxes[:, [1, 0, 3, 2]], sizes)
         if swapped.mean() < 0.05:
-            notes.add("boxes fit the picture only with x and y exchanged", video.name)
-    notes.add("a box leaves the picture", where, int(beyond.sum()))
+            warnings.add("boxes fit the picture only with x and y exchanged", video.name)
+    warnings.add("a box leaves the picture", where, int(beyond.sum()))
     if boxes.max() <= 1.5 and max(width, height) > 32:
-        notes.add("every box is smaller than two pixels: are they fractions?", video.name)
+        warnings.add("every box is smaller than two pixels: are they fractions?", video.name)
     keys = np.column_stack((frames, video.labels[~video.ignore], np.round(boxes)))
-    twins = len(keys) - len(np.unique(keys, axis=0))
-    notes.add("the same box twice in a frame", video.name, twins)
+    duplicates = len(keys) - len(np.unique(keys, axis=0))
+    warnings.add("the same box twice in a frame", video.name, duplicates)
 
 
-def _note_frames(video: VideoLabels, notes: WarningCollector) -> None:
-    """Note truth beyond the end of the video, and frames that seem to count from 1."""
+def _check_frames(video: VideoLabels, warnings: WarningCollector) -> None:
+    """Warn of ground truth beyond the end of the video, and of frames that seem to count from 1."""
     if video.frame_count is None or not len(video.annotated_frames):
         return
     first, last = int(video.annotated_frames[0]), int(video.annotated_frames[-1])
     if last == video.frame_count and first == 1:
-        notes.add(
+        warnings.add(
             "frames seem to count from 1: the first is missing and the last too many", video.name
         )
     elif last >= video.frame_count:
         late = int((video.annotated_frames >= video.frame_count).sum())
-        notes.add("truth for a frame beyond the end of the video", video.name, late)
+        warnings.add("ground truth for a frame beyond the end of the video", video.name, late)
 
 
-def _note_tracks(video: VideoLabels, notes: WarningCollector) -> None:
+def _check_tracks(video: VideoLabels, warnings: WarningCollector) -> None:
     """Note tracks that jump, and frames with two boxes of one track."""
     rows, steps, gaps = _steps(video)
     jumps = (steps > 5) & (gaps == 1)
     if jumps.any():
         frame = video.box_frames[rows[int(jumps.argmax())]]
-        notes.add(
+        warnings.add(
             "a track jumps by more than five of its sizes from one frame to the next",
             f"{video.name}, frame {frame}",
             int(jumps.sum()),
@@ -259,17 +259,17 @@ def _note_tracks(video: VideoLabels, notes: WarningCollector) -> None:
     known = video.tracks >= 0
     keys = np.column_stack((video.box_frames[known], video.tracks[known], video.labels[known]))
     twice = len(keys) - len(np.unique(keys, axis=0))
-    notes.add("two boxes of one track in a frame", video.name, twice)
+    warnings.add("two boxes of one track in a frame", video.name, twice)
 
 
-def _note_leaks(labels: LabelSet, splits: Mapping[str, str], notes: WarningCollector) -> None:
+def _check_leaks(labels: LabelSet, splits: Mapping[str, str], warnings: WarningCollector) -> None:
     """Note videos of different splits that are one file or carry the same boxes."""
     first: dict[object, VideoLabels] = {}
     for video in labels.videos:
         for key in _identities(video):
             other = first.setdefault(key, video)
             if splits[other.name] != splits[video.name]:
-                notes.add(
+                warnings.add(
                     "one recording is in two splits, so the result will look too good",
                     f"{other.name} ({splits[other.name]}), {video.name} ({splits[video.name]})",
                 )

@@ -32,7 +32,7 @@ class PreparedVideo:
         frames: int64 [F], the source's frame indices that were prepared, in order.
         times: float64 [F], their own timestamps in seconds.
         store: the frame store's file, relative to the dataset.
-        labels: the truth, in pixels of the source, by source frame index.
+        labels: the ground truth, in pixels of the source, by source frame index.
     """
 
     name: str
@@ -48,7 +48,7 @@ class PreparedVideo:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Classes, splits, videos and truth.
+    """Classes, splits, videos and ground truth.
 
     Args:
         folder: where `dataset.json` lies.
@@ -98,7 +98,7 @@ class Dataset:
         if len(store) != len(video.frames) or store.canvas_hw != self.canvas_hw:
             raise DataError(
                 f"{self.folder / video.store}: {len(store)} frames of {store.canvas_hw} pixels; "
-                f"{FILE_NAME} tells of {len(video.frames)} of {self.canvas_hw}",
+                f"{FILE_NAME} lists {len(video.frames)} of {self.canvas_hw}",
                 hint="run prepare again",
             )
         return store
@@ -106,8 +106,8 @@ class Dataset:
     def frames(self, video: PreparedVideo) -> Iterator[tuple[int, float, Picture]]:
         """Yield (source frame index, time in seconds, canvas uint8 [H, W, 3]) in order."""
         store = self.open(video)
-        for place, (frame, time) in enumerate(zip(video.frames, video.times, strict=True)):
-            yield int(frame), float(time), store.picture(place)
+        for position, (frame, time) in enumerate(zip(video.frames, video.times, strict=True)):
+            yield int(frame), float(time), store.picture(position)
 
     def canvas_boxes(self, video: PreparedVideo, boxes: FloatArray) -> FloatArray:
         """Return boxes of the source in pixels of the canvas."""

@@ -1,7 +1,7 @@
-"""Objects of one video laid into another, so that a place cannot give away the class.
+"""Blends an object of one video into another, so that location cannot give away the class.
 
 Copy-paste (Ghiasi et al. 2020, 2012.07177; cut and paste with soft edges, 1708.01642) for boxes
-without masks: what surrounds the object is lifted to the colours of its new place, as seamless
+without masks: what surrounds the object is lifted to the colours of its new position, as seamless
 cloning does (Perez et al. 2003), here with a plane for its membrane.
 """
 
@@ -61,7 +61,7 @@ def _ramp(size: int) -> npt.NDArray[np.float32]:
 def _offset(
     difference: npt.NDArray[np.float32], share: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Return what lifts a patch to its new place, [m, n, 3]: a plane through what is around it."""
+    """Return the colour offset of a patch [m, n, 3]: a plane fitted to the pixels around it."""
     rows, columns = np.nonzero(share < AROUND)
     if len(rows) < 3:
         rows, columns = np.nonzero(share <= 1)

@@ -1,4 +1,4 @@
-"""What only the pictures tell of labels: exchanged axes, one recording in two splits."""
+"""Label checks that need pixels: swapped axes, near-duplicate videos in two splits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 
 from lstmcli.core.types import DataWarning, FloatArray, Picture
 from lstmcli.dataset.manifest import Dataset
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 MOST_FRAMES = 2000
-"""Frames that are looked at in all; a few seconds' work."""
+"""Most frames that are checked in all; a few seconds' work."""
 MOST_BOXES = 20
-"""Boxes of one frame that are looked at."""
+"""Most boxes of one frame that are checked."""
 THUMBNAIL_HW = (24, 32)
 LEAST_DETAIL = 4.0
 """Grey levels: a picture with a smaller deviation from a plane (a clear sky) says nothing."""
@@ -41,32 +41,38 @@ def check_pictures(
         dataset: with frames.
         look_for_twins: compare the videos of different splits.
     """
-    notes = WarningCollector()
+    warnings = WarningCollector()
     thumbnails: dict[str, list[Grey]] = {}
     checks: dict[str, SwappedAxesCheck] = {}
     share = int(np.clip(MOST_FRAMES // max(1, len(dataset.videos)), 3, 24))
     for video in dataset.videos:
         store = dataset.open(video)
-        places = np.unique(np.linspace(0, max(0, len(store) - 1), share).astype(int)).tolist()
+        positions = np.unique(np.linspace(0, max(0, len(store) - 1), share).astype(int)).tolist()
         small = thumbnails.setdefault(video.name, [])
-        for place in places if len(store) else []:
-            picture = store.picture(place)
-            if check_near_duplicates and place in {places[0], places[len(places) // 2], places[-1]}:
+        for position in positions if len(store) else []:
+            picture = store.picture(position)
+            if check_near_duplicates and position in {
+                positions[0],
+                positions[len(positions) // 2],
+                positions[-1],
+            }:
                 seen = thumbnail(picture)
                 small += [] if seen is None else [seen]
-            gt = video.labels.at(int(video.frames[place]))
+            gt = video.labels.at(int(video.frames[position]))
             if gt is None or not len(gt):
                 continue
             boxes = gt.boxes[~gt.ignore][:MOST_BOXES]
-            checks.setdefault(video.split, SwappedAxesCheck()).look(
+            checks.setdefault(video.split, SwappedAxesCheck()).add(
                 picture,
                 dataset.canvas_boxes(video, boxes),
                 dataset.canvas_boxes(video, boxes[:, [1, 0, 3, 2]]),
             )
     for split, check in checks.items():
-        check.note(split, notes)
-    note_near_duplicates(thumbnails, {video.name: video.split for video in dataset.videos}, notes)
-    return notes.warnings()
+        check.note(split, warnings)
+    note_near_duplicates(
+        thumbnails, {video.name: video.split for video in dataset.videos}, warnings
+    )
+    return warnings.collected()
 
 
 def thumbnail(picture: Picture) -> Grey | None:
@@ -77,7 +83,7 @@ def thumbnail(picture: Picture) -> Grey | None:
 
     Returns:
         [768] with mean 0 and length 1, without the plane that a clear sky is; None for a picture
-        that shows too little to be told from another.
+        that shows too little to be distinguished from another.
     """
     height, width = THUMBNAIL_HW
     grey = Image.fromarray(picture).convert("L").convert("F")
@@ -93,14 +99,14 @@ def thumbnail(picture: Picture) -> Grey | None:
 
 
 def note_near_duplicates(
-    thumbnails: Mapping[str, Sequence[Grey]], splits: Mapping[str, str], notes: WarningCollector
+    thumbnails: Mapping[str, Sequence[Grey]], splits: Mapping[str, str], warnings: WarningCollector
 ) -> None:
     """Note pairs of videos of different splits of which most pictures are the same.
 
     Args:
         thumbnails: of a few frames of every video, by its name.
         splits: by the video's name.
-        notes: are added to.
+        warnings: are added to.
     """
     named = [name for name in thumbnails if thumbnails[name]]
     for n, name in enumerate(named):
@@ -110,8 +116,8 @@ def note_near_duplicates(
                 continue
             nearest = (own @ np.stack(thumbnails[other]).T).max(axis=1)
             if 2 * int((nearest >= SAME_PICTURE).sum()) > len(own):
-                notes.add(
-                    "videos of two splits look nearly the same, so the result may look too good",
+                warnings.add(
+                    "videos of two splits are near-duplicates, so metrics may be too good",
                     f"{other} ({splits[other]}), {name} ({splits[name]})",
                 )
 
@@ -132,7 +138,7 @@ class SwappedAxesCheck:
     boxes: int = 0
     better: int = 0
 
-    def look(self, picture: Picture, boxes: FloatArray, exchanged: FloatArray) -> None:
+    def add(self, picture: Picture, boxes: FloatArray, exchanged: FloatArray) -> None:
         """Count the boxes of a frame.
 
         Args:
@@ -149,10 +155,10 @@ class SwappedAxesCheck:
                 self.boxes += 1
                 self.better += _contrast(steep, other) > _contrast(steep, box)
 
-    def note(self, where: str, notes: WarningCollector) -> None:
+    def note(self, where: str, warnings: WarningCollector) -> None:
         """Say it if most boxes lie better with their axes exchanged."""
         if self.boxes >= LEAST_BOXES and self.better > BETTER_SHARE * self.boxes:
-            notes.add(
+            warnings.add(
                 "boxes lie on more to see if x and y are exchanged; are they?",
                 f"{where}, {self.better} of {self.boxes} boxes",
             )

@@ -15,13 +15,13 @@ from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.labels.builder import renumbered
 
 DEFAULT_AREA = 640 * 512
-"""Pixels of the canvas where nobody chose a size: small objects stay visible."""
+"""Default pixels of the canvas: small objects stay visible."""
 
 
 SMALLEST_CROP = 192
 CROP_STEP = 64
 CROP_SIDES = 3.0
-"""A training crop is this many sides of a large object wide, so that it sees what is around it."""
+"""A training crop is this many sides of a large object wide, so that it shows the surroundings."""
 FRAMES_A_SECOND = 10.0
 ENOUGH_FRAMES = 4000
 
@@ -60,7 +60,7 @@ def choose_classes(
     """Return the set with renamed classes, reduced to those that are kept, in their order.
 
     Classes that get the same name become one. Boxes of classes that are not kept are left
-    out; their frames stay looked at.
+    out; their frames stay annotated.
 
     Raises:
         DataError: a class that the set does not have.
@@ -101,10 +101,10 @@ def _rows(video: VideoLabels, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) 
 def sanitize_boxes(
     video: VideoLabels, size_hw: tuple[int, int], frame_count: int
 ) -> tuple[VideoLabels, list[DataWarning]]:
-    """Return the truth cut to the picture, and what was changed or left out.
+    """Return the ground truth cut to the picture, and what was changed or left out.
 
     Raises:
-        DataError: truth for a frame that the video does not have, or a coordinate that is none.
+        DataError: ground truth for a frame beyond the video, or a coordinate that is no number.
     """
     last = int(video.box_frames[-1]) if len(video.box_frames) else -1
     if last >= frame_count:
@@ -170,10 +170,10 @@ def choose_crop(videos: Sequence[VideoLabels], canvas_hw: tuple[int, int]) -> in
 
 
 def choose_every(videos: Sequence[VideoLabels]) -> int:
-    """Return every how manieth frame is prepared where nobody chose.
+    """Return the default frame stride of preparation.
 
     Neighbouring frames of fast footage are nearly equal: about ten frames a second are taken, but
-    more where that would leave fewer than `ENOUGH_FRAMES` with truth.
+    more where that would leave fewer than `ENOUGH_FRAMES` with ground truth.
     """
     labelled = sum(len(video.annotated_frames) for video in videos)
     rates = [video.rate or 25.0 for video in videos if len(video.annotated_frames) > 1]
@@ -186,8 +186,8 @@ def choose_every(videos: Sequence[VideoLabels]) -> int:
 def frames_to_prepare(video: VideoLabels, frame_count: int, every: int) -> IntArray:
     """Return which frames are prepared, int64 [F], sorted.
 
-    Every `every`-th frame from the first to the last that somebody looked at. Where truth is rarer
-    than that, or off that beat, the frames with truth are added.
+    Every `every`-th frame from the first to the last annotated one. Where ground truth is
+    rarer than that, or off that beat, the annotated frames are added.
     """
     annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
     if len(annotated_frames) == 0:
@@ -274,7 +274,7 @@ def choose_canvas(
     """Return the canvas's (height, width), multiples of 32 and of the grid.
 
     Args:
-        sizes: (height, width) of the videos; the commonest decides where nobody chose.
+        sizes: (height, width) of the videos; the commonest decides without a choice.
         wanted_wh: what `--size` said, (width, height).
         grid: pixels a cell is wide and high.
     """

@@ -1,4 +1,4 @@
-"""Pictures of what the network will see: canvas, grid, positive cells, crops, boxes."""
+"""Previews of the prepared input: canvas, grid, positive cells, crops, boxes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_previews(
     """Write up to `count` pictures a split, spread over its videos, and return their paths.
 
     Args:
-        dataset: with its frames in place.
+        dataset: with its frames in position.
         folder: is made.
         count: pictures a split.
         positive_cells: returns the (row, column) of cells that must find something in a frame.
@@ -44,25 +44,27 @@ def write_previews(
         for number in chosen.astype(int).tolist():
             video = videos[number]
             shown = np.nonzero(np.isin(video.frames, video.labels.box_frames))[0]
-            places = shown if len(shown) else np.arange(len(video.frames))
-            if len(places) == 0:
+            positions = shown if len(shown) else np.arange(len(video.frames))
+            if len(positions) == 0:
                 continue
-            picks = places[np.linspace(0, len(places) - 1, per_video + 2).round().astype(int)[1:-1]]
-            for place in np.unique(picks).tolist():
+            picks = positions[
+                np.linspace(0, len(positions) - 1, per_video + 2).round().astype(int)[1:-1]
+            ]
+            for position in np.unique(picks).tolist():
                 if sum(path.name.startswith(split) for path in written) >= count:
                     break
-                frame = int(video.frames[place])
+                frame = int(video.frames[position])
                 path = folder / f"{split}-{number:03d}-{frame:06d}.png"
-                _picture(dataset, video, int(place), positive_cells(dataset, video, frame)).save(
+                _picture(dataset, video, int(position), positive_cells(dataset, video, frame)).save(
                     path
                 )
                 written.append(path)
     return written
 
 
-def _picture(dataset: Dataset, video: PreparedVideo, place: int, cells: IntArray) -> Image.Image:
-    frame = int(video.frames[place])
-    picture = Image.fromarray(dataset.open(video).picture(place)).convert("RGB")
+def _picture(dataset: Dataset, video: PreparedVideo, position: int, cells: IntArray) -> Image.Image:
+    frame = int(video.frames[position])
+    picture = Image.fromarray(dataset.open(video).picture(position)).convert("RGB")
     draw = ImageDraw.Draw(picture, "RGBA")
     height, width = dataset.canvas_hw
     for x in range(0, width, dataset.grid):
@@ -93,6 +95,6 @@ def _picture(dataset: Dataset, video: PreparedVideo, place: int, cells: IntArray
             draw.rectangle(tuple(box.tolist()), outline=IGNORED if ignored else BOX)
             name = "ignored" if ignored else dataset.classes[int(label)]
             draw.text((float(box[0]), max(0.0, float(box[1]) - 14)), name, fill=BOX, font=font)
-    text = f"{video.name}  frame {frame}" + ("" if gt is not None else "  nobody looked")
+    text = f"{video.name}  frame {frame}" + ("" if gt is not None else "  unannotated")
     draw.text((4, 2), text, fill="white", font=font, stroke_width=1, stroke_fill="black")
     return picture

@@ -1,4 +1,4 @@
-"""Annotated videos frame by frame, prepared or not: the same stream for whoever counts on them."""
+"""Annotated videos frame by frame, prepared or not: the same stream for every metric."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHOLE = "all"
 """What the split is called of a source that was not prepared."""
 
 RATE = 25.0
-"""Frames per second of image sequences that do not tell theirs."""
+"""Default frames per second of image sequences."""
 
 
 class StreamFrame(Protocol):
@@ -42,7 +42,7 @@ class AnnotatedVideo:
         name: unique in its source.
         labels: in pixels of the source, by source frame index.
         open: starts the stream: (source frame index, time in seconds, frame) in order.
-        total: how many frames will come; None where nobody can know.
+        total: how many frames will come; None where unknown.
         expects_all: whether every labelled frame should come; a prepared dataset may hold fewer.
         report: filled with what was survived while it is streamed.
     """
@@ -63,7 +63,7 @@ class AnnotatedSource:
         classes: class names, in the order of the labels' indices.
         split: of the prepared dataset, or `all`.
         videos: of that split.
-        warnings: what a person should know of the labels.
+        warnings: of the labels.
     """
 
     classes: tuple[str, ...]
@@ -89,7 +89,7 @@ def open_source(
         canvas_hw: (height, width) of the canvas that is wanted. Where the dataset was prepared for
             another one, its source videos are read again. None: only the labels are wanted.
         fit: how frames are laid on it.
-        format: of labels that are not prepared; None recognises it.
+        format: of labels that are not prepared; None detects it.
         media: where their videos or frames lie, when the labels do not say so.
 
     Raises:

@@ -1,6 +1,6 @@
 """A small annotated video set that draws itself: shapes over a panning background.
 
-The shapes move, turn, hide one another and go out of focus, so that a memory has something to do;
+The shapes move, turn, occlude one another and go out of focus, so that memory can help;
 colours change and say nothing of the class. Nothing is downloaded and every pixel is our own.
 """
 
@@ -123,7 +123,7 @@ def background(generator: np.random.Generator, size_hw: tuple[int, int]) -> Plan
 def draw_clip(
     generator: np.random.Generator, *, frames: int, size_hw: tuple[int, int]
 ) -> Iterator[tuple[Picture, Annotations]]:
-    """Yield the pictures of one clip with their truth; tracks are the numbers of the shapes."""
+    """Yield the pictures of one clip with ground truth; tracks are the numbers of the shapes."""
     height, width = size_hw
     scene = background(generator, (2 * height, 2 * width))
     pan = generator.uniform(-1.5, 1.5, 2)
@@ -172,15 +172,15 @@ def _paint(
         slice(max(0, -top), max(0, min(2 * reach, height - top))),
         slice(max(0, -left), max(0, min(2 * reach, width - left))),
     )
-    place = (
+    region = (
         slice(top + inside[0].start, top + inside[0].stop),
         slice(left + inside[1].start, left + inside[1].stop),
     )
     outside, x, y = outside[inside], x[inside] - centre_x, y[inside] - centre_y
     cover = np.clip(0.5 - outside / softness, 0, 1)[..., None]
     stripes = (np.sin(x * np.cos(angle) * 0.8 + y * np.sin(angle) * 0.8) > 0).astype(int)
-    picture[place] = picture[place] * (1 - cover) + shape.colours(frame)[stripes] * cover
-    owner[place][outside < 0] = number
+    picture[region] = picture[region] * (1 - cover) + shape.colours(frame)[stripes] * cover
+    owner[region][outside < 0] = number
     return box, len(rows)
 
 
@@ -193,7 +193,7 @@ def write_video_set(
     size_hw: tuple[int, int] = (144, 192),
     progress: Progress,
 ) -> Path:
-    """Draw clips as H.264 videos below `folder/videos` and write their truth as CocoVID JSON.
+    """Draw clips as H.264 videos below `folder/videos` and their ground truth as CocoVID JSON.
 
     Returns:
         The path of the annotations.

@@ -1,1 +1,1 @@
-"""Labels of anybody's tools: readers, writers, and the media that they name."""
+"""Label formats of annotation tools: readers, writers, and the media that they name."""

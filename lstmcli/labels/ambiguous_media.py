@@ -1,4 +1,4 @@
-"""Of several media of one name: which one a label file means, or none of them for sure."""
+"""Resolves ambiguous media: several files of the name that a label file writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstmcli.labels.builder import as_path
 
 
 def resolve_ambiguous(paths: Sequence[Path], form: PurePosixPath, source: Path) -> Path | None:
-    """Return the medium that a label file means, None where there is none.
+    """Return the medium of a label file, None where there is none.
 
     It is the one in the folders that the labels write; then the one that lies nearest to the label
     file; then the one whose folders the label file's path names. Copies are as good as each other.
@@ -23,13 +23,13 @@ def resolve_ambiguous(paths: Sequence[Path], form: PurePosixPath, source: Path) 
         source: the label file or its folder, absolute.
 
     Raises:
-        MediaError: two that differ fit equally well; a guess would put labels on strangers.
+        MediaError: two that differ fit equally well; a guess would put labels on another video.
     """
     if len(paths) < 2:
         return paths[0] if paths else None
     best = _highest(paths, lambda path: _agreement(path, form))
     best = _highest(best, lambda path: _common(path.parent, source))
-    best = _highest(best, lambda path: _told_by(source, path))
+    best = _highest(best, lambda path: _named_by(source, path))
     first = min(best, key=lambda path: len(path.parts))
     for other in best:
         if first.parent not in other.parents and not filecmp.cmp(first, other, shallow=False):
@@ -63,10 +63,10 @@ def _common(folder: Path, source: Path) -> int:
     return next((n for n, (mine, theirs) in enumerate(pairs) if mine != theirs), len(folder.parts))
 
 
-def _told_by(source: Path, path: Path) -> int:
+def _named_by(source: Path, path: Path) -> int:
     """Return how many of the medium's own folders the label file's path names as words.
 
-    `val2017` is told by `instances_val2017.json`, `train` by `labels/train`; `1` not by `17`.
+    `val2017` is named by `instances_val2017.json`, `train` by `labels/train`; `1` not by `17`.
     """
     shared = _common(path.parent, source)
     text = "/".join(source.parts[shared:]).casefold()

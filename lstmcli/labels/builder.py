@@ -1,4 +1,4 @@
-"""What readers share: notes for the person, limits, names, and the columns of a video."""
+"""What readers share: warnings for the person, limits, names, and the columns of a video."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from lstmcli.core.types import (
     VideoLabels,
 )
 from lstmcli.labels.identity import IdRegistry, id_key
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.plausibility import Floats, check_axes, check_corners, check_fractions
 from lstmcli.labels.shapes import Box
+from lstmcli.labels.warning_collector import WarningCollector
 
 MOST_FRAMES = 10_000_000
 """Frames of a video beyond which a number in a file is taken for a mistake (four days at 30 Hz)."""
@@ -90,15 +90,15 @@ class VideoLabelsBuilder:
 
     Args:
         name: see VideoLabels; made safe and unique by the set.
-        place: the file that tells of it, for errors.
+        source: the file that tells of it, for errors.
 
     Attributes:
         is_file: whether the labels say that it is a video, also where they do not tell its path.
     """
 
-    def __init__(self, name: str, place: str) -> None:
+    def __init__(self, name: str, source: str) -> None:
         self.name = name
-        self.place = place
+        self.source = source
         self.media: str | None = ""
         self.is_file = False
         self.size_hw: tuple[int, int] | None = None
@@ -113,7 +113,7 @@ class VideoLabelsBuilder:
         self.ignore: list[bool] = []
         self._images: dict[int, str] = {}
         self._until = 0
-        self._looked: set[int] = set()
+        self._annotated: set[int] = set()
         self._ranges: list[range] = []
         self._track_ids: dict[str, int] = {}
         self._lost: set[int] = set()
@@ -126,7 +126,7 @@ class VideoLabelsBuilder:
         """Return the frame index; DataError where it cannot be one."""
         if not 0 <= frame < MOST_FRAMES:
             raise DataError(
-                f"{where or self.place}: frame {frame} of {self.name!r}",
+                f"{where or self.source}: frame {frame} of {self.name!r}",
                 hint=f"frames count from 0 and stay below {MOST_FRAMES}",
             )
         return frame
@@ -137,19 +137,19 @@ class VideoLabelsBuilder:
             return
         if not (0 < width <= 1_000_000 and 0 < height <= 1_000_000):
             raise DataError(
-                f"{where or self.place}: a picture of {width:g}x{height:g} pixels",
+                f"{where or self.source}: a picture of {width:g}x{height:g} pixels",
                 hint="width and height must be positive",
             )
         self.size_hw = (round(height), round(width))
 
-    def look(self, frames: Iterable[int]) -> None:
+    def mark_annotated(self, frames: Iterable[int]) -> None:
         """Note that there is truth for these frames."""
         if isinstance(frames, range):
             self._ranges.append(frames)
         else:
-            self._looked.update(frames)
+            self._annotated.update(frames)
 
-    def look_until(self, count: int, where: str = "") -> None:
+    def mark_annotated_until(self, count: int, where: str = "") -> None:
         """Note that there is truth for the first `count` frames."""
         if count > 0:
             self.check_frame(count - 1, where)
@@ -202,7 +202,7 @@ class VideoLabelsBuilder:
 
     def annotated_frames(self) -> IntArray:
         """Return the frames for which there is truth, sorted, boxes or not."""
-        some = self._looked.union(self.frames)
+        some = self._annotated.union(self.frames)
         if not self._ranges and not self._until:
             return _FIRST_FRAME if some == {0} else np.array(sorted(some), np.int64)
         parts = [np.arange(part.start, part.stop, part.step) for part in self._ranges]
@@ -226,7 +226,7 @@ class VideoLabelsBuilder:
             rate=self.rate,
             frame_count=self.frame_count if self.frame_count is not None else count or None,
             split=self.split,
-            source=self.place,
+            source=self.source,
             placed_by_time=self.placed_by_time,
         )
 
@@ -247,7 +247,7 @@ class _Rows:
     bounds: list[int]
 
 
-def _checked_rows(videos: Sequence[VideoLabelsBuilder], notes: WarningCollector) -> _Rows:
+def _checked_rows(videos: Sequence[VideoLabelsBuilder], warnings: WarningCollector) -> _Rows:
     """Return the boxes with sides in order; those without area are left out and counted.
 
     Raises:
@@ -267,7 +267,7 @@ def _checked_rows(videos: Sequence[VideoLabelsBuilder], notes: WarningCollector)
     def where(wrong: Any) -> str:
         row = int(np.argmax(wrong))
         video = videos[owner[row]]
-        return f"{video.place}, {video.name!r}, frame {frames[row]}"
+        return f"{video.source}, {video.name!r}, frame {frames[row]}"
 
     lost = (frames < 0) | (frames >= MOST_FRAMES)
     if lost.any():
@@ -279,7 +279,7 @@ def _checked_rows(videos: Sequence[VideoLabelsBuilder], notes: WarningCollector)
     inverted = _check_files(videos, owner, boxes)
     if inverted.any():
         text = "a box with its corners in the wrong order; put right"
-        notes.add(text, where(inverted), int(inverted.sum()))
+        warnings.add(text, where(inverted), int(inverted.sum()))
         low = np.minimum(boxes[:, :2], boxes[:, 2:])
         boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
     found: FloatArray = boxes.astype(np.float32)
@@ -287,10 +287,10 @@ def _checked_rows(videos: Sequence[VideoLabelsBuilder], notes: WarningCollector)
     ignore = column("ignore", np.bool_)
     flat = (found[:, 2:] <= found[:, :2]).any(axis=1)
     if flat.any():
-        notes.add("a box without area; left out", where(flat), int(flat.sum()))
+        warnings.add("a box without area; left out", where(flat), int(flat.sum()))
     again = _repeated(np.column_stack((owner, frames, labels, tracks, ignore)), found)
     if again.any():
-        notes.add(
+        warnings.add(
             "the same box of the same object written again; one is kept",
             where(again),
             int(again.sum()),
@@ -313,20 +313,20 @@ def _check_files(videos: Sequence[VideoLabelsBuilder], owner: IntArray, boxes: F
         return np.zeros(0, np.bool_)
     known = np.array([video.size_hw or (0, 0) for video in videos], np.float64)[owner]
     sized = (known > 0).all(axis=1)
-    place = _common_place(videos)
+    source = _common_source(videos)
     smallest = next((video.size_hw for video in videos if video.size_hw and len(video)), None)
-    check_fractions(boxes, smallest, place)
-    inverted = check_corners(boxes, place)
-    check_axes(boxes[sized & ~inverted], known[sized & ~inverted], place)
+    check_fractions(boxes, smallest, source)
+    inverted = check_corners(boxes, source)
+    check_axes(boxes[sized & ~inverted], known[sized & ~inverted], source)
     return inverted
 
 
-def _common_place(videos: Sequence[VideoLabelsBuilder]) -> str:
+def _common_source(videos: Sequence[VideoLabelsBuilder]) -> str:
     """Return the label file of the videos, or the folder of all of them."""
-    places = {video.place for video in videos if len(video)}
-    if len(places) == 1:
-        return places.pop()
-    return os.path.commonpath([os.path.abspath(place) for place in places])  # noqa: PTH100
+    sources = {video.source for video in videos if len(video)}
+    if len(sources) == 1:
+        return sources.pop()
+    return os.path.commonpath([os.path.abspath(source) for source in sources])  # noqa: PTH100
 
 
 def _repeated(keys: IntArray, boxes: FloatArray) -> BoolArray:
@@ -359,10 +359,10 @@ class LabelSetBuilder:
     """A label set in the making: classes in the order of their first mention, videos by key."""
 
     def __init__(
-        self, notes: WarningCollector, place: Path | str, classes: Iterable[str] = ()
+        self, warnings: WarningCollector, source: Path | str, classes: Iterable[str] = ()
     ) -> None:
-        self.notes = notes
-        self.place = str(place)
+        self.warnings = warnings
+        self.source = str(source)
         self._classes: dict[str, int] = {}
         self._videos: dict[str, VideoLabelsBuilder] = {}
         self._ids: dict[str, IdRegistry] = {}
@@ -371,7 +371,7 @@ class LabelSetBuilder:
 
     def ids(self, kind: str) -> IdRegistry:
         """Return the registry of the ids of a kind ("image", "category" ...) in this file."""
-        return self._ids.setdefault(kind, IdRegistry(kind, self.place))
+        return self._ids.setdefault(kind, IdRegistry(kind, self.source))
 
     def add_shape(
         self,
@@ -392,35 +392,35 @@ class LabelSetBuilder:
         without boxes from being taught as empty.
         """
         if hull is None or hull[2] <= hull[0] or hull[3] <= hull[1]:
-            self.notes.add(
+            self.warnings.add(
                 f"a shape of kind {kind!r} that no box surrounds; " + _LOST[flat],
                 where,
             )
             video.lose(frame, if_empty=not flat)
             return
-        self.notes.add(f"a shape of kind {kind!r}; its upright bounding box is taken", where)
+        self.warnings.add(f"a shape of kind {kind!r}; its upright bounding box is taken", where)
         video.add(frame, hull, label, track=track, ignore=ignore)
 
     def label(self, name: str) -> int:
         """Return the index of a class; a name that is not there yet joins."""
         return self._classes.setdefault(name.strip() or "object", len(self._classes))
 
-    def video(self, key: str, name: str = "", place: str = "") -> VideoLabelsBuilder:
+    def video(self, key: str, name: str = "", source: str = "") -> VideoLabelsBuilder:
         """Return the video of a key, made when it is first asked for."""
         found = self._videos.get(key)
         if found is None:
-            found = self._videos[key] = VideoLabelsBuilder(name or key, place or self.place)
+            found = self._videos[key] = VideoLabelsBuilder(name or key, source or self.source)
         return found
 
     def has_video(self, key: str) -> bool:
         """Return whether a video of this key is there."""
         return key in self._videos
 
-    def still(self, key: str, image: str, place: str = "") -> VideoLabelsBuilder:
+    def still(self, key: str, image: str, source: str = "") -> VideoLabelsBuilder:
         """Return the one-frame video of an image, looked at."""
-        video = self.video(key, stem_of(image), place)
+        video = self.video(key, stem_of(image), source)
         video.image(0, image)
-        video.look((0,))
+        video.mark_annotated((0,))
         return video
 
     def build(self) -> LabelSet:
@@ -431,13 +431,13 @@ class LabelSetBuilder:
         """
         if sum(len(video) for video in self._videos.values()) > MOST_BOXES:
             raise DataError(
-                f"{self.place}: more than {MOST_BOXES} boxes", hint="split the file into several"
+                f"{self.source}: more than {MOST_BOXES} boxes", hint="split the file into several"
             )
         listed = list(self._videos.values())
         for video in listed:
             video.add_lost_regions()
         names = unique_names([safe_name(video.name) for video in listed])
-        rows = _checked_rows(listed, self.notes)
+        rows = _checked_rows(listed, self.warnings)
         videos = tuple(
             video.build(name, rows, slice(rows.bounds[n], rows.bounds[n + 1]))
             for n, (name, video) in enumerate(zip(names, listed, strict=True))
@@ -445,7 +445,7 @@ class LabelSetBuilder:
         classes = tuple(self._classes)
         if not classes and any(len(video.labels) for video in videos):
             classes = ("object",)
-        return LabelSet(classes, videos, self.notes.warnings())
+        return LabelSet(classes, videos, self.warnings.collected())
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import IntArray, VideoLabels
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 Times = npt.NDArray[np.float64]
 LabelRate = float | Literal["film"] | None
@@ -71,7 +71,7 @@ def film_of(path: Path) -> Film:
 
 
 def align(
-    video: VideoLabels, path: Path, label_rate: LabelRate, notes: WarningCollector
+    video: VideoLabels, path: Path, label_rate: LabelRate, warnings: WarningCollector
 ) -> VideoLabels:
     """Return the labels by frames of the film.
 
@@ -79,7 +79,7 @@ def align(
         video: whose frames count by the labels' clock.
         path: the film.
         label_rate: what the person said of the labels' clock.
-        notes: are added to.
+        warnings: are added to.
 
     Raises:
         DataError: the labels tell another number of frames, or another rate, than the film.
@@ -87,7 +87,7 @@ def align(
     if video.placed_by_time:
         return video
     if isinstance(label_rate, float | int):
-        return _by_time(video, path, float(label_rate), notes)
+        return _by_time(video, path, float(label_rate), warnings)
     if label_rate == "film" or (video.rate is None and video.frame_count is None):
         return replace(video, rate=None, frame_count=None) if label_rate == "film" else video
     if (
@@ -96,7 +96,7 @@ def align(
     ):
         video = replace(video, frame_count=None)  # the labels contradict what they tell
     film = film_of(path)
-    told = f"{video.source or video.name}: the labels of {path.name} tell"
+    claim = f"{video.source or video.name}: the labels of {path.name} tell"
     agreed = False
     if video.frame_count is not None and film.frame_count is not None:
         agreed = not _miscounts(video.frame_count, film.frame_count)
@@ -107,7 +107,7 @@ def align(
             agreed = not _miscounts(video.frame_count, counted)
             if not agreed:
                 raise DataError(
-                    f"{told} {video.frame_count} frames{_at(video.rate)}, "
+                    f"{claim} {video.frame_count} frames{_at(video.rate)}, "
                     f"the film has {counted}{_at(film.rate)}",
                     hint=_hint(video, film),
                 )
@@ -117,18 +117,18 @@ def align(
         return video
     if not agreed:
         raise DataError(
-            f"{told} {video.rate:g} frames a second, the film has {film.rate:.4g}",
+            f"{claim} {video.rate:g} frames a second, the film has {film.rate:.4g}",
             hint=_hint(video, film),
         )
-    notes.add(
+    warnings.add(
         "labels and film tell different rates but as many frames; frames are taken by number",
         f"{path.name}, {video.rate:g} and {film.rate:.4g} frames a second",
     )
     return replace(video, rate=None)
 
 
-def _miscounts(told: int, counted: int) -> bool:
-    return abs(told - counted) > max(COUNT_SLACK, RATE_SLACK * counted)
+def _miscounts(claim: int, counted: int) -> bool:
+    return abs(claim - counted) > max(COUNT_SLACK, RATE_SLACK * counted)
 
 
 def _at(rate: float | None) -> str:
@@ -145,7 +145,9 @@ def _hint(video: VideoLabels, film: Film) -> str:
     )
 
 
-def _by_time(video: VideoLabels, path: Path, rate: float, notes: WarningCollector) -> VideoLabels:
+def _by_time(
+    video: VideoLabels, path: Path, rate: float, warnings: WarningCollector
+) -> VideoLabels:
     """Return labels that count `rate` frames a second, at the nearest frames of the film.
 
     Of several frames of the labels that fall on one frame of the film the nearest one counts.
@@ -164,7 +166,7 @@ def _by_time(video: VideoLabels, path: Path, rate: float, notes: WarningCollecto
         if frame not in chosen or distance[n] < distance[chosen[frame]]:
             chosen[frame] = n
     kept = {int(annotated[n]): frame for frame, n in chosen.items()}
-    notes.add(
+    warnings.add(
         "a frame of the labels after the end of the film; left out", path.name, int((~inside).sum())
     )
     rows = np.array([int(frame) in kept for frame in video.box_frames], np.bool_)

@@ -154,9 +154,9 @@ def _check_labels(path: Path, rows: Rows, classes: int) -> None:
         )
 
 
-def _score(value: float, place: str) -> float:
+def _score(value: float, location: str) -> float:
     if not math.isfinite(value) or not 0 <= value <= 1:
-        raise DataError(f"{place}: a score of {value:g}", hint="scores lie in 0 to 1")
+        raise DataError(f"{location}: a score of {value:g}", hint="scores lie in 0 to 1")
     return value
 
 
@@ -177,7 +177,7 @@ def _json_lines(files: Iterable[Path], names: _Names) -> tuple[tuple[str, ...], 
                 label = classes.setdefault(found["class"].text(), len(classes))
                 track = found.get("track_id")
                 x1, y1, x2, y2 = found["box"].numbers(4)
-                score = _score(found["score"].number(), found.place)
+                score = _score(found["score"].number(), found.location)
                 frame.append(
                     ((x1, y1, x2, y2), score, label, -1 if track is None else track.whole())
                 )
@@ -198,7 +198,7 @@ def _coco_results(
         )
     gt = parse_json(read_text(images), str(images))
     categories = {c["id"].text(): c["name"].text() for c in gt.rows_of("categories")}
-    places = _coco_images(gt, names)
+    frame_of_id = _coco_images(gt, names)
     rows: Rows = defaultdict(lambda: defaultdict(list))
     table = list(classes)
     for item in top.rows():
@@ -206,19 +206,19 @@ def _coco_results(
         name = categories.get(category)
         if name is None:
             raise DataError(
-                f"{item.place}: category_id {category} is not in {images.name}",
+                f"{item.location}: category_id {category} is not in {images.name}",
                 hint="the results belong to another ground truth",
             )
         if name not in table:
             table.append(name)
-        place = places.get(item["image_id"].text())
-        if place is None:
+        location = frame_of_id.get(item["image_id"].text())
+        if location is None:
             names.unmatched.add(f"image {item['image_id'].text()}")
             continue
         x, y, width, height = item["bbox"].numbers(4)
-        score = _score(item["score"].number(), item.place)
+        score = _score(item["score"].number(), item.location)
         track = item.get("track_id", "instance_id")
-        rows[place[0]][place[1]].append(
+        rows[location[0]][location[1]].append(
             ((x, y, x + width, y + height), score, table.index(name), _track(track))
         )
     return tuple(table), rows
@@ -234,27 +234,27 @@ def _coco_images(gt: Node, names: _Names) -> dict[str, tuple[str, int]]:
         v["id"].text(): names.video((v.get("file_name") or v.get("name") or v["id"]).text())
         for v in gt.rows_of("videos")
     }
-    places: dict[str, tuple[str, int]] = {}
+    frame_of_id: dict[str, tuple[str, int]] = {}
     for image in gt.rows_of("images"):
         number, video = image["id"].text(), image.get("video_id")
         name = of_video.get(video.text()) if video is not None else None
         frame = image.get("frame_index", "frame_id")
         if name is not None and frame is not None:
-            places[number] = (name, frame.whole())
+            frame_of_id[number] = (name, frame.whole())
             continue
         found = names.frame(image["file_name"].text(), first=0)
         if found is not None:
-            places[number] = found
-    return places
+            frame_of_id[number] = found
+    return frame_of_id
 
 
-def _numbers(line: str, place: str) -> list[float]:
+def _numbers(line: str, location: str) -> list[float]:
     try:
         values = [float(cell) for cell in re.split(r"[,\s]+", line.strip()) if cell]
     except ValueError:
-        raise DataError(f"{place}: {line.strip()[:40]!r} is no row of numbers") from None
+        raise DataError(f"{location}: {line.strip()[:40]!r} is no row of numbers") from None
     if not all(math.isfinite(value) for value in values):
-        raise DataError(f"{place}: a number that is not finite", hint="leave such rows out")
+        raise DataError(f"{location}: a number that is not finite", hint="leave such rows out")
     return values
 
 
@@ -272,19 +272,19 @@ def _mot(files: Sequence[Path], names: _Names) -> Rows:
         name = names.video(written)
         if name is None:
             continue
-        for place, line in _lines(path):
-            cells = _numbers(line, place)
+        for location, line in _lines(path):
+            cells = _numbers(line, location)
             if len(cells) < 7:
                 raise DataError(
-                    f"{place}: {len(cells)} columns, a MOT result has 7 or more",
+                    f"{location}: {len(cells)} columns, a MOT result has 7 or more",
                     hint="frame, id, x, y, width, height, score",
                 )
             frame, track, x, y, width, height, score = cells[:7]
             if frame < 1:
-                raise DataError(f"{place}: frame {frame:g}", hint="MOT counts frames from 1")
+                raise DataError(f"{location}: frame {frame:g}", hint="MOT counts frames from 1")
             label = int(cells[7]) - 1 if len(cells) > 7 and cells[7] >= 1 else 0
             rows[name][int(frame) - 1].append(
-                ((x, y, x + width, y + height), _score(score, place), label, int(track))
+                ((x, y, x + width, y + height), _score(score, location), label, int(track))
             )
     return rows
 
@@ -292,8 +292,8 @@ def _mot(files: Sequence[Path], names: _Names) -> Rows:
 def _is_yolo(files: Sequence[Path]) -> bool:
     """Return whether the first file with rows holds fractions in six or seven columns."""
     for path in files:
-        for place, line in _lines(path):
-            cells = _numbers(line, place)
+        for location, line in _lines(path):
+            cells = _numbers(line, location)
             return len(cells) in (6, 7) and all(0 <= cell <= 1 for cell in cells[1:6])
     return False
 
@@ -319,11 +319,11 @@ def _yolo(files: Sequence[Path], names: _Names) -> Rows:
                 hint="give results in pixels (JSON lines, COCO or MOT)",
             )
         height, width = size_hw
-        for place, line in _lines(path):
-            cells = _numbers(line, place)
+        for location, line in _lines(path):
+            cells = _numbers(line, location)
             if len(cells) not in (6, 7):
                 raise DataError(
-                    f"{place}: {len(cells)} columns, a YOLO result with a score has 6 or 7",
+                    f"{location}: {len(cells)} columns, a YOLO result with a score has 6 or 7",
                     hint="write results with scores (save_conf=True in Ultralytics)",
                 )
             label, cx, cy, w, h, score = cells[:6]
@@ -334,5 +334,5 @@ def _yolo(files: Sequence[Path], names: _Names) -> Rows:
                 (cy + h / 2) * height,
             )
             track = int(cells[6]) if len(cells) == 7 else -1
-            rows[name][frame].append((box, _score(score, place), int(label), track))
+            rows[name][frame].append((box, _score(score, location), int(label), track))
     return rows

@@ -81,8 +81,8 @@ def own_parts(videos: Sequence[VideoLabels], source: Path) -> list[str | None]:
 
 def divided(videos: Sequence[VideoLabels], parts: Sequence[str | None]) -> list[VideoLabels]:
     """Return the videos with their parts, if those divide the set: some train and some do not."""
-    told = set(parts) - {None}
-    keeps = "train" in told and len(told) > 1
+    named_parts = set(parts) - {None}
+    keeps = "train" in named_parts and len(named_parts) > 1
     return [
         replace(video, split=part if keeps else None)
         for video, part in zip(videos, parts, strict=True)

@@ -42,19 +42,19 @@ def _turned(video: VideoLabels) -> VideoLabels | None:
     """Return the labels turned, None where they are of the shown images."""
     from lstmcli.video import image_size, to_shown_boxes
 
-    paths = {place: Path(path) for place, path in enumerate(video.images) if path}
+    paths = {index: Path(path) for index, path in enumerate(video.images) if path}
     if not paths or video.size_hw is None or video.size_hw[0] == video.size_hw[1]:
         return None
     try:
-        sizes = {place: image_size(path) for place, path in paths.items()}
-    except MediaError:  # told when it is decoded
+        sizes = {index: image_size(path) for index, path in paths.items()}
+    except MediaError:  # reported when it is decoded
         return None
-    told_hw = tuple(video.size_hw)
-    if any(size.stored_hw != told_hw or size.shown_hw == told_hw for size in sizes.values()):
+    label_hw = tuple(video.size_hw)
+    if any(size.stored_hw != label_hw or size.shown_hw == label_hw for size in sizes.values()):
         return None
     boxes = np.array(video.boxes, copy=True)
-    for place, size in sizes.items():
-        rows = video.box_frames == place
+    for index, size in sizes.items():
+        rows = video.box_frames == index
         boxes[rows] = to_shown_boxes(boxes[rows], size)
     shown_hw = next(iter(sizes.values())).shown_hw
     return replace(video, boxes=boxes, size_hw=shown_hw)

@@ -22,12 +22,12 @@ class IdRegistry:
 
     Args:
         kind: what the ids are of ("image", "category", "track" ...), for the error.
-        place: the file, for the error.
+        source: the file, for the error.
     """
 
-    def __init__(self, kind: str, place: object) -> None:
+    def __init__(self, kind: str, source: object) -> None:
         self._kind = kind
-        self._place = str(place)
+        self._source = str(source)
         self._known: dict[str, tuple[Hashable, str]] = {}
 
     def __contains__(self, value: object) -> bool:
@@ -40,7 +40,7 @@ class IdRegistry:
             value: the id as written.
             content: everything that the id stands for, to compare.
             name: what it stands for, for the error.
-            where: the place of this use; the file where it is empty.
+            where: the source of this use; the file where it is empty.
 
         Raises:
             DataError: the id is known with another content; both are named.
@@ -53,7 +53,7 @@ class IdRegistry:
         if known[0] == content:
             return False
         raise DataError(
-            f"{where or self._place}: {self._kind} id {key} is used twice, "
+            f"{where or self._source}: {self._kind} id {key} is used twice, "
             f"for {known[1]} and for {name}",
             hint="an id stands for one thing; export the file again, or give one of them a new id",
         )

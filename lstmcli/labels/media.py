@@ -20,9 +20,9 @@ from lstmcli.labels.builder import (
     as_path,
 )
 from lstmcli.labels.clock import LabelRate, Times, align, nearest_frames
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.plausibility import check_axes, check_fractions
 from lstmcli.labels.sequences import as_one_video, extracted_from
+from lstmcli.labels.warning_collector import WarningCollector
 
 MOST_ENTRIES = 300_000
 """Files looked through in the folder above the labels before the search gives up."""
@@ -136,7 +136,7 @@ class MediaFinder:
             if not self._walk_on():
                 return None
 
-    def leave_core_free(self, folder: Path, stem: str) -> Path | None:
+    def same_stem_in(self, folder: Path, stem: str) -> Path | None:
         """Return the image of a stem in one folder, or None."""
         self._exists(folder / stem)
         names = (f"{stem}{suffix}" for suffix in self._suffixes[folder])
@@ -225,7 +225,7 @@ def probe_size(path: Path) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class ReadContext:
-    """One reading of labels: what a reader may ask and where it leaves its notes.
+    """One reading of labels: what a reader may ask and where it collects warnings.
 
     Args:
         finder: finds the media, for formats that do not tell sizes or rates.
@@ -235,7 +235,7 @@ class ReadContext:
             it: nothing else that is described there is meant.
         annotator: whose boxes are taken where several people drew them; "": see the reader.
         label_rate: what the person said of the clock that the labels count by.
-        notes: what was left out or put right.
+        warnings: what was left out or corrected.
     """
 
     finder: MediaFinder
@@ -244,7 +244,7 @@ class ReadContext:
     within: Path | None = None
     annotator: str = ""
     label_rate: LabelRate = None
-    notes: WarningCollector = field(default_factory=WarningCollector)
+    warnings: WarningCollector = field(default_factory=WarningCollector)
     times: dict[Path, Times] = field(default_factory=dict)
 
     def size_of(self, written: str, where: str, *, video: bool) -> tuple[int, int]:
@@ -323,27 +323,27 @@ def locate_media(
         DataError: labels and film count differently.
     """
     finder = MediaFinder(source, media)
-    notes = WarningCollector()
+    warnings = WarningCollector()
     videos = []
     extracted: dict[Path, list[tuple[int, VideoLabels]]] = {}
     for video in labels.videos:
-        found = _locate_frames(video, finder, notes) if video.images else None
+        found = _locate_frames(video, finder, warnings) if video.images else None
         if found is None:
             found = _locate_video(video, finder, alone=len(labels.videos) == 1)
         if found is None and _is_extracted(video, finder, extracted):
             continue
         if found is None:
             what = "an image" if video.images else "a video"
-            notes.add(f"{what} that is not there; left out", video.media or video.name)
+            warnings.add(f"{what} that is not there; left out", video.media or video.name)
             continue
         if found.size_hw is None:
             medium = found.media or next(path for path in found.images if path)
             found = replace(found, size_hw=probe_size(Path(medium)))
         if found.media:
-            found = align(found, Path(found.media), label_rate, notes)
+            found = align(found, Path(found.media), label_rate, warnings)
         videos.append(found)
     for path, group in extracted.items():
-        videos.append(_film_of(path, group, notes))
+        videos.append(_film_of(path, group, warnings))
     check_places(videos, source)
     if labels.videos and not videos:
         first = labels.videos[0]
@@ -352,7 +352,7 @@ def locate_media(
             f"{source}: {written!r} is not found, nor any other video or image of it",
             hint="say where the videos or images lie with --media DIR",
         )
-    return LabelSet(labels.classes, tuple(videos), labels.warnings + notes.warnings())
+    return LabelSet(labels.classes, tuple(videos), labels.warnings + warnings.collected())
 
 
 def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: LabelRate) -> LabelSet:
@@ -362,15 +362,15 @@ def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: Labe
         DataError: labels and film count differently; see `clock.align`.
     """
     finder = MediaFinder(source, media)
-    notes = WarningCollector()
+    warnings = WarningCollector()
     videos = []
     for video in labels.videos:
         asks = label_rate is not None or video.rate is not None or video.frame_count is not None
         path = None
         if asks and not video.images and not video.placed_by_time:
             path = finder.find(video.media or video.name, video=True)
-        videos.append(video if path is None else align(video, path, label_rate, notes))
-    return replace(labels, videos=tuple(videos), warnings=labels.warnings + notes.warnings())
+        videos.append(video if path is None else align(video, path, label_rate, warnings))
+    return replace(labels, videos=tuple(videos), warnings=labels.warnings + warnings.collected())
 
 
 def check_places(videos: Sequence[VideoLabels], source: Path) -> None:
@@ -403,16 +403,16 @@ def _is_extracted(
     video: VideoLabels, finder: MediaFinder, films: dict[Path, list[tuple[int, VideoLabels]]]
 ) -> bool:
     """Put a still whose image is gone to the film that its name tells, if that is there."""
-    told = extracted_from(video.images[0]) if len(video.images) == 1 else None
-    path = None if told is None else finder.find(told[0], video=True)
-    if told is None or path is None or told[1] >= MOST_FRAMES:
+    extracted_frame = extracted_from(video.images[0]) if len(video.images) == 1 else None
+    path = None if extracted_frame is None else finder.find(extracted_frame[0], video=True)
+    if extracted_frame is None or path is None or extracted_frame[1] >= MOST_FRAMES:
         return False
-    films.setdefault(path.absolute(), []).append((told[1], video))
+    films.setdefault(path.absolute(), []).append((extracted_frame[1], video))
     return True
 
 
 def _film_of(
-    path: Path, group: list[tuple[int, VideoLabels]], notes: WarningCollector
+    path: Path, group: list[tuple[int, VideoLabels]], warnings: WarningCollector
 ) -> VideoLabels:
     """Return the labels of extracted frames as labels of their film.
 
@@ -420,7 +420,7 @@ def _film_of(
     a set that begins at 1 is taken to count from there.
     """
     first = 1 if min(number for number, _ in group) == 1 else 0
-    notes.add(
+    warnings.add(
         f"extracted frames that are gone; taken from the film itself, counted from {first}",
         path.name,
         len(group),
@@ -432,7 +432,7 @@ def _film_of(
 
 
 def _locate_frames(
-    video: VideoLabels, finder: MediaFinder, notes: WarningCollector
+    video: VideoLabels, finder: MediaFinder, warnings: WarningCollector
 ) -> VideoLabels | None:
     images = [finder.find(image, video=False) if image else None for image in video.images]
     there = np.array([path is not None for path in images])
@@ -443,7 +443,7 @@ def _locate_frames(
     written = tuple("" if path is None else str(path.absolute()) for path in images)
     if lost == 0:
         return replace(video, images=written)
-    notes.add("an image of a frame that is not there; the frame is left out", video.name, lost)
+    warnings.add("an image of a frame that is not there; the frame is left out", video.name, lost)
     rows = np.isin(video.box_frames, looked[there[looked]])
     return replace(
         video,

@@ -12,8 +12,8 @@ from lstmcli.core.errors import MediaError
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.builder import renumbered, unique_names
 from lstmcli.labels.media import MediaFinder
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.sequences import gather_frames
+from lstmcli.labels.warning_collector import WarningCollector
 
 
 def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
@@ -23,10 +23,10 @@ def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
     they speak of the same frames, the first one counts and that is noted.
     """
     classes = list(dict.fromkeys(name for _, labels, _ in sets for name in labels.classes))
-    notes = WarningCollector()
+    warnings = WarningCollector()
     for _, labels, _ in sets:
         for warning in labels.warnings:
-            notes.add(warning.text, warning.where, warning.count)
+            warnings.add(warning.text, warning.where, warning.count)
     merged: dict[object, tuple[Path, VideoLabels]] = {}
     for source, labels, finder in sets:
         base = source if source.is_dir() else source.parent
@@ -43,17 +43,17 @@ def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
             elif merged[key][0] == source:  # two tasks of one file may mean two files of one name
                 merged[(key, n)] = source, named
             else:
-                notes.add(
+                warnings.add(
                     "labels of the same frames in two files; the second ones are left out",
                     f"{source}, {video.name}",
                 )
-    videos = gather_frames([video for _, video in merged.values()], notes)
+    videos = gather_frames([video for _, video in merged.values()], warnings)
     names = unique_names([video.name for video in videos])
     renamed = (
         video if video.name == name else replace(video, name=name)
         for name, video in zip(names, videos, strict=True)
     )
-    return LabelSet(tuple(classes), tuple(renamed), notes.warnings())
+    return LabelSet(tuple(classes), tuple(renamed), warnings.collected())
 
 
 def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
@@ -102,5 +102,5 @@ def _medium_of(video: VideoLabels, base: Path) -> object:
     written = (video.media,) if video.media else video.images
     if not any(written):
         return None
-    places = [base.absolute() / path if path else None for path in written]
-    return tuple(p.resolve() if p is not None and p.is_file() else p for p in places)
+    paths = [base.absolute() / path if path else None for path in written]
+    return tuple(p.resolve() if p is not None and p.is_file() else p for p in paths)

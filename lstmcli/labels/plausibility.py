@@ -23,12 +23,12 @@ FEWEST = 2
 """Broken boxes below which nothing is said of a file."""
 
 
-def check_corners(boxes: Floats, place: str) -> BoolArray:
+def check_corners(boxes: Floats, source: str) -> BoolArray:
     """Return which boxes have their corners in the wrong order; those are slips.
 
     Args:
         boxes: float [N, 4] of one file, as written.
-        place: the file, for the error.
+        source: the file, for the error.
 
     Raises:
         DataError: so many are no corners that the file means something else.
@@ -38,7 +38,7 @@ def check_corners(boxes: Floats, place: str) -> BoolArray:
     broken = int((inverted | flat).sum())
     if inverted.any() and broken >= FEWEST and broken > SLIPS * len(boxes):
         raise DataError(
-            f"{place}: {broken} of {len(boxes)} boxes end before they begin "
+            f"{source}: {broken} of {len(boxes)} boxes end before they begin "
             "(right edge left of the left one, or bottom above top)",
             hint="width and height where the right and lower edge belong, or corners in another "
             "order? write left, top, right, bottom",
@@ -46,13 +46,13 @@ def check_corners(boxes: Floats, place: str) -> BoolArray:
     return inverted
 
 
-def check_fractions(boxes: Floats, size_hw: tuple[int, int] | None, place: str) -> None:
+def check_fractions(boxes: Floats, size_hw: tuple[int, int] | None, source: str) -> None:
     """Refuse a file whose boxes are all smaller than two pixels and within the unit square.
 
     Args:
         boxes: float [N, 4] of one file, in pixels as the format has it.
         size_hw: (height, width) of a picture, None where it is not known.
-        place: the file, for the error.
+        source: the file, for the error.
 
     Raises:
         DataError: the numbers are fractions of the picture.
@@ -61,7 +61,7 @@ def check_fractions(boxes: Floats, size_hw: tuple[int, int] | None, place: str) 
         return
     if boxes.min() >= 0 and boxes.max() <= 1.0 and (boxes % 1 != 0).any():
         raise DataError(
-            f"{place}: all of the {len(boxes)} boxes lie within one pixel of "
+            f"{source}: all of the {len(boxes)} boxes lie within one pixel of "
             f"{size_hw[1]}x{size_hw[0]}",
             hint="fractions where pixels belong? multiply them by width and height",
         )
@@ -73,13 +73,13 @@ def outside(boxes: Floats, sizes_hw: Floats) -> BoolArray:
     return np.asarray((boxes[:, :2] < -1).any(axis=1) | beyond)
 
 
-def check_axes(boxes: Floats, sizes_hw: Floats, place: str) -> None:
+def check_axes(boxes: Floats, sizes_hw: Floats, source: str) -> None:
     """Refuse a file most of whose boxes fit their pictures only with x and y exchanged.
 
     Args:
         boxes: float [N, 4] of one file, in pixels, uncut.
         sizes_hw: float [N, 2], (height, width) of the picture of each.
-        place: the file, for the error.
+        source: the file, for the error.
 
     Raises:
         DataError: y is written before x.
@@ -91,7 +91,7 @@ def check_axes(boxes: Floats, sizes_hw: Floats, place: str) -> None:
         return
     if outside(boxes[:, [1, 0, 3, 2]], sizes_hw).mean() < 0.05:
         raise DataError(
-            f"{place}: {int(beyond.sum())} of {len(boxes)} boxes leave the picture and fit it only "
-            "with x and y exchanged",
+            f"{source}: {int(beyond.sum())} of {len(boxes)} boxes leave the picture and fit it "
+            "only with x and y exchanged",
             hint="write x before y: left, top, right, bottom",
         )

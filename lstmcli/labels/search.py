@@ -30,7 +30,7 @@ class ReadOptions:
 
     Args:
         format: a key of READERS; None recognises it from the content.
-        media: where the videos or images lie, when neither the labels nor their place say so.
+        media: where the videos or images lie, when neither the labels nor their folder say so.
         size_hw: (height, width) of media that are not there, for labels that tell fractions.
         annotator: whose boxes count where several people drew them.
         label_rate: frames a second that the labels count by, or "film"; None compares.
@@ -83,14 +83,14 @@ def read_labels(
             source.resolve(),
             *source.resolve().parents,
         )
-        reading = ReadContext(
+        context = ReadContext(
             MediaFinder(source, how.media),
             how.size_hw,
             within=path if is_above else None,
             annotator=how.annotator,
             label_rate=how.label_rate,
         )
-        sets.append((source, its_reader.read(source, reading), reading.finder))
+        sets.append((source, its_reader.read(source, context), context.finder))
     labels = join(sets)
     if not labels.videos:
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.types import VideoLabels
 from lstmcli.labels.builder import MOST_FRAMES, as_path, safe_name
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 FEWEST = 4
 """Images below which a run of numbers is taken for chance."""
@@ -21,7 +21,7 @@ Key = tuple[str, str, int, str | None]
 """Folder, name before the number, digits, and the part of the set that a run belongs to."""
 
 
-def gather_frames(videos: Sequence[VideoLabels], notes: WarningCollector) -> list[VideoLabels]:
+def gather_frames(videos: Sequence[VideoLabels], warnings: WarningCollector) -> list[VideoLabels]:
     """Return the videos with numbered stills of a folder joined.
 
     Joined are images of one folder and size whose names differ only in a number of at least four
@@ -51,7 +51,7 @@ def gather_frames(videos: Sequence[VideoLabels], notes: WarningCollector) -> lis
         elif key not in done:
             done.add(key)
             result.append(_joined(key, chosen[key]))
-            notes.add(
+            warnings.add(
                 "images numbered one after another; taken for the frames of a video",
                 result[-1].name,
             )

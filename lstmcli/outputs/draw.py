@@ -255,8 +255,8 @@ def lay(planes: Planes, sprite: Sprite, left: int, top: int) -> None:
         (planes.u, sprite.u, 2),
         (planes.v, sprite.v, 2),
     ):
-        place = target[top // step :, left // step :][: source.shape[0], : source.shape[1]]
-        place[:] = source[: place.shape[0], : place.shape[1]]
+        view = target[top // step :, left // step :][: source.shape[0], : source.shape[1]]
+        view[:] = source[: view.shape[0], : view.shape[1]]
 
 
 def path(planes: Planes, points: tuple[tuple[int, int], ...], colour: Colour, line_px: int) -> None:

@@ -24,7 +24,7 @@ def write_dataset_page(
     Args:
         path: of the page; its folder is made where it is missing.
         title: the name of the dataset.
-        warnings: likely problems, with place and count.
+        warnings: likely problems, with location and count.
         tables: of splits and classes.
         histograms: of box sizes and motion; empty ones are left out.
         pictures: previews.

@@ -56,7 +56,7 @@ def render(
         title=f"{scores['model']} on {scores['data']}",
         scores=scores,
         chart=Markup(precision_recall_chart({name: curves[name].tolist() for name in shown})),
-        legend=[(name, line_colour(place)) for place, name in enumerate(shown)],
+        legend=[(name, line_colour(index)) for index, name in enumerate(shown)],
         hidden_curves=len(curves) - len(shown),
         calibration=Markup(calibration_chart(scores["calibration"]["bins"])),
         confusion=_shaded(scores["confusion"]["counts"]),

@@ -58,8 +58,8 @@ def draw_panels(
     columns = 3 if len(panels) > 2 else len(panels)
     rows = -(-len(panels) // columns)
     picture = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for place, panel in enumerate(panels):
-        row, column = divmod(place, columns)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
         top, left = row * height, column * width
         picture[top : top + height, left : left + width] = panel
     return picture

@@ -47,7 +47,7 @@ def write_page(path: Path, page: str, *, option: str) -> None:
     Args:
         path: its folder is made where it is missing.
         page: the whole text.
-        option: the option that names another place, for the hint.
+        option: the option that names another path, for the hint.
 
     Raises:
         OutputError: it cannot be written.

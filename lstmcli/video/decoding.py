@@ -1,4 +1,4 @@
-"""From packets to pictures: what is decoded, what is lost, and in which place of the file."""
+"""From packets to pictures: what is decoded, what is lost, and where in the file."""
 
 from __future__ import annotations
 

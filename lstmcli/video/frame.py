@@ -146,8 +146,8 @@ class Planes:
             (made.v, inner.v, 2, 128),
         ):
             target[:] = black
-            place = target[top // step :, left // step :][: source.shape[0], : source.shape[1]]
-            place[:] = source[: place.shape[0], : place.shape[1]]
+            view = target[top // step :, left // step :][: source.shape[0], : source.shape[1]]
+            view[:] = source[: view.shape[0], : view.shape[1]]
         return made
 
     def pad(self) -> av.VideoFrame:
@@ -311,7 +311,7 @@ class Frame:
     ) -> None:
         self.index = index
         self.position = index
-        """The place in the file, counted with frames that could not be decoded."""
+        """The index in the file, counted with frames that could not be decoded."""
         self.is_damaged = bool(picture.is_corrupt)
         """Whether it was decoded with errors."""
         self.time_s = time_s

@@ -75,7 +75,7 @@ def read_live(
                 report.has_sound = report.is_finite and len(container.streams.audio) > 0
                 connection = ReadReport()
                 clock.connect()
-                for frame in frames_of(container, source.place, report=connection):
+                for frame in frames_of(container, source.address, report=connection):
                     frame.index, frame.time_s = report.frames, clock.time(frame.time_s)
                     report.frames += 1
                     last_picture, pause_s = time.monotonic(), _FIRST_PAUSE_S
@@ -100,7 +100,7 @@ def read_live(
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
     if report.frames == 0 and not stop.is_set():
         raise MediaError(
-            f"{source.place}: {problem}; waited {patience_s:g} s",
+            f"{source.address}: {problem}; waited {patience_s:g} s",
             hint="is the address right, and does the camera run? --patience waits longer",
         )
 
@@ -108,11 +108,13 @@ def read_live(
 def _connect(source: Source, timeout_s: float) -> InputContainer:
     if source.kind == "camera":
         device, of_number, of_name = _CAMERAS.get(sys.platform, _LINUX_CAMERA)
-        place = (of_number if source.place.isdecimal() else of_name) + source.place
-        return av.open(place, "r", format=device, timeout=timeout_s)
+        file = (of_number if source.address.isdecimal() else of_name) + source.address
+        return av.open(file, "r", format=device, timeout=timeout_s)
     # over UDP pictures lose pieces; but some cameras know nothing else
-    options = {"rtsp_flags": "prefer_tcp"} if source.place.startswith("rtsp") else {}
-    return av.open(source.place, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+    options = {"rtsp_flags": "prefer_tcp"} if source.address.startswith("rtsp") else {}
+    return av.open(
+        source.address, "r", options=options, timeout=timeout_s, metadata_errors="replace"
+    )
 
 
 def _is_finite(container: InputContainer) -> bool:

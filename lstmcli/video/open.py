@@ -48,7 +48,7 @@ def open_frames(
         )
     if source.kind == "file":
         frames = read_frames(
-            source.place,
+            source.address,
             start_s=start_s,
             end_s=end_s,
             film=source.film,
@@ -80,7 +80,7 @@ def describe(source: Source) -> VideoInfo | None:
     Raises:
         MediaError: it is a file that cannot be read.
     """
-    return probe(source.place, film=source.film) if source.kind == "file" else None
+    return probe(source.address, film=source.film) if source.kind == "file" else None
 
 
 def expected_frames(

@@ -31,8 +31,8 @@ class VideoInfo:
         size_hw: (height, width) in pixels as shown, rotation applied.
         rate: frames per second on average, None where the container does not tell.
         frame_count: what the container says, else duration times rate: an estimate, good for a
-            progress bar; None where neither is told.
-        duration_s: None where not told (streams, some images).
+            progress bar; None where neither is known.
+        duration_s: None where unknown (streams, some images).
         rotation: degrees clockwise that are applied: 0, 90, 180 or 270.
         has_audio: whether there is a sound track.
         codec: FFmpeg's name of the decoder.
@@ -80,8 +80,8 @@ def probe(path: str | Path, *, film: int | None = None) -> VideoInfo:
             raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
         turn = Turn.of(first)
         # some containers tell the shape of a pixel and the codec in them does not
-        told = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        aspect = told or Fraction(1)
+        ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        aspect = ratio or Fraction(1)
         return VideoInfo(
             path=str(path),
             size_hw=turn.size_hw((first.height, first.width)),

@@ -87,8 +87,8 @@ class ReadReport:
             (self.dropped, "frames were left out because they came faster than they are read"),
             (self.resized, "frames had another size and were letterboxed to the first one's"),
         )
-        told = [f"{count} {text}" for count, text in counted if count]
-        return self._broken_frames() + self.notes + told
+        counts = [f"{count} {text}" for count, text in counted if count]
+        return self._broken_frames() + self.notes + counts
 
     def _broken_frames(self) -> list[str]:
         if self.skipped:

@@ -106,7 +106,7 @@ def frames_of(
     for number, picture in enumerate(pictures):
         while ledger.gaps and ledger.gaps[0][0] <= number:
             lost += ledger.gaps.popleft()[1]
-        time_s = timeline.place(picture)
+        time_s = timeline.time_of(picture)
         if end_s is not None and time_s >= origin_s + end_s - 1e-6:
             return
         if first_s is not None and time_s < first_s - 1e-6:
@@ -133,15 +133,15 @@ def frames_of(
 def _timeline_of(
     container: InputContainer, stream: VideoStream, rate: float | None, report: ReadReport
 ) -> Timeline:
-    told = rate_of(stream, container)
+    stream_rate = rate_of(stream, container)
     if has_stamps(container):
-        return Timeline(1 / (told or ASSUMED_RATE), report)
-    if rate is None and told is None:
+        return Timeline(1 / (stream_rate or ASSUMED_RATE), report)
+    if rate is None and stream_rate is None:
         report.note(
             f"the stream tells neither times nor a frame rate; {ASSUMED_RATE:g} frames a second "
             "are assumed, --image-rate sets another"
         )
-    return Timeline(1 / (rate or told or ASSUMED_RATE), report, has_stamps=False)
+    return Timeline(1 / (rate or stream_rate or ASSUMED_RATE), report, has_stamps=False)
 
 
 def _note_other_films(container: InputContainer, stream: VideoStream, report: ReadReport) -> None:

@@ -35,14 +35,14 @@ class Source:
     Args:
         name: goes into the records and, without its suffix, into the names of the outputs.
         kind: a file, a row of still images, a camera, a stream or standard input.
-        place: path, address or number of the camera; "-" for standard input.
+        address: path, URL or number of the camera; "-" for standard input.
         images: of a row of images, in order.
         film: which video stream of the file, from 1; None: the one that players show.
     """
 
     name: str
     kind: Literal["file", "images", "camera", "stream", "stdin"]
-    place: str
+    address: str
     images: tuple[Path, ...] = ()
     film: int | None = None
 
@@ -59,7 +59,7 @@ def find_sources(texts: Sequence[str]) -> list[Source]:
         MediaError: a source that is not there, or a folder without videos and images.
     """
     found = [source for text in texts for source in _sources_of(text)]
-    return list({(source.kind, source.place, source.film): source for source in found}.values())
+    return list({(source.kind, source.address, source.film): source for source in found}.values())
 
 
 def _sources_of(text: str) -> list[Source]:

@@ -26,20 +26,20 @@ class Timeline:
         self._last_s, self._shift_s = float("-inf"), 0.0
         self._stamps: dict[str, float] = {}
         self._faults = {"pts": 0, "dts": 0}
-        self._is_told = False
+        self._is_reported = False
         self._count = 0
 
-    def place(self, picture: av.VideoFrame) -> float:
+    def time_of(self, picture: av.VideoFrame) -> float:
         """Return the time of the next frame in seconds."""
         number, self._count = self._count, self._count + 1
         if not self._has_stamps:
             return number * self._step_s
         raw_s = self._own_time(picture)
         follows_s = self._last_s + self._step_s if number else 0.0
-        if raw_s is not None and not self._is_told:
+        if raw_s is not None and not self._is_reported:
             # network cameras give their first frames no stamp, and begin to count after these
             self._shift_s = max(0.0, follows_s - raw_s) if number else 0.0
-            self._is_told = True
+            self._is_reported = True
         time_s = follows_s if raw_s is None else raw_s + self._shift_s
         if number and time_s <= self._last_s:
             time_s = self._after_step_back(number, time_s, follows_s)

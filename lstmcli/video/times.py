@@ -19,7 +19,7 @@ _WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "ivf"}
 def frame_times(path: str | Path) -> npt.NDArray[np.float64]:
     """Return the time of each shown frame in seconds from the beginning of the file, sorted.
 
-    Times are those of the packets, so that a damaged frame keeps its place; only containers without
+    Times are those of the packets, so that a damaged frame keeps its index; only containers without
     presentation times are decoded.
 
     Raises:

@@ -37,11 +37,11 @@ def note_truncation(
     """
     step_s = last.lasts_s or float(1 / stream.average_rate if stream.average_rate else 0.04)
     ends_s = last.time_s + step_s
-    told_s, tolerance_s = _told_end(container, stream, step_s)
-    if told_s is not None and told_s - ends_s > tolerance_s:
+    stated_s, tolerance_s = _stated_end(container, stream, step_s)
+    if stated_s is not None and stated_s - ends_s > tolerance_s:
         report.note(
             f"the file is cut off: its pictures end at {ends_s:.2f} s, its header says "
-            f"{told_s:.2f} s"
+            f"{stated_s:.2f} s"
         )
     elif is_cut_short(path, container.format.name):
         report.note(
@@ -55,7 +55,7 @@ def note_truncation(
         report.notes.remove("the file breaks off")
 
 
-def _told_end(
+def _stated_end(
     container: InputContainer, stream: VideoStream, step_s: float
 ) -> tuple[float | None, float]:
     """Return when the pictures should end in seconds, and by how much that may be wrong."""
@@ -66,8 +66,8 @@ def _told_end(
     if tag is not None:
         return tag, _STEPS * step_s
     if container.duration and len(container.streams) == 1:
-        told_s = ((container.start_time or 0) + container.duration) / av.time_base
-        return told_s, max(_STEPS * step_s, min(_LOOSE_S, _LOOSE_SHARE * told_s))
+        stated_s = ((container.start_time or 0) + container.duration) / av.time_base
+        return stated_s, max(_STEPS * step_s, min(_LOOSE_S, _LOOSE_SHARE * stated_s))
     return None, 0.0
 
 
@@ -98,9 +98,9 @@ def is_cut_short(path: str | Path, format_name: str) -> bool:
 
 def _mp4_is_cut(file: BinaryIO, size: int) -> bool:
     """Walk over the boxes of ISO 14496-12: 32 bits of size, four letters, perhaps 64 of size."""
-    place = 0
-    while place < size:
-        file.seek(place)
+    offset = 0
+    while offset < size:
+        file.seek(offset)
         head = file.read(16)
         if len(head) < 8:
             return True
@@ -111,23 +111,23 @@ def _mp4_is_cut(file: BinaryIO, size: int) -> bool:
             return False
         if length < 8:
             return False
-        place += length
-    return place > size
+        offset += length
+    return offset > size
 
 
 def _avi_is_cut(file: BinaryIO, size: int) -> bool:
     """Walk over the RIFF chunks; OpenDML has several."""
-    place = 0
-    while place + 8 <= size:
-        file.seek(place)
+    offset = 0
+    while offset + 8 <= size:
+        file.seek(offset)
         head = file.read(8)
         if head[:4] != b"RIFF":
             return False
         length = int.from_bytes(head[4:], "little")
         if length in {0, 0xFFFFFFFF}:  # its size is written when it is closed
             return True
-        place += 8 + length + length % 2
-    return place > size + 1
+        offset += 8 + length + length % 2
+    return offset > size + 1
 
 
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
@@ -135,9 +135,9 @@ _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 
 def _matroska_is_cut(file: BinaryIO, size: int) -> bool:
     """Walk over EBML elements (RFC 8794), into those whose size nobody knew."""
-    place = 0
-    while place < size:
-        file.seek(place)
+    offset = 0
+    while offset < size:
+        file.seek(offset)
         name = _vint(file, keeps_marker=True)
         length = _vint(file)
         if name is None or length is None:
@@ -146,10 +146,10 @@ def _matroska_is_cut(file: BinaryIO, size: int) -> bool:
         if name[0] in {_SEGMENT, _CLUSTER} and (is_unknown or name[0] == _SEGMENT):
             if not is_unknown and file.tell() + value > size:
                 return True
-            place = file.tell()
+            offset = file.tell()
             continue
-        place = file.tell() + value
-    return place > size
+        offset = file.tell() + value
+    return offset > size
 
 
 def _vint(file: BinaryIO, *, keeps_marker: bool = False) -> tuple[int, bool] | None:

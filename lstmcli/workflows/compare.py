@@ -1,7 +1,7 @@
 """Compares detectors on annotated videos of one or more domains: models and result files.
 
 Models are run as `detect` runs them, so the best F1 is searched from the usual threshold up: a
-lower one would begin tracks that nobody gets to see.
+lower one would begin tracks that are not shown.
 """
 
 from __future__ import annotations

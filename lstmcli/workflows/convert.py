@@ -13,8 +13,8 @@ from lstmcli.core.scratch import scratch_folder
 from lstmcli.core.types import DataWarning, LabelSet
 from lstmcli.labels.clock import LabelRate
 from lstmcli.labels.media import MediaFinder, ReadContext, aligned
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.search import ReadOptions, read_labels
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import LABEL_WRITERS, LabelWriter
 
 
@@ -87,8 +87,8 @@ def convert(
     labels = aligned(read_labels(source, options=how), source, media, label_rate)
     if writer.NEEDS_SIZE:
         labels = _with_sizes(labels, source, media, size_hw, progress)
-    notes = WarningCollector()
-    _write(writer, labels, out, notes)
+    warnings = WarningCollector()
+    _write(writer, labels, out, warnings)
     videos = labels.videos
     return ConvertResult(
         path=out,
@@ -97,7 +97,7 @@ def convert(
         frames=sum(len(video.annotated_frames) for video in videos),
         boxes=sum(len(video.labels) for video in videos),
         ignored=sum(int(video.ignore.sum()) for video in videos),
-        warnings=labels.warnings + notes.warnings(),
+        warnings=labels.warnings + warnings.collected(),
     )
 
 
@@ -128,18 +128,18 @@ def _with_sizes(
     size_hw: tuple[int, int] | None,
     progress: Progress,
 ) -> LabelSet:
-    reading = ReadContext(MediaFinder(source, media), size_hw)
+    context = ReadContext(MediaFinder(source, media), size_hw)
     videos = []
     for video in progress.track(labels.videos, total=len(labels.videos), label="sizes"):
         if video.size_hw is None:
             written = video.media or next((path for path in video.images if path), video.name)
-            size = reading.size_of(written, f"{source}, {video.name}", video=not video.images)
+            size = context.size_of(written, f"{source}, {video.name}", video=not video.images)
             video = replace(video, size_hw=size)
         videos.append(video)
     return LabelSet(labels.classes, tuple(videos), labels.warnings)
 
 
-def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+def _write(writer: LabelWriter, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write under a temporary name beside `out` and rename: no output is half-written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def _write(writer: LabelWriter, labels: LabelSet, out: Path, notes: WarningColle
             part = scratch / "part"
             if writer.FOLDER:
                 part.mkdir()
-            writer.write(labels, part, notes)
+            writer.write(labels, part, warnings)
             if out.is_dir():
                 shutil.rmtree(out)
             os.replace(part, out)  # noqa: PTH105 - also from a file to a file

@@ -1,4 +1,4 @@
-"""Batches are functions of (seed, epoch, step) alone; lanes go on where they stopped."""
+"""Batches are functions of (seed, epoch, step) alone; slots go on where they stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lstmcli.core.config import AugmentConfig, ClipConfig
 from lstmcli.core.errors import ConfigError, DataError
-from lstmcli.dataset.clips import ClipBatch, ClipDataset, earlier_places, single_frames
+from lstmcli.dataset.clips import ClipBatch, ClipDataset, previous_frame_positions, single_frames
 from lstmcli.dataset.manifest import Dataset
 
 QUIET = AugmentConfig(flip=0.0, scale=(1.0, 1.0), colour=0.0, grey=0.0, noise=0.0, blur=0.0)
@@ -88,17 +88,20 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone(
     assert not torch.equal(seeded[2].frames, expected[2].frames)
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_processes_together_see_what_one_would(dataset: Dataset, world: int) -> None:
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_together_see_what_one_would(dataset: Dataset, world_size: int) -> None:
     whole = source(dataset, augment=LOUD, batch=8)
-    parts = [source(dataset, augment=LOUD, batch=8, rank=r, world=world) for r in range(world)]
+    parts = [
+        source(dataset, augment=LOUD, batch=8, rank=r, world_size=world_size)
+        for r in range(world_size)
+    ]
     for step in (0, 3, 9):
         expected = whole[step]
         for rank, part in enumerate(parts):
             own = part[step]
-            assert torch.equal(own.frames, expected.frames[rank::world])
-            assert torch.equal(own.starts, expected.starts[rank::world])
-            boxes = expected.boxes.unflatten(0, (8, 3))[rank::world].flatten(0, 1)
+            assert torch.equal(own.frames, expected.frames[rank::world_size])
+            assert torch.equal(own.starts, expected.starts[rank::world_size])
+            boxes = expected.boxes.unflatten(0, (8, 3))[rank::world_size].flatten(0, 1)
             most = own.boxes.shape[1]
             assert torch.equal(own.boxes, boxes[:, :most])
             assert not boxes[:, most:].any()
@@ -106,41 +109,41 @@ def test_processes_together_see_what_one_would(dataset: Dataset, world: int) -> 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 4)])
 @pytest.mark.parametrize("reverse", [0.0, 1.0])
-def test_a_streamed_lane_goes_on_exactly_where_it_stopped(
+def test_a_streamed_slot_goes_on_exactly_where_it_stopped(
     dataset: Dataset, stride: tuple[int, int], reverse: float
 ) -> None:
     augment = QUIET.model_copy(update={"reverse": reverse})
     clips = source(dataset, augment=augment, stride=list(stride), stateful_fraction=1.0)
     went_on = 0
-    for lane in range(4):
-        before = clips._clip(lane, 0)
+    for slot in range(4):
+        before = clips._clip(slot, 0)
         assert before.starts
         for step in range(1, 40):
-            now = clips._clip(lane, step)
+            now = clips._clip(slot, step)
             if not now.starts:
                 went_on += 1
                 assert (now.video, now.view) == (before.video, before.view)
-                steps = np.diff(np.concatenate((before.places, now.places)))
+                steps = np.diff(np.concatenate((before.positions, now.positions)))
                 assert len(set(steps.tolist())) == 1, "the same stride across the border"
-                assert steps[0] == int(np.diff(before.places)[0])
+                assert steps[0] == int(np.diff(before.positions)[0])
                 assert np.sign(steps[0]) == (-1 if reverse else 1)
             before = now
     assert went_on > 20
 
 
-def test_a_lane_starts_exactly_where_something_new_begins(dataset: Dataset) -> None:
+def test_a_slot_starts_exactly_where_something_new_begins(dataset: Dataset) -> None:
     """A run of four clips of three frames fits into 30 frames: one start in four steps."""
     clips = source(dataset, stateful_fraction=1.0)
-    for lane in range(4):
-        starts = [clips._clip(lane, step).starts for step in range(1, 33)]
+    for slot in range(4):
+        starts = [clips._clip(slot, step).starts for step in range(1, 33)]
         assert sum(starts) == 8
-        places = np.flatnonzero(starts)
-        assert set(np.diff(places).tolist()) == {4}
-    together = [all(clips._clip(lane, step).starts for lane in range(4)) for step in range(1, 33)]
+        positions = np.flatnonzero(starts)
+        assert set(np.diff(positions).tolist()) == {4}
+    together = [all(clips._clip(slot, step).starts for slot in range(4)) for step in range(1, 33)]
     assert not any(together)
 
 
-def test_the_first_step_of_an_epoch_starts_every_lane(dataset: Dataset) -> None:
+def test_the_first_step_of_an_epoch_starts_every_slot(dataset: Dataset) -> None:
     """There is no state to go on with."""
     clips = source(dataset, batch=8, stateful_fraction=1.0)
     for epoch in (0, 1):
@@ -148,7 +151,7 @@ def test_the_first_step_of_an_epoch_starts_every_lane(dataset: Dataset) -> None:
         assert clips[0].starts.all()
 
 
-def test_lanes_that_do_not_stream_start_at_every_step(dataset: Dataset) -> None:
+def test_slots_that_do_not_stream_start_at_every_step(dataset: Dataset) -> None:
     clips = source(dataset, stateful_fraction=0.5)
     later = torch.stack([clips[step].starts for step in range(1, 9)])
     assert later[:, 2:].all()
@@ -158,16 +161,16 @@ def test_lanes_that_do_not_stream_start_at_every_step(dataset: Dataset) -> None:
 def test_a_video_that_is_shorter_than_a_run_is_followed_by_another(dataset: Dataset) -> None:
     """30 frames hold two clips of 12; a run of four needs two videos."""
     clips = source(dataset, length=12, stateful_fraction=1.0)
-    for lane in range(4):
-        starts = [clips._clip(lane, step).starts for step in range(1, 33)]
+    for slot in range(4):
+        starts = [clips._clip(slot, step).starts for step in range(1, 33)]
         assert sum(starts) == 16
 
 
 def test_a_video_that_is_shorter_than_a_clip_is_played_to_and_fro(tmp_path: Path) -> None:
     short = write_dataset(tmp_path / "short", videos=("train",), frames=3)
-    places = source(short, length=8)._clip(0, 0).places
-    assert sorted(set(places.tolist())) == [0, 1, 2]
-    assert set(np.abs(np.diff(places)).tolist()) == {1}
+    positions = source(short, length=8)._clip(0, 0).positions
+    assert sorted(set(positions.tolist())) == [0, 1, 2]
+    assert set(np.abs(np.diff(positions)).tolist()) == {1}
     single = write_dataset(tmp_path / "single", videos=("train",), frames=1)
     batch = source(single, length=8, motion_lag_s=0.2)[0]
     assert batch.frames.shape == batch.previous_frames.shape == (4, 8, 3, 64, 64)
@@ -202,12 +205,12 @@ def test_the_earlier_frames_are_those_before(dataset: Dataset) -> None:
     clips = source(dataset, motion_lag_s=0.08, full_frame=True)
     for step in range(4):
         batch = clips[step]
-        for lane in range(4):
-            clip = clips._clip(lane, step)
+        for slot in range(4):
+            clip = clips._clip(slot, step)
             store = dataset.open(clips.videos[clip.video])
-            for time, place in enumerate(clip.places.tolist()):
-                before = store.picture(max(0, place - 2))
-                shown = batch.previous_frames[lane, time].permute(1, 2, 0).numpy()
+            for time, position in enumerate(clip.positions.tolist()):
+                before = store.picture(max(0, position - 2))
+                shown = batch.previous_frames[slot, time].permute(1, 2, 0).numpy()
                 np.testing.assert_array_equal(shown, before)
 
 
@@ -219,15 +222,15 @@ def test_a_clip_that_is_played_backwards_moves_backwards(dataset: Dataset) -> No
         full_frame=True,
     )
     clip = clips._clip(0, 0)
-    assert np.all(np.diff(clip.places) < 0)
-    assert clips._before(clip).tolist() == np.minimum(clip.places + 2, 29).tolist()
+    assert np.all(np.diff(clip.positions) < 0)
+    assert clips._before(clip).tolist() == np.minimum(clip.positions + 2, 29).tolist()
 
 
 def test_a_bounced_clip_moves_as_it_is_played(tmp_path: Path) -> None:
     made = write_dataset(tmp_path / "dataset", videos=("train",), frames=4)
     clips = source(made, length=8, stride=(1, 1), motion_lag_s=0.04, full_frame=True)
     clip = clips._clip(0, 0)
-    assert clip.places.tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
+    assert clip.positions.tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
     assert clips._before(clip).tolist() == [0, 0, 1, 2, 3, 2, 1, 0]
 
 
@@ -243,8 +246,8 @@ def test_frames_that_nobody_looked_at_are_neither_empty_nor_full(tmp_path: Path)
     clips = source(made, full_frame=True)
     for step in range(5):
         batch = clips[step]
-        places = np.concatenate([clips._clip(lane, step).places for lane in range(4)])
-        assert batch.annotated_frames.tolist() == (places % 2 == 0).tolist()
+        positions = np.concatenate([clips._clip(slot, step).positions for slot in range(4)])
+        assert batch.annotated_frames.tolist() == (positions % 2 == 0).tolist()
         assert not batch.valid[~batch.annotated_frames].any()
         assert batch.valid[batch.annotated_frames].any(dim=1).all()
 
@@ -256,11 +259,11 @@ def test_an_ignored_box_is_handed_on_as_ignored(dataset: Dataset) -> None:
     mixed = replace(dataset, videos=(ignored, dataset.videos[2], dataset.videos[1]))
     clips = source(mixed, full_frame=True, stateful_fraction=0.0, length=1)
     batches = [clips[step] for step in range(10)]
-    drawn = {clips._clip(lane, step).video for lane in range(4) for step in range(10)}
+    drawn = {clips._clip(slot, step).video for slot in range(4) for step in range(10)}
     assert 0 not in drawn  # an ignored object is no reason to look at a video
     assert not any(batch.ignore.any() for batch in batches)
     clip = replace(clips._clip(0, 0), video=0)
-    gt = clips._truth(clip, 3)
+    gt = clips._ground_truth(clip, 3)
     assert gt is not None
     assert gt[2].tolist() == [True]
 
@@ -274,7 +277,7 @@ def test_a_box_that_the_window_hardly_shows_is_ignored(dataset: Dataset) -> None
     for shown, ignored in ((0.3, True), (0.7, False)):
         cut = round(right - shown * (right - left))
         view = replace(clip.view, left=cut, top=max(0, int(top) - 20))
-        gt = clips._truth(replace(clip, view=view), 5)
+        gt = clips._ground_truth(replace(clip, view=view), 5)
         assert gt is not None
         assert gt[2].tolist() == [ignored], shown
 
@@ -288,7 +291,7 @@ def test_classes_are_drawn_evenly_where_that_is_wanted(tmp_path: Path) -> None:
     shares = {}
     for balance in (True, False):
         clips = source(uneven, balance=balance, batch=50, length=1, stateful_fraction=0.0)
-        videos = [clips._clip(lane, step).video for lane in range(50) for step in range(8)]
+        videos = [clips._clip(slot, step).video for slot in range(50) for step in range(8)]
         shares[balance] = float(np.mean(np.array(videos) == 3))
     assert shares[True] == pytest.approx(0.5, abs=0.08)
     assert shares[False] == pytest.approx(0.25, abs=0.08)
@@ -316,7 +319,7 @@ def test_a_split_without_boxes_is_told(tmp_path: Path) -> None:
 def test_the_earlier_place_is_the_one_nearest_to_the_lag(
     times: list[float], lag_s: float, expected: list[int]
 ) -> None:
-    assert earlier_places(np.array(times), lag_s).tolist() == expected
+    assert previous_frame_positions(np.array(times), lag_s).tolist() == expected
 
 
 def test_single_frames_keep_the_other_rules() -> None:

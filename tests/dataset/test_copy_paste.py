@@ -73,9 +73,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     )
 
 
-def source(dataset: Dataset, paste: float, decoy: float = 0.0) -> ClipDataset:
+def source(dataset: Dataset, paste: float, distractor: float = 0.0) -> ClipDataset:
     clips = ClipConfig(length=3, stateful_fraction=0.5, stateful_clips=4)
-    augment = AugmentConfig.model_validate(QUIET | {"copy_paste": paste, "distractors": decoy})
+    augment = AugmentConfig.model_validate(QUIET | {"copy_paste": paste, "distractors": distractor})
     return ClipDataset(
         dataset, "train", clips, augment, batch=4, steps=40, seed=7, motion_lag_s=0.08
     )
@@ -104,13 +104,13 @@ def test_several_objects_are_laid_in_apart_from_each_other(dataset: Dataset) -> 
     clips = source(dataset, 2.5)
     counts = []
     for step in range(20):
-        for lane in range(4):
-            clip = clips._clip(lane, step)
+        for slot in range(4):
+            clip = clips._clip(slot, step)
             counts.append(len(clip.pasted))
             keys = {(one.video, one.track, one.shift) for one in clip.pasted}
             assert len(keys) == len(clip.pasted)
     assert max(counts) == 3
-    assert 1 < np.mean(counts) <= 3  # some find no place among the others
+    assert 1 < np.mean(counts) <= 3  # some find no position among the others
     batch = clips[0]
     assert int(batch.valid.sum(dim=1).max()) >= 3
 
@@ -133,33 +133,36 @@ def test_nothing_is_pasted_where_nothing_else_is(tmp_path: Path) -> None:
     assert source(alone, 1.0)._clip(0, 0).pasted == ()
 
 
-def test_a_decoy_shows_nothing_and_is_no_truth(dataset: Dataset) -> None:
-    """A pasted object and a decoy are drawn as often; only the object is in the truth."""
-    clips = source(dataset, 1.0, decoy=1.0)
-    drawn = [clips._clip(lane, step) for lane in range(4) for step in range(20)]
-    decoys = [one for clip in drawn for one in clip.pasted if one.leave_core_free is not None]
-    objects = [one for clip in drawn for one in clip.pasted if one.leave_core_free is None]
-    assert len(decoys) > 10
+def test_a_distractor_is_no_ground_truth(dataset: Dataset) -> None:
+    """A pasted object and a distractor are drawn as often; only the object is ground truth."""
+    clips = source(dataset, 1.0, distractor=1.0)
+    drawn = [clips._clip(slot, step) for slot in range(4) for step in range(20)]
+    distractors = [one for clip in drawn for one in clip.pasted if one.offset_xy is not None]
+    objects = [one for clip in drawn for one in clip.pasted if one.offset_xy is None]
+    assert len(distractors) > 10
     assert len(objects) > 10
     for clip in drawn:
-        for place in clip.places.tolist():
+        for position in clip.positions.tolist():
             for one in clip.pasted:
-                found = clips._paster._its_box(one, place)
-                if found is None or one.leave_core_free is None:
+                found = clips._copy_paste._its_box(one, position)
+                if found is None or one.offset_xy is None:
                     continue
                 left, top, right, bottom = region_of(found[1])
-                x, y = one.leave_core_free
+                x, y = one.offset_xy
                 size_hw = (bottom - top, right - left)
-                if clips._paster._is_empty(one.video, found[0], (left + x, top + y), size_hw):
+                if clips._copy_paste._is_empty(one.video, found[0], (left + x, top + y), size_hw):
                     shown = clips._store(one.video).window(found[0], top + y, left + x, size_hw)
                     assert np.ptp(shown.astype(int)) <= 12, "nothing but the grey ground"
 
 
 def a_pasted_one(clips: ClipDataset) -> tuple[PastedPatch, int]:
-    """Return an object that is laid into a clip, and a place at which it is seen."""
+    """Return an object that is laid into a clip, and a position at which it is seen."""
     drawn = [one for step in range(20) for one in clips._clip(2, step).pasted]
     return next(
-        (one, place) for one in drawn for place in range(30) if clips._paster._its_box(one, place)
+        (one, position)
+        for one in drawn
+        for position in range(30)
+        if clips._copy_paste._its_box(one, position)
     )
 
 
@@ -167,13 +170,13 @@ def relabel(clips: ClipDataset, video: int, labels: VideoLabels) -> None:
     """Give a video other labels, as what is pasted from it sees them."""
     videos = list(clips.videos)
     videos[video] = replace(videos[video], labels=labels)
-    clips._paster.videos = tuple(videos)
+    clips._copy_paste.videos = tuple(videos)
 
 
 def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
-    """The neighbour would be in the picture and not in the truth."""
+    """The neighbour would be in the picture and not in the ground truth."""
     clips = source(dataset, 1.0)
-    one, place = a_pasted_one(clips)
+    one, position = a_pasted_one(clips)
     labels = clips.videos[one.video].labels
     twice = replace(
         labels,
@@ -184,12 +187,12 @@ def test_an_object_with_a_neighbour_is_not_pasted(dataset: Dataset) -> None:
         ignore=labels.ignore.repeat(2),
     )
     relabel(clips, one.video, twice)
-    assert clips._paster._its_box(one, place) is None
+    assert clips._copy_paste._its_box(one, position) is None
 
 
 def test_an_object_that_is_ignored_later_is_gone(dataset: Dataset) -> None:
     clips = source(dataset, 1.0)
-    one, place = a_pasted_one(clips)
+    one, position = a_pasted_one(clips)
     labels = clips.videos[one.video].labels
     relabel(clips, one.video, replace(labels, ignore=np.ones_like(labels.ignore)))
-    assert clips._paster._its_box(one, place) is None
+    assert clips._copy_paste._its_box(one, position) is None

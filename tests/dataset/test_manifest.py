@@ -143,5 +143,5 @@ def test_frames_of_another_dataset_are_told(dataset: Dataset) -> None:
     for suffix in ("", ".json"):
         theirs = other.folder / (first.store + suffix)
         theirs.replace(dataset.folder / (first.store + suffix))
-    with pytest.raises(DataError, match=r"5 frames of .* tells of 12"):
+    with pytest.raises(DataError, match=r"5 frames of .* lists 12"):
         dataset.open(first)

@@ -18,7 +18,7 @@ from lstmcli.dataset.pixel_checks import (
     note_near_duplicates,
     thumbnail,
 )
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 
 def blocks(seed: int) -> Picture:
@@ -36,13 +36,13 @@ def sky(seed: int) -> Picture:
 
 
 def twins(first: Picture, second: Picture, *, splits: tuple[str, str] = ("train", "val")) -> bool:
-    notes, seen = WarningCollector(), (thumbnail(first), thumbnail(second))
+    warnings, seen = WarningCollector(), (thumbnail(first), thumbnail(second))
     thumbnails = {
         name: [one for one in [small] if one is not None]
         for name, small in zip("uv", seen, strict=True)
     }
-    note_near_duplicates(thumbnails, dict(zip("uv", splits, strict=True)), notes)
-    return len(notes.warnings()) == 1
+    note_near_duplicates(thumbnails, dict(zip("uv", splits, strict=True)), warnings)
+    return len(warnings.collected()) == 1
 
 
 def test_a_copy_is_known_however_it_was_scaled_and_brightened() -> None:
@@ -73,10 +73,10 @@ def scene(count: int) -> tuple[Picture, np.ndarray]:
 
 
 def told(boxes: np.ndarray, exchanged: np.ndarray, picture: Picture) -> list[str]:
-    check, notes = SwappedAxesCheck(), WarningCollector()
-    check.look(picture, boxes, exchanged)
-    check.note("train", notes)
-    return [warning.text for warning in notes.warnings()]
+    check, warnings = SwappedAxesCheck(), WarningCollector()
+    check.add(picture, boxes, exchanged)
+    check.note("train", warnings)
+    return [warning.text for warning in warnings.collected()]
 
 
 def test_exchanged_axes_are_told_and_right_ones_are_not() -> None:

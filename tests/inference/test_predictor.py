@@ -15,7 +15,7 @@ from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.dataset.clips import earlier_places
+from lstmcli.dataset.clips import previous_frame_positions
 from lstmcli.inference.nms import multiclass_nms
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtimes.eager import EagerRuntime
@@ -83,7 +83,9 @@ def test_a_stream_is_answered_as_the_detector_answers_the_whole_clip(
 ) -> None:
     model, shown = build(lag_s, core), canvases(5)
     times = np.arange(5) / 25
-    previous_frames = [shown[place] for place in earlier_places(times, lag_s)] if lag_s else None
+    previous_frames = (
+        [shown[place] for place in previous_frame_positions(times, lag_s)] if lag_s else None
+    )
     expected = expected_boxes(model, shown, previous_frames)
     predictor = Predictor(full_precision(model), threshold=0.05)
     letterbox = predictor.start(CANVAS_HW)
@@ -235,7 +237,7 @@ def test_the_earlier_frame_is_the_one_nearest_to_the_lag(
 def test_training_and_prediction_show_the_same_earlier_frame(rate: float, lag_s: float) -> None:
     rng = np.random.default_rng(3)
     times = np.cumsum(rng.uniform(0.6, 1.4, 40) / rate)
-    assert earlier_frames(times.tolist(), lag_s) == earlier_places(times, lag_s).tolist()
+    assert earlier_frames(times.tolist(), lag_s) == previous_frame_positions(times, lag_s).tolist()
 
 
 def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import VideoLabels
 from lstmcli.labels.clock import align, nearest_frames
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.search import ReadOptions, read_labels
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.video import frame_times, read_frames
 
 MakeVideo = Callable[..., Path]
@@ -72,9 +72,9 @@ def test_labels_of_another_length_are_refused_with_both_numbers(
 
 def test_another_rate_with_as_many_frames_is_said(tmp_path: Path, make_video: MakeVideo) -> None:
     path = make_video(tmp_path / "a.mp4", 30, rate=30)
-    notes = WarningCollector()
-    align(labels_of([3], rate=25.0, frame_count=30), path, None, notes)
-    assert "different rates" in notes.warnings()[0].text
+    warnings = WarningCollector()
+    align(labels_of([3], rate=25.0, frame_count=30), path, None, warnings)
+    assert "different rates" in warnings.collected()[0].text
 
 
 @given(st.sets(st.integers(0, 40), min_size=1), st.sampled_from([12.5, 24, 25, 30, 50]))

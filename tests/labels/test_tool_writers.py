@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.search import read_labels
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import LABEL_WRITERS
 
 CLASSES = ("person", "a <b> & c")
@@ -43,19 +43,19 @@ def video(*, step: int = 1, ignored: bool = False) -> VideoLabels:
 
 
 def written(name: str, labels: LabelSet, folder: Path) -> tuple[LabelSet, WarningCollector]:
-    writer, notes = LABEL_WRITERS[name], WarningCollector()
+    writer, warnings = LABEL_WRITERS[name], WarningCollector()
     out = folder / ("out" if writer.FOLDER else "out.json")
     if writer.FOLDER:
         out.mkdir()
-    writer.write(labels, out, notes)
-    return read_labels(out), notes
+    writer.write(labels, out, warnings)
+    return read_labels(out), warnings
 
 
 @pytest.mark.parametrize("name", ["cvat", "label_studio"])
 def test_a_video_comes_back_equal(name: str, tmp_path: Path) -> None:
     wanted = video()
-    read, notes = written(name, LabelSet(CLASSES, (wanted,)), tmp_path)
-    assert not notes.warnings()
+    read, warnings = written(name, LabelSet(CLASSES, (wanted,)), tmp_path)
+    assert not warnings.collected()
     (found,) = read.videos
     assert found.name.endswith("street")
     assert found.size_hw == (240, 320)
@@ -74,8 +74,8 @@ def test_a_video_comes_back_equal(name: str, tmp_path: Path) -> None:
 
 def test_every_third_frame_comes_back_equal_from_cvat(tmp_path: Path) -> None:
     wanted = video(step=3)
-    read, notes = written("cvat", LabelSet(CLASSES, (wanted,)), tmp_path)
-    assert not notes.warnings()
+    read, warnings = written("cvat", LabelSet(CLASSES, (wanted,)), tmp_path)
+    assert not warnings.collected()
     (found,) = read.videos
     assert found.annotated_frames.tolist() == wanted.annotated_frames.tolist()
     assert found.box_frames.tolist() == wanted.box_frames.tolist()
@@ -107,6 +107,6 @@ def test_pictures_come_back_equal(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cvat", "label_studio"])
 def test_what_cannot_be_said_is_counted(name: str, tmp_path: Path) -> None:
-    read, notes = written(name, LabelSet(CLASSES, (video(ignored=True),)), tmp_path)
-    assert any("ignored region" in warning.text for warning in notes.warnings())
+    read, warnings = written(name, LabelSet(CLASSES, (video(ignored=True),)), tmp_path)
+    assert any("ignored region" in warning.text for warning in warnings.collected())
     assert len(read.videos[0].boxes) == len(video().boxes) - 1

@@ -32,12 +32,12 @@ def config() -> Config:
 
 
 def draw(batch: int, memory: bool) -> ClipBatch:
-    lanes, steps = (batch, LENGTH) if memory else (batch * LENGTH, 1)
-    count = lanes * steps
+    slots, steps = (batch, LENGTH) if memory else (batch * LENGTH, 1)
+    count = slots * steps
     return ClipBatch(
-        frames=torch.randint(0, 256, (lanes, steps, 3, SIDE, SIDE), dtype=torch.uint8),
+        frames=torch.randint(0, 256, (slots, steps, 3, SIDE, SIDE), dtype=torch.uint8),
         previous_frames=torch.zeros(0),
-        starts=torch.ones(lanes, dtype=torch.bool),
+        starts=torch.ones(slots, dtype=torch.bool),
         boxes=torch.tensor([[4.0, 4, 20, 20]]).expand(count, 1, 4).clone(),
         labels=torch.zeros(count, 1, dtype=torch.int64),
         valid=torch.ones(count, 1, dtype=torch.bool),

@@ -114,7 +114,7 @@ def test_a_second_film_in_a_file_is_told_and_can_be_read(tmp_path: Path) -> None
     first, second = find_sources([str(path), f"{path}#2"])
     assert output_names([first, second]) == ["dash", "dash#2"]
     report = ReadReport()
-    frame = next(iter(read_frames(second.place, film=second.film, report=report)))
+    frame = next(iter(read_frames(second.address, film=second.film, report=report)))
     assert frame.size_hw == (32, 48) == probe(path, film=2).size_hw
     assert float(frame.rgb().mean()) == pytest.approx(180, abs=5)
     assert report.sentences() == []

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 
 from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.search import read_labels
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import LABEL_WRITERS
 from lstmcli.labels.writers.regions import one_a_class
 from lstmcli.workflows.convert import convert
@@ -186,14 +186,14 @@ def test_the_path_of_a_video_comes_back(tmp_path: Path) -> None:
 
 
 def test_what_a_format_cannot_say_is_counted(tmp_path: Path) -> None:
-    notes = WarningCollector()
+    warnings = WarningCollector()
     rows = [(0, (1.0, 2.0, 3.0, 4.0), 0, -1, True), (1, (1.0, 2.0, 3.0, 4.0), 0, 4, False)]
     video = replace(video_labels("v", rows, frames=4), annotated_frames=np.array([0, 1]))
     labels = LabelSet(("a",), (video,))
     for to in ("mot", "yolo"):
         (tmp_path / to).mkdir()
-        LABEL_WRITERS[to].write(labels, tmp_path / to, notes)
-    counts = {warning.text.partition(";")[0]: warning.count for warning in notes.warnings()}
+        LABEL_WRITERS[to].write(labels, tmp_path / to, warnings)
+    counts = {warning.text.partition(";")[0]: warning.count for warning in warnings.collected()}
     assert counts == {
         "a frame that nobody looked at": 2,
         "a box without a track": 1,

@@ -57,7 +57,7 @@ class Reader(Protocol):
     def root_of(self, path: Path) -> Path:
         """Return what to read when a file was recognised: itself or the folder of its kind."""
 
-    def read(self, source: Path, reading: ReadContext) -> LabelSet:
+    def read(self, source: Path, context: ReadContext) -> LabelSet:
         """Return what a file or a folder of such files says, paths as written.
 
         Raises:

@@ -54,7 +54,7 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels; images without a video become one-frame videos."""
     rows = _Rows()
     top = load_json(source, hook=rows.take)
@@ -65,11 +65,11 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         raise DataError(f"{source}: {rows.problem}", hint=hint)
     if not top.is_object():
         raise DataError(f"{source}: no object at the top", hint="COCO has images and annotations")
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     labels = {}
     for category in top.rows_of("categories"):
         name, number = (category.get("name") or category["id"]).text(), category["id"].text()
-        columns.ids("category").add(number, name, repr(name), category.place)
+        columns.ids("category").add(number, name, repr(name), category.location)
         labels[id_key(number)] = columns.label(name)
     categories = _Categories(labels, columns)
     spots, videos = _frames(top, columns)
@@ -79,17 +79,17 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
             columns.add_shape(
                 video, frame, None, 0, kind="annotation without a bbox", where=str(source)
             )
-    reading.notes.add(
+    context.warnings.add(
         "an annotation without a bbox; the hull of its segmentation or key points is taken",
         str(source),
         rows.hulls,
     )
     left = sum(item is not None for item in _listed(top, "annotations"))
-    reading.notes.add("an annotation that tells no image or no box; left out", str(source), left)
+    context.warnings.add("an annotation that tells no image or no box; left out", str(source), left)
     for row in rows.boxes:
         spot = spots.get(row.image)
         if spot is None:
-            reading.notes.add(
+            context.warnings.add(
                 "an annotation of an image that is not listed; left out",
                 f"{source}, image_id {row.image}",
             )
@@ -196,13 +196,13 @@ class _Rows:
         """Return False for an annotation that is there already under its id."""
         if number is None:
             return True
-        place = self._ids.setdefault(_key(number), len(self.boxes))
-        if place == len(self.boxes):
+        row_index = self._ids.setdefault(_key(number), len(self.boxes))
+        if row_index == len(self.boxes):
             return True
-        if self.boxes[place] != row and not self.problem:
+        if self.boxes[row_index] != row and not self.problem:
             self.problem = (
                 f"annotation id {_key(number)} is used twice, "
-                f"for a box of image {self.boxes[place].image} and for one of image {row.image}"
+                f"for a box of image {self.boxes[row_index].image} and for one of image {row.image}"
             )
         return False
 
@@ -225,14 +225,14 @@ class _Categories:
 
     def label(self, category: str) -> int:
         if not category:
-            self._columns.notes.add(
-                "an annotation without a category_id; called 'object'", self._columns.place
+            self._columns.warnings.add(
+                "an annotation without a category_id; called 'object'", self._columns.source
             )
             return self._columns.label("object")
         if category not in self._labels:
-            self._columns.notes.add(
+            self._columns.warnings.add(
                 "a category_id that is not among the categories; named by its number",
-                f"{self._columns.place}, category_id {category}",
+                f"{self._columns.source}, category_id {category}",
             )
             self._labels[category] = self._columns.label(f"category {category}")
         return self._labels[category]
@@ -247,19 +247,19 @@ def _frames(top: Node, columns: LabelSetBuilder) -> tuple[Spots, dict[str, Video
     for item in top.rows_of("videos"):
         number = item["id"].text()
         name = next((t.text() for k in ("file_name", "name") if (t := item.get(k))), number)
-        told_of = tuple(sorted((k, str(v)) for k, v in item.value.items() if k != "id"))
-        columns.ids("video").add(number, told_of, repr(name), item.place)
+        rest = tuple(sorted((k, str(v)) for k, v in item.value.items() if k != "id"))
+        columns.ids("video").add(number, rest, repr(name), item.location)
         videos[id_key(number)] = _video(item, columns)
     spots: Spots = {}
     next_frame: dict[str, int] = {}
     for item in top.rows_of("images"):
         file_name = item.get("file_name", "coco_url", "flickr_url")
         name = file_name.text() if file_name is not None else ""
-        of_video, told = item.get("video_id"), item.get("frame_index", "frame_id")
+        of_video, given = item.get("video_id"), item.get("frame_index", "frame_id")
         number, film = item["id"].text(), "" if of_video is None else id_key(of_video.text())
-        content = (name, film, "" if told is None else told.text())
+        content = (name, film, "" if given is None else given.text())
         shown = repr(name) if name else f"frame {content[2]} of video {film}"
-        if not columns.ids("image").add(number, content, shown, item.place):
+        if not columns.ids("image").add(number, content, shown, item.location):
             continue
         if of_video is None:
             video, frame = _still(item, name or number, columns), 0
@@ -267,17 +267,17 @@ def _frames(top: Node, columns: LabelSetBuilder) -> tuple[Spots, dict[str, Video
             if film not in videos:
                 videos[film] = columns.video(f"video {film}", of_video.text())
             video = videos[film]
-            frame = told.whole() if told is not None else next_frame.get(film, 0)
+            frame = given.whole() if given is not None else next_frame.get(film, 0)
             next_frame[film] = frame + 1
-            video.check_frame(frame, item.place)
+            video.check_frame(frame, item.location)
             columns.ids(f"video {film}, frame").add(
-                frame, name, f"image {number} ({name})", item.place
+                frame, name, f"image {number} ({name})", item.location
             )
-            video.look((frame,))
+            video.mark_annotated((frame,))
             if name and not video.is_file:
-                video.image(frame, name, item.place)
+                video.image(frame, name, item.location)
         if video.size_hw is None and "width" in item and "height" in item:
-            video.set_size(item["width"].number(), item["height"].number(), item.place)
+            video.set_size(item["width"].number(), item["height"].number(), item.location)
         spots[id_key(number)] = video, frame
     return spots, videos
 
@@ -286,32 +286,32 @@ def _still(item: Node, written: str, columns: LabelSetBuilder) -> VideoLabelsBui
     """Return the video of a still; one file under two ids is one picture."""
     key = f"image {written}"
     if columns.has_video(key):
-        columns.notes.add("one image file under two ids; their boxes are joined", item.place)
+        columns.warnings.add("one image file under two ids; their boxes are joined", item.location)
     video = columns.still(key, written)
-    told = item.get("name")
-    video.name = told.text() if told is not None else video.name
+    given = item.get("name")
+    video.name = given.text() if given is not None else video.name
     return video
 
 
 def _video(item: Node, columns: LabelSetBuilder) -> VideoLabelsBuilder:
     number = item["id"].text()
-    told = item.get("file_name")
-    medium = told.text() if told is not None else ""
+    given = item.get("file_name")
+    medium = given.text() if given is not None else ""
     name = item.get("name")
     video = columns.video(
         f"video {id_key(number)}", name.text() if name is not None else stem_of(medium or number)
     )
     video.media = medium if is_video(medium) else ""
-    video.is_file = is_video(medium) or (told is not None and not medium)
+    video.is_file = is_video(medium) or (given is not None and not medium)
     if "width" in item and "height" in item:
-        video.set_size(item["width"].number(), item["height"].number(), item.place)
+        video.set_size(item["width"].number(), item["height"].number(), item.location)
     rate, length = item.get("fps", "frame_rate"), item.get("length")
     video.rate = rate.number() if rate is not None and rate.number() > 0 else None
     if length is not None and length.whole() > 0:
-        video.frame_count = video.check_frame(length.whole() - 1, item.place) + 1
+        video.frame_count = video.check_frame(length.whole() - 1, item.location) + 1
     for frame, image in enumerate(item.rows_of("file_names")):
         video.image(frame, image.text())
-        video.look((frame,))
+        video.mark_annotated((frame,))
     return video
 
 
@@ -323,7 +323,7 @@ def _add_sequence(
     label = categories.label(id_key(item["category_id"].text()))
     if id_key(number) not in videos:
         raise DataError(
-            f"{item.place}: an object of video {number}, which is not listed",
+            f"{item.location}: an object of video {number}, which is not listed",
             hint="export the file again",
         )
     video = videos[id_key(number)]
@@ -339,5 +339,5 @@ def _add_sequence(
             hull = (x, y, x + width, y + height)
         if hull is None:
             continue
-        video.check_frame(frame, item.place)
+        video.check_frame(frame, item.location)
         video.add(frame, hull, label, track=track, ignore=crowd is not None and crowd.boolean())

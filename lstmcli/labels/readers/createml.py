@@ -30,20 +30,20 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every image."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     boxes = []
     for image in load_json(source).rows():
         name = image["image"].text()
         video = columns.still(name, name)
         for item in image.rows_of("annotations"):
-            place = item["coordinates"]
-            x, y, w, h = (place[key].number() for key in ("x", "y", "width", "height"))
+            box = item["coordinates"]
+            x, y, w, h = (box[key].number() for key in ("x", "y", "width", "height"))
             boxes.append((video, x, y, w, h, columns.label(item["label"].text())))
     corners = any(x - w / 2 < -0.5 or y - h / 2 < -0.5 for _, x, y, w, h, _ in boxes)
     if corners:
-        reading.notes.add("x and y taken for the upper left corner, not the centre", str(source))
+        context.warnings.add("x and y taken for the upper left corner, not the centre", str(source))
     for video, x, y, w, h, label in boxes:
         left, top = (x, y) if corners else (x - w / 2, y - h / 2)
         video.add(0, (left, top, left + w, top + h), label)

@@ -78,8 +78,8 @@ class _Columns:
     headless: bool
 
     def text(self, row: Sequence[str], kind: str) -> str:
-        place = self.at.get(kind, -1)
-        return row[place].strip() if 0 <= place < len(row) else ""
+        column = self.at.get(kind, -1)
+        return row[column].strip() if 0 <= column < len(row) else ""
 
 
 def _delimiter(line: str) -> str:
@@ -126,7 +126,7 @@ def _headless(first: list[str]) -> _Columns | None:
     return None
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a table."""
     text = read_text(source)
     first = text.partition("\n")[0]
@@ -148,11 +148,11 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     if not at.headless:
         rows = rows[1:]
     if delimiter != ",":
-        rows = [(n, _with_points(row, at, reading, f"{source}, line {n}")) for n, row in rows]
+        rows = [(n, _with_points(row, at, context, f"{source}, line {n}")) for n, row in rows]
     boxes = [_box(row, at, f"{source}, line {n}") for n, row in rows]
-    if ("bbox" in at.at or at.headless) and _are_sides(boxes, reading, source):
+    if ("bbox" in at.at or at.headless) and _are_sides(boxes, context, source):
         boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     fractions = _are_fractions(boxes)
     for (n, row), box in zip(rows, boxes, strict=True):
         where = f"{source}, line {n}"
@@ -160,7 +160,7 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         if box is None:
             continue
         if fractions:
-            height, width = reading.size_of(medium, where, video="video" in at.at)
+            height, width = context.size_of(medium, where, video="video" in at.at)
             video.set_size(width, height)
             box = [box[0] * width, box[1] * height, box[2] * width, box[3] * height]
         track = at.text(row, "track")
@@ -173,29 +173,29 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     return columns.build()
 
 
-def _with_points(row: list[str], at: _Columns, reading: ReadContext, where: str) -> list[str]:
+def _with_points(row: list[str], at: _Columns, context: ReadContext, where: str) -> list[str]:
     """Return a row whose numbers have decimal points; spreadsheets of many lands write commas."""
     columns = [at.at[kind] for kind in ("x1", "y1", "x2", "y2", "w", "h") if kind in at.at]
     commas = [n for n in columns if n < len(row) and _COMMA.fullmatch(row[n].strip())]
     if commas:
-        reading.notes.add("a row with decimal commas; they are taken for points", where)
+        context.warnings.add("a row with decimal commas; they are taken for points", where)
     return [cell.replace(",", ".") if n in commas else cell for n, cell in enumerate(row)]
 
 
-def _are_sides(boxes: Sequence[list[float] | None], reading: ReadContext, source: Path) -> bool:
+def _are_sides(boxes: Sequence[list[float] | None], context: ReadContext, source: Path) -> bool:
     """Return whether unnamed numbers are x, y, width, height, because many are no corners.
 
     Sizes may look like corners where objects are large or far to the left, corners never like
     sizes, but for slips. A box without area says nothing.
     """
-    telling = [box for box in boxes if box and box[2] != box[0] and box[3] != box[1]]
-    inverted = sum(box[2] < box[0] or box[3] < box[1] for box in telling)
-    if inverted <= SLIPS * len(telling):
+    with_area = [box for box in boxes if box and box[2] != box[0] and box[3] != box[1]]
+    inverted = sum(box[2] < box[0] or box[3] < box[1] for box in with_area)
+    if inverted <= SLIPS * len(with_area):
         return False
-    reading.notes.add(
+    context.warnings.add(
         "four numbers without names, many of which are no corners; taken for x, y, width, height",
         str(source),
-        len(telling) - inverted,
+        len(with_area) - inverted,
     )
     return True
 
@@ -230,21 +230,23 @@ def _box(row: list[str], at: _Columns, where: str) -> list[float] | None:
 def _spot(
     row: list[str], at: _Columns, columns: LabelSetBuilder, where: str
 ) -> tuple[VideoLabelsBuilder, int, str]:
-    told = at.text(row, "frame")
+    frame_text = at.text(row, "frame")
     image, medium = at.text(row, "image"), at.text(row, "video")
-    if told and (medium or not image):
+    if frame_text and (medium or not image):
         try:
-            number = float(told)
+            number = float(frame_text)
         except ValueError:
             number = math.nan
         if not number == number // 1:
-            raise DataError(f"{where}: frame {told!r}", hint="frames are whole numbers from 0")
+            raise DataError(
+                f"{where}: frame {frame_text!r}", hint="frames are whole numbers from 0"
+            )
         video = columns.video(
-            medium, stem_of(medium) if medium else stem_of(Path(columns.place).stem)
+            medium, stem_of(medium) if medium else stem_of(Path(columns.source).stem)
         )
         frame = video.check_frame(int(number), where)
         video.media = medium
-        video.look((frame,))
+        video.mark_annotated((frame,))
         if image:
             video.image(frame, image, where)
     else:

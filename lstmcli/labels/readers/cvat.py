@@ -28,10 +28,10 @@ from lstmcli.labels.builder import (
 )
 from lstmcli.labels.identity import IdRegistry
 from lstmcli.labels.media import ReadContext
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 from lstmcli.labels.shapes import Box, ellipse_hull, hull_of, rotated_hull
+from lstmcli.labels.warning_collector import WarningCollector
 
 SUFFIXES = (".xml",)
 DROPS: tuple[str, ...] = (
@@ -55,7 +55,7 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every task in the file."""
     root = load_xml(source)
     if root.tag != "annotations":
@@ -63,12 +63,12 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     meta = root.find("meta")
     tasks = _tasks(root)
     names = [] if meta is None else _label_names(meta)
-    columns = LabelSetBuilder(reading.notes, source, names)
+    columns = LabelSetBuilder(context.warnings, source, names)
     videos = _Videos(columns, tasks)
     for track in root.all("track"):
-        _read_track(track, videos, reading)
+        _read_track(track, videos, context)
     for image in root.all("image"):
-        _read_image(image, videos, reading)
+        _read_image(image, videos, context)
     if next(root.all("track"), None) is not None:
         videos.look_at_whole_tasks()
     return columns.build()
@@ -105,7 +105,7 @@ class _Videos:
 
     def look_at_whole_tasks(self) -> None:
         for task in self.tasks:
-            self.of(task).look(task.frames)
+            self.of(task).mark_annotated(task.frames)
 
 
 def _tasks(root: Element) -> list[_Task]:
@@ -202,8 +202,8 @@ def _points(element: Element) -> list[list[float]]:
 
 def _shape(element: Element) -> _Shape:
     """Return the shape of an element of any kind."""
-    told = element.attributes
-    degrees = element.number("rotation") if told.get("rotation", "").strip() else 0.0
+    attributes = element.attributes
+    degrees = element.number("rotation") if attributes.get("rotation", "").strip() else 0.0
     if element.tag == "box":
         sides = [element.number(side) for side in ("xtl", "ytl", "xbr", "ybr")]
         return _Shape((sides[0], sides[1], sides[2], sides[3]), degrees)
@@ -215,37 +215,39 @@ def _shape(element: Element) -> _Shape:
         size = element.number("width"), element.number("height")
         return _Shape((left, top, left + size[0], top + size[1]))
     if element.tag == "skeleton":
-        shown = [part for part in element.all("points") if not part.gt("outside")]
+        shown = [part for part in element.all("points") if not part.flag("outside")]
         return _Shape(hull_of([point for part in shown for point in _points(part)]))
-    if element.tag == "cuboid" and "points" not in told:
-        sides = [element.number(key) for key in sorted(told) if re.match(r"[xy][tb][lr]\d$", key)]
-        corners = [key for key in sorted(told) if re.match(r"x[tb][lr]\d$", key)]
+    if element.tag == "cuboid" and "points" not in attributes:
+        sides = [
+            element.number(key) for key in sorted(attributes) if re.match(r"[xy][tb][lr]\d$", key)
+        ]
+        corners = [key for key in sorted(attributes) if re.match(r"x[tb][lr]\d$", key)]
         points = [(element.number(key), element.number("y" + key[1:])) for key in corners]
         return _Shape(hull_of(points) if sides else None)
     return _Shape(hull_of(_points(element)))
 
 
-def _note_shape(element: Element, notes: WarningCollector) -> None:
+def _note_shape(element: Element, warnings: WarningCollector) -> None:
     if element.tag in SHAPES:
-        notes.add(
+        warnings.add(
             f"a shape of kind {element.tag!r}; its upright bounding box is taken", element.where
         )
     elif element.attributes.get("rotation", "0").strip("0.") != "":
-        notes.add("a rotated box; its upright bounding box is taken", element.where)
+        warnings.add("a rotated box; its upright bounding box is taken", element.where)
 
 
-def _note_others(element: Element, reading: ReadContext) -> None:
+def _note_others(element: Element, context: ReadContext) -> None:
     for child in element.children:
         if child.tag == "tag":
-            reading.notes.add("a tag of a whole picture, not a box; left out", child.where)
+            context.warnings.add("a tag of a whole picture, not a box; left out", child.where)
         elif child.tag not in SHAPES | {"box", "attribute"}:
-            reading.notes.add(f"a {child.tag!r} is not known; left out", child.where)
+            context.warnings.add(f"a {child.tag!r} is not known; left out", child.where)
 
 
-def _read_track(track: Element, videos: _Videos, reading: ReadContext) -> None:
+def _read_track(track: Element, videos: _Videos, context: ReadContext) -> None:
     task = videos.task(track)
     video = videos.of(task)
-    _note_others(track, reading)
+    _note_others(track, context)
     written = sorted(track.all("box", *SHAPES), key=lambda item: item.whole("frame"))
     if not written:
         return
@@ -264,7 +266,7 @@ def _read_track(track: Element, videos: _Videos, reading: ReadContext) -> None:
             raise DataError(
                 f"{item.where}: the track has two boxes in frame {frame}", hint="export it again"
             )
-        if item.gt("outside"):
+        if item.flag("outside"):
             continue
         _add(video, frame, _shape(item).hull(), label, number, videos.columns, item)
         following = written[n + 1] if n + 1 < len(written) else None
@@ -272,7 +274,7 @@ def _read_track(track: Element, videos: _Videos, reading: ReadContext) -> None:
             _fill(video, frame, item, following, task, label, number)
         elif frame < task.frames.stop - task.frames.step:
             sides = _shape(item).hull()
-            _end_or_hold(video, frame, sides, task, label, number, reading, item.where)
+            _end_or_hold(video, frame, sides, task, label, number, context, item.where)
 
 
 def _add(
@@ -287,7 +289,7 @@ def _add(
     if hull is None:
         columns.add_shape(video, frame, None, label, kind=item.tag, where=item.where)
     else:
-        _note_shape(item, columns.notes)
+        _note_shape(item, columns.warnings)
         video.add(frame, hull, label, track=track)
 
 
@@ -320,11 +322,11 @@ def _end_or_hold(
     task: _Task,
     label: int,
     number: int,
-    reading: ReadContext,
+    context: ReadContext,
     where: str,
 ) -> None:
-    if not reading.hold:
-        reading.notes.add(
+    if not context.hold:
+        context.warnings.add(
             "a track that never ends; ended at its last written box"
             " (--format cvat_held holds it to the end of the task, as CVAT shows it)",
             where,
@@ -335,7 +337,7 @@ def _end_or_hold(
             video.add(later, sides, label, track=number)
 
 
-def _read_image(image: Element, videos: _Videos, reading: ReadContext) -> None:
+def _read_image(image: Element, videos: _Videos, context: ReadContext) -> None:
     """Add an image; images of a task that is a video are frames of it, numbered by their id."""
     task = videos.task(image)
     name = image.attribute("name")
@@ -347,14 +349,14 @@ def _read_image(image: Element, videos: _Videos, reading: ReadContext) -> None:
     if task.medium and task.from_video:
         video, frame = videos.of(task), image.whole("id")
         video.check_frame(frame, image.where)
-        video.look((frame,))
+        video.mark_annotated((frame,))
     else:
         key = f"image {image.attributes.get('task_id', '')} {subset} {name}"
         video, frame = videos.columns.still(key, f"{subset}/{name}" if subset else name), 0
         video.name = stem_of(name)
     if "width" in image.attributes and "height" in image.attributes:
         video.set_size(image.number("width"), image.number("height"), image.where)
-    _note_others(image, reading)
+    _note_others(image, context)
     for item in image.all("box", *SHAPES):
         label = videos.columns.label(item.attribute("label"))
         _add(video, frame, _shape(item).hull(), label, -1, videos.columns, item)

@@ -34,7 +34,7 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every task in the file, open tracks held."""
-    reading.hold = True
-    return cvat.read(source, reading)
+    context.hold = True
+    return cvat.read(source, context)

@@ -40,25 +40,25 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every item."""
     top = load_json(source)
     label = top["categories"].get("label")
     names = [] if label is None else [row["name"].text() for row in label.rows_of("labels")]
-    columns = LabelSetBuilder(reading.notes, source, names)
+    columns = LabelSetBuilder(context.warnings, source, names)
     for item in top["items"].rows():
         content = json.dumps(item.value, sort_keys=True)
-        shown = f"the item at {item.place.rpartition('#')[2]}"
-        if not columns.ids("item").add(item["id"].text(), content, shown, item.place):
+        shown = f"the item at {item.location.rpartition('#')[2]}"
+        if not columns.ids("item").add(item["id"].text(), content, shown, item.location):
             continue
         image = item.get("image", "media")
-        told = image.get("path") if image is not None and image.is_object() else None
-        name = told.text() if told is not None else item["id"].text()
-        video = columns.still(item["id"].text(), name or item["id"].text(), item.place)
+        written = image.get("path") if image is not None and image.is_object() else None
+        name = written.text() if written is not None else item["id"].text()
+        video = columns.still(item["id"].text(), name or item["id"].text(), item.location)
         size = image.get("size") if image is not None and image.is_object() else None
         if size is not None:
             height, width = size.numbers(2)
-            video.set_size(width, height, size.place)
+            video.set_size(width, height, size.location)
         for annotation in item.rows_of("annotations"):
             _add(annotation, video, names, columns)
     return columns.build()
@@ -67,11 +67,13 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
 def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: LabelSetBuilder) -> None:
     kind = item["type"].text()
     if kind in _NO_SHAPES:
-        columns.notes.add(f"an annotation of kind {kind!r}, not a shape; left out", item.place)
+        columns.warnings.add(
+            f"an annotation of kind {kind!r}, not a shape; left out", item.location
+        )
         return
     number = item["label_id"].whole() if "label_id" in item else -1
     if number >= len(names) or number < -1:
-        raise DataError(f"{item.place}: label {number}", hint=f"there are {len(names)} labels")
+        raise DataError(f"{item.location}: label {number}", hint=f"there are {len(names)} labels")
     label = columns.label(names[number] if number >= 0 else "object")
     attributes = item.get("attributes")
     crowd = attributes.get("is_crowd") if attributes is not None else None
@@ -81,7 +83,7 @@ def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: Label
         turn = None if attributes is None else attributes.get("rotation")
         video.add(0, rotated_hull(hull, turn.number() if turn else 0.0), label, ignore=ignore)
         return
-    columns.add_shape(video, 0, hull, label, kind=kind, where=item.place, ignore=ignore)
+    columns.add_shape(video, 0, hull, label, kind=kind, where=item.location, ignore=ignore)
 
 
 def _hull(kind: str, item: Node) -> Box | None:

@@ -30,12 +30,12 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every image."""
     root = load_xml(source)
     if root.tag != "dataset":
         raise DataError(f"{root.where}: <{root.tag}>", hint="dlib writes <dataset>")
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     for image in root.need("images").all("image"):
         name = image.attribute("file")
         video = columns.still(name, name)
@@ -47,6 +47,6 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
                 0,
                 (left, top, left + box.number("width"), top + box.number("height")),
                 columns.label(box.text_of("label") or "object"),
-                ignore=box.gt("ignore"),
+                ignore=box.flag("ignore"),
             )
     return columns.build()

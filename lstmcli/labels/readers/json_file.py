@@ -1,4 +1,4 @@
-"""JSON files that anybody may have written: every wrong type is an error that names its place."""
+"""Typed access to untrusted JSON: every wrong type is an error that names its location."""
 
 from __future__ import annotations
 
@@ -58,24 +58,28 @@ def load_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
     return parse_json(read_text(path), str(path), hook)
 
 
-def parse_json(text: str, place: str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Node:
-    """Return the top of a JSON text; `place` names it in errors.
+def parse_json(
+    text: str, location: str, hook: Callable[[dict[str, Any]], Any] | None = None
+) -> Node:
+    """Return the top of a JSON text; `location` names it in errors.
 
     Raises:
         DataError: the text is no JSON, or is cut off; the message names the line.
     """
     try:
-        return Node(json.loads(text, object_pairs_hook=_unique_keys(hook)), place)
+        return Node(json.loads(text, object_pairs_hook=_unique_keys(hook)), location)
     except json.JSONDecodeError as error:
-        line = "" if ", line " in place else f", line {error.lineno}"
+        line = "" if ", line " in location else f", line {error.lineno}"
         raise DataError(
-            f"{place}{line}: {error.msg[:1].lower()}{error.msg[1:]}",
+            f"{location}{line}: {error.msg[:1].lower()}{error.msg[1:]}",
             hint="the file is no JSON, or it is cut off; export it again",
         ) from None
     except RecursionError:
-        raise DataError(f"{place}: lists within lists without end", hint="no label file") from None
+        raise DataError(
+            f"{location}: lists within lists without end", hint="no label file"
+        ) from None
     except ValueError as error:
-        raise DataError(f"{place}: {error}", hint="export the file again") from None
+        raise DataError(f"{location}: {error}", hint="export the file again") from None
 
 
 def _unique_keys(hook: Callable[[dict[str, Any]], Any] | None) -> Callable[[_Pairs], Any]:
@@ -110,14 +114,14 @@ def _kind(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of a JSON file with its place, so that an error can say where it is."""
+    """A value of a JSON file with its location, so that an error can say where it is."""
 
     value: Any
-    place: str
+    location: str
 
     def _fail(self, wanted: str) -> DataError:
         return DataError(
-            f"{self.place}: {_kind(self.value)} where {wanted} belongs",
+            f"{self.location}: {_kind(self.value)} where {wanted} belongs",
             hint="the file is damaged or of another format; --format NAME chooses one",
         )
 
@@ -129,11 +133,11 @@ class Node:
         if not isinstance(self.value, dict):
             raise self._fail("an object")
         if key not in self.value:
-            raise DataError(f"{self.place}: has no {key!r}", hint="export the file again")
+            raise DataError(f"{self.location}: has no {key!r}", hint="export the file again")
         return Node(self.value[key], self._inside(key))
 
     def _inside(self, key: str) -> str:
-        return f"{self.place}.{key}" if "#" in self.place else f"{self.place}#{key}"
+        return f"{self.location}.{key}" if "#" in self.location else f"{self.location}#{key}"
 
     def get(self, *keys: str) -> Node | None:
         """Return the value of the first key that is there and not null, or None."""
@@ -164,7 +168,7 @@ class Node:
         if not isinstance(self.value, list):
             raise self._fail("a list")
         for n, value in enumerate(self.value):
-            yield Node(value, f"{self.place}[{n}]")
+            yield Node(value, f"{self.location}[{n}]")
 
     def rows_of(self, *keys: str) -> Iterator[Node]:
         """Yield the values of the list of the first key that is there; nothing where none is."""

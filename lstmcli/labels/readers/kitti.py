@@ -64,7 +64,7 @@ def _number(word: str) -> float | None:
 
 SUFFIXES = (".txt",)
 DROPS: tuple[str, ...] = (
-    "3D sizes, places and angles",
+    "3D sizes, positions and angles",
     "truncation, occlusion and scores",
     "DontCare: an ignored region",
 )
@@ -83,15 +83,15 @@ def root_of(path: Path) -> Path:
     return path.parent
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     files = files_of(source, ".txt") if source.is_dir() else [source]
     parts = image_sets(source if source.is_dir() else source.parent)
     lines = {path: _lines(path) for path in files}
     has_ids = _ids_before_numbers([line for rows in lines.values() for _, line in rows], source)
     if has_ids:
-        reading.notes.add(
+        context.warnings.add(
             "a number between type and the numbers of KITTI; taken for a track id",
             str(source),
             sum(len(rows) for rows in lines.values()),
@@ -173,7 +173,7 @@ def _add_file(
     if tracking:
         for frame in range(last + 1):
             video.image(frame, f"image_02/{path.stem}/{frame:06d}.png")
-        video.look_until(last + 1)
+        video.mark_annotated_until(last + 1)
     else:
         video.image(0, f"{path.stem}.png")
-        video.look((0,))
+        video.mark_annotated((0,))

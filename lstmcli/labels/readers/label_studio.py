@@ -78,24 +78,24 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every task; cancelled annotations and predictions do not count."""
     top = load_json(source)
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     for n, task in enumerate(top.rows() if top.is_list() else [top]):
-        chosen = _chosen(task, reading)
+        chosen = _chosen(task, context)
         results = [] if chosen is None else list(chosen.rows_of("result"))
         medium = _medium(task, results)
         if not _is_new(task, medium, columns):
-            reading.notes.add("a task written again; it is read once", task.place)
+            context.warnings.add("a task written again; it is read once", task.location)
             continue
         if chosen is None:
-            reading.notes.add("a task that nobody annotated; unannotated", task.place)
+            context.warnings.add("a task that nobody annotated; unannotated", task.location)
             continue
         if is_video(medium) or any(_kind(result) == "videorectangle" for result in results):
-            _read_video(n, medium, results, columns, reading, task.place)
+            _read_video(n, medium, results, columns, context, task.location)
         else:
-            _read_image(n, medium, results, columns, reading, task.place)
+            _read_image(n, medium, results, columns, context, task.location)
     return columns.build()
 
 
@@ -104,10 +104,10 @@ def _is_new(task: Node, medium: str, columns: LabelSetBuilder) -> bool:
     if number is None:
         return True
     content = json.dumps([task.value.get(key) for key in ("data", *_ANNOTATED)], sort_keys=True)
-    return columns.ids("task").add(number.text(), content, repr(medium), task.place)
+    return columns.ids("task").add(number.text(), content, repr(medium), task.location)
 
 
-def _chosen(task: Node, reading: ReadContext) -> Node | None:
+def _chosen(task: Node, context: ReadContext) -> Node | None:
     """Return the one annotation of a task that counts, None where there is none.
 
     Several annotators draw the same objects, so only one of them counts: the one that --annotator
@@ -115,8 +115,8 @@ def _chosen(task: Node, reading: ReadContext) -> Node | None:
     """
     rows = task.rows_of(*_ANNOTATED)
     there = [row for row in rows if not ((c := row.get("was_cancelled")) and c.boolean())]
-    if reading.annotator:
-        there = [row for row in there if reading.annotator.casefold() in _names_of(row)]
+    if context.annotator:
+        there = [row for row in there if context.annotator.casefold() in _names_of(row)]
     if not there:
         return None
     marked = [row for row in there if (truth := row.get("ground_truth")) and truth.boolean()]
@@ -124,9 +124,9 @@ def _chosen(task: Node, reading: ReadContext) -> Node | None:
     best = next(iter((*marked, *drawn, *there)))
     if len(drawn) > 1:
         why = "the one marked as ground truth" if marked else "the first one"
-        reading.notes.add(
+        context.warnings.add(
             f"a task with annotations of several people; {why} is taken (--annotator chooses)",
-            task.place,
+            task.location,
             len(drawn) - 1,
         )
     return best
@@ -136,11 +136,11 @@ def _names_of(annotation: Node) -> set[str]:
     """Return the id, the address and the names of who made an annotation, in small letters."""
     names: set[str] = set()
     for key in ("completed_by", "created_username", "created_by"):
-        told = annotation.get(key)
-        if told is not None and told.is_object():
-            names |= {str(value).casefold() for value in told.value.values() if value}
-        elif told is not None:
-            text = told.text()
+        node = annotation.get(key)
+        if node is not None and node.is_object():
+            names |= {str(value).casefold() for value in node.value.values() if value}
+        elif node is not None:
+            text = node.text()
             names |= {text.casefold(), *text.casefold().replace(",", " ").split()}
     return names
 
@@ -172,9 +172,9 @@ def _label(result: Node, columns: LabelSetBuilder, named: Mapping[str, list[str]
     names = [] if found is None else [row.text() for row in found.rows()]
     names = names or named.get(_identity(result), [])
     if len(names) > 1:
-        columns.notes.add("a region with several labels; the first one is taken", value.place)
+        columns.warnings.add("a region with several labels; the first one is taken", value.location)
     if not names:
-        columns.notes.add("a region without a label; called 'object'", value.place)
+        columns.warnings.add("a region without a label; called 'object'", value.location)
     return columns.label(names[0] if names else "object")
 
 
@@ -211,13 +211,13 @@ def _turned(sides: Sequence[float], degrees: float) -> Box:
 
 
 def _size(
-    result: Node | None, medium: str, reading: ReadContext, where: str, *, video: bool
+    result: Node | None, medium: str, context: ReadContext, where: str, *, video: bool
 ) -> tuple[int, int]:
     if result is not None and "original_width" in result and "original_height" in result:
         width, height = result["original_width"].whole(), result["original_height"].whole()
         if width > 0 and height > 0:
             return height, width
-    return reading.size_of(medium, where, video=video)
+    return context.size_of(medium, where, video=video)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class _Clock:
     """From the frames that Label Studio counts (from 1) to those of the film (from 0).
 
     Args:
-        rate: frames a second that Label Studio counts, None where it is not told.
+        rate: frames a second that Label Studio counts, None where unknown.
         times: of the film's frames, None where it is not found or numbers are taken as they are.
     """
 
@@ -238,7 +238,7 @@ class _Clock:
         return int(nearest_frames(self.times, (number - 1) / self.rate))
 
 
-def _clock(results: Sequence[Node], medium: str, reading: ReadContext) -> _Clock:
+def _clock(results: Sequence[Node], medium: str, context: ReadContext) -> _Clock:
     """Return the clock of a video: its rate by the keys' times, else by framesCount / duration."""
     rate: float | None = None
     for result in results:
@@ -250,9 +250,9 @@ def _clock(results: Sequence[Node], medium: str, reading: ReadContext) -> _Clock
         elif rate is None and "framesCount" in value and "duration" in value:
             length = value["duration"].number()
             rate = value["framesCount"].number() / length if length > 0 else None
-    if rate is None or rate <= 0 or reading.label_rate is not None:
+    if rate is None or rate <= 0 or context.label_rate is not None:
         return _Clock(rate, None)
-    return _Clock(rate, reading.times_of(medium))
+    return _Clock(rate, context.times_of(medium))
 
 
 def _read_video(
@@ -260,7 +260,7 @@ def _read_video(
     medium: str,
     results: list[Node],
     columns: LabelSetBuilder,
-    reading: ReadContext,
+    context: ReadContext,
     where: str,
 ) -> None:
     video = columns.video(f"task {n}", _named(medium, f"task {n + 1}"))
@@ -268,23 +268,23 @@ def _read_video(
     boxes = [result for result in results if _kind(result) == "videorectangle"]
     for result in results:
         if _kind(result) != "videorectangle":
-            _ignore(result, reading)
-    clock, named = _clock(boxes, medium, reading), _named_regions(results)
+            _ignore(result, context)
+    clock, named = _clock(boxes, medium, context), _named_regions(results)
     video.placed_by_time = clock.times is not None
     count = 0
     for result in boxes:
         value = result["value"]
-        told = value.get("framesCount")
+        node = value.get("framesCount")
         keys = sorted(value["sequence"].rows(), key=lambda key: key["frame"].number())
         last = keys[-1]["frame"].whole() if keys else 0
-        frames = told.whole() if told is not None else last
-        video.check_frame(max(frames, 1) - 1, value.place)
+        frames = node.whole() if node is not None else last
+        video.check_frame(max(frames, 1) - 1, value.location)
         count = max(count, frames, last)
-        size = _size(result, medium, reading, where, video=True)
+        size = _size(result, medium, context, where, video=True)
         video.set_size(size[1], size[0], where)
         region = _identity(result) or str(len(video))
         content = json.dumps(value.value, sort_keys=True)
-        if columns.ids(f"task {n + 1}, region").add(region, content, "one track", result.place):
+        if columns.ids(f"task {n + 1}, region").add(region, content, "one track", result.location):
             track = video.track(f"region {region}")
             end = clock.frame(frames) + 1 if frames else 0
             label = _label(result, columns, named)
@@ -292,7 +292,7 @@ def _read_video(
     if count:
         video.frame_count = len(clock.times) if clock.times is not None else count
         video.rate = None if clock.times is not None else clock.rate
-        video.look_until(clock.frame(count) + 1, where)
+        video.mark_annotated_until(clock.frame(count) + 1, where)
 
 
 def _read_sequence(
@@ -307,25 +307,25 @@ def _read_sequence(
 ) -> None:
     numbers = [key["frame"].whole() for key in keys]
     for number, key in zip(numbers, keys, strict=True):
-        video.check_frame(number - 1, key.place)
-    places = [clock.frame(number) for number in numbers]
+        video.check_frame(number - 1, key.location)
+    frames_of_keys = [clock.frame(number) for number in numbers]
     for n, key in enumerate(keys):
-        frame = places[n]
+        frame = frames_of_keys[n]
         sides, degrees = _percent(key, size_hw)
         if degrees % 360:
-            columns.notes.add("a rotated box; its upright bounding box is taken", key.place)
+            columns.warnings.add("a rotated box; its upright bounding box is taken", key.location)
         following = keys[n + 1] if n + 1 < len(keys) else None
-        if following is not None and places[n + 1] == frame:
+        if following is not None and frames_of_keys[n + 1] == frame:
             continue
         video.add(frame, _turned(sides, degrees), label, track=track)
         enabled = key.get("enabled")
         if enabled is not None and not enabled.boolean():
             continue
         goal, last_degrees = (sides, degrees) if following is None else _percent(following, size_hw)
-        end = frames if following is None else places[n + 1]
+        end = frames if following is None else frames_of_keys[n + 1]
         if len(video) + end - frame > MOST_BOXES:
             raise DataError(
-                f"{key.place}: a box held for {end - frame} frames",
+                f"{key.location}: a box held for {end - frame} frames",
                 hint="correct framesCount, or close the track",
             )
         for between in range(frame + 1, end):
@@ -340,7 +340,7 @@ def _read_image(
     medium: str,
     results: list[Node],
     columns: LabelSetBuilder,
-    reading: ReadContext,
+    context: ReadContext,
     where: str,
 ) -> None:
     video = columns.still(f"task {n}", medium or f"task {n + 1}", where)
@@ -349,20 +349,22 @@ def _read_image(
     for result in results:
         kind = _kind(result).removesuffix("labels")
         if _kind(result) in _NO_SHAPES or "value" not in result:
-            _ignore(result, reading)
+            _ignore(result, context)
             continue
         value = result["value"]
-        size = _size(result, medium, reading, where, video=False)
+        size = _size(result, medium, context, where, video=False)
         video.set_size(size[1], size[0], where)
         label = _label(result, columns, named)
         if kind == "rectangle":
             sides, degrees = _percent(value, size)
             if degrees % 360:
-                reading.notes.add("a rotated box; its upright bounding box is taken", value.place)
+                context.warnings.add(
+                    "a rotated box; its upright bounding box is taken", value.location
+                )
             video.add(0, _turned(sides, degrees), label)
         else:
             hull = _hull(kind, value, size)
-            columns.add_shape(video, 0, hull, label, kind=kind, where=value.place)
+            columns.add_shape(video, 0, hull, label, kind=kind, where=value.location)
 
 
 def _hull(kind: str, value: Node, size_hw: tuple[int, int]) -> Box | None:
@@ -381,5 +383,7 @@ def _hull(kind: str, value: Node, size_hw: tuple[int, int]) -> Box | None:
     return None
 
 
-def _ignore(result: Node, reading: ReadContext) -> None:
-    reading.notes.add(f"a result of kind {_kind(result)!r}, not a shape; left out", result.place)
+def _ignore(result: Node, context: ReadContext) -> None:
+    context.warnings.add(
+        f"a result of kind {_kind(result)!r}, not a shape; left out", result.location
+    )

@@ -37,60 +37,60 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every data row; one without labels was not looked at."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     for n, line in enumerate(read_text(source).splitlines(), 1):
         if line.strip():
-            _read_row(parse_json(line, f"{source}, line {n}"), columns, reading)
+            _read_row(parse_json(line, f"{source}, line {n}"), columns, context)
     return columns.build()
 
 
-def _read_row(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> None:
+def _read_row(top: Node, columns: LabelSetBuilder, context: ReadContext) -> None:
     row = top["data_row"]
-    told = row.get("external_id", "global_key", "row_data")
-    name = row["id"].text() if told is None else told.text()
+    node = row.get("external_id", "global_key", "row_data")
+    name = row["id"].text() if node is None else node.text()
     content = json.dumps(top.value, sort_keys=True)
-    if not columns.ids("data row").add(row["id"].text(), content, repr(name), row.place):
+    if not columns.ids("data row").add(row["id"].text(), content, repr(name), row.location):
         return
-    answers = _chosen(top, reading)
+    answers = _chosen(top, context)
     if not answers:
-        columns.notes.add("a picture that nobody labelled; unannotated", row.place)
+        columns.warnings.add("a picture that nobody labelled; unannotated", row.location)
         return
     video = columns.video(f"row {row['id'].text()}", stem_of(name))
     media = top.get("media_attributes")
     if media is not None and "width" in media and "height" in media:
-        video.set_size(media["width"].number(), media["height"].number(), media.place)
+        video.set_size(media["width"].number(), media["height"].number(), media.location)
     for answer in answers:
         frames = answer.get("frames")
         if frames is None:
             video.image(0, name)
-            video.look((0,))
+            video.mark_annotated((0,))
             _add(answer.rows_of("objects"), video, 0, columns)
             continue
         video.media = name
         for key, frame in frames.items():
-            index = video.check_frame(Node(key, frame.place).whole() - 1, frame.place)
+            index = video.check_frame(Node(key, frame.location).whole() - 1, frame.location)
             objects = frame.get("objects")
             if objects is not None:
                 _add((node for _, node in objects.items()), video, index, columns)
         count = media.get("frame_count") if media is not None else None
-        video.look_until(count.whole() if count is not None else 0)
+        video.mark_annotated_until(count.whole() if count is not None else 0)
 
 
-def _chosen(top: Node, reading: ReadContext) -> list[Node]:
+def _chosen(top: Node, context: ReadContext) -> list[Node]:
     """Return the annotations of one label a project: the annotator's, or the first one."""
     answers = []
     for _, project in top["projects"].items():
         labels = [label for label in project.rows_of("labels") if "annotations" in label]
-        if reading.annotator:
-            labels = [label for label in labels if _made_by(label, reading.annotator)]
+        if context.annotator:
+            labels = [label for label in labels if _made_by(label, context.annotator)]
         answers += [label["annotations"] for label in labels[:1]]
         if len(labels) > 1:
-            reading.notes.add(
+            context.warnings.add(
                 "a picture with labels of several people; the first one is taken"
                 " (--annotator chooses)",
-                project.place,
+                project.location,
                 len(labels) - 1,
             )
     return answers
@@ -98,8 +98,8 @@ def _chosen(top: Node, reading: ReadContext) -> list[Node]:
 
 def _made_by(label: Node, annotator: str) -> bool:
     details = label.get("label_details")
-    told = (details if details is not None else label).get("created_by", "labeled_by")
-    return told is not None and told.text().casefold() == annotator.casefold()
+    node = (details if details is not None else label).get("created_by", "labeled_by")
+    return node is not None and node.text().casefold() == annotator.casefold()
 
 
 def _add(
@@ -114,7 +114,9 @@ def _add(
         box = item.get("bounding_box")
         if box is None:
             kind, hull = _hull(item)
-            columns.add_shape(video, frame, hull, label, kind=kind, where=item.place, track=track)
+            columns.add_shape(
+                video, frame, hull, label, kind=kind, where=item.location, track=track
+            )
             continue
         left, top = box["left"].number(), box["top"].number()
         sides = (left, top, left + box["width"].number(), top + box["height"].number())

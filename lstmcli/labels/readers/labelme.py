@@ -41,20 +41,20 @@ def root_of(path: Path) -> Path:
     return path.parent
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     for path in files_of(source, ".json") if source.is_dir() else [source]:
         if source.is_dir() and not sniff(FileSniff.of(path)):
-            reading.notes.add("a JSON file that is not of LabelMe; left out", str(path))
+            context.warnings.add("a JSON file that is not of LabelMe; left out", str(path))
             continue
         _read_file(load_json(path), path, columns)
     return columns.build()
 
 
 def _read_file(top: Node, path: Path, columns: LabelSetBuilder) -> None:
-    told = top.get("imagePath")
-    image = told.text() if told is not None else ""
+    node = top.get("imagePath")
+    image = node.text() if node is not None else ""
     if as_path(image).suffix.lower() not in IMAGE_SUFFIXES:
         image = f"{path.stem}.jpg"
     folder = path.parent
@@ -63,20 +63,21 @@ def _read_file(top: Node, path: Path, columns: LabelSetBuilder) -> None:
         return
     video = columns.still(str(path), image, str(path))
     if "imageWidth" in top and "imageHeight" in top:
-        video.set_size(top["imageWidth"].number(), top["imageHeight"].number(), top.place)
+        video.set_size(top["imageWidth"].number(), top["imageHeight"].number(), top.location)
     for shape in top["shapes"].rows():
         _read_shape(shape, video, columns)
 
 
 def _read_shape(shape: Node, video: VideoLabelsBuilder, columns: LabelSetBuilder) -> None:
-    told = shape.get("shape_type")
-    kind = told.text().lower() if told is not None else "polygon"
+    node = shape.get("shape_type")
+    kind = node.text().lower() if node is not None else "polygon"
     points = [point.numbers(2) for point in shape["points"].rows()]
     label = columns.label(shape["label"].text())
     if kind == "rectangle":
         if len(points) not in {2, 4}:
             raise DataError(
-                f"{shape.place}: a rectangle of {len(points)} points", hint="two opposite corners"
+                f"{shape.location}: a rectangle of {len(points)} points",
+                hint="two opposite corners",
             )
         x, y = [point[0] for point in points], [point[1] for point in points]
         video.add(0, (min(x), min(y), max(x), max(y)), label)
@@ -85,4 +86,4 @@ def _read_shape(shape: Node, video: VideoLabelsBuilder, columns: LabelSetBuilder
     if kind == "circle" and len(points) == 2:  # the centre and a point of the edge
         radius = math.dist(points[0], points[1])
         hull = ellipse_hull(points[0][0], points[0][1], radius, radius)
-    columns.add_shape(video, 0, hull, label, kind=kind, where=shape.place)
+    columns.add_shape(video, 0, hull, label, kind=kind, where=shape.location)

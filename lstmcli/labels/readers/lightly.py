@@ -30,7 +30,7 @@ def root_of(path: Path) -> Path:
     return path.parent
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
     folder = source if source.is_dir() else source.parent
     names: dict[str, str] = {}
@@ -39,9 +39,9 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     if schema.is_file():
         for row in load_json(schema)["categories"].rows():
             number, name = row["id"].text(), row["name"].text()
-            ids.add(number, name, repr(name), row.place)
+            ids.add(number, name, repr(name), row.location)
             names[id_key(number)] = name
-    columns = LabelSetBuilder(reading.notes, source, names.values())
+    columns = LabelSetBuilder(context.warnings, source, names.values())
     for path in files_of(folder, ".json") if source.is_dir() else [source]:
         if path == schema:
             continue
@@ -51,7 +51,7 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         for item in top["predictions"].rows():
             number = id_key(item["category_id"].text())
             if names and number not in names:
-                raise DataError(f"{item.place}: category {number}", hint="see schema.json")
+                raise DataError(f"{item.location}: category {number}", hint="see schema.json")
             x, y, width, height = item["bbox"].numbers(4)
             label = columns.label(names.get(number, f"class {number}"))
             video.add(0, (x, y, x + width, y + height), label)

@@ -40,7 +40,7 @@ _ROW = re.compile(rf"^{_SIDE}(?:(?:\s*+,\s*+|\s++){_SIDE}){{6,10}}$", re.IGNOREC
 SUFFIXES = (".txt",)
 DROPS: tuple[str, ...] = (
     "scores and visibility",
-    "places in the world (MOT15)",
+    "world coordinates (MOT15)",
     "rows with flag 0: an ignored region",
     "vehicles, bicycles and occluders of MOTChallenge sets of pedestrians",
 )
@@ -67,7 +67,7 @@ def root_of(path: Path) -> Path:
     return path.parent.parent if path.name == "gt.txt" and path.parent.name == "gt" else path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of one sequence."""
     gt = source / "gt" / "gt.txt" if source.is_dir() else source
     folder = root_of(gt)
@@ -75,12 +75,12 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     rows = _rows(gt)
     info = _sequence_info(folder)
     name = info.get("name") or (folder.name if gt.name == "gt.txt" else gt.stem)
-    columns = LabelSetBuilder(reading.notes, gt)
+    columns = LabelSetBuilder(context.warnings, gt)
     video = columns.video(name)
     _medium(video, info, folder, own_folder=gt.parent.name == "gt")
     _boxes(rows, columns, video, _names_beside(gt))
     last = max((int(row[0]) for row in rows), default=0)
-    video.look_until(max(last, video.frame_count or 0), str(gt))
+    video.mark_annotated_until(max(last, video.frame_count or 0), str(gt))
     return columns.build()
 
 
@@ -151,20 +151,20 @@ def _medium(
         video.frame_count = video.check_frame(int(length) - 1, str(path)) + 1
     width, height = _number(info, "imWidth", path), _number(info, "imHeight", path)
     video.set_size(width or 0, height or 0, str(path))
-    told = info.get("imDir", "img1")
-    suffix = Path(told).suffix.lower()
-    images = [] if suffix in VIDEO_SUFFIXES else _images(folder / told)
+    image_folder = info.get("imDir", "img1")
+    suffix = Path(image_folder).suffix.lower()
+    images = [] if suffix in VIDEO_SUFFIXES else _images(folder / image_folder)
     if images and own_folder:
         for frame, image in _numbered(images):
-            video.image(frame, f"{told}/{image}")
+            video.image(frame, f"{image_folder}/{image}")
         return
     films = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-    if suffix in VIDEO_SUFFIXES and told in films:
-        video.media = told
+    if suffix in VIDEO_SUFFIXES and image_folder in films:
+        video.media = image_folder
     elif own_folder and len(films) == 1:
         video.media = films[0]
     else:
-        video.media = told if suffix in VIDEO_SUFFIXES else ""
+        video.media = image_folder if suffix in VIDEO_SUFFIXES else ""
 
 
 def _images(folder: Path) -> list[str]:
@@ -186,7 +186,7 @@ def _numbered(images: list[str]) -> list[tuple[int, str]]:
 def _has_classes(rows: list[Row]) -> bool:
     """Return whether the eighth column is a class.
 
-    With eight and nine columns it is. MOT15 has ten columns and a place in the world (or -1) in the
+    With eight and nine columns it is. MOT15 has ten columns and world coordinates (or -1) in the
     last three; where the eighth is a whole number from 0, the ninth a share and the tenth the same
     in every row, they are class, visibility and a column that nobody uses.
     """
@@ -224,9 +224,9 @@ def _boxes(
     numbers = {int(row[7]) for row in rows if has_classes and len(row) > 7 and row[6] != 0}
     several = len(numbers - {-1}) > 1
     if numbers - {-1} and any(len(row) >= 10 for row in rows):
-        columns.notes.add(
+        columns.warnings.add(
             "the eighth of ten columns is taken for the class, the ninth for the visibility",
-            columns.place,
+            columns.source,
         )
     for name in names:
         columns.label(name)
@@ -238,21 +238,21 @@ def _boxes(
         if names:
             if not 1 <= number <= len(names):
                 raise DataError(
-                    f"{columns.place}, row {n + 1}: class {number}",
+                    f"{columns.source}, row {n + 1}: class {number}",
                     hint=f"labels.txt names the classes 1 to {len(names)}",
                 )
             name = names[number - 1]
         elif of_pedestrians and number not in {1, -1} and number not in _NEITHER:
-            columns.notes.add(
+            columns.warnings.add(
                 "a row of MOT that is no target (vehicle, bicycle, occluder); left out",
-                columns.place,
+                columns.source,
             )
             continue
         elif of_pedestrians:
             ignore = ignore or number in _NEITHER
         elif several:
             name = f"class {number}"
-        frame = video.check_frame(int(row[0]) - 1, columns.place)
+        frame = video.check_frame(int(row[0]) - 1, columns.source)
         video.add(
             frame,
             (left, top, left + width, top + height),

@@ -38,13 +38,13 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of the scene as one video."""
     top = load_json(source)
     root = top.get("openlabel", "vcd")
     if root is None:
         raise DataError(f"{source}: no 'openlabel' at the top", hint="export the file again")
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     video = columns.video(source.stem)
     _medium(root, video)
     looked = _frames(root, video)
@@ -59,17 +59,17 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
             _add(item, kind, key, (_whole(frame_key, frame),), columns, video, regions)
     for number, box in regions:
         video.add(number, box, EVERY_CLASS, ignore=True)
-    video.look(looked or (0,))
+    video.mark_annotated(looked or (0,))
     return columns.build()
 
 
 def _kind(item: Node) -> str:
-    told = item.get("type")
-    return (told.text() if told is not None else "") or "object"
+    node = item.get("type")
+    return (node.text() if node is not None else "") or "object"
 
 
 def _whole(key: str, node: Node) -> int:
-    return Node(key, f"{node.place} (its key)").whole()
+    return Node(key, f"{node.location} (its key)").whole()
 
 
 def _medium(root: Node, video: VideoLabelsBuilder) -> None:
@@ -85,11 +85,11 @@ def _frames(root: Node, video: VideoLabelsBuilder) -> tuple[int, ...]:
     looked: set[int] = set()
     for interval in root.rows_of("frame_intervals"):
         first, last = interval["frame_start"].whole(), interval["frame_end"].whole()
-        video.check_frame(first, interval.place)
-        video.check_frame(last, interval.place)
+        video.check_frame(first, interval.location)
+        video.check_frame(last, interval.location)
         looked.update(range(first, last + 1))
     for key, frame in root["frames"].items() if "frames" in root else ():
-        looked.add(video.check_frame(_whole(key, frame), frame.place))
+        looked.add(video.check_frame(_whole(key, frame), frame.location))
     return tuple(sorted(looked))
 
 
@@ -136,7 +136,7 @@ def _add(
                 hull,
                 label,
                 kind=kind_of_shape,
-                where=row.place,
+                where=row.location,
                 track=track,
                 flat=flat,
             )

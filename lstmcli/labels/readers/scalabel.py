@@ -40,7 +40,7 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every frame; frames of several cameras become several videos."""
     top = load_json(source)
     frames = list(top.rows() if top.is_list() else top["frames"].rows())
@@ -48,26 +48,26 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
     usual_size = None if config is None else config.get("imageSize")
     spots = Counter((_text(frame, "videoName"), _text(frame, "frameIndex")) for frame in frames)
     several = {video for (video, index), count in spots.items() if video and index and count > 1}
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     counted: Counter[str] = Counter()
     for frame in frames:
         video, index = _spot(frame, columns, several, counted)
         size = frame.get("size") or usual_size
         if size is not None:
-            video.set_size(size["width"].number(), size["height"].number(), size.place)
+            video.set_size(size["width"].number(), size["height"].number(), size.location)
         labels = frame.get("labels")
         if labels is None:
-            reading.notes.add("a frame without a list of labels; not looked at", frame.place)
+            context.warnings.add("a frame without a list of labels; not looked at", frame.location)
             continue
-        video.look((index,))
+        video.mark_annotated((index,))
         for label in labels.rows():
             _read_label(label, video, index, columns)
     return columns.build()
 
 
 def _text(frame: Node, key: str) -> str:
-    told = frame.get(key)
-    return "" if told is None else told.text()
+    node = frame.get(key)
+    return "" if node is None else node.text()
 
 
 def _spot(
@@ -77,17 +77,17 @@ def _spot(
     image = url if url and "://" not in url else name
     if not film:
         video = columns.video(f"image {image}", stem_of(image))
-        video.image(0, image, frame.place)
+        video.image(0, image, frame.location)
         return video, 0
     key = film
     if film in several:
         camera = re.sub(r"[\W_]*\d+$", "", as_path(name).stem)
         key = f"{film}/{camera}"
     video = columns.video(f"video {key}", key)
-    told = frame.get("frameIndex", "index")
-    index = told.whole() if told is not None else counted[key]
+    node = frame.get("frameIndex", "index")
+    index = node.whole() if node is not None else counted[key]
     counted[key] = index + 1
-    video.check_frame(index, frame.place)
+    video.check_frame(index, frame.location)
     if image:
         video.image(index, image if "/" in image else f"{film}/{image}")
     return video, index
@@ -109,7 +109,7 @@ def _read_label(
             _hull(label),
             columns.label(category),
             kind=next((k for k in ("poly2d", "rle", "graph", "box3d") if k in label), "label"),
-            where=label.place,
+            where=label.location,
             track=video.track(identity.text()) if identity is not None else -1,
             ignore=ignore,
             flat="box3d" not in label,

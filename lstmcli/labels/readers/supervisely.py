@@ -41,34 +41,34 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of one video."""
     top = load_json(source)
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     medium = source.name.removesuffix(".json")
     video = columns.video(medium, stem_of(medium))
     video.media = medium
     size = top.get("size")
     if size is not None:
-        video.set_size(size["width"].number(), size["height"].number(), size.place)
+        video.set_size(size["width"].number(), size["height"].number(), size.location)
     titles = {}
     for item in top["objects"].rows():
         for key in ("key", "id"):
             if key in item:
                 title = item["classTitle"].text()
-                columns.ids("object").add(item[key].text(), title, repr(title), item.place)
+                columns.ids("object").add(item[key].text(), title, repr(title), item.location)
                 titles[item[key].text()] = item["classTitle"].text()
     last = 0
     for item in top["frames"].rows():
-        frame = video.check_frame(item["index"].whole(), item.place)
+        frame = video.check_frame(item["index"].whole(), item.location)
         last = max(last, frame + 1)
         for figure in item.rows_of("figures"):
             kind = figure["geometryType"].text()
-            told = figure.get("objectKey", "objectId")
-            key = "" if told is None else told.text()
+            object_key = figure.get("objectKey", "objectId")
+            key = "" if object_key is None else object_key.text()
             if key not in titles:
                 raise DataError(
-                    f"{figure.place}: object {key!r} is not listed", hint="export again"
+                    f"{figure.location}: object {key!r} is not listed", hint="export again"
                 )
             hull, label = _hull(kind, figure["geometry"]), columns.label(titles[key])
             if kind == "rectangle" and hull is not None:
@@ -80,13 +80,13 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
                 hull,
                 label,
                 kind=kind,
-                where=figure.place,
+                where=figure.location,
                 track=video.track(key),
             )
     count = top.get("framesCount")
     if count is not None and count.whole() > 0:
-        video.frame_count = video.check_frame(count.whole() - 1, count.place) + 1
-    video.look_until(max(last, video.frame_count or 0))
+        video.frame_count = video.check_frame(count.whole() - 1, count.location) + 1
+    video.mark_annotated_until(max(last, video.frame_count or 0))
     return columns.build()
 
 
@@ -95,7 +95,7 @@ def _hull(kind: str, geometry: Node) -> Box | None:
     if kind == "rectangle":
         corners = [row.numbers(2) for row in geometry["points"]["exterior"].rows()]
         if len(corners) != 2:
-            raise DataError(f"{geometry.place}: {len(corners)} corners", hint="two corners")
+            raise DataError(f"{geometry.location}: {len(corners)} corners", hint="two corners")
         (ax, ay), (bx, by) = corners
         return (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
     if kind == "bitmap" and "bitmap" in geometry:

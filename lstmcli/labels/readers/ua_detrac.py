@@ -31,12 +31,12 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a sequence."""
     root = load_xml(source)
     if root.tag != "sequence":
         raise DataError(f"{root.where}: <{root.tag}>", hint="UA-DETRAC writes <sequence>")
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     name = root.attributes.get("name", source.stem)
     video = columns.video(name)
     last = -1
@@ -59,7 +59,7 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         video.image(frame, f"{name}/img{frame + 1:05d}.jpg")
         for box in boxes:
             video.add(frame, box, EVERY_CLASS, ignore=True)
-    video.look_until(last + 1)
+    video.mark_annotated_until(last + 1)
     return columns.build()
 
 

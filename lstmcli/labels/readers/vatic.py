@@ -37,9 +37,9 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of one video."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     video = columns.video(source.stem)
     last = -1
     for n, line in enumerate(read_text(source).splitlines(), 1):
@@ -54,5 +54,5 @@ def read(source: Path, reading: ReadContext) -> LabelSet:
         if row["lost"] == "0":
             label = columns.label(row["label"])
             video.add(frame, (x1, y1, x2, y2), label, track=video.track(track))
-    video.look_until(last + 1)
+    video.mark_annotated_until(last + 1)
     return columns.build()

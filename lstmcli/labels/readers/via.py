@@ -52,15 +52,15 @@ def root_of(path: Path) -> Path:
     return path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every image or video of the file."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     if source.suffix.lower() == ".csv":
         regions = list(_csv_regions(source))
     else:
         top = load_json(source)
         if top.get("metadata", "view") is not None and top.get("file") is not None:
-            return _read_third(top, columns, reading)
+            return _read_third(top, columns, context)
         regions = list(_json_regions(top))
     label_key = _label_key([attributes for _, _, attributes in regions if attributes is not None])
     for image, shape, attributes in regions:
@@ -120,14 +120,14 @@ def _label_key(attributes: list[Node]) -> str:
 
 
 def _label(attributes: Node, key: str, columns: LabelSetBuilder) -> int:
-    told = attributes.get(key)
-    if told is not None and told.is_object():  # a checkbox: {"bird": true}
-        chosen = [name for name, node in told.items() if node.boolean()]
+    given = attributes.get(key)
+    if given is not None and given.is_object():  # a checkbox: {"bird": true}
+        chosen = [name for name, node in given.items() if node.boolean()]
         name = chosen[0] if chosen else ""
     else:
-        name = "" if told is None else told.text()
+        name = "" if given is None else given.text()
     if not name.strip():
-        columns.notes.add("a region without a label; called 'object'", attributes.place)
+        columns.warnings.add("a region without a label; called 'object'", attributes.location)
     return columns.label(name)
 
 
@@ -138,7 +138,7 @@ def _add(
     if kind != "rect":
         label = _label(attributes, key, columns)
         hull = _hull(kind, shape)
-        columns.add_shape(video, 0, hull, label, kind=kind, where=shape.place)
+        columns.add_shape(video, 0, hull, label, kind=kind, where=shape.location)
         return
     x, y = shape["x"].number(), shape["y"].number()
     box = (x, y, x + shape["width"].number(), y + shape["height"].number())
@@ -161,17 +161,17 @@ def _hull(kind: str, shape: Node) -> Box | None:
     return None
 
 
-def _read_third(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> LabelSet:
+def _read_third(top: Node, columns: LabelSetBuilder, context: ReadContext) -> LabelSet:
     files = dict(top["file"].items())
     videos: dict[str, VideoLabelsBuilder] = {}
     names: dict[str, str] = {}
     for key, view in top["view"].items():
         fids = [node.text() for node in view["fid_list"].rows()]
         if not fids or fids[0] not in files:
-            raise DataError(f"{view.place}: a file that is not listed", hint="export it again")
+            raise DataError(f"{view.location}: a file that is not listed", hint="export it again")
         file = files[fids[0]]
-        told = file.get("src", "fname")
-        names[key] = told.text() if told is not None else file["fname"].text()
+        given = file.get("src", "fname")
+        names[key] = given.text() if given is not None else file["fname"].text()
         kind = file.get("type")
         if kind is not None and kind.text() == "4":
             videos[key] = columns.video(key, stem_of(file["fname"].text()))
@@ -184,21 +184,21 @@ def _read_third(top: Node, columns: LabelSetBuilder, reading: ReadContext) -> La
     for _, item in top["metadata"].items():
         number = item["vid"].text()
         if number not in videos:
-            raise DataError(f"{item.place}: view {number} is not listed", hint="export it again")
+            raise DataError(f"{item.location}: view {number} is not listed", hint="export it again")
         xy = [node.number() for node in item.rows_of("xy")]
         if not xy:
             continue
         seconds = [node.number() for node in item.rows_of("z")]
         frame = 0
         if seconds:
-            frame = reading.frame_at(names[number], seconds[0], item.place)
+            frame = context.frame_at(names[number], seconds[0], item.location)
             videos[number].placed_by_time = True
         label = columns.label(_third_label(item, options) or "object")
         if xy[0] == _RECTANGLE and len(xy) == 5:
             videos[number].add(frame, (xy[1], xy[2], xy[1] + xy[3], xy[2] + xy[4]), label)
             continue
         name, hull = _third_hull(int(xy[0]), xy[1:])
-        columns.add_shape(videos[number], frame, hull, label, kind=name, where=item.place)
+        columns.add_shape(videos[number], frame, hull, label, kind=name, where=item.location)
     return columns.build()
 
 
@@ -215,7 +215,7 @@ def _third_hull(shape: int, xy: list[float]) -> tuple[str, Box | None]:
 def _third_label(item: Node, options: dict[str, Node]) -> str:
     values = item.get("av")
     for key, value in values.items() if values is not None else ():
-        told = options[key].get("options") if key in options else None
-        named = told.get(value.text()) if told is not None and told.is_object() else None
+        given = options[key].get("options") if key in options else None
+        named = given.get(value.text()) if given is not None and given.is_object() else None
         return named.text() if named is not None else value.text()
     return ""

@@ -55,9 +55,9 @@ def root_of(path: Path) -> Path:
     return path.parent
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = LabelSetBuilder(reading.notes, source, CLASSES)
+    columns = LabelSetBuilder(context.warnings, source, CLASSES)
     for path in files_of(source, ".txt") if source.is_dir() else [source]:
         _read_file(path, columns)
     return columns.build()
@@ -92,7 +92,7 @@ def _read_file(path: Path, columns: LabelSetBuilder) -> None:
     if filmed:
         for frame in range(last + 1):
             video.image(frame, f"sequences/{path.stem}/{frame + 1:07d}.jpg")
-        video.look_until(last + 1)
+        video.mark_annotated_until(last + 1)
     else:
         video.image(0, f"{path.stem}.jpg")
-        video.look((0,))
+        video.mark_annotated((0,))

@@ -43,16 +43,16 @@ def root_of(path: Path) -> Path:
     return path.parent
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a folder of files, or of one."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     roots = []
     for path in files_of(source, ".xml") if source.is_dir() else [source]:
         root = load_xml(path)
         if root.tag != "annotation":
             if path == source:
                 raise DataError(f"{root.where}: <{root.tag}>", hint="VOC writes <annotation>")
-            reading.notes.add("an XML file that is no VOC; left out", str(path))
+            context.warnings.add("an XML file that is no VOC; left out", str(path))
             continue
         roots.append((path, root))
     filmed = "VID" in source.parts or any(
@@ -97,7 +97,7 @@ def _frame(
         video = columns.video(f"folder {folder}", folder, str(path))
         frame = video.check_frame(int(Path(written).stem), str(path))
         video.image(frame, f"{folder}/{written}" + ("" if Path(written).suffix else ".JPEG"))
-        video.look((frame,))
+        video.mark_annotated((frame,))
         return video, frame
     image = written if Path(written).suffix else f"{written}.jpg"
     return columns.still(str(path), image, str(path)), 0
@@ -114,7 +114,7 @@ def _read_object(
     kind, box = _hull(item)
     difficult = item.text_of("difficult") in {"1", "true", "True"}
     if difficult:
-        columns.notes.add(
+        columns.warnings.add(
             "an object marked difficult; it counts neither in training nor in evaluation",
             item.where,
         )

@@ -37,24 +37,24 @@ def root_of(path: Path) -> Path:
     return path.parent if path.name.lower().endswith("-asset.json") else path
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every asset that was opened."""
-    columns = LabelSetBuilder(reading.notes, source)
+    columns = LabelSetBuilder(context.warnings, source)
     files = files_of(source, "-asset.json") if source.is_dir() else [source]
     for path in files:
         top = load_json(path)
         assets = top.get("assets")
         rows = [node for _, node in assets.items()] if assets is not None else [top]
         for item in rows:
-            _read_asset(item, columns, reading)
+            _read_asset(item, columns, context)
     return columns.build()
 
 
-def _read_asset(item: Node, columns: LabelSetBuilder, reading: ReadContext) -> None:
+def _read_asset(item: Node, columns: LabelSetBuilder, context: ReadContext) -> None:
     asset = item.get("asset") or item
     state, kind = asset.get("state"), asset.get("type")
     if state is not None and state.text() == "0":
-        reading.notes.add("a picture that nobody opened; not looked at", asset.place)
+        context.warnings.add("a picture that nobody opened; not looked at", asset.location)
         return
     name = asset["name"].text()
     frame = 0
@@ -63,16 +63,16 @@ def _read_asset(item: Node, columns: LabelSetBuilder, reading: ReadContext) -> N
         video = columns.video(f"video {film}", stem_of(film))
         video.media = film
         seconds = asset["timestamp"].number()
-        frame = video.check_frame(reading.frame_at(film, seconds, asset.place), asset.place)
+        frame = video.check_frame(context.frame_at(film, seconds, asset.location), asset.location)
         video.placed_by_time = True
-        video.look((frame,))
+        video.mark_annotated((frame,))
     elif kind is not None and kind.text() == "2":
         return
     else:
         video = columns.still(f"image {name}", name)
     size = asset.get("size")
     if size is not None:
-        video.set_size(size["width"].number(), size["height"].number(), size.place)
+        video.set_size(size["width"].number(), size["height"].number(), size.location)
     for region in item.rows_of("regions"):
         _read_region(region, video, frame, columns)
 
@@ -82,9 +82,9 @@ def _read_region(
 ) -> None:
     tags = [tag.text() for tag in region.rows_of("tags")]
     if not tags:
-        columns.notes.add("a region without a tag; called 'object'", region.place)
+        columns.warnings.add("a region without a tag; called 'object'", region.location)
     if len(tags) > 1:
-        columns.notes.add("a region with several tags; the first one is taken", region.place)
+        columns.warnings.add("a region with several tags; the first one is taken", region.location)
     box = region["boundingBox"]
     left, top = box["left"].number(), box["top"].number()
     sides = (left, top, left + box["width"].number(), top + box["height"].number())

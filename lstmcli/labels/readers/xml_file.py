@@ -87,7 +87,7 @@ class Element:
             raise DataError(f"{self.where}: {name} {number}", hint=f"{name} is a whole number")
         return int(number)
 
-    def gt(self, name: str) -> bool:
+    def flag(self, name: str) -> bool:
         """Return whether an attribute says yes; no where it is absent."""
         return self.attributes.get(name, "0").strip().lower() in {"1", "true", "yes"}
 

@@ -21,13 +21,13 @@ from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
 from lstmcli.labels.media import ReadContext, media_files
-from lstmcli.labels.notes import WarningCollector
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.yolo_films import film_frame, film_of
 from lstmcli.labels.readers.yolo_parts import Parts
 from lstmcli.labels.readers.yolo_rows import Row, are_poses, is_dota
 from lstmcli.labels.shapes import hull_of, pairs_of
+from lstmcli.labels.warning_collector import WarningCollector
 
 _ROW = re.compile(r"^\d+(?:\.0)?(?:\s+-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){4,}$")
 _NO_LABELS = re.compile(
@@ -80,31 +80,31 @@ def root_of(path: Path) -> Path:
     return path.parent
 
 
-def read(source: Path, reading: ReadContext) -> LabelSet:
+def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a data set; images become one-frame videos."""
-    described = _described(source, reading.notes)
-    columns = LabelSetBuilder(reading.notes, source, described.names)
+    described = _described(source, context.warnings)
+    columns = LabelSetBuilder(context.warnings, source, described.names)
     taken: set[str] = set()
     unlabelled: dict[Path, set[str]] = {}
     files: list[_File] = []
-    for folder, path in _label_files(described.roots, reading):
-        image, written = _image_of(path, folder, reading)
-        if image is not None and reading.finder.find(written, video=False) is None:
+    for folder, path in _label_files(described.roots, context):
+        image, written = _image_of(path, folder, context)
+        if image is not None and context.finder.find(written, video=False) is None:
             written = str(image.absolute())  # in a folder that only a list names
         key = str(image or written)
         if key in taken:
-            reading.notes.add("a second label file of the same image; left out", str(path))
+            context.warnings.add("a second label file of the same image; left out", str(path))
             continue
         rows = _rows(path, has_image=image is not None)
         if rows is None:
-            reading.notes.add("a text file that holds no labels; left out", str(path))
+            context.warnings.add("a text file that holds no labels; left out", str(path))
             continue
         taken.add(key)
         files.append(_File(path, written, image, rows))
         if image is not None:
             unlabelled.setdefault(image.parent, set()).add(image.name)
-    _add_files(files, described, columns, reading)
-    _note_unlabelled(unlabelled, reading)
+    _add_files(files, described, columns, context)
+    _note_unlabelled(unlabelled, context)
     return columns.build()
 
 
@@ -119,22 +119,22 @@ class _File:
 
 
 def _add_files(
-    files: list[_File], described: _Described, columns: LabelSetBuilder, reading: ReadContext
+    files: list[_File], described: _Described, columns: LabelSetBuilder, context: ReadContext
 ) -> None:
     rows = [row for file in files for _, row in file.rows]
     posed = described.key_points or are_poses(rows)
     if posed and not described.key_points:
-        reading.notes.add(
-            "rows of a box and key points, though no kpt_shape is told; the box is taken",
-            columns.place,
+        context.warnings.add(
+            "rows of a box and key points, though no kpt_shape is stated; the box is taken",
+            columns.source,
         )
     films = {str(name): film_of(row, columns, str(name)) for name, row in described.films.items()}
     there = any(file.image is not None for file in files)
     for file in files:
         inside = film_frame(file.path, films)
-        lost = file.image is None and inside is None and there and reading.size_hw is None
+        lost = file.image is None and inside is None and there and context.size_hw is None
         if lost and file.rows:
-            reading.notes.add("a label file whose image is not there; left out", str(file.path))
+            context.warnings.add("a label file whose image is not there; left out", str(file.path))
             continue
         if inside is not None:
             video, frame = films[inside[0]], inside[1]
@@ -143,11 +143,11 @@ def _add_files(
         else:
             video, frame = columns.still(file.written, file.written, str(file.path)), 0
             video.split = described.parts.of(file.image or Path(file.written))
-        video.look((frame,))
+        video.mark_annotated((frame,))
         for n, row in file.rows:
             where = f"{file.path}, line {n}"
             if video.size_hw is None:
-                height, width = reading.size_of(file.written, where, video=False)
+                height, width = context.size_of(file.written, where, video=False)
                 video.set_size(width, height, where)
             _add_row(row, video, frame, where, described.names, columns, posed=posed)
 
@@ -161,13 +161,13 @@ class _Described:
     films: Mapping[str, object] = field(default_factory=dict)
 
 
-def _described(source: Path, notes: WarningCollector) -> _Described:
+def _described(source: Path, warnings: WarningCollector) -> _Described:
     if source.suffix.lower() in {".yaml", ".yml"} and source.is_file():
         top = parse_yaml(read_text(source), str(source))
         if not isinstance(top, dict):
             raise DataError(f"{source}: no keys at the top", hint="write names: and train:")
         names = _yaml_names(top, source)
-        _check_count(top, names, source, notes)
+        _check_count(top, names, source, warnings)
         films = top.get("videos")
         return _Described(
             names,
@@ -192,11 +192,11 @@ def _described(source: Path, notes: WarningCollector) -> _Described:
 
 
 def _check_count(
-    top: dict[str, Any], names: tuple[str, ...], source: Path, notes: WarningCollector
+    top: dict[str, Any], names: tuple[str, ...], source: Path, warnings: WarningCollector
 ) -> None:
-    told = top.get("nc")
-    if isinstance(told, int) and told != len(names):
-        notes.add(f"nc is {told}, but names lists {len(names)}; the names count", str(source))
+    stated = top.get("nc")
+    if isinstance(stated, int) and stated != len(names):
+        warnings.add(f"nc is {stated}, but names lists {len(names)}; the names count", str(source))
 
 
 def _listed_roots(written: str, base: Path) -> Iterator[Path]:
@@ -225,10 +225,10 @@ def _lines(path: Path) -> list[str]:
 
 def _names_files(source: Path, folder: Path) -> Iterator[Path]:
     if source.suffix.lower() == ".data":
-        told = re.search(r"^\s*names\s*=\s*(.+?)\s*$", read_text(source), re.MULTILINE)
-        if told:
-            yield folder / told.group(1)
-            yield folder / Path(told.group(1)).name
+        stated = re.search(r"^\s*names\s*=\s*(.+?)\s*$", read_text(source), re.MULTILINE)
+        if stated:
+            yield folder / stated.group(1)
+            yield folder / Path(stated.group(1)).name
     for name in _NAMES:
         yield folder / name
     for name in _NAMES:
@@ -257,8 +257,8 @@ def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
     """Return the folder of the file, and folders outside of it that it names and that exist."""
     base = source.parent
     roots = [base]
-    told = top.get("path")
-    starts = [base, base / str(told)] if told else [base]
+    stated = top.get("path")
+    starts = [base, base / str(stated)] if stated else [base]
     for key in ("train", "val", "test"):
         value = top.get(key)
         for written in value if isinstance(value, list) else [value]:
@@ -276,30 +276,30 @@ def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def _label_files(roots: Sequence[Path], reading: ReadContext) -> Iterator[tuple[Path, Path]]:
+def _label_files(roots: Sequence[Path], context: ReadContext) -> Iterator[tuple[Path, Path]]:
     seen = set()
     for root in roots:
         base = root if root.is_dir() else root.parent
         files = files_of(root, ".txt", below=True) if root.is_dir() else [root]
         for path in sorted(files, key=_labels_first):
-            if path.resolve() in seen or _is_other_text(path, base, reading):
+            if path.resolve() in seen or _is_other_text(path, base, context):
                 continue
             if (
-                reading.within is not None
-                and reading.within.resolve() not in path.resolve().parents
+                context.within is not None
+                and context.within.resolve() not in path.resolve().parents
             ):
                 continue
             seen.add(path.resolve())
             yield base, path
 
 
-def _is_other_text(path: Path, root: Path, reading: ReadContext) -> bool:
+def _is_other_text(path: Path, root: Path, context: ReadContext) -> bool:
     """Return whether a file is a list or a note by its name, and no image bears that name."""
     if not _NO_LABELS.match(path.stem):
         return False
     if _rows(path, has_image=False) is None:
         return True
-    image, _ = _image_of(path, root, reading)
+    image, _ = _image_of(path, root, context)
     return image is None or image.stem != path.stem
 
 
@@ -308,7 +308,7 @@ def _labels_first(path: Path) -> tuple[bool, Path]:
     return not path.parent.name.lower().startswith("labels"), path
 
 
-def _image_of(path: Path, root: Path, reading: ReadContext) -> tuple[Path | None, str]:
+def _image_of(path: Path, root: Path, context: ReadContext) -> tuple[Path | None, str]:
     """Return the image of a label file, and how its path is written."""
     inside = path.relative_to(root)
     folders = list(inside.parts[:-1])
@@ -318,14 +318,14 @@ def _image_of(path: Path, root: Path, reading: ReadContext) -> tuple[Path | None
             break
     wanted = Path(*folders, f"{path.stem}.jpg").as_posix()
     for folder in (root.joinpath(*folders), path.parent):
-        found = reading.finder.leave_core_free(folder, path.stem)
+        found = context.finder.same_stem_in(folder, path.stem)
         if found is not None:
             return found, found.relative_to(root).as_posix()
-    told = _below_images(path)
-    found = None if told is None else reading.finder.find(told, video=False)
-    if told is not None and found is not None:
-        return found, told
-    found = reading.finder.find(wanted, video=False)
+    stated = _below_images(path)
+    found = None if stated is None else context.finder.find(stated, video=False)
+    if stated is not None and found is not None:
+        return found, stated
+    found = context.finder.find(wanted, video=False)
     return found, wanted
 
 
@@ -404,7 +404,7 @@ def _name_of(number: float, names: tuple[str, ...], where: str) -> str:
     return names[int(number)] if names else f"class {int(number)}"
 
 
-def _note_unlabelled(labelled: dict[Path, set[str]], reading: ReadContext) -> None:
+def _note_unlabelled(labelled: dict[Path, set[str]], context: ReadContext) -> None:
     """Count the images beside labelled ones that have no label file."""
     for folder, names in labelled.items():
         alone = sorted(
@@ -412,7 +412,7 @@ def _note_unlabelled(labelled: dict[Path, set[str]], reading: ReadContext) -> No
             for path in media_files(folder)
             if path.parent == folder and path.name not in names
         )
-        reading.notes.add(
+        context.warnings.add(
             "an image without a label file; not looked at, left out",
             str(folder / alone[0]) if alone else "",
             len(alone),

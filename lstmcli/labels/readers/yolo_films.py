@@ -16,9 +16,9 @@ from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 _FRAME = re.compile(r"frame_(\d{6,8})")
 
 
-def film_of(told: object, columns: LabelSetBuilder, name: str) -> VideoLabelsBuilder:
+def film_of(entry: object, columns: LabelSetBuilder, name: str) -> VideoLabelsBuilder:
     """Return the video of a film by its row in `data.yaml`: media, frames, rate and size."""
-    row: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    row: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
     video = columns.video(f"film {name}", name)
     video.media = str(row.get("media") or "")
     frames, rate, size = row.get("frames"), row.get("rate"), row.get("size")

@@ -41,8 +41,8 @@ class Parts:
     def of_yaml(cls, top: Mapping[str, Any], source: Path) -> Parts:
         """Return the parts that the keys train, val and test of a `data.yaml` name."""
         base = source.parent
-        told = top.get("path")
-        starts = [base / str(told), base] if told else [base]
+        stated = top.get("path")
+        starts = [base / str(stated), base] if stated else [base]
         named = {}
         for key in _KEYS:
             value = top.get(key)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import coco, cvat, label_studio, mot, yolo
 
 
@@ -27,12 +27,12 @@ class LabelWriter(Protocol):
         """Whether the format cannot be written without the size of every picture."""
 
     def wrote(self, path: Path, folder: Path) -> bool:
-        """Return whether `write` made a file, by its place in the folder that it wrote.
+        """Return whether `write` made a file, by its path in the folder that it wrote.
 
         Only such files may be replaced.
         """
 
-    def write(self, labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+    def write(self, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
         """Write a set to a file, or into a folder that exists and is empty.
 
         What the format cannot say is noted with a count.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = False
@@ -25,7 +25,7 @@ def wrote(path: Path, folder: Path) -> bool:
     return False
 
 
-def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a set to a file, one image and one annotation a line."""
     labels = one_a_class(labels)
     images, boxes = count(1), count(1)

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 FOLDER = True
 NEEDS_SIZE = True
@@ -32,16 +32,16 @@ def wrote(path: Path, folder: Path) -> bool:
         return MARK in file.read(200)
 
 
-def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write `NAME.xml` for every video, and `images.xml` for all pictures."""
     pictures = [video for video in labels.videos if len(video.images) == 1]
     for video in labels.videos:
         ignored = int(video.ignore.sum())
-        notes.add("an ignored region; CVAT cannot say so, left out", video.name, ignored)
+        warnings.add("an ignored region; CVAT cannot say so, left out", video.name, ignored)
         if len(video.images) != 1:
             path = out / f"{video.name}.xml"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(_video(video, labels.classes, notes)), encoding="utf-8")
+            path.write_text("\n".join(_video(video, labels.classes, warnings)), encoding="utf-8")
     if pictures:
         lines = _pictures(pictures, labels.classes)
         (out / PICTURES).write_text("\n".join(lines), encoding="utf-8")
@@ -61,10 +61,12 @@ def _head(classes: tuple[str, ...], inner: list[str]) -> Iterator[str]:
     yield "  </task></meta>"
 
 
-def _video(video: VideoLabels, classes: tuple[str, ...], notes: WarningCollector) -> Iterator[str]:
+def _video(
+    video: VideoLabels, classes: tuple[str, ...], warnings: WarningCollector
+) -> Iterator[str]:
     assert video.size_hw is not None
     height, width = video.size_hw
-    frames, step = _grid(video, notes)
+    frames, step = _grid(video, warnings)
     inner = [
         f"<name>{escape(video.name)}</name>",
         f"<size>{len(frames)}</size>",
@@ -88,7 +90,7 @@ def _video(video: VideoLabels, classes: tuple[str, ...], notes: WarningCollector
     yield "</annotations>\n"
 
 
-def _grid(video: VideoLabels, notes: WarningCollector) -> tuple[range, int]:
+def _grid(video: VideoLabels, warnings: WarningCollector) -> tuple[range, int]:
     """Return the frames of the task: those that are annotated, if they lie evenly."""
     annotated = video.annotated_frames
     if not len(annotated):
@@ -96,7 +98,7 @@ def _grid(video: VideoLabels, notes: WarningCollector) -> tuple[range, int]:
     gaps = np.diff(annotated)
     step = int(np.gcd.reduce(gaps)) if len(gaps) else 1
     frames = range(int(annotated[0]), int(annotated[-1]) + 1, step)
-    notes.add(
+    warnings.add(
         "a frame without annotation between others; CVAT shows it empty",
         video.name,
         len(frames) - len(annotated),

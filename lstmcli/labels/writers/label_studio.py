@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 FOLDER = False
 NEEDS_SIZE = True
@@ -27,17 +27,17 @@ def wrote(path: Path, folder: Path) -> bool:
     return False
 
 
-def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a set to a file, one task a line."""
     with out.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, video in enumerate(labels.videos):
             ignored = int(video.ignore.sum())
-            notes.add(
+            warnings.add(
                 "an ignored region; Label Studio cannot say so, left out", video.name, ignored
             )
             is_still = len(video.images) == 1
-            make = _picture(video, labels.classes) if is_still else _video(video, labels, notes)
+            make = _picture(video, labels.classes) if is_still else _video(video, labels, warnings)
             task = {
                 "id": number + 1,
                 "data": {"image": video.images[0]} if is_still else {"video": _medium(video)},
@@ -52,12 +52,12 @@ def _medium(video: VideoLabels) -> str:
 
 
 def _video(
-    video: VideoLabels, labels: LabelSet, notes: WarningCollector
+    video: VideoLabels, labels: LabelSet, warnings: WarningCollector
 ) -> Iterator[dict[str, Any]]:
     frames = _length(video)
     step = _step(video)
     unannotated = frames - len(video.annotated_frames)
-    notes.add(
+    warnings.add(
         "a frame without annotation; Label Studio interpolates it or shows it empty",
         video.name,
         unannotated,

@@ -13,7 +13,7 @@ import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.builder import as_path
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = True
@@ -35,7 +35,7 @@ def wrote(path: Path, folder: Path) -> bool:
     return info.is_file() and info.read_text(encoding="utf-8", errors="replace").startswith(MARK)
 
 
-def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a folder for every video below `out`."""
     for video in one_a_class(labels).videos:
         folder = out / video.name
@@ -45,12 +45,12 @@ def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
         (folder / "gt" / "labels.txt").write_text(names, encoding="utf-8")
         (folder / "gt" / "gt.txt").write_text(_rows(video), encoding="utf-8")
         unseen = _length(video) - len(video.annotated_frames)
-        notes.add(
+        warnings.add(
             "a frame that nobody looked at; MOT cannot say so and shows it empty",
             video.name,
             unseen,
         )
-        notes.add(
+        warnings.add(
             "a box without a track; MOT wants one, -1 is written",
             video.name,
             int((video.tracks < 0).sum()),

@@ -12,7 +12,7 @@ import numpy as np
 
 from lstmcli.core.config import dump_yaml
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 
 FOLDER = True
 NEEDS_SIZE = True
@@ -31,7 +31,7 @@ def wrote(path: Path, folder: Path) -> bool:
     return marked and (is_label or path.as_posix() == "data.yaml")
 
 
-def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
+def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write the labels below `out`; every size is known.
 
     `videos` in `data.yaml` names the films, so that their frames are found again (YOLO itself knows
@@ -50,15 +50,15 @@ def write(labels: LabelSet, out: Path, notes: WarningCollector) -> None:
     (out / "labels").mkdir()
     for video in labels.videos:
         ignored = int(video.ignore.sum())
-        notes.add("an ignored region; YOLO cannot say so, left out", video.name, ignored)
+        warnings.add("an ignored region; YOLO cannot say so, left out", video.name, ignored)
         tracked = int((video.tracks >= 0).sum())
-        notes.add("a track of a box; YOLO cannot say so, left out", video.name, tracked)
+        warnings.add("a track of a box; YOLO cannot say so, left out", video.name, tracked)
         for frame in video.annotated_frames.tolist():
             path = out / "labels" / _file_name(video, frame)
-            text = _rows(video, frame, notes)
+            text = _rows(video, frame, warnings)
             found = video.at(frame)
             if not text and found is not None and found.ignore.any():
-                notes.add(
+                warnings.add(
                     "a frame with nothing but ignored regions; YOLO would show it empty, left out",
                     f"{video.name}, frame {frame}",
                 )
@@ -91,7 +91,7 @@ def _file_name(video: VideoLabels, frame: int) -> str:
     return f"{video.name}/frame_{frame:06d}.txt"
 
 
-def _rows(video: VideoLabels, frame: int, notes: WarningCollector) -> str:
+def _rows(video: VideoLabels, frame: int, warnings: WarningCollector) -> str:
     found = video.at(frame)
     assert found is not None
     assert video.size_hw is not None
@@ -104,10 +104,10 @@ def _rows(video: VideoLabels, frame: int, notes: WarningCollector) -> str:
             continue
         cut = box.clip(0, 1)
         if (cut != box).any():
-            notes.add("a box that leaves the picture; cut to it, YOLO knows no more", where)
+            warnings.add("a box that leaves the picture; cut to it, YOLO knows no more", where)
         centre, size = (cut[:2] + cut[2:]) / 2, cut[2:] - cut[:2]
         if (size <= 0).any():
-            notes.add("a box outside of the picture; YOLO cannot say so, left out", where)
+            warnings.add("a box outside of the picture; YOLO cannot say so, left out", where)
             continue
         lines.append(f"{label} " + " ".join(f"{value:.8f}" for value in (*centre, *size)) + "\n")
     return "".join(lines)

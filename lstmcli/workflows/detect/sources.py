@@ -114,4 +114,4 @@ def _belong_to(one: ProbedSource, outputs: Sequence[Path]) -> bool:
 
 
 def _files_of(source: Source) -> tuple[Path, ...]:
-    return source.images or ((Path(source.place),) if source.kind == "file" else ())
+    return source.images or ((Path(source.address),) if source.kind == "file" else ())

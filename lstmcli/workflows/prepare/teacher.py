@@ -28,7 +28,7 @@ from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.nms import multiclass_nms
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime
-from lstmcli.labels.notes import WarningCollector
+from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import coco
 from lstmcli.tracking.offline import (
     DETECTED,
@@ -288,7 +288,7 @@ def _label(
     video: Source, step: int, teachers: _Teachers, folder: Path, key: str, progress: Progress
 ) -> Iterator[tuple[VideoLabels, OfflineTracks]]:
     """Yield the labels of a video, or of each picture of a row of stills."""
-    cache = folder / f"{hashlib.sha256(video.place.encode()).hexdigest()[:12]}-{key}.npz"
+    cache = folder / f"{hashlib.sha256(video.address.encode()).hexdigest()[:12]}-{key}.npz"
     found, frames, times, sizes = _load(cache) or _detect(video, step, teachers, progress)
     _save(cache, found, frames, times, sizes)
     if not len(frames):
@@ -304,7 +304,7 @@ def _label(
     tracks = _without_parts(smooth_offline(found, times.tolist(), threshold=THRESHOLD))
     labels = VideoLabels(
         name=Path(video.name).stem,
-        media=None if images else str(Path(video.place).resolve()),
+        media=None if images else str(Path(video.address).resolve()),
         images=images,
         annotated_frames=frames,
         box_frames=frames[tracks.frames],

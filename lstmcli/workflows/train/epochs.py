@@ -225,7 +225,7 @@ def _batches(run: TrainerState, *, memory: bool, steps: int) -> Iterator[ClipBat
         seed=config.train.seed,
         motion_lag_s=config.input.motion_lag_s,
         rank=run.fabric.global_rank,
-        world=run.fabric.world_size,
+        world_size=run.fabric.world_size,
     )
     source.epoch = run.counters.epoch
     loader = DataLoader(

@@ -18,6 +18,6 @@ class WarningCollector:
             self._first.setdefault(text, where)
             self._count[text] = self._count.get(text, 0) + int(count)
 
-    def warnings(self) -> tuple[DataWarning, ...]:
+    def collected(self) -> tuple[DataWarning, ...]:
         """Return what was noted, in the order of the first cases."""
         return tuple(DataWarning(t, where, self._count[t]) for t, where in self._first.items())
