@@ -51,6 +51,16 @@ def prepare(
             "Label SOURCE, videos or images without labels, by these models; several are fused.",
         ),
     ] = None,
+    propagate: Annotated[
+        bool,
+        option(
+            DATA,
+            None,
+            "Label the frames between annotated ones by following every object from both sides; "
+            "where they disagree, the region is ignored.",
+            "--propagate",
+        ),
+    ] = False,
     device: Device = "auto",
     engine: Engine = "auto",
     annotator: Annotator = "",
@@ -144,6 +154,7 @@ def prepare(
             crop=crop,
             every=every,
             notes=notes,
+            propagate=propagate,
             annotator=annotator,
             label_rate=parsing.label_rate(label_rate),
         ),

@@ -43,6 +43,7 @@ from lstmcli.report.page import PagePicture
 from lstmcli.video import probe, read_images
 from lstmcli.workflows.prepare.frames import write_frames
 from lstmcli.workflows.prepare.options import Prepared, PrepareOptions, SplitCounts
+from lstmcli.workflows.prepare.propagate import propagate
 from lstmcli.workflows.prepare.splits import keep_division
 
 __all__ = ["PrepareOptions", "Prepared", "SplitCounts", "TimeSplit", "merge_warnings", "prepare"]
@@ -89,6 +90,8 @@ def prepare(
             hint="choose another --out",
         )
     labels, splits = _read_all(sources, val, test, options)
+    if options.propagate:
+        labels = propagate(labels, progress)
     labels = replace(labels, warnings=(*options.notes, *labels.warnings))
     splits, division = keep_division(labels, splits, options)
     try:

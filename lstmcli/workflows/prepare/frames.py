@@ -175,7 +175,7 @@ def _store_once(
     kept: list[int] = []
     times: list[float] = []
     with FrameStoreWriter(dataset.folder / store, form=form, canvas_hw=dataset.canvas_hw) as writer:
-        for frame in _frames_of(video, report):
+        for frame in frames_of(video, report):
             number = frame.position if by_position else frame.index
             count = number + 1
             if number in wanted and not frame.is_damaged:
@@ -257,7 +257,8 @@ def _told(video: VideoLabels, stored: _Stored) -> list[DataWarning]:
     return [DataWarning(sentence, video.name) for sentence in sentences]
 
 
-def _frames_of(video: VideoLabels, report: ReadReport) -> Iterator[Frame]:
+def frames_of(video: VideoLabels, report: ReadReport) -> Iterator[Frame]:
+    """Yield the frames of a video, or of its images, numbered as its labels count them."""
     if video.media is not None:
         yield from read_frames(video.media, rate=video.rate, report=report)
         return

@@ -37,6 +37,7 @@ class PrepareOptions:
         notes: what a person should know of the labels besides, for the review page.
         annotator: whose boxes count where several people drew them.
         label_rate: frames a second that the labels count by, or "film"; None compares.
+        propagate: label the frames between annotated ones, see `propagate`.
         store: `raw`, `jpeg`, or `auto`: raw while the frames fit easily.
     """
 
@@ -55,6 +56,7 @@ class PrepareOptions:
     notes: tuple[DataWarning, ...] = ()
     annotator: str = ""
     label_rate: LabelRate = None
+    propagate: bool = False
     store: str = "auto"
 
 
