@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -291,16 +292,14 @@ def _merged(video: VideoLabels, rows: _Rows, frames: list[int]) -> VideoLabels:
         return video
     boxes = np.array(rows.boxes, np.float32).reshape(-1, 4)
     visible = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1)
-    columns = [
-        np.concatenate((old, np.array(new, old.dtype).reshape(-1, *old.shape[1:])[visible]))
-        for old, new in (
-            (video.box_frames, rows.frames),
-            (video.boxes, boxes),
-            (video.labels, rows.labels),
-            (video.tracks, rows.tracks),
-            (video.ignore, rows.ignore),
-        )
+    pairs: list[tuple[npt.NDArray[Any], Any]] = [
+        (video.box_frames, rows.frames),
+        (video.boxes, boxes),
+        (video.labels, rows.labels),
+        (video.tracks, rows.tracks),
+        (video.ignore, rows.ignore),
     ]
+    columns = [np.concatenate((old, np.asarray(new, old.dtype)[visible])) for old, new in pairs]
     order = np.argsort(columns[0], kind="stable")
     box_frames, boxes, labels, tracks, ignore = (column[order] for column in columns)
     annotated = np.union1d(video.annotated_frames, np.array(frames, np.int64))
