@@ -235,11 +235,11 @@ def _partners(before: Annotations, after: Annotations, overlaps: FloatArray) -> 
     partners = np.full(len(before), -1, np.int64)
     free = np.ones(len(after), bool)
     for row, track in enumerate(before.tracks.tolist()):
-        same = np.flatnonzero(free & (after.tracks == track)) if track >= 0 else ()
+        same = np.flatnonzero(free & (after.tracks == track) & (track >= 0))
         if len(same):
             partners[row] = same[0]
             free[same[0]] = False
-    overlaps = np.where(before.labels[:, None] == after.labels, overlaps, 0)
+    overlaps = overlaps * (before.labels[:, None] == after.labels)
     overlaps[:, ~free], overlaps[before.tracks >= 0] = 0, 0
     while overlaps.max(initial=0) >= SAME_OBJECT:
         first, second = np.unravel_index(int(np.argmax(overlaps)), overlaps.shape)
