@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 Style = Literal["box", "blur", "pixelate", "none"]
-Stamp = Literal["none", "time", "frame", "both"]
+Timestamp = Literal["none", "time", "frame", "both"]
 
 
 def detect(
@@ -148,7 +148,7 @@ def detect(
         bool, option(LOOKS, None, "Draw traces of tracked objects.", "--trails/--no-trails")
     ] = True,
     stamp: Annotated[
-        Stamp, option(LOOKS, "NAME", "Timestamp in the corner: none, time, frame or both.")
+        Timestamp, option(LOOKS, "NAME", "Timestamp in the corner: none, time, frame or both.")
     ] = "none",
     device: Device = "auto",
     engine: Engine = "auto",
@@ -180,7 +180,7 @@ def detect(
         track=track,
         count=count,
         events=events,
-        style=DrawStyle(style=style, labels=labels, trails=trails, stamp=stamp),
+        style=DrawStyle(style=style, labels=labels, traces=trails, timestamp=stamp),
         sound=sound,
         image_rate=image_rate,
         memory=memory,

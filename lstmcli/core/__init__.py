@@ -1,1 +1,1 @@
-"""Nouns that everybody may use: errors, structures, geometry, configuration."""
+"""Shared by all rooms: errors, data structures, geometry, configuration."""

@@ -386,7 +386,7 @@ def config_from(values: Mapping[str, Any], source: str) -> Config:
         if first["type"] == "extra_forbidden":
             raise ConfigError(
                 f"{source}: there is no setting {'.'.join(where)!r}",
-                hint=near_name(where[-1], _keys_beside(where)),
+                hint=near_name(where[-1], _sibling_keys(where)),
             ) from None
         raise ConfigError(
             f"{source}: {key} is {str(first['input'])[:80]!r}",
@@ -415,7 +415,7 @@ def _depth(where: Sequence[str]) -> int:
     return len(where)
 
 
-def _keys_beside(where: Sequence[str]) -> list[str]:
+def _sibling_keys(where: Sequence[str]) -> list[str]:
     fields = Config.model_fields
     for part in where[:-1]:
         annotation = fields[part].annotation

@@ -1,4 +1,4 @@
-"""The YAML file beside a foreign detector: what its names and shapes do not say."""
+"""The YAML description of a foreign detector: properties that its graph does not hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Triple = tuple[float, float, float]
 
 
 def _fraction(value: Any) -> Any:
-    """Let 1/255 be written as people write it."""
+    """Parse fractions such as 1/255."""
     if isinstance(value, str):
         try:
             return float(Fraction(value.replace(" ", "")))
@@ -54,7 +54,7 @@ class DetectorDescription(Section):
 
 
 def read_description(path: Path) -> DetectorDescription:
-    """Read the YAML file beside a detector; defaults where there is none.
+    """Read the YAML file next to a detector; defaults where there is none.
 
     Args:
         path: of the detector.

@@ -1,4 +1,4 @@
-"""The tree of expected failures, words for the others, and the choice of a name from a table."""
+"""The tree of expected errors, messages for the others, and `choose` for names of a table."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ _OS_HINTS: Mapping[int, str] = {
     errno.EMFILE: "too many files are open: use fewer --jobs, or raise `ulimit -n`",
     errno.EFBIG: "the disk takes no larger file: choose another folder with --out",
 }
-"""What to do about what the system says."""
+"""Hints by errno."""
 
 
 def write_failure(path: Path | str, error: Exception) -> OutputError:
-    """Return the error for an output that the system did not let us write."""
+    """Return the error for an output that could not be written."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     number = getattr(error, "errno", None) or 0
     return OutputError(

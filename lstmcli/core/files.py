@@ -14,7 +14,7 @@ from lstmcli.core.errors import OutputError
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside a file, and rename it to the file where no error came.
+    """Yield a temporary path next to a file, and rename it to the file where no error came.
 
     Whatever is written under the temporary name is removed where one came. Two processes that
     write the same file do not meet: the last one that is complete stays.

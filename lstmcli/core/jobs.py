@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 class ProgressCallback(Protocol):
-    """What `Progress.track` is to a single piece of work."""
+    """`Progress.track` for one of several parallel tasks."""
 
     def __call__(
         self, items: Iterable[Item], *, total: int | None = None, label: str = ""

@@ -1,4 +1,4 @@
-"""Endings of videos and images, and a walk through folders that follows links but no ring."""
+"""Suffixes of videos and images, and a walk through folders that follows links but no cycle."""
 
 from __future__ import annotations
 

@@ -52,12 +52,12 @@ class TrackMemoryConfig:
 
 
 FOREIGN_TRACK_MEMORY = TrackMemoryConfig(score_memory=0.5, coast_s=0.5, objectness="max")
-"""Of detectors that were trained elsewhere; chosen on seven domains, see presets/EXPERIMENTS.md."""
+"""Track memory of foreign detectors; chosen on seven domains, see presets/EXPERIMENTS.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """How a detector is fed, and how its output is read.
+    """Input contract, post-processing and provenance of a detector.
 
     Args:
         classes: names of the classes.
@@ -101,7 +101,7 @@ class ModelMetadata:
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str], source: str) -> ModelMetadata:
-        """Read what `as_texts` made; a field that the file does not have takes its default.
+        """Return the metadata of `as_texts`; a field that the file does not have takes its default.
 
         Args:
             texts: names and JSON texts.

@@ -1,4 +1,4 @@
-"""Detectors that are to be had elsewhere: name, source, licence, size, published accuracy.
+"""Catalogue of third-party detectors: name, source, licence, size, published accuracy.
 
 Published numbers are box AP on COCO val2017 as the authors state it (a segmenter has none); only
 those with `measured_ap` were run here, on the first 128 pictures of COCO val2017, which are easy.

@@ -1,4 +1,4 @@
-"""Where trained models are: files, runs, and those that ship with the package. Without torch."""
+"""Paths of trained models: files, runs, shipped models. Without torch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def find_checkpoint(model: Path | str) -> Path:
 MODEL_SUFFIXES = frozenset({".pt", ".pt2", ".safetensors", ".onnx", ".xml", ".bin"})
 """Endings of files that hold a network."""
 LIBRARIES = frozenset({"torchvision", "transformers"})
-"""Prefixes of models that a library brings, as `torchvision:NAME`."""
+"""Prefixes of models of a library, as `torchvision:NAME`."""
 
 
 def looks_like_model(name: str) -> bool:
@@ -68,5 +68,5 @@ def looks_like_model(name: str) -> bool:
 
 
 def _is_labels(path: Path) -> bool:
-    """Return whether an XML file is one of labels: an OpenVINO network has a `.bin` beside it."""
+    """Return whether an XML file is one of labels: an OpenVINO network has a `.bin` next to it."""
     return path.suffix == ".xml" and not path.with_suffix(".bin").is_file()

@@ -1,4 +1,4 @@
-"""Folders for unfinished work beside what they become; those of killed runs are removed."""
+"""Folders for unfinished work next to what they become; those of killed runs are removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder beside `out` that is removed at the end.
+    """Yield an empty hidden folder next to `out` that is removed at the end.
 
     A run that was killed could not remove its own; its process number stands in the name, so the
     next run for the same `out` does.

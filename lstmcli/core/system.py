@@ -1,4 +1,4 @@
-"""How the process asks the system for memory."""
+"""Memory of the process: allocator settings, available and held bytes."""
 
 from __future__ import annotations
 

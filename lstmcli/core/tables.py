@@ -1,4 +1,4 @@
-"""Plain tables: what a workflow counts and a terminal or a page shows."""
+"""Plain tables and histograms for terminals and pages."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ FORMS = ("raw", "jpeg")
 
 
 class FrameStoreWriter:
-    """Appends canvases to a file; the index beside it is written when the store is closed.
+    """Appends canvases to a file; the index next to it is written when the store is closed.
 
     Args:
         path: the file.

@@ -127,7 +127,7 @@ class SwappedAxesCheck:
     """Whether boxes lie on more to see when x and y are exchanged.
 
     The contrast of a box is the logarithm of the highest gradient in it over the median gradient
-    around it: a horizon beside an object does not count against it. Single boxes prove nothing, a
+    around it: a horizon next to an object does not count against it. Single boxes prove nothing, a
     street is full of edges; the share of many does.
 
     Args:

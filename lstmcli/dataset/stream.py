@@ -36,7 +36,7 @@ class StreamFrame(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedVideo:
-    """A video whose frames can be streamed beside its labels.
+    """A video whose frames can be streamed next to its labels.
 
     Args:
         name: unique in its source.

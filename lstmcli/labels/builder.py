@@ -1,4 +1,4 @@
-"""What readers share: warnings for the person, limits, names, and the columns of a video."""
+"""Builders of label sets that all readers share: limits, names, the columns of a video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lstmcli.labels.shapes import Box
 from lstmcli.labels.warning_collector import WarningCollector
 
 MOST_FRAMES = 10_000_000
-"""Frames of a video beyond which a number in a file is taken for a mistake (four days at 30 Hz)."""
+"""Frames of a video beyond which a number in a file is taken for an error (four days at 30 Hz)."""
 MOST_BOXES = 20_000_000
 """Boxes of a label set beyond which it is refused instead of filling the memory."""
 
@@ -37,7 +37,7 @@ _KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 _HIGHEST_TRACK = 1 << 62
 """Track ids above would not fit into the columns; they are names."""
 _UNTAKEN_TRACK = 10**15
-"""Where such names are counted from, so that they do not meet the small ids beside them."""
+"""Where such names are counted from, so that they do not meet the small ids next to them."""
 
 EVERY_CLASS = -1
 """The label of an ignored region that speaks of no class: it covers all of them."""
@@ -90,10 +90,10 @@ class VideoLabelsBuilder:
 
     Args:
         name: see VideoLabels; made safe and unique by the set.
-        source: the file that tells of it, for errors.
+        source: the label file, for errors.
 
     Attributes:
-        is_file: whether the labels say that it is a video, also where they do not tell its path.
+        is_file: whether the labels say that it is a video, also where they do not name its path.
     """
 
     def __init__(self, name: str, source: str) -> None:
@@ -132,7 +132,7 @@ class VideoLabelsBuilder:
         return frame
 
     def set_size(self, width: float, height: float, where: str = "") -> None:
-        """Keep the size in pixels; a size of 0 means that the file does not tell it."""
+        """Set the size in pixels; a size of 0 means that the file does not state it."""
         if width == 0 or height == 0:
             return
         if not (0 < width <= 1_000_000 and 0 < height <= 1_000_000):
@@ -143,14 +143,14 @@ class VideoLabelsBuilder:
         self.size_hw = (round(height), round(width))
 
     def mark_annotated(self, frames: Iterable[int]) -> None:
-        """Note that there is truth for these frames."""
+        """Mark frames as annotated, with boxes or without."""
         if isinstance(frames, range):
             self._ranges.append(frames)
         else:
             self._annotated.update(frames)
 
     def mark_annotated_until(self, count: int, where: str = "") -> None:
-        """Note that there is truth for the first `count` frames."""
+        """Mark the first `count` frames as annotated."""
         if count > 0:
             self.check_frame(count - 1, where)
             self._until = max(self._until, count)
@@ -201,7 +201,7 @@ class VideoLabelsBuilder:
         self._lost_if_empty.clear()
 
     def annotated_frames(self) -> IntArray:
-        """Return the frames for which there is truth, sorted, boxes or not."""
+        """Return the annotated frames, sorted, boxes or not."""
         some = self._annotated.union(self.frames)
         if not self._ranges and not self._until:
             return _FIRST_FRAME if some == {0} else np.array(sorted(some), np.int64)
@@ -278,7 +278,7 @@ def _checked_rows(videos: Sequence[VideoLabelsBuilder], warnings: WarningCollect
         raise DataError(f"{where(broken)}: a box {row}", hint="boxes are finite numbers of pixels")
     inverted = _check_files(videos, owner, boxes)
     if inverted.any():
-        text = "a box with its corners in the wrong order; put right"
+        text = "a box with its corners in the wrong order; reordered"
         warnings.add(text, where(inverted), int(inverted.sum()))
         low = np.minimum(boxes[:, :2], boxes[:, 2:])
         boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
@@ -417,7 +417,7 @@ class LabelSetBuilder:
         return key in self._videos
 
     def still(self, key: str, image: str, source: str = "") -> VideoLabelsBuilder:
-        """Return the one-frame video of an image, looked at."""
+        """Return the one-frame video of an image, annotated."""
         video = self.video(key, stem_of(image), source)
         video.image(0, image)
         video.mark_annotated((0,))

@@ -1,8 +1,8 @@
 """The clock of the labels against the clock of the film.
 
 Label tools count frames by a rate that they assume (24 or 25 a second is a frequent default). Where
-labels tell times, boxes go to the frame whose own time stamp is nearest. Where they tell only frame
-numbers, the rate and the number of frames that they tell are compared with the film's.
+labels hold times, boxes go to the frame whose own time stamp is nearest. Where they hold only frame
+numbers, the rate and the number of frames that they state are compared with the film's.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Film:
 
     Args:
         path: the file.
-        rate: frames per second on average, None where it does not tell.
-        frame_count: as the container tells, exact where it was counted.
+        rate: frames per second on average, None where unknown.
+        frame_count: as the container states, exact where it was counted.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Film:
 
 
 def film_of(path: Path) -> Film:
-    """Return what the container of a film tells.
+    """Return rate, frame count and times of a film from its container.
 
     Raises:
         MediaError: it cannot be read.
@@ -82,7 +82,7 @@ def align(
         warnings: are added to.
 
     Raises:
-        DataError: the labels tell another number of frames, or another rate, than the film.
+        DataError: the labels state another number of frames, or another rate, than the film.
     """
     if video.placed_by_time:
         return video
@@ -94,9 +94,9 @@ def align(
         video.frame_count is not None
         and video.annotated_frames.max(initial=-1) >= video.frame_count
     ):
-        video = replace(video, frame_count=None)  # the labels contradict what they tell
+        video = replace(video, frame_count=None)  # the labels contradict themselves
     film = film_of(path)
-    claim = f"{video.source or video.name}: the labels of {path.name} tell"
+    claim = f"{video.source or video.name}: the labels of {path.name} state"
     agreed = False
     if video.frame_count is not None and film.frame_count is not None:
         agreed = not _miscounts(video.frame_count, film.frame_count)
@@ -121,7 +121,7 @@ def align(
             hint=_hint(video, film),
         )
     warnings.add(
-        "labels and film tell different rates but as many frames; frames are taken by number",
+        "labels and film have different rates but as many frames; frames are taken by number",
         f"{path.name}, {video.rate:g} and {film.rate:.4g} frames a second",
     )
     return replace(video, rate=None)

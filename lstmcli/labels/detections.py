@@ -1,6 +1,6 @@
 """Detections with scores that another program, or `detect`, wrote: for comparisons.
 
-Four forms are recognised by content: JSON lines of `detect`, COCO results (a JSON list of
+Four formats are detected by content: JSON lines of `detect`, COCO results (a JSON list of
 `image_id`, `category_id`, `bbox`, `score`), MOTChallenge results (a text file a video) and YOLO
 text files with a score in the sixth column (a file a frame). Videos are matched with those of the
 ground truth by name without folder and ending.
@@ -53,7 +53,7 @@ def read_detections(
         path: a `.jsonl`, a COCO results `.json`, a MOT `.txt`, or a folder of MOT or YOLO files.
         videos: of the ground truth.
         classes: names by number, for forms that write class numbers.
-        images: the COCO ground-truth file that says what the `image_id`s of COCO results mean.
+        images: the COCO ground-truth file that resolves the `image_id`s of COCO results.
 
     Raises:
         DataError: the form is not known, a row breaks its rules, or no video has a name of the
@@ -95,7 +95,7 @@ def read_detections(
 
 
 class _Names:
-    """Finds the ground-truth video that a name in a result file means."""
+    """Resolves names of a result file to ground-truth videos."""
 
     def __init__(self, videos: Sequence[VideoLabels]) -> None:
         self.videos = {video.name: video for video in videos}
@@ -187,13 +187,13 @@ def _json_lines(files: Iterable[Path], names: _Names) -> tuple[tuple[str, ...], 
 def _coco_results(
     path: Path, names: _Names, classes: Sequence[str], images: Path | None
 ) -> tuple[tuple[str, ...], Rows]:
-    """Read COCO results; image and category ids mean what the ground-truth file says."""
+    """Read COCO results; image and category ids are those of the ground-truth file."""
     top = parse_json(read_text(path), str(path))
     if not top.is_list():
         raise DataError(f"{path}: no list of detections", hint="give COCO *results*, a JSON list")
     if images is None or images.suffix != ".json":
         raise DataError(
-            f"{path}: COCO results say image ids, which only their COCO ground truth explains",
+            f"{path}: COCO results hold image ids, which only their COCO ground truth resolves",
             hint="give that JSON file as DATA, or JSON lines with the videos' names",
         )
     gt = parse_json(read_text(images), str(images))

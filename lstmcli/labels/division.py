@@ -32,11 +32,11 @@ _AROUND = frozenset(
         *("boxes", "coco", "yolo", "voc", "mot", "gt", "vid", "video", "videos", "detection"),
     }
 )
-"""Words that may stand beside the word of a part in the name of a folder."""
+"""Words that may stand next to the word of a part in the name of a folder."""
 
 
 def part_of_folder(name: str) -> str | None:
-    """Return the part that the name of a folder tells: `train`, `valid`, `val2017`, `test_set`."""
+    """Return the part that a folder is named after: `train`, `valid`, `val2017`, `test_set`."""
     words = re.findall(r"[a-z]+", name.lower())
     parts = {_WORDS[word] for word in words if word in _WORDS}
     fits = all(word in _WORDS or word in _AROUND for word in words)
@@ -44,19 +44,19 @@ def part_of_folder(name: str) -> str | None:
 
 
 def part_of_file(name: str) -> str | None:
-    """Return the part that the name of a label file of many pictures tells, or None."""
+    """Return the part that a label file of many pictures is named after, or None."""
     words = re.findall(r"[a-z]+", PurePath(name).stem.lower())
     parts = {_WORDS[word] for word in words if word in _WORDS}
     return parts.pop() if len(parts) == 1 else None
 
 
 def part_of_path(folders: Sequence[str]) -> str | None:
-    """Return the part of the lowest folder that tells one."""
+    """Return the part of the lowest folder that is named after one."""
     return next((part for name in reversed(folders) if (part := part_of_folder(name))), None)
 
 
 def own_parts(videos: Sequence[VideoLabels], source: Path) -> list[str | None]:
-    """Return the part of each video as the set itself tells it, None where it does not.
+    """Return the part of each video as the set itself states it, None where it does not.
 
     What a reader knows (`VideoLabels.split`) comes first, then the folders of the medium and of the
     label file below `source`, then the name of a label file of many pictures.

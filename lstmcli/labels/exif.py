@@ -12,7 +12,7 @@ from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
 
 
 def turn_with_exif(labels: LabelSet) -> LabelSet:
-    """Return the set with the boxes turned of images whose labels tell the stored size.
+    """Return the set with the boxes turned of images whose labels state the stored size.
 
     A tool that ignores EXIF orientation writes the size of the stored pixels (160x120) for a photo
     that every viewer shows upright (120x160). Half turns and mirrors keep the size: such labels
@@ -30,7 +30,7 @@ def turn_with_exif(labels: LabelSet) -> LabelSet:
     if not count:
         return labels
     warning = DataWarning(
-        "the labels tell the size of the photo as stored; boxes were turned as its EXIF "
+        "the labels state the size of the photo as stored; boxes were turned as its EXIF "
         "orientation turns it",
         first,
         count,

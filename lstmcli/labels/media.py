@@ -25,11 +25,11 @@ from lstmcli.labels.sequences import as_one_video, extracted_from
 from lstmcli.labels.warning_collector import WarningCollector
 
 MOST_ENTRIES = 300_000
-"""Files looked through in the folder above the labels before the search gives up."""
+"""Most files that are searched in the folder above the labels before the search gives up."""
 
 
 def written_forms(written: str) -> list[PurePosixPath]:
-    """Return the paths that a text of a label file may mean, the most literal one first.
+    """Return the candidate paths of a text of a label file, the most literal one first.
 
     Understands file and http addresses, URL escapes, backslashes, and Label Studio's
     `/data/local-files/?d=PATH` and `/data/upload/1/0a1b2c3d-NAME`
@@ -72,7 +72,7 @@ def _key(name: str) -> str:
 def _bases(near: Path) -> list[Path]:
     """Return the folder of the labels and, if it is a mere label folder, the one of its data set.
 
-    `Annotations/`, `label_02/`, `labels/train/` lie beside the media. Any other folder is the data
+    `Annotations/`, `label_02/`, `labels/train/` lie next to the media. Any other folder is the data
     set itself: above it other people's `video.mp4` begin.
     """
     for folder in reversed((near, *near.parents)[:5]):
@@ -90,7 +90,7 @@ class MediaFinder:
     """Looks for media by the path in a label file, by its end, by its name, by its stem.
 
     Args:
-        source: the label file or folder; relative paths start beside it.
+        source: the label file or folder; relative paths start next to it.
         media: the folder that the person named, searched first and alone.
     """
 
@@ -108,14 +108,14 @@ class MediaFinder:
         self._suffixes: dict[Path, list[str]] = {}
 
     def find(self, written: str, *, video: bool) -> Path | None:
-        """Return the medium that is meant, or None.
+        """Return the medium of this name, or None.
 
         Args:
             written: the path, the address or only the name in the label file.
-            video: whether to look for a video; otherwise for an image.
+            video: whether to search for a video; otherwise for an image.
 
         Raises:
-            MediaError: two that differ may be meant; see `resolve_ambiguous`.
+            MediaError: two that differ fit; see `resolve_ambiguous`.
         """
         suffixes = VIDEO_SUFFIXES if video else IMAGE_SUFFIXES
         if self._single is not None:
@@ -143,7 +143,7 @@ class MediaFinder:
         return next((folder / name for name in names if name in self._listed[folder]), None)
 
     def only_video(self) -> Path | None:
-        """Return the video beside the labels, where there is exactly one."""
+        """Return the video next to the labels, where there is exactly one."""
         if self._single is not None:
             return self._single
         for base in self.bases[:1]:
@@ -164,7 +164,7 @@ class MediaFinder:
         return None
 
     def _exists(self, path: Path) -> bool:
-        """Ask the listing of the folder, so that a million images cost one look a folder."""
+        """Check against the cached listing of the folder: one system call a folder."""
         folder = path.parent
         if folder not in self._listed:
             try:
@@ -225,16 +225,16 @@ def probe_size(path: Path) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class ReadContext:
-    """One reading of labels: what a reader may ask and where it collects warnings.
+    """The context of one read: options, the media finder and the warning collector.
 
     Args:
-        finder: finds the media, for formats that do not tell sizes or rates.
+        finder: finds the media, for formats without sizes or rates.
         size_hw: the size that the person gave, for media that are not there.
         hold: whether a track that never ends is held to the end of the video.
         within: the folder that the person asked for, where what describes its labels lies above
-            it: nothing else that is described there is meant.
+            it: nothing else that is described there is read.
         annotator: whose boxes are taken where several people drew them; "": see the reader.
-        label_rate: what the person said of the clock that the labels count by.
+        label_rate: the frame rate that the labels count at, see `--label-rate`.
         warnings: what was left out or corrected.
     """
 
@@ -248,7 +248,7 @@ class ReadContext:
     times: dict[Path, Times] = field(default_factory=dict)
 
     def size_of(self, written: str, where: str, *, video: bool) -> tuple[int, int]:
-        """Return (height, width) of a medium of which the labels tell only fractions.
+        """Return (height, width) of a medium of which the labels hold only fractions.
 
         Raises:
             DataError: the medium is not found and no size was given.
@@ -289,7 +289,7 @@ class ReadContext:
         times = self.times_of(written)
         if times is None:
             raise DataError(
-                f"{where}: the labels tell seconds of {written!r}, which is not found",
+                f"{where}: the labels hold seconds of {written!r}, which is not found",
                 hint="say where the video lies with --media DIR",
             )
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
@@ -316,7 +316,7 @@ def locate_media(
         labels: as read.
         source: the label file or folder that was read.
         media: where the media lie, if the person said so.
-        label_rate: what the person said of the clock that the labels count by.
+        label_rate: the frame rate that the labels count at, see `--label-rate`.
 
     Raises:
         MediaError: nothing is there.
@@ -402,7 +402,7 @@ def _locate_video(video: VideoLabels, finder: MediaFinder, *, alone: bool) -> Vi
 def _is_extracted(
     video: VideoLabels, finder: MediaFinder, films: dict[Path, list[tuple[int, VideoLabels]]]
 ) -> bool:
-    """Put a still whose image is gone to the film that its name tells, if that is there."""
+    """Assign a still whose image is gone to the film that it is named after, if that is there."""
     extracted_frame = extracted_from(video.images[0]) if len(video.images) == 1 else None
     path = None if extracted_frame is None else finder.find(extracted_frame[0], video=True)
     if extracted_frame is None or path is None or extracted_frame[1] >= MOST_FRAMES:
@@ -438,17 +438,17 @@ def _locate_frames(
     there = np.array([path is not None for path in images])
     if not there.any():
         return None
-    looked = video.annotated_frames[video.annotated_frames < len(there)]
-    lost = len(video.annotated_frames) - int(there[looked].sum())
+    annotated = video.annotated_frames[video.annotated_frames < len(there)]
+    lost = len(video.annotated_frames) - int(there[annotated].sum())
     written = tuple("" if path is None else str(path.absolute()) for path in images)
     if lost == 0:
         return replace(video, images=written)
     warnings.add("an image of a frame that is not there; the frame is left out", video.name, lost)
-    rows = np.isin(video.box_frames, looked[there[looked]])
+    rows = np.isin(video.box_frames, annotated[there[annotated]])
     return replace(
         video,
         images=written,
-        annotated_frames=looked[there[looked]],
+        annotated_frames=annotated[there[annotated]],
         box_frames=video.box_frames[rows],
         boxes=video.boxes[rows],
         labels=video.labels[rows],

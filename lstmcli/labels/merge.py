@@ -40,7 +40,7 @@ def join(sets: Sequence[tuple[Path, LabelSet, MediaFinder]]) -> LabelSet:
                 merged[key] = source, named
             elif not len(np.intersect1d(merged[key][1].annotated_frames, named.annotated_frames)):
                 merged[key] = source, united(merged[key][1], named)
-            elif merged[key][0] == source:  # two tasks of one file may mean two files of one name
+            elif merged[key][0] == source:  # two tasks of one file may name two files alike
                 merged[(key, n)] = source, named
             else:
                 warnings.add(
@@ -79,7 +79,7 @@ def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
 def _anchored(video: VideoLabels, finder: MediaFinder) -> VideoLabels:
     """Return the video with absolute paths of what is found from its own label file.
 
-    Two recordings may hold pictures of the same names, so each is looked for from its own labels.
+    Two recordings may hold pictures of the same names, so each is searched from its own labels.
     """
     if video.media:
         return replace(video, media=_found(video.media, finder, video=True))
@@ -98,7 +98,7 @@ def _found(written: str, finder: MediaFinder, *, video: bool) -> str:
 
 
 def _medium_of(video: VideoLabels, base: Path) -> object:
-    """Return what two label files of the same medium share, None where no medium is told."""
+    """Return what two label files of the same medium share, None where no medium is named."""
     written = (video.media,) if video.media else video.images
     if not any(written):
         return None

@@ -1,7 +1,7 @@
 """Share tests: when most boxes of a file break a rule, the file is wrong and not the box.
 
 A slip of the pen is put right and counted; a rule that many boxes of one file break says that the
-file means something else (sizes for corners, fractions for pixels, y before x). Guessing would put
+file holds something else (sizes for corners, fractions for pixels, y before x). Guessing would put
 labels on the wrong pixels without a trace, so that is an error.
 """
 
@@ -31,7 +31,7 @@ def check_corners(boxes: Floats, source: str) -> BoolArray:
         source: the file, for the error.
 
     Raises:
-        DataError: so many are no corners that the file means something else.
+        DataError: so many are no corners that the file holds something else.
     """
     inverted = np.asarray((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
     flat = (boxes[:, 2:] == boxes[:, :2]).sum(axis=1) == 1  # both: a click without a drag

@@ -1,4 +1,4 @@
-"""Searches a folder for label files, recognises their formats, and reads them all."""
+"""Searches a folder for label files, detects their formats, and reads them all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SUFFIXES = frozenset(
 )
 _OURS = frozenset({"dataset.json", "config.yaml", "metrics.csv"})
 _FOUND = (".detections.csv", ".detections.jsonl")
-"""Endings of what `detect` found: no truth, unless a person names such a file."""
+"""Endings of outputs of `detect`: no ground truth, unless such a file is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class ReadOptions:
     """How labels are read.
 
     Args:
-        format: a key of READERS; None recognises it from the content.
+        format: a key of READERS; None detects it from the content.
         media: where the videos or images lie, when neither the labels nor their folder say so.
-        size_hw: (height, width) of media that are not there, for labels that tell fractions.
+        size_hw: (height, width) of media that are not there, for labels in fractions.
         annotator: whose boxes count where several people drew them.
         label_rate: frames a second that the labels count by, or "film"; None compares.
     """
@@ -61,7 +61,7 @@ def read_labels(
         options: replaces the three.
 
     Raises:
-        DataError: nothing is recognised, or a file breaks the rules of its format.
+        DataError: no format is detected, or a file breaks the rules of its format.
         ConfigError: there is no such format.
     """
     how = options or ReadOptions(format, media, size_hw)
@@ -94,7 +94,7 @@ def read_labels(
     labels = join(sets)
     if not labels.videos:
         raise DataError(
-            f"{path}: it names no video and no image that somebody labelled",
+            f"{path}: it names no labelled video or image",
             hint="give the label file or folder that belongs to it",
         )
     return replace(labels, videos=tuple(divided(labels.videos, own_parts(labels.videos, path))))
@@ -130,10 +130,10 @@ def _sniffed(path: Path) -> Reader:
 def _sources(folder: Path, only: Reader | None = None) -> Iterator[tuple[Path, Reader]]:
     """Yield what can be read below a folder, each once, in the order of the paths.
 
-    In a folder of many files of a kind only the first one is looked into.
+    In a folder of many files of a type only the first one is sniffed.
 
     Args:
-        folder: where to look.
+        folder: where to search.
         only: the reader that a person chose; no other is asked.
     """
     readers = [only] if only is not None else list(READERS.values())

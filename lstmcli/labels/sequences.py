@@ -109,7 +109,7 @@ _EXTRACTED = re.compile(r"(?i)^(?P<film>.+?)[-_. ]*(?:frame|img|f)?[-_. ]*(?P<nu
 
 
 def extracted_from(image: str) -> tuple[str, int] | None:
-    """Return the film and the number that the name of an extracted frame tells, or None.
+    """Return the film and the number in the name of an extracted frame, or None.
 
     `clip_000123.jpg` and `clip-frame-123.png` are of `clip`.
     """

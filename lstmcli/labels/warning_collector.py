@@ -6,18 +6,18 @@ from lstmcli.core.types import DataWarning
 
 
 class WarningCollector:
-    """Collects what a person should know of the data; equal texts become one with a count."""
+    """Collects warnings about the data; equal texts become one with a count."""
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
         self._count: dict[str, int] = {}
 
     def add(self, text: str, where: str = "", count: int = 1) -> None:
-        """Note a case; `where` of the first case is kept."""
+        """Add a case; `where` of the first case is kept."""
         if count > 0:
             self._first.setdefault(text, where)
             self._count[text] = self._count.get(text, 0) + int(count)
 
     def collected(self) -> tuple[DataWarning, ...]:
-        """Return what was noted, in the order of the first cases."""
+        """Return the warnings in the order of their first cases."""
         return tuple(DataWarning(t, where, self._count[t]) for t, where in self._first.items())

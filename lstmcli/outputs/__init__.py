@@ -1,4 +1,4 @@
-"""What a run leaves behind: an axis of writers that all take the same answers, frame by frame.
+"""Output writers: an axis of variants that all take the same annotated frames.
 
 A writer works under a `*.partial*` name. `close` completes the file and gives it its name;
 `abandon` leaves what there is under the partial name.

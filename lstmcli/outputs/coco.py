@@ -29,9 +29,9 @@ class CocoOutput:
         self._rest = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         self._file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "images": [')
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add an image and its boxes."""
-        frame, found = answer.frame, answer.found
+        frame, detections = annotated.frame, annotated.detections
         height, width = frame.size_hw
         self._images += 1
         image = {
@@ -45,10 +45,10 @@ class CocoOutput:
         }
         self._file.write(("" if self._images == 1 else ",") + json.dumps(image, ensure_ascii=False))
         for (x1, y1, x2, y2), score, label, track in zip(
-            found.boxes.astype(float).tolist(),
-            found.scores.astype(float).tolist(),
-            found.labels.tolist(),
-            found.track_ids.tolist(),
+            detections.boxes.astype(float).tolist(),
+            detections.scores.astype(float).tolist(),
+            detections.labels.tolist(),
+            detections.track_ids.tolist(),
             strict=True,
         ):
             self._boxes += 1

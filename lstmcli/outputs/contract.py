@@ -1,4 +1,4 @@
-"""The contract of the writers: what they are told once, and what they get for every frame."""
+"""The contract of the writers: `OutputSpec` once, an `AnnotatedFrame` for every frame."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lstmcli.video import Frame, Planes
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What a writer has to know of the video before its first frame.
+    """Properties of a video that a writer needs before its first frame.
 
     Args:
         video: the name that goes into the records.
         stem: folder and name of the outputs, to which each writer adds its suffix.
         classes: names of the classes.
         size_hw: (height, width) of the frames.
-        rate: frames per second of the output, None where nobody told.
+        rate: frames per second of the output, None where unknown.
         source_rate: frames per second that frame numbers count, None where they are `rate`'s.
         begins_s: the time of the source that is 0 in the annotated video.
         ends_s: where the sound ends, None for all of it.
@@ -55,28 +55,32 @@ class OutputSpec:
 
 
 class AnnotatedFrame:
-    """A frame and what was found in it.
+    """A frame with its detections.
 
     Args:
         frame: as decoded.
-        found: in pixels of the frame, with track ids where tracks are kept.
-        painter: draws when somebody asks for the drawn picture, and then once.
+        detections: in pixels of the frame, with track ids where tracks are kept.
+        annotator: draws the picture lazily, once.
         shapes: lines and zones that are drawn with it.
     """
 
     def __init__(
-        self, frame: Frame, found: Detections, painter: Annotator, shapes: tuple[Shape, ...] = ()
+        self,
+        frame: Frame,
+        detections: Detections,
+        annotator: Annotator,
+        shapes: tuple[Shape, ...] = (),
     ) -> None:
-        self.frame, self.found = frame, found
-        self._painter, self._shapes = painter, shapes
+        self.frame, self.detections = frame, detections
+        self._annotator, self._shapes = annotator, shapes
 
     @cached_property
     def drawn(self) -> Planes:
-        """The frame with what was found drawn on it."""
+        """The frame with its detections drawn."""
         planes = self.frame.planes()
-        self._painter.paint(
+        self._annotator.paint(
             planes,
-            self.found,
+            self.detections,
             frame=self.frame.index,
             time_s=self.frame.time_s,
             shapes=self._shapes,
@@ -85,13 +89,13 @@ class AnnotatedFrame:
 
 
 class Output(Protocol):
-    """Writes the answers of one video, in order."""
+    """Writes the annotated frames of one video, in order."""
 
     path: Path
     notes: list[str]
-    """What a person should know when it is done."""
+    """Messages for the user when it is done."""
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add a frame."""
 
     def close(self) -> None:
@@ -103,7 +107,7 @@ class Output(Protocol):
 
 @contextlib.contextmanager
 def as_output_errors(path: Path) -> Iterator[None]:
-    """Tell what the system says while an output is written as an error that names the output."""
+    """Raise errors of the system while an output is written as an OutputError that names it."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Who crossed which line or border, when: one row an event."""
+"""Count events as CSV: one row a crossing of a line or of a zone's border."""
 
 from __future__ import annotations
 

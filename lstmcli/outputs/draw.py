@@ -1,4 +1,4 @@
-"""Draws on the planes that are encoded: boxes, labels, trails, lines and zones, the clock."""
+"""Draws on the planes that are encoded: boxes, labels, traces, lines, zones, timestamp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from lstmcli.core.types import Detections, IntArray
-from lstmcli.outputs.redact import hide
+from lstmcli.outputs.redact import redact
 from lstmcli.outputs.text_sprites import (
     BLACK,
     WHITE,
@@ -25,30 +25,30 @@ from lstmcli.outputs.text_sprites import (
 from lstmcli.video import Planes
 
 Style = Literal["box", "blur", "pixelate", "none"]
-Stamp = Literal["none", "time", "frame", "both"]
+Timestamp = Literal["none", "time", "frame", "both"]
 Rect = tuple[int, int, int, int]
 """(left, top, right, bottom) in whole pixels."""
 
-_TRAIL_S = 1.0
+_TRACE_S = 1.0
 _DARK = 24
 _GROUND: Colour = (40, 40, 40)
 
 
 @dataclass(frozen=True, slots=True)
 class DrawStyle:
-    """How the answers are shown.
+    """How detections are drawn.
 
     Args:
-        style: boxes with labels, or what was found made unrecognisable, or nothing.
+        style: boxes with labels, or detections blurred or pixelated, or nothing.
         labels: whether boxes carry their class, score and track id.
-        trails: whether tracks draw their last second.
-        stamp: what stands in the lower left corner.
+        traces: whether tracks draw the path of their last second.
+        timestamp: content of the lower left corner.
     """
 
     style: Style = "box"
     labels: bool = True
-    trails: bool = True
-    stamp: Stamp = "none"
+    traces: bool = True
+    timestamp: Timestamp = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Shape:
     Args:
         points: (x, y) in pixels of the frame.
         is_closed: a zone, whose last point is joined to its first.
-        text: what stands beside it, "" for nothing.
+        text: drawn next to it, "" for nothing.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -67,58 +67,60 @@ class Shape:
 
 
 class Annotator:
-    """Draws the answers of one video, frame by frame; it remembers the trails.
+    """Draws the detections of one video, frame by frame; it keeps the traces.
 
     Args:
         classes: names of the classes.
         size_hw: (height, width) of the frames; line width and letters grow with it.
-        look: what is drawn.
+        draw_style: what is drawn.
     """
 
-    def __init__(self, classes: tuple[str, ...], size_hw: tuple[int, int], look: DrawStyle) -> None:
-        self.classes, self.look = classes, look
+    def __init__(
+        self, classes: tuple[str, ...], size_hw: tuple[int, int], draw_style: DrawStyle
+    ) -> None:
+        self.classes, self.draw_style = classes, draw_style
         height, width = size_hw
         self.line_px = max(2, round(float(np.hypot(height, width)) / 600))
         self.font_px = max(11, round(min(height, width) * 0.024))
-        self._trails: dict[int, deque[tuple[float, float, float]]] = {}
+        self._traces: dict[int, deque[tuple[float, float, float]]] = {}
 
     def paint(
         self,
         planes: Planes,
-        found: Detections,
+        detections: Detections,
         *,
         frame: int,
         time_s: float,
         shapes: tuple[Shape, ...] = (),
     ) -> None:
         """Draw on a picture in place."""
-        if self.look.style in {"blur", "pixelate"}:
-            hide(planes, found.boxes, smooth=self.look.style == "blur")
+        if self.draw_style.style in {"blur", "pixelate"}:
+            redact(planes, detections.boxes, smooth=self.draw_style.style == "blur")
         for shape in shapes:
             self._shape(planes, shape)
-        if self.look.style == "box":
-            self._boxes(planes, found, time_s)
+        if self.draw_style.style == "box":
+            self._boxes(planes, detections, time_s)
         for shape in shapes:
             self._shape_text(planes, shape)
-        if self.look.stamp != "none":
-            text = stamp_text(self.look.stamp, frame, time_s)
+        if self.draw_style.timestamp != "none":
+            text = timestamp_text(self.draw_style.timestamp, frame, time_s)
             sprite = self._sprite(planes, text, _GROUND)
             lay(planes, sprite, 0, planes.size_hw[0] - sprite.size_hw[0])
 
-    def _boxes(self, planes: Planes, found: Detections, time_s: float) -> None:
-        if self.look.trails:
-            self._draw_trails(planes, found, time_s)
-        order = np.argsort(found.scores, kind="stable")
+    def _boxes(self, planes: Planes, detections: Detections, time_s: float) -> None:
+        if self.draw_style.traces:
+            self._draw_traces(planes, detections, time_s)
+        order = np.argsort(detections.scores, kind="stable")
         rects: dict[int, Rect] = {}
         for row in order.tolist():
-            rects[row] = whole_pixels(found.boxes[row].tolist(), planes.size_hw)
-            outline(planes, rects[row], class_colour(int(found.labels[row])), self.line_px)
-        if not self.look.labels:
+            rects[row] = whole_pixels(detections.boxes[row].tolist(), planes.size_hw)
+            outline(planes, rects[row], class_colour(int(detections.labels[row])), self.line_px)
+        if not self.draw_style.labels:
             return
         taken: list[Rect] = []
         for row in order[::-1].tolist():
-            label, track = int(found.labels[row]), int(found.track_ids[row])
-            name = f"{self.classes[label]} {float(found.scores[row]):.2f}"
+            label, track = int(detections.labels[row]), int(detections.track_ids[row])
+            name = f"{self.classes[label]} {float(detections.scores[row]):.2f}"
             text = name if track < 0 else f"#{track} {name}"
             sprite = self._sprite(planes, text, class_colour(label))
             left, top = place_label(rects[row], sprite.size_hw, planes.size_hw, taken)
@@ -126,19 +128,21 @@ class Annotator:
             taken.append((left, top, left + width, top + height))
             lay(planes, sprite, left, top)
 
-    def _draw_trails(self, planes: Planes, found: Detections, time_s: float) -> None:
-        for box, label, track in zip(found.boxes, found.labels, found.track_ids, strict=True):
+    def _draw_traces(self, planes: Planes, detections: Detections, time_s: float) -> None:
+        for box, label, track in zip(
+            detections.boxes, detections.labels, detections.track_ids, strict=True
+        ):
             if track < 0:
                 continue
-            trail = self._trails.setdefault(int(track), deque(maxlen=120))
-            trail.append((time_s, float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2))
-            while time_s - trail[0][0] > _TRAIL_S:
-                trail.popleft()
-            points = tuple((round(x), round(y)) for _, x, y in trail)
+            trace = self._traces.setdefault(int(track), deque(maxlen=120))
+            trace.append((time_s, float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2))
+            while time_s - trace[0][0] > _TRACE_S:
+                trace.popleft()
+            points = tuple((round(x), round(y)) for _, x, y in trace)
             path(planes, points, class_colour(int(label)), max(2, self.line_px // 2))
-        gone = [key for key, trail in self._trails.items() if time_s - trail[-1][0] > _TRAIL_S]
+        gone = [key for key, trace in self._traces.items() if time_s - trace[-1][0] > _TRACE_S]
         for key in gone:
-            del self._trails[key]
+            del self._traces[key]
 
     def _shape(self, planes: Planes, shape: Shape) -> None:
         points = tuple((round(x), round(y)) for x, y in shape.points)
@@ -160,12 +164,12 @@ class Annotator:
         return text_sprite(text, colour, self.font_px, planes.size_hw[1], planes.is_bt709)
 
 
-def stamp_text(stamp: Stamp, frame: int, time_s: float) -> str:
+def timestamp_text(content: Timestamp, frame: int, time_s: float) -> str:
     """Return the clock (h:mm:ss.mmm) and the frame number as they are asked for."""
     sign, rest = ("-" if time_s < 0 else ""), round(abs(time_s) * 1000)
     minutes, milliseconds = divmod(rest, 60_000)
     clock = f"{sign}{minutes // 60}:{minutes % 60:02d}:{milliseconds / 1000:06.3f}"
-    return {"time": clock, "frame": f"#{frame}", "both": f"{clock}  #{frame}", "none": ""}[stamp]
+    return {"time": clock, "frame": f"#{frame}", "both": f"{clock}  #{frame}", "none": ""}[content]
 
 
 def whole_pixels(box: list[float], size_hw: tuple[int, int]) -> Rect:

@@ -1,4 +1,4 @@
-"""Pictures: what was found, cut out; and the frames in which something was found, drawn."""
+"""JPEG outputs: crops of the detections, and annotated frames with detections."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class CropsOutput:
         self.notes: list[str] = []
         self._partial = make_partial_folder(self.path)
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Cut the detections of a frame out of the undrawn picture."""
-        found = answer.found
-        if not len(found):
+        detections = annotated.detections
+        if not len(detections):
             return
-        picture = answer.frame.rgb()
-        for row in range(len(found)):
-            folder = self._partial / file_name(self._classes[int(found.labels[row])])
-            track = int(found.track_ids[row])
+        picture = annotated.frame.rgb()
+        for row in range(len(detections)):
+            folder = self._partial / file_name(self._classes[int(detections.labels[row])])
+            track = int(detections.track_ids[row])
             which = f"t{track}" if track >= 0 else f"n{row}"
-            name = f"{answer.frame.index:06d}_{which}_{float(found.scores[row]):.2f}.jpg"
-            cut = crop(picture, found.boxes[row], self.MARGIN)
+            name = f"{annotated.frame.index:06d}_{which}_{float(detections.scores[row]):.2f}.jpg"
+            cut = crop(picture, detections.boxes[row], self.MARGIN)
             with as_output_errors(self.path):
                 folder.mkdir(exist_ok=True)
                 Image.fromarray(cut).save(folder / name, quality=_QUALITY)
@@ -57,7 +57,7 @@ class CropsOutput:
 
 
 class FramesOutput:
-    """A JPEG of every frame in which something was found, drawn as in the video."""
+    """A JPEG of every frame with detections, drawn as in the video."""
 
     SUFFIX = ".frames"
 
@@ -66,11 +66,11 @@ class FramesOutput:
         self.notes: list[str] = []
         self._partial = make_partial_folder(self.path)
 
-    def write(self, answer: AnnotatedFrame) -> None:
-        """Write the frame if something was found."""
-        if len(answer.found):
-            picture = answer.drawn.rgb()
-            path = self._partial / f"{answer.frame.index:06d}.jpg"
+    def write(self, annotated: AnnotatedFrame) -> None:
+        """Write the frame if it has detections."""
+        if len(annotated.detections):
+            picture = annotated.drawn.rgb()
+            path = self._partial / f"{annotated.frame.index:06d}.jpg"
             with as_output_errors(self.path):
                 Image.fromarray(picture).save(path, quality=_QUALITY)
 

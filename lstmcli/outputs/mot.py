@@ -30,15 +30,15 @@ class MotOutput:
             (gt / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
             self._file = (gt / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add the rows of a frame: frame, id, x, y, width, height, score, class, visibility."""
-        found, frame = answer.found, answer.frame.index + 1
+        detections, frame = annotated.detections, annotated.frame.index + 1
         self._last = frame
         for (x1, y1, x2, y2), score, label, track in zip(
-            found.boxes.tolist(),
-            found.scores.tolist(),
-            found.labels.tolist(),
-            found.track_ids.tolist(),
+            detections.boxes.tolist(),
+            detections.scores.tolist(),
+            detections.labels.tolist(),
+            detections.track_ids.tolist(),
             strict=True,
         ):
             row = (

@@ -74,13 +74,13 @@ class JsonLinesOutput:
         self.notes: list[str] = []
         self._file = LinesFile(self.path)
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add a frame."""
         record = {
             "video": self._job.video,
-            "frame": answer.frame.index,
-            "time": round(answer.frame.time_s, 6),
-            "detections": detection_records(answer.found, self._job.classes),
+            "frame": annotated.frame.index,
+            "time": round(annotated.frame.time_s, 6),
+            "detections": detection_records(annotated.detections, self._job.classes),
         }
         self._file.write(json.dumps(record, ensure_ascii=False))
 
@@ -97,10 +97,10 @@ class JsonLinesOutput:
         self._file.sync()
 
 
-def detection_records(found: Detections, classes: tuple[str, ...]) -> list[dict[str, object]]:
+def detection_records(detections: Detections, classes: tuple[str, ...]) -> list[dict[str, object]]:
     """Return the detections of a frame as they stand in the JSON lines; -1 stands for no track."""
-    boxes = found.boxes.astype(float).round(2).tolist()
-    scores = found.scores.astype(float).round(4).tolist()
+    boxes = detections.boxes.astype(float).round(2).tolist()
+    scores = detections.scores.astype(float).round(4).tolist()
     return [
         {
             "class": classes[label],
@@ -110,7 +110,7 @@ def detection_records(found: Detections, classes: tuple[str, ...]) -> list[dict[
             "track_id": track,
         }
         for box, score, label, track in zip(
-            boxes, scores, found.labels.tolist(), found.track_ids.tolist(), strict=True
+            boxes, scores, detections.labels.tolist(), detections.track_ids.tolist(), strict=True
         )
     ]
 
@@ -128,10 +128,10 @@ class CsvOutput:
         self._file = LinesFile(self.path)
         self._file.write(csv_line(self.HEADER))
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add the rows of a frame."""
-        frame = answer.frame
-        for record in detection_records(answer.found, self._job.classes):
+        frame = annotated.frame
+        for record in detection_records(annotated.detections, self._job.classes):
             box = record["box"]
             assert isinstance(box, list)
             self._file.write(

@@ -1,4 +1,4 @@
-"""Makes what was found unrecognisable, for people who publish."""
+"""Redacts detections: blurs or pixelates their boxes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lstmcli.video import Planes
 Plane = npt.NDArray[np.uint8]
 
 MARGIN = 0.1
-"""Of the box's sides, hidden around it, because boxes are never exact."""
+"""Share of the box's sides that is redacted around it, because boxes are never exact."""
 CELLS = 6
-"""A hidden box keeps at most this many cells a side: too few to know a face by."""
+"""A redacted box keeps at most this many cells a side: too few to know a face by."""
 
 
-def hide(planes: Planes, boxes: FloatArray, *, smooth: bool) -> None:
+def redact(planes: Planes, boxes: FloatArray, *, smooth: bool) -> None:
     """Blur (smooth) or pixelate the boxes [N, 4] of a picture in place."""
     height, width = planes.size_hw
     for x1, y1, x2, y2 in boxes.tolist():

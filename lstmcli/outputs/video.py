@@ -33,9 +33,9 @@ class VideoOutput:
             )
         self._is_fitting = False
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add a frame."""
-        frame, planes = answer.frame, answer.drawn
+        frame, planes = annotated.frame, annotated.drawn
         if planes.size_hw != self._size_hw:  # only still images change their size
             planes = planes.fit(self._size_hw)
             if not self._is_fitting:

@@ -11,7 +11,7 @@ from lstmcli.outputs.contract import AnnotatedFrame, Output, OutputSpec, make_fo
 
 
 def output_paths(names: Sequence[str], job: OutputSpec) -> list[Path]:
-    """Return what the writers of these names will leave.
+    """Return the paths of the outputs of these writers.
 
     Raises:
         ConfigError: there is no such writer.
@@ -26,7 +26,7 @@ class OutputGroup:
 
     Args:
         names: of the writers, in the order in which they are completed.
-        job: what they are told.
+        job: their specification.
 
     Raises:
         ConfigError: there is no such writer.
@@ -53,13 +53,13 @@ class OutputGroup:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know."""
+        """Messages for the user."""
         return [note for output in self._outputs for note in output.notes]
 
-    def write(self, answer: AnnotatedFrame) -> None:
+    def write(self, annotated: AnnotatedFrame) -> None:
         """Add a frame to all of them."""
         for output in self._outputs:
-            output.write(answer)
+            output.write(annotated)
 
     def close(self) -> None:
         """Complete them all; if one cannot be completed, the others are, and its error comes."""

@@ -15,29 +15,29 @@ from lstmcli.report.page import PagePicture
 MOST_PICTURES = 12
 MOST_OF_A_VIDEO = 3
 APART_S = 1.0
-"""Minimum distance in seconds between pictures of a video: neighbours show the same mistake."""
+"""Minimum distance in seconds between pictures of a video: neighbours show the same error."""
 
 LEAST_WIDTH = 720
 """Smaller pictures are enlarged, so that objects of a few pixels are visible."""
 
-COLOURS = {"right": "#00c08b", "missed": "#e8590c", "wrong": "#ffe14d"}
+COLOURS = {"tp": "#00c08b", "fn": "#e8590c", "fp": "#ffe14d"}
 """Distinct for colour-blind people, and against sky, grass and asphalt."""
 
-KIND_NAMES = {"right": "correct", "missed": "missed", "wrong": "false"}
-MarkKind = Literal["right", "missed", "wrong"]
+OUTCOME_NAMES = {"tp": "correct", "fn": "missed", "fp": "false"}
+Outcome = Literal["tp", "fn", "fp"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Boxes of one kind on a picture.
+    """Boxes of one outcome of matching on a picture.
 
     Args:
-        kind: a correct detection, a missed object, or a false detection.
+        outcome: a correct detection, a missed object, or a false detection.
         boxes: float32 [N, 4] in pixels of the picture.
         labels: int64 [N], class indices.
     """
 
-    kind: MarkKind
+    outcome: Outcome
     boxes: FloatArray
     labels: IntArray
 
@@ -112,7 +112,7 @@ class Gallery:
             names = [self._classes[label] for label in mark.labels]
             counts = [f"{names.count(name)} {name}" for name in dict.fromkeys(names)]
             if counts:
-                parts.append(f"{KIND_NAMES[mark.kind]}: {', '.join(counts)}")
+                parts.append(f"{OUTCOME_NAMES[mark.outcome]}: {', '.join(counts)}")
         return "; ".join(parts)
 
 
@@ -139,7 +139,7 @@ def draw_marks(picture: Picture, marks: Sequence[Mark]) -> bytes:
             left, top = x1 * scale - 3, y1 * scale - 3
             right, bottom = max(x2 * scale + 3, left), max(y2 * scale + 3, top)
             pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="black", width=5)
-            pen.rectangle((left, top, right, bottom), outline=COLOURS[mark.kind], width=3)
+            pen.rectangle((left, top, right, bottom), outline=COLOURS[mark.outcome], width=3)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85, subsampling=0)
     return buffer.getvalue()

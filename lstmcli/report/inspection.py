@@ -1,4 +1,4 @@
-"""Pictures of an inspection: heat maps beside the frame, and one plot over time."""
+"""Pictures of an inspection: heat maps next to the frame, and one plot over time."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lstmcli.video.frame import Frame, Scaler, Turn
 from lstmcli.video.read_report import ReadReport
 
 _DEFAULT_S = 0.1
-"""How long a frame lasts that tells 0; browsers do the same."""
+"""Duration of a frame whose header says 0; browsers do the same."""
 
 
 def is_animation(path: str | Path) -> bool:

@@ -87,12 +87,12 @@ def video_stream(
 
 
 def has_stamps(container: InputContainer) -> bool:
-    """Return whether the format tells times; an elementary stream counts its pictures only."""
+    """Return whether the format has timestamps; an elementary stream counts its pictures only."""
     return not set(container.format.name.split(",")) & _ELEMENTARY
 
 
 def rate_of(stream: VideoStream, container: InputContainer | None = None) -> float | None:
-    """Return the frames per second that a stream tells, None where it tells nothing credible.
+    """Return the frames per second of a stream's header, None without a credible value.
 
     Of an elementary stream FFmpeg says 25 whatever it is; only what the codec's own headers say
     (VUI of H.264 and H.265, sequence header of MPEG-2) counts there.

@@ -1,4 +1,4 @@
-"""From packets to pictures: what is decoded, what is lost, and where in the file."""
+"""Decodes packets to pictures and reports damaged and lost frames with their index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def decode(
 
 
 def is_shown(packet: av.Packet[VideoStream]) -> bool:
-    """Return whether a picture comes of it; an edit list has some decoded and shown by nobody."""
+    """Return whether a picture comes of it; an edit list has some decoded and never shown."""
     return packet.size > 0 and not packet.is_discard
 
 
@@ -127,7 +127,7 @@ class PacketLedger:
         heappush(self._epochs[-1].waiting, packet.pts)
 
     def show(self, picture: av.VideoFrame) -> None:
-        """Note a picture that was decoded, and correct its stamp where that tells no time."""
+        """Note a picture that was decoded, and correct its stamp where that is no time."""
         if self._by_order:
             self._take_slot(picture)
         elif picture.pts is None:

@@ -1,4 +1,4 @@
-"""One decoded frame as a player shows it: turned, and in the pixels that somebody asks for."""
+"""One decoded frame as a player shows it: turned, and in the pixel format that is asked for."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ class Planes:
 
     Args:
         size_hw: (height, width) of the picture.
-        matrix: FFmpeg's number of the colour matrix, 2 where the source does not tell.
-        primaries: FFmpeg's number of the primaries, 2 where not told.
-        transfer: FFmpeg's number of the transfer function, 2 where not told.
+        matrix: FFmpeg's number of the colour matrix, 2 where unspecified.
+        primaries: FFmpeg's number of the primaries, 2 where unspecified.
+        transfer: FFmpeg's number of the transfer function, 2 where unspecified.
     """
 
     __slots__ = ("matrix", "primaries", "size_hw", "store", "transfer", "u", "v", "y")
@@ -160,7 +160,7 @@ class Planes:
 
 
 def is_bt709(matrix: int, height: int) -> bool:
-    """Return whether a matrix is BT.709; untold ones are guessed from the height as players do."""
+    """Return whether a matrix is BT.709; guessed from the height where unspecified."""
     return matrix == BT709 or (matrix in {0, UNSPECIFIED} and height >= 720)
 
 
@@ -254,7 +254,7 @@ def _in_rgb(
 
 
 def _known_matrix(picture: av.VideoFrame) -> av.VideoFrame:
-    """Guess the matrix of a YUV picture that tells none from its stored height, as players do."""
+    """Guess the matrix of a YUV picture without one from its stored height, as players do."""
     if picture.colorspace == UNSPECIFIED and not picture.format.is_rgb:
         picture.colorspace = BT709 if is_bt709(UNSPECIFIED, picture.height) else BT601
     return picture
@@ -319,7 +319,7 @@ class Frame:
         """(height, width) in pixels as shown."""
         length = float((picture.duration or 0) * (picture.time_base or 0))
         self.lasts_s: float | None = length or None
-        """How long it is shown in seconds, None where the stream does not tell."""
+        """How long it is shown in seconds, None where unknown."""
         self._picture, self._turn, self._scaler = _known_matrix(picture), turn, scaler
 
     def rgb(self) -> Picture:

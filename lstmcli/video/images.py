@@ -168,7 +168,7 @@ def _read_image(path: Path, depth: _Depth, report: ReadReport) -> tuple[av.Video
 
 
 def _turn_of(data: bytes) -> Turn | None:
-    """Return the turn that EXIF data tell, mirrors too, which FFmpeg's rotation leaves out."""
+    """Return the turn of the EXIF data, mirrors too, which FFmpeg's rotation leaves out."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             return _TURNS.get(int(image.getexif().get(_ORIENTATION, 0) or 0))
@@ -233,7 +233,7 @@ class _Depth:
             return picture
         report.note(f"16-bit images hold {self._bits} bits; their brightness was stretched to fit")
         small = (pixels >> (self._bits - 8)).astype(np.uint8)
-        if small.ndim == 2:  # in RGB, whose range nobody has to guess
+        if small.ndim == 2:  # in RGB, whose range is known
             small = np.repeat(small[..., None], 3, axis=2)
         made = av.VideoFrame.from_ndarray(np.ascontiguousarray(small), "rgb24")
         made.pts, made.time_base = picture.pts, picture.time_base

@@ -22,7 +22,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _TIMEOUT_S, _SHORTEST_TIMEOUT_S = 10.0, 0.2
 """A connection that is silent for so long is given up, sooner where the patience ends sooner."""
 _NO_FILES = {"hls", "dash", "sdp", "mpjpeg"}
-"""Formats whose size in bytes tells nothing: playlists, and cameras that invent one."""
+"""Formats whose size in bytes means nothing: playlists, and cameras that invent one."""
 _LINUX_CAMERA = ("v4l2", "/dev/video", "")
 _CAMERAS = {
     "linux": _LINUX_CAMERA,
@@ -36,7 +36,7 @@ def read_stdin(report: ReadReport, *, stream: BinaryIO | None = None) -> Iterato
     """Yield the frames of a video that is piped in.
 
     Raises:
-        MediaError: it is no video, or of a kind that cannot be piped.
+        MediaError: it is no video, or of a format that cannot be piped.
     """
     try:
         container = av.open(stream or sys.stdin.buffer, "r", metadata_errors="replace")
@@ -150,7 +150,7 @@ class _Clock:
 
 
 def latest(frames: Iterator[Frame], report: ReadReport) -> Iterator[Frame]:
-    """Yield the newest frame each time somebody asks; those in between are dropped and counted.
+    """Yield the newest frame each time one is asked for; those in between are dropped and counted.
 
     A stream that has an end is not in a hurry: it waits, and every frame of it comes out.
     """

@@ -75,7 +75,7 @@ def open_frames(
 
 
 def describe(source: Source) -> VideoInfo | None:
-    """Return what is known of a source before it is read; None of what cannot be opened twice.
+    """Probe a source; None of what cannot be opened twice.
 
     Raises:
         MediaError: it is a file that cannot be read.
@@ -91,7 +91,7 @@ def expected_frames(
     end_s: float | None = None,
     every: int = 1,
 ) -> int | None:
-    """Return about how many frames `open_frames` will yield, None where nobody can know."""
+    """Return about how many frames `open_frames` will yield, None where unknown."""
     if source.kind == "images":
         return -(-len(source.images) // every)
     if info is None or info.frame_count is None:

@@ -1,4 +1,4 @@
-"""What is known of a video before it is read."""
+"""Probes videos: size, rate, length, codec, without decoding more than a frame."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from lstmcli.video.read_report import ReadReport
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known of a video before it is read.
+    """Properties of a video before it is read.
 
     Args:
         path: as given.
         size_hw: (height, width) in pixels as shown, rotation applied.
-        rate: frames per second on average, None where the container does not tell.
+        rate: frames per second on average, None where unknown.
         frame_count: what the container says, else duration times rate: an estimate, good for a
             progress bar; None where neither is known.
         duration_s: None where unknown (streams, some images).
@@ -53,7 +53,7 @@ class VideoInfo:
 
 
 def probe(path: str | Path, *, film: int | None = None) -> VideoInfo:
-    """Look into a video or an image; its first frame is decoded.
+    """Probe a video or an image; its first frame is decoded.
 
     Args:
         path: of a file.
@@ -79,7 +79,7 @@ def probe(path: str | Path, *, film: int | None = None) -> VideoInfo:
         if first is None:
             raise MediaError(f"{path}: not one frame can be decoded", hint="does it play?")
         turn = Turn.of(first)
-        # some containers tell the shape of a pixel and the codec in them does not
+        # some containers state the shape of a pixel and the codec in them does not
         ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         aspect = ratio or Fraction(1)
         return VideoInfo(
@@ -97,7 +97,7 @@ def probe(path: str | Path, *, film: int | None = None) -> VideoInfo:
 
 
 def count_packets(path: str | Path) -> int | None:
-    """Return how many frames a file holds, broken ones too; None where nothing tells.
+    """Return how many frames a file holds, broken ones too; None where unknown.
 
     Where the container has no index the file is read through, without decoding.
 

@@ -1,4 +1,4 @@
-"""What went wrong and was survived while media were read, in sentences for people."""
+"""Recoverable problems of reading media, counted and put into sentences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_RANGES = 5
 
 @dataclass(slots=True)
 class ReadReport:
-    """What went wrong and was survived while a video was read; filled as the frames come.
+    """Recoverable problems of reading a video; filled as the frames come.
 
     Args:
         frames: frames that came out.
@@ -22,14 +22,14 @@ class ReadReport:
         damaged: positions of frames that were decoded with damage.
         dependent: positions of frames that were predicted from lost or damaged ones.
         skipped: images that could not be decoded, and why.
-        leading: frames in front of the first key frame, which nobody can decode.
+        leading: frames in front of the first key frame, which cannot be decoded.
         mended_times: timestamps that were missing or did not grow.
         resized: frames of another size than the first, letterboxed to it.
         deinterlaced: frames that were made of two fields.
         reconnects: attempts to come back to a live source.
         dropped: frames of a live source for which there was no time.
         is_cut: whether the file ends before its header says.
-        is_finite: whether a stream turned out to be a file that somebody else keeps.
+        is_finite: whether a stream turned out to be a file on a server.
         has_sound: whether such a stream has sound, which is not kept.
         notes: further sentences.
     """
@@ -79,7 +79,7 @@ class ReadReport:
             self.notes.append(sentence)
 
     def sentences(self) -> list[str]:
-        """Return what a person should know, one sentence each."""
+        """Return the problems, one sentence each."""
         counted = (
             (self.leading, "frames in front of the first key frame cannot be decoded"),
             (self.mended_times, "timestamps were missing or did not grow and were mended"),

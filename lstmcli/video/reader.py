@@ -28,7 +28,7 @@ from lstmcli.video.timeline import Timeline
 from lstmcli.video.truncation import note_truncation
 
 ASSUMED_RATE = 25.0
-"""Frames per second where nothing tells them."""
+"""Frames per second where unknown."""
 
 
 def read_frames(
@@ -96,7 +96,7 @@ def frames_of(
     origin_s = (container.start_time or 0) / av.time_base
     first_s = origin_s + start_s if start_s else None
     by_order = container.format.name in DECODING_ORDER
-    # stamps that count packets do not tell which frame is shown when
+    # stamps that count packets do not say which frame is shown when
     packets = _PacketsFrom(container, stream, None if by_order else first_s)
     timeline = _timeline_of(container, stream, rate, report)
     ledger = PacketLedger(stream, report, by_order=by_order)
@@ -138,7 +138,7 @@ def _timeline_of(
         return Timeline(1 / (stream_rate or ASSUMED_RATE), report)
     if rate is None and stream_rate is None:
         report.note(
-            f"the stream tells neither times nor a frame rate; {ASSUMED_RATE:g} frames a second "
+            f"the stream has neither timestamps nor a frame rate; {ASSUMED_RATE:g} frames a second "
             "are assumed, --image-rate sets another"
         )
     return Timeline(1 / (rate or stream_rate or ASSUMED_RATE), report, has_stamps=False)
@@ -198,7 +198,7 @@ class _PacketsFrom:
             held.append(packet)
             if packet.dts is not None and packet.dts * packet.time_base > self._first_s:
                 break
-            # Matroska tells no DTS for the first packets. Without any, what is shown before the
+            # Matroska has no DTS for the first packets. Without any, what is shown before the
             # start may still follow the first key frame behind it, but not the second.
             if packet.dts is None and keys_behind > 1:
                 break

@@ -1,4 +1,4 @@
-"""What a person may name as a source: files, folders, patterns, images, cameras, streams, `-`."""
+"""Resolves sources: files, folders, patterns, images, cameras, streams, `-`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _FILM = re.compile(r"^(.+)#(\d+)$")
 """A file and the number of a video stream in it, as the note about further ones names them."""
 _CAMERA = re.compile(r"^camera:(.+)$", re.IGNORECASE)
 _OURS = (".annotated.mp4", ".partial.mp4", ".crops", ".frames")
-"""Endings of our own outputs, which may lie beside the footage."""
+"""Endings of our own outputs, which may lie next to the footage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One video, whatever brings it.
+    """One video, from a file, images, a camera, a stream or standard input.
 
     Args:
         name: goes into the records and, without its suffix, into the names of the outputs.
@@ -53,7 +53,7 @@ class Source:
 
 
 def find_sources(texts: Sequence[str]) -> list[Source]:
-    """Return the videos that are meant, in the order given, folders and patterns sorted.
+    """Resolve source arguments to videos, in the order given, folders and patterns sorted.
 
     Raises:
         MediaError: a source that is not there, or a folder without videos and images.
@@ -103,7 +103,7 @@ def _matches(text: str) -> list[Path]:
             (path for path in folder.glob("*") if rule.fullmatch(path.name)), key=natural_order
         )
     found = [Path(name) for name in glob.glob(text, recursive=True)]  # noqa: PTH207
-    if not any(ending in text for ending in _OURS):  # who names them means them
+    if not any(ending in text for ending in _OURS):  # unless they are named
         found = [path for path in found if not _is_ours(path)]
     return sorted((path for path in found if path.is_file()), key=natural_order)
 

@@ -9,14 +9,14 @@ from lstmcli.video.read_report import ReadReport
 _RESTART_S = 1.0
 """A step back by more is a clock that began anew; a smaller one is only one odd stamp."""
 _AHEAD_S = 60.0
-"""A step forward by more is told: the picture before it stays on for as long."""
+"""A step forward by more is reported: the picture before it stays on for as long."""
 
 
 class Timeline:
-    """Places frames in time.
+    """Assigns a time to every frame.
 
     Args:
-        step_s: seconds between two frames, where their stamps do not tell.
+        step_s: seconds between two frames, where their stamps do not say.
         report: filled with stamps that were mended and with jumps of the clock.
         has_stamps: False where the format has none: frame n is then at n times `step_s`.
     """

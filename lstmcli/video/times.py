@@ -1,4 +1,4 @@
-"""The time of every frame of a video, without decoding it where the container tells."""
+"""The time of every frame of a video, without decoding where the container has timestamps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstmcli.video.container import FFMPEG_ERRORS, open_media, reason_of, video_
 from lstmcli.video.reader import read_frames
 
 _WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "ivf"}
-"""Containers whose packets tell no presentation times, or not those of the shown frames."""
+"""Containers whose packets hold no presentation times, or not those of the shown frames."""
 
 
 def frame_times(path: str | Path) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Files that end before their own header says: cut copies, recordings that were never closed."""
+"""Detects truncated files: cut copies and recordings that were never closed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _stated_end(
 
 
 def _seconds_of(text: str) -> float | None:
-    """Return a length that a Matroska tag tells as `00:00:03.600000000`."""
+    """Parse the length in a Matroska tag such as `00:00:03.600000000`."""
     try:
         hours, minutes, seconds = text.split(":")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
@@ -134,7 +134,7 @@ _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 
 
 def _matroska_is_cut(file: BinaryIO, size: int) -> bool:
-    """Walk over EBML elements (RFC 8794), into those whose size nobody knew."""
+    """Walk over EBML elements (RFC 8794), into those of unknown size."""
     offset = 0
     while offset < size:
         file.seek(offset)

@@ -39,13 +39,13 @@ _KEPT_OUT = {"major_brand", "minor_version", "compatible_brands", "encoder", "du
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How a codec of `--codec` is asked for.
+    """Encoder and options of a codec of `--codec`.
 
     Args:
         name: FFmpeg's name.
         quality: the option that holds the constant quality.
         options: the other ones.
-        tag: the four letters that players look for, "" for the default.
+        tag: the four letters that players check, "" for the default.
     """
 
     name: str
@@ -109,7 +109,7 @@ class VideoWriter:
         self.partial = partial_path(self.path)
         self.frames = 0
         self.notes: list[str] = []
-        """What a person should know: sound that was lost, an encoder that was not there."""
+        """Messages for the user: sound that was lost, an encoder that was not there."""
         self._encoder = choose(CODECS, codec, "codec")
         self._rate, self._quality = rate or 25.0, quality
         self._begins_s, self._ends_s, self._source = begins_s, ends_s, sound_from
@@ -169,7 +169,7 @@ class VideoWriter:
         self.frames += 1
 
     def close(self) -> None:
-        """Complete the video: index in front, sound beside it, then its name.
+        """Complete the video: index in front, sound next to it, then its name.
 
         Raises:
             OutputError: there is no frame, or the disk is full.

@@ -263,7 +263,7 @@ def _stages(
     clock = _Clock()
     tracker = Tracker(threshold=THRESHOLD, calibration=network.metadata.calibration)
     predictor = Predictor(_Timed(network, clock), threshold=tracker.min_score)
-    painter = Annotator(network.metadata.classes, info.size_hw, DrawStyle())
+    annotator = Annotator(network.metadata.classes, info.size_hw, DrawStyle())
     letterbox = predictor.start(info.size_hw)
     count = 0
     frames = iter(islice(read_frames(info.path), limit))
@@ -281,7 +281,7 @@ def _stages(
                 found = tracker.step(found, frame.time_s)
             with clock.of("draw"):
                 planes = frame.planes()
-                painter.paint(planes, found, frame=frame.index, time_s=frame.time_s)
+                annotator.paint(planes, found, frame=frame.index, time_s=frame.time_s)
             with clock.of("write"):
                 writer.write(planes, frame.time_s)
             count += 1

@@ -34,7 +34,7 @@ def as_detections(gt: Annotations) -> Detections:
 def main(seed: int = SEED) -> None:
     """Write the picture."""
     height, width = SCALE * SIZE_HW[0], SCALE * SIZE_HW[1]
-    annotator = Annotator(CLASSES, (height, width), DrawStyle(stamp="time"))
+    annotator = Annotator(CLASSES, (height, width), DrawStyle(timestamp="time"))
     clip = draw_clip(np.random.default_rng(seed), frames=SHOWN[-1] + 1, size_hw=SIZE_HW)
     shown = []
     for index, (drawn, gt) in enumerate(clip):

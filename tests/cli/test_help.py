@@ -66,7 +66,7 @@ def test_every_placeholder_of_a_help_text_has_a_table() -> None:
 
 def test_styles_and_stamps_are_those_that_are_drawn() -> None:
     assert get_args(detect_command.Style) == get_args(draw.Style)
-    assert get_args(detect_command.Stamp) == get_args(draw.Stamp)
+    assert get_args(detect_command.Timestamp) == get_args(draw.Timestamp)
 
 
 def test_a_default_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:

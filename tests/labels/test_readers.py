@@ -479,7 +479,7 @@ def test_an_image_without_a_label_file_was_not_looked_at(tmp_path: Path) -> None
     labels = read_labels(tmp_path)
     assert sorted(video.name for video in labels.videos) == ["images/empty", "images/x"]
     assert [(w.text, w.count) for w in labels.warnings] == [
-        ("an image without a label file; not looked at, left out", 1)
+        ("an image without a label file; unannotated, left out", 1)
     ]
 
 

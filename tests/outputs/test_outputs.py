@@ -21,7 +21,7 @@ from lstmcli.outputs.draw import (
     DrawStyle,
     Shape,
     place_label,
-    stamp_text,
+    timestamp_text,
     whole_pixels,
 )
 from lstmcli.outputs.images import crop, file_name
@@ -52,17 +52,17 @@ def write_all(
     make_video: MakeVideo,
     *,
     frames: int = 4,
-    look: DrawStyle | None = None,
+    draw_style: DrawStyle | None = None,
 ) -> Output:
     """Give a writer four frames, of which the first and the third hold something."""
     source = make_video(tmp_path / "a.mp4", frames)
     (tmp_path / "out").mkdir(exist_ok=True)
     job = OutputSpec("a.mp4", tmp_path / "out" / "a", CLASSES, (64, 96), rate=25)
-    painter = Annotator(CLASSES, (64, 96), look or DrawStyle())
+    annotator = Annotator(CLASSES, (64, 96), draw_style or DrawStyle())
     output = WRITERS[kind].make(job)
     for frame in read_frames(source):
         found = FOUND if frame.index % 2 == 0 else Detections.none()
-        output.write(AnnotatedFrame(frame, found, painter))
+        output.write(AnnotatedFrame(frame, found, annotator))
     return output
 
 
@@ -223,14 +223,14 @@ def test_a_crop_is_never_empty() -> None:
 def paint(
     size_hw: tuple[int, int],
     found: Detections,
-    look: DrawStyle,
+    draw_style: DrawStyle,
     *,
     level: int = 128,
     **options: object,
 ) -> Planes:
     planes = Planes.from_rgb(np.full((*size_hw, 3), level, np.uint8))
-    painter = Annotator(CLASSES, size_hw, look)
-    painter.paint(planes, found, frame=12, time_s=3.5, **options)
+    annotator = Annotator(CLASSES, size_hw, draw_style)
+    annotator.paint(planes, found, frame=12, time_s=3.5, **options)
     return planes
 
 
@@ -256,17 +256,17 @@ def test_nothing_leaves_the_picture_at_any_size(size_hw: tuple[int, int]) -> Non
     )
     found = Detections(boxes, np.full(4, 0.5, np.float32), np.array([0, 1, 0, 1]), np.arange(4))
     shapes = (Shape(((-9.0, -9.0), (width + 9.0, height / 2)), text="a long name of a line"),)
-    planes = paint(size_hw, found, DrawStyle(stamp="both"), shapes=shapes)
+    planes = paint(size_hw, found, DrawStyle(timestamp="both"), shapes=shapes)
     assert planes.y.shape == size_hw
     assert (planes.y != Planes.from_rgb(np.full((8, 8, 3), 128, np.uint8)).y[0, 0]).any()
 
 
 @pytest.mark.parametrize("size_hw", [(240, 320), (2160, 3840)])
 def test_labels_can_be_read_on_small_and_large_pictures(size_hw: tuple[int, int]) -> None:
-    painter = Annotator(CLASSES, size_hw, DrawStyle())
-    assert 0.02 <= painter.font_px / size_hw[0] <= 0.05
-    assert painter.font_px >= 11
-    assert 2 <= painter.line_px <= size_hw[0] / 100
+    annotator = Annotator(CLASSES, size_hw, DrawStyle())
+    assert 0.02 <= annotator.font_px / size_hw[0] <= 0.05
+    assert annotator.font_px >= 11
+    assert 2 <= annotator.line_px <= size_hw[0] / 100
 
 
 def test_labels_stay_inside_and_avoid_each_other() -> None:
@@ -357,14 +357,14 @@ def test_what_was_found_is_hidden_with_a_margin_and_nothing_else(style: str) -> 
     np.testing.assert_array_equal(planes.y[:, 100:], before.y[:, 100:])
 
 
-def test_a_trail_shows_where_an_object_came_from() -> None:
-    look, size_hw = DrawStyle(labels=False), (64, 200)
-    painter = Annotator(CLASSES, size_hw, look)
+def test_a_trace_shows_where_an_object_came_from() -> None:
+    draw_style, size_hw = DrawStyle(labels=False), (64, 200)
+    annotator = Annotator(CLASSES, size_hw, draw_style)
     for i in range(10):
         box = np.array([[10 + 15 * i, 30, 20 + 15 * i, 40]], np.float32)
         planes = Planes.from_rgb(np.full((*size_hw, 3), 128, np.uint8))
         found = Detections(box, np.ones(1, np.float32), np.zeros(1, int), np.array([5]))
-        painter.paint(planes, found, frame=i, time_s=i / 25)
+        annotator.paint(planes, found, frame=i, time_s=i / 25)
     assert np.abs(planes.y[35, 20:140].astype(int) - 126).min() > 10
     assert (planes.y[50:] == planes.y[63, 0]).all()
 
@@ -374,8 +374,8 @@ def test_a_trail_shows_where_an_object_came_from() -> None:
     [("time", "1:01:01.500"), ("frame", "#12"), ("both", "1:01:01.500  #12"), ("none", "")],
 )
 def test_the_clock_says_hours_minutes_and_seconds(stamp: str, text: str) -> None:
-    assert stamp_text(stamp, 12, 3661.5) == text
-    assert stamp_text("time", 0, 59.9996) == "0:01:00.000"
+    assert timestamp_text(stamp, 12, 3661.5) == text
+    assert timestamp_text("time", 0, 59.9996) == "0:01:00.000"
 
 
 def test_a_group_completes_or_abandons_all(tmp_path: Path, make_video: MakeVideo) -> None:
@@ -383,9 +383,9 @@ def test_a_group_completes_or_abandons_all(tmp_path: Path, make_video: MakeVideo
     job = OutputSpec("a.mp4", tmp_path / "new" / "folder" / "a", CLASSES, (64, 96), rate=25)
     for ends in ("close", "abandon"):
         group = OutputGroup(["video", "jsonl"], job)
-        painter = Annotator(CLASSES, (64, 96), DrawStyle())
+        annotator = Annotator(CLASSES, (64, 96), DrawStyle())
         for frame in read_frames(source):
-            group.write(AnnotatedFrame(frame, FOUND, painter))
+            group.write(AnnotatedFrame(frame, FOUND, annotator))
         group.sync()
         getattr(group, ends)()
     names = sorted(path.name for path in job.stem.parent.iterdir())
@@ -424,8 +424,8 @@ def test_a_folder_that_cannot_get_its_name_is_an_error_that_names_it(
 def test_a_line_to_far_away_is_drawn_as_far_as_the_picture_goes(far: float) -> None:
     planes = Planes((64, 96))
     planes.y[:] = 16
-    painter = Annotator(CLASSES, (64, 96), DrawStyle())
+    annotator = Annotator(CLASSES, (64, 96), DrawStyle())
     shape = Shape(((-far, 32.0), (far, 32.0)))
-    painter.paint(planes, Detections.none(), frame=0, time_s=0.0, shapes=(shape,))
+    annotator.paint(planes, Detections.none(), frame=0, time_s=0.0, shapes=(shape,))
     assert planes.y[32].min() > 200
     assert planes.y[:24].max() == planes.y[40:].max() == 16

@@ -60,8 +60,8 @@ def some_scores(value: float | None = 0.5) -> dict[str, Any]:
     }
 
 
-def mark(kind: Any = "missed") -> Mark:
-    return Mark(kind, np.array([(2, 2, 8, 8)], np.float32), np.zeros(1, np.int64))
+def mark(outcome: Any = "fn") -> Mark:
+    return Mark(outcome, np.array([(2, 2, 8, 8)], np.float32), np.zeros(1, np.int64))
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
@@ -107,7 +107,7 @@ def test_the_gallery_shows_the_worst_first_and_not_the_same_moment_twice() -> No
     picture = np.zeros((20, 30, 3), np.uint8)
     for frame, badness in enumerate((1.0, 5.0, 3.0, 2.0)):
         gallery.offer(badness, "a", frame, frame / 25, picture, [mark()])
-    gallery.offer(4.0, "a", 100, 4.0, picture, [mark("wrong")])
+    gallery.offer(4.0, "a", 100, 4.0, picture, [mark("fp")])
     titles = [shown.title for shown in gallery.pictures()]
     assert titles == ["a, frame 1, 0.04 s", "a, frame 100, 4.00 s"]
     assert [shown.caption for shown in gallery.pictures()] == ["missed: 1 bird", "false: 1 bird"]

@@ -55,7 +55,7 @@ class Reader(Protocol):
         """Return whether the content of a file is of this format."""
 
     def root_of(self, path: Path) -> Path:
-        """Return what to read when a file was recognised: itself or the folder of its kind."""
+        """Return what to read when a file was sniffed: itself or the root folder of its format."""
 
     def read(self, source: Path, context: ReadContext) -> LabelSet:
         """Return what a file or a folder of such files says, paths as written.

@@ -40,7 +40,7 @@ DROPS: tuple[str, ...] = (
 
 
 def sniff(sniffed: FileSniff) -> bool:
-    """Return whether the file tells of images or videos, annotations and categories."""
+    """Return whether the file lists images or videos, annotations and categories."""
     keys = sniffed.keys
     listed = "images" in keys and bool({"annotations", "categories", "file_name"} & keys)
     filmed = "videos" in keys and bool({"categories", "file_names"} & keys)
@@ -85,7 +85,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         rows.hulls,
     )
     left = sum(item is not None for item in _listed(top, "annotations"))
-    context.warnings.add("an annotation that tells no image or no box; left out", str(source), left)
+    context.warnings.add("an annotation without image or box; left out", str(source), left)
     for row in rows.boxes:
         spot = spots.get(row.image)
         if spot is None:

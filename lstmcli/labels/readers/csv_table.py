@@ -6,7 +6,7 @@ Columns are known by their names, see `_COLUMNS`; their order is free. `width` a
 the box where there is no right edge, of the picture otherwise (datitran/raccoon_dataset).
 keras-retinanet (README, "CSV datasets"): path, x1, y1, x2, y2, class; empty cells say that the
 image is empty. A box of four zeros says the same (weecology/DeepForest). Frames that a table does
-not mention were not looked at.
+not mention are unannotated.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat/; for the numbers
 cvat/apps/dataset_manager/formats/cvat.py and bindings.py: `frame` counts frames of the source
 video from 0 and lies on the grid `start_frame + n * step`; `outside="1"` hides the object; every
-visible frame is written, `keyframe="0"` where CVAT interpolated. Written boxes are the truth.
+visible frame is written, `keyframe="0"` where CVAT interpolated. Boxes are the ground truth.
 Between two written boxes frames of the grid are filled linearly where the earlier one is visible.
 A rotation is in degrees, clockwise, about the centre of the box. Of polygons, masks, ellipses,
 cuboids and skeletons the upright hull is taken, for pictures without one they are ignored regions.

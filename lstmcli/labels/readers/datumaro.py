@@ -1,7 +1,7 @@
 """Datumaro's own JSON.
 
 https://open-edge-platform.github.io/datumaro, formats/datumaro: `bbox` is x, y, width, height; a
-track is the attribute `track_id`; an item may tell the `frame` of its video.
+track is the attribute `track_id`; an item may hold the `frame` of its video.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _hull(kind: str, item: Node) -> Box | None:
         return coco_hull(item["rle"].value)
     if "points" in item:
         points = pairs_of([node.number() for node in item["points"].rows()])
-        hidden = [node.whole() for node in item.rows_of("visibility")]
-        if len(hidden) == len(points):
-            points = [point for point, seen in zip(points, hidden, strict=True) if seen]
+        visibility = [node.whole() for node in item.rows_of("visibility")]
+        if len(visibility) == len(points):
+            points = [point for point, visible in zip(points, visibility, strict=True) if visible]
         return hull_of(points)
     return None

@@ -8,7 +8,7 @@ from lstmcli.labels.readers.json_file import read_text
 
 
 def image_sets(folder: Path) -> dict[str, str]:
-    """Return the part of each name in the lists of `ImageSets` beside or above a label folder.
+    """Return the part of each name in the lists of `ImageSets` next to or above a label folder.
 
     https://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc: `Main/train.txt`, `val.txt`,
     `trainval.txt` and `test.txt` hold a name a line. Empty where they do not divide the set.

@@ -4,8 +4,8 @@ Video: https://labelstud.io/tags/videorectangle and label_studio_sdk
 converter/utils (`extract_key_frames`): frames count from 1, x, y, width, height are percent of the
 frame; each key frame is a box, a disabled one too; from an enabled key frame boxes are interpolated
 to the next one; the last enabled one holds to `framesCount`. Its frames are seconds times a rate
-that it assumes, so they are placed by time where the film is found and the keys tell `time`, or
-`framesCount` and `duration` tell the rate. Images:
+that it assumes, so they are placed by time where the film is found and the keys hold `time`, or
+`framesCount` and `duration` give the rate. Images:
 https://labelstud.io/guide/export#Units-of-image-annotations: percent of `original_width` and
 `original_height`, `rotation` in degrees clockwise about the upper left corner.
 """
@@ -90,7 +90,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             context.warnings.add("a task written again; it is read once", task.location)
             continue
         if chosen is None:
-            context.warnings.add("a task that nobody annotated; unannotated", task.location)
+            context.warnings.add("a task without annotation; unannotated", task.location)
             continue
         if is_video(medium) or any(_kind(result) == "videorectangle" for result in results):
             _read_video(n, medium, results, columns, context, task.location)
@@ -119,7 +119,7 @@ def _chosen(task: Node, context: ReadContext) -> Node | None:
         there = [row for row in there if context.annotator.casefold() in _names_of(row)]
     if not there:
         return None
-    marked = [row for row in there if (truth := row.get("ground_truth")) and truth.boolean()]
+    marked = [row for row in there if (flag := row.get("ground_truth")) and flag.boolean()]
     drawn = [row for row in there if row.get("result") and any(row["result"].rows())]
     best = next(iter((*marked, *drawn, *there)))
     if len(drawn) > 1:

@@ -38,7 +38,7 @@ def root_of(path: Path) -> Path:
 
 
 def read(source: Path, context: ReadContext) -> LabelSet:
-    """Return the labels of every data row; one without labels was not looked at."""
+    """Return the labels of every data row; one without labels is unannotated."""
     columns = LabelSetBuilder(context.warnings, source)
     for n, line in enumerate(read_text(source).splitlines(), 1):
         if line.strip():
@@ -55,7 +55,7 @@ def _read_row(top: Node, columns: LabelSetBuilder, context: ReadContext) -> None
         return
     answers = _chosen(top, context)
     if not answers:
-        columns.warnings.add("a picture that nobody labelled; unannotated", row.location)
+        columns.warnings.add("a picture without labels; unannotated", row.location)
         return
     video = columns.video(f"row {row['id'].text()}", stem_of(name))
     media = top.get("media_attributes")

@@ -1,4 +1,4 @@
-"""Lightly predictions: a JSON file an image beside `schema.json` with the class names.
+"""Lightly predictions: a JSON file an image next to `schema.json` with the class names.
 
 https://docs.lightly.ai/docs/prediction-format: `bbox` is x, y, width, height in pixels.
 """

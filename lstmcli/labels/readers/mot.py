@@ -1,4 +1,4 @@
-"""MOTChallenge: folders with `gt/gt.txt` beside `img1/` or a video.
+"""MOTChallenge: folders with `gt/gt.txt` next to `img1/` or a video.
 
 Columns: frame, id, left, top, width, height, flag, then class and visibility (MOT16, 17, 20) or
 x, y, z (MOT15); frames from 1; flag 0 means that the row is not considered. Milan et al. 2016,
@@ -125,7 +125,7 @@ def _sequence_info(folder: Path) -> dict[str, str]:
             f"{path}: {error.message.splitlines()[0]}", hint="an INI file with [Sequence]"
         ) from None
     section = dict(parser["Sequence"]) if "Sequence" in parser else {}
-    # "%" is doubled where whoever wrote it minds Python's own reader, and single elsewhere
+    # "%" is doubled where the writer minds Python's own reader, and single elsewhere
     return {key: value.replace("%%", "%") for key, value in section.items()}
 
 
@@ -188,7 +188,7 @@ def _has_classes(rows: list[Row]) -> bool:
 
     With eight and nine columns it is. MOT15 has ten columns and world coordinates (or -1) in the
     last three; where the eighth is a whole number from 0, the ninth a share and the tenth the same
-    in every row, they are class, visibility and a column that nobody uses.
+    in every row, they are class, visibility and an unused column.
     """
     if any(len(row) in {8, 9} for row in rows):
         return True
@@ -217,7 +217,7 @@ def _names_beside(path: Path) -> list[str]:
 def _boxes(
     rows: list[Row], columns: LabelSetBuilder, video: VideoLabelsBuilder, names: list[str]
 ) -> None:
-    """Add the rows; the class is written beside the file, or is the data set's own target."""
+    """Add the rows; the class is written next to the file, or is the data set's own target."""
     has_classes = _has_classes(rows)
     of_pedestrians = not names and _of_pedestrians(rows, video.name)
     target = "pedestrian" if of_pedestrians else "object"

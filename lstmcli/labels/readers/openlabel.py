@@ -47,23 +47,23 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     columns = LabelSetBuilder(context.warnings, source)
     video = columns.video(source.stem)
     _medium(root, video)
-    looked = _frames(root, video)
+    annotated = _frames(root, video)
     objects = dict(root["objects"].items()) if "objects" in root else {}
     regions: list[tuple[int, list[float]]] = []
     for key, item in objects.items():
-        _add(item, _kind(item), key, _lifetime(item, looked), columns, video, regions)
+        _add(item, _class_name(item), key, _lifetime(item, annotated), columns, video, regions)
     for frame_key, frame in root["frames"].items() if "frames" in root else ():
         here = frame.get("objects")
         for key, item in here.items() if here is not None else ():
-            kind = _kind(objects[key]) if key in objects else _kind(item)
+            kind = _class_name(objects[key]) if key in objects else _class_name(item)
             _add(item, kind, key, (_whole(frame_key, frame),), columns, video, regions)
     for number, box in regions:
         video.add(number, box, EVERY_CLASS, ignore=True)
-    video.mark_annotated(looked or (0,))
+    video.mark_annotated(annotated or (0,))
     return columns.build()
 
 
-def _kind(item: Node) -> str:
+def _class_name(item: Node) -> str:
     node = item.get("type")
     return (node.text() if node is not None else "") or "object"
 
@@ -82,28 +82,28 @@ def _medium(root: Node, video: VideoLabelsBuilder) -> None:
 
 
 def _frames(root: Node, video: VideoLabelsBuilder) -> tuple[int, ...]:
-    looked: set[int] = set()
+    annotated: set[int] = set()
     for interval in root.rows_of("frame_intervals"):
         first, last = interval["frame_start"].whole(), interval["frame_end"].whole()
         video.check_frame(first, interval.location)
         video.check_frame(last, interval.location)
-        looked.update(range(first, last + 1))
+        annotated.update(range(first, last + 1))
     for key, frame in root["frames"].items() if "frames" in root else ():
-        looked.add(video.check_frame(_whole(key, frame), frame.location))
-    return tuple(sorted(looked))
+        annotated.add(video.check_frame(_whole(key, frame), frame.location))
+    return tuple(sorted(annotated))
 
 
-def _lifetime(item: Node, looked: tuple[int, ...]) -> tuple[int, ...]:
+def _lifetime(item: Node, annotated: tuple[int, ...]) -> tuple[int, ...]:
     """Return the frames that an object without frames of its own is in."""
-    if not looked:
+    if not annotated:
         return (0,)
     spans = [
         (row["frame_start"].whole(), row["frame_end"].whole())
         for row in item.rows_of("frame_intervals")
     ]
     if not spans:
-        return looked
-    return tuple(n for n in looked if any(first <= n <= last for first, last in spans))
+        return annotated
+    return tuple(n for n in annotated if any(first <= n <= last for first, last in spans))
 
 
 def _add(

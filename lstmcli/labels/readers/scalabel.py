@@ -2,7 +2,7 @@
 
 https://doc.scalabel.com/format.html and https://doc.bdd100k.com/format.html: x1, y1, x2, y2 in
 pixels, `videoName` and `frameIndex` from 0, `attributes.crowd` and the category `ignored` are not
-evaluated. `labels: null` is taken for a frame that nobody looked at, an empty list for an empty
+evaluated. `labels: null` is taken for an unannotated frame, an empty list for an empty
 frame.
 """
 
@@ -57,7 +57,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             video.set_size(size["width"].number(), size["height"].number(), size.location)
         labels = frame.get("labels")
         if labels is None:
-            context.warnings.add("a frame without a list of labels; not looked at", frame.location)
+            context.warnings.add("a frame without a list of labels; unannotated", frame.location)
             continue
         video.mark_annotated((index,))
         for label in labels.rows():

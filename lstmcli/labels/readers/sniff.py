@@ -1,4 +1,4 @@
-"""The beginning and end of a file, by which its format is recognised."""
+"""The first and last bytes of a file, by which its format is detected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = re.compile(r"<([A-Za-z_][\w.-]*)")
 
 @dataclass(frozen=True)
 class FileSniff:
-    """What a reader sees of a file to say whether it is its own.
+    """The parts of a file from which a reader decides whether it is its own.
 
     Args:
         path: the file.

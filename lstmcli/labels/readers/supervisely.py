@@ -1,4 +1,4 @@
-"""Supervisely video annotations: `ann/VIDEO.json` beside `video/VIDEO`.
+"""Supervisely video annotations: `ann/VIDEO.json` next to `video/VIDEO`.
 
 https://docs.supervisely.com/data-organization/00_ann_format_navi/06_supervisely_format_videos:
 `frames` lists only those with figures, `index` counts from 0, a rectangle is two corners in any

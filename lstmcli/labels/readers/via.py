@@ -3,7 +3,7 @@
 https://www.robots.ox.ac.uk/~vgg/software/via: VIA 1 and 2 write `regions` (an object with the keys
 "0", "1" ... or a list) with `shape_attributes` of name `rect` and `region_attributes`; VIA 3 writes
 `metadata` with `xy` = [shape, x, y, width, height], shape 2 being a rectangle, and `z` = [seconds]
-of a video (via-3.x.y/src/js/_via_file_annotator.js). No version tells the size of the picture.
+of a video (via-3.x.y/src/js/_via_file_annotator.js). No version holds the size of the picture.
 """
 
 from __future__ import annotations

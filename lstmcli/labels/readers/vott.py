@@ -1,7 +1,7 @@
 """VoTT 2: the JSON export of a project, and the asset files of its working folder.
 
 https://github.com/microsoft/VoTT, src/models/applicationState.ts: `boundingBox` is left, top,
-width, height in pixels; `asset.type` 2 is a video and 3 a frame of one, told in seconds;
+width, height in pixels; `asset.type` 2 is a video and 3 a frame of one, given in seconds;
 `asset.state` 0 was never opened.
 """
 
@@ -54,7 +54,7 @@ def _read_asset(item: Node, columns: LabelSetBuilder, context: ReadContext) -> N
     asset = item.get("asset") or item
     state, kind = asset.get("state"), asset.get("type")
     if state is not None and state.text() == "0":
-        context.warnings.add("a picture that nobody opened; not looked at", asset.location)
+        context.warnings.add("a picture that was never opened; unannotated", asset.location)
         return
     name = asset["name"].text()
     frame = 0

@@ -405,7 +405,7 @@ def _name_of(number: float, names: tuple[str, ...], where: str) -> str:
 
 
 def _note_unlabelled(labelled: dict[Path, set[str]], context: ReadContext) -> None:
-    """Count the images beside labelled ones that have no label file."""
+    """Count the images next to labelled ones that have no label file."""
     for folder, names in labelled.items():
         alone = sorted(
             path.name
@@ -413,7 +413,7 @@ def _note_unlabelled(labelled: dict[Path, set[str]], context: ReadContext) -> No
             if path.parent == folder and path.name not in names
         )
         context.warnings.add(
-            "an image without a label file; not looked at, left out",
+            "an image without a label file; unannotated, left out",
             str(folder / alone[0]) if alone else "",
             len(alone),
         )

@@ -26,7 +26,7 @@ class Parts:
     listed: Mapping[Path, str] = field(default_factory=dict)
 
     def of(self, image: Path) -> str | None:
-        """Return the part of an image, None where the set does not tell it."""
+        """Return the part of an image, None where unknown."""
         if not self.folders and not self.listed:
             return None
         for path in dict.fromkeys((image.absolute(), image.resolve())):
@@ -77,7 +77,7 @@ class Parts:
 
 
 def _found(written: str, starts: list[Path]) -> Iterator[Path]:
-    """Yield what a path means: as it stands, or without `../`, as Roboflow writes its parts."""
+    """Yield the candidates of a path: as it stands, or without `../`, as Roboflow writes them."""
     bare = re.sub(r"^(\.\.?/)+", "", written.replace("\\", "/"))
     for text in dict.fromkeys((written, bare)):
         for start in starts:

@@ -31,7 +31,7 @@ def are_poses(rows: Sequence[Row]) -> bool:
     """Return whether the long rows of a set are boxes with key points and not polygons.
 
     All of them then have one length, which is 5 and a multiple of 2 or 3, and their points lie in
-    the box that the first numbers tell. A polygon has an odd number of columns and its second point
+    the box of the first numbers. A polygon has an odd number of columns and its second point
     is seldom the size of a box around the others.
     """
     long = [row for row in rows if len(row) > 6 and not isinstance(row[0], str)]

@@ -1,7 +1,7 @@
 """COCO with videos (CocoVID): one JSON file that says everything but the media.
 
 https://cocodataset.org/#format-data and mmtracking docs/en/dataset.md: `bbox` is x, y, width,
-height; `iscrowd` 1 is not evaluated; frames that nobody looked at are not listed.
+height; `iscrowd` 1 is not evaluated; unannotated frames are not listed.
 """
 
 from __future__ import annotations

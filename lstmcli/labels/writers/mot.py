@@ -46,7 +46,7 @@ def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
         (folder / "gt" / "gt.txt").write_text(_rows(video), encoding="utf-8")
         unseen = _length(video) - len(video.annotated_frames)
         warnings.add(
-            "a frame that nobody looked at; MOT cannot say so and shows it empty",
+            "an unannotated frame; MOT cannot say so and shows it empty",
             video.name,
             unseen,
         )

@@ -170,8 +170,8 @@ class VideoJob:
             for zone in self.counter.config.zones
         )
 
-    def _write(self, answer: AnnotatedFrame) -> None:
-        frame = answer.frame
+    def _write(self, annotated: AnnotatedFrame) -> None:
+        frame = annotated.frame
         is_live = self.source.is_live
         if self.group is not None and is_live:
             if frame.time_s - self.segment_began_s >= self.plan.options.segment_s:
@@ -183,10 +183,12 @@ class VideoJob:
             self.segment_began_s = frame.time_s
             stem = self._segment_stem(frame) if is_live else self.stem
             self.group = OutputGroup(self.plan.options.write, self._job(frame, stem))
-        self.group.write(answer)
+        self.group.write(annotated)
         self.frames += 1
-        self.detections += len(answer.found)
-        self.objects.update(track for track in answer.found.track_ids.tolist() if track >= 0)
+        self.detections += len(annotated.detections)
+        self.objects.update(
+            track for track in annotated.detections.track_ids.tolist() if track >= 0
+        )
 
     def _segment_stem(self, first: Frame) -> Path:
         """Return a name by the wall clock that no file has: a fast stream fills two in a second."""

@@ -141,9 +141,9 @@ class EvaluationStream:
         letterbox = Letterbox(frame.size_hw, metadata.input_hw, metadata.fit)
         to_canvas = letterbox.to_canvas
         marks = (
-            Mark("right", to_canvas(shown.boxes[rows >= 0]), shown.labels[rows >= 0]),
-            Mark("missed", to_canvas(gt.boxes[missed]), gt.labels[missed]),
-            Mark("wrong", to_canvas(shown.boxes[wrong]), shown.labels[wrong]),
+            Mark("tp", to_canvas(shown.boxes[rows >= 0]), shown.labels[rows >= 0]),
+            Mark("fn", to_canvas(gt.boxes[missed]), gt.labels[missed]),
+            Mark("fp", to_canvas(shown.boxes[wrong]), shown.labels[wrong]),
         )
         badness = float(missed.sum() + shown.scores[wrong].sum())
         self.gallery.offer(
