@@ -159,7 +159,7 @@ def write_dataset(
         frames: in each, 25 a second.
         canvas_hw: (height, width) of the canvas.
         scale: how many pixels of the source a pixel of the canvas is.
-        looked_at: whether there is truth for a frame.
+        annotated: whether a frame is annotated.
         form: of the frame store.
         crop: side of the training crops.
     """
@@ -252,7 +252,7 @@ class StreamServer:
                 self.send_response(200)
                 self.send_header("Content-Type", "video/mp2t")
                 self.end_headers()
-                with suppress(ConnectionError):  # whoever reads may have seen enough
+                with suppress(ConnectionError):  # the reader may have closed
                     for start in range(0, len(shown), step):
                         self.wfile.write(shown[start : start + step])
                         time.sleep(pause_s)

@@ -64,11 +64,11 @@ def main() -> None:
                     results.append(
                         FrameResult(video.name, item.index, item.time_s, size_hw, gt, found)
                     )
-        told = score(results, network.metadata.classes, threshold=asked.threshold).as_json()
-        flicker = told["stability"]["flicker_per_minute"]
+        metrics = score(results, network.metadata.classes, threshold=asked.threshold).as_json()
+        flicker = metrics["stability"]["flicker_per_minute"]
         print(
-            f"{every:5d}  {told['precision']:.3f} {told['recall']:.3f} {told['f1']:.3f} "
-            f"{told['map50']:.3f}       {flicker:7.1f}  {time.perf_counter() - begin:.0f}",
+            f"{every:5d}  {metrics['precision']:.3f} {metrics['recall']:.3f} {metrics['f1']:.3f} "
+            f"{metrics['map50']:.3f}       {flicker:7.1f}  {time.perf_counter() - begin:.0f}",
             flush=True,
         )
 

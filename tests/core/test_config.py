@@ -1,4 +1,4 @@
-"""Settings are complete and checked at the door; what is wrong is told with its place."""
+"""Settings are complete and checked at the door; errors name key and file."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ def test_settings_keep_what_the_preset_says_elsewhere(preset: Path) -> None:
 def test_a_wrong_setting_is_told_with_its_rule(
     preset: Path, setting: str, problem: str, hint: str
 ) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         load_config(preset, [setting])
-    assert problem in told.value.problem
-    assert hint in told.value.hint
-    assert "\n" not in told.value.problem + told.value.hint
+    assert problem in caught.value.problem
+    assert hint in caught.value.hint
+    assert "\n" not in caught.value.problem + caught.value.hint
 
 
 OLD_PRESET = """\
@@ -160,15 +160,15 @@ def test_the_old_name_of_a_setting_is_laid_over_the_new_one(setting: str, tmp_pa
 def test_a_setting_under_both_names_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "both.yaml"
     path.write_text("train: {batch_size: 2, batch: 4}", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"train\.batch and train\.batch_size") as told:
+    with pytest.raises(ConfigError, match=r"train\.batch and train\.batch_size") as caught:
         load_config(path)
-    assert told.value.hint == "use train.batch_size"
+    assert caught.value.hint == "use train.batch_size"
 
 
 def test_an_unknown_preset_is_told_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match="no preset named 'smal'") as told:
+    with pytest.raises(ConfigError, match="no preset named 'smal'") as caught:
         load_config("smal")
-    assert told.value.hint == "did you mean 'small'?"
+    assert caught.value.hint == "did you mean 'small'?"
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,10 @@ def test_an_unknown_preset_is_told_with_the_nearest_name() -> None:
 def test_a_file_that_is_no_preset_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         load_config(path)
-    assert str(path) in told.value.problem
-    assert problem in told.value.problem
+    assert str(path) in caught.value.problem
+    assert problem in caught.value.problem
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

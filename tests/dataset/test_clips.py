@@ -239,7 +239,7 @@ def test_a_crop_too_small_to_learn_from_is_told(dataset: Dataset) -> None:
         source(dataset, crop=3)
 
 
-def test_frames_that_nobody_looked_at_are_neither_empty_nor_full(tmp_path: Path) -> None:
+def test_unannotated_frames_are_neither_empty_nor_full(tmp_path: Path) -> None:
     made = write_dataset(
         tmp_path / "dataset", videos=("train",) * 2, annotated_frames=lambda frame: frame % 2 == 0
     )
@@ -260,7 +260,7 @@ def test_an_ignored_box_is_handed_on_as_ignored(dataset: Dataset) -> None:
     clips = source(mixed, full_frame=True, stateful_fraction=0.0, length=1)
     batches = [clips[step] for step in range(10)]
     drawn = {clips._clip(slot, step).video for slot in range(4) for step in range(10)}
-    assert 0 not in drawn  # an ignored object is no reason to look at a video
+    assert 0 not in drawn  # an ignored object is no reason to draw a video
     assert not any(batch.ignore.any() for batch in batches)
     clip = replace(clips._clip(0, 0), video=0)
     gt = clips._ground_truth(clip, 3)

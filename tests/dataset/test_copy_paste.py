@@ -1,4 +1,4 @@
-"""An object keeps its look on another background, and its box goes with it through a clip."""
+"""An object keeps its texture on another background, and its box goes with it through a clip."""
 
 from __future__ import annotations
 

@@ -129,10 +129,10 @@ def test_a_damaged_store_is_told(damage: object, form: str, tmp_path: Path) -> N
     write(tmp_path / "store", form)
     assert callable(damage)
     damage(tmp_path / "store")
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         FrameStore(tmp_path / "store")
-    assert str(tmp_path / "store") in told.value.problem
-    assert "run prepare again" in told.value.hint
+    assert str(tmp_path / "store") in caught.value.problem
+    assert "run prepare again" in caught.value.hint
 
 
 def test_damaged_pixels_are_told(tmp_path: Path) -> None:

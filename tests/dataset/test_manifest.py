@@ -1,4 +1,4 @@
-"""dataset.json keeps all that it was given, and is told apart from what it is not."""
+"""dataset.json keeps all that it was given, and other files are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstmcli.dataset.manifest import Dataset
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """Two videos to train on and one to validate, every third frame looked at."""
+    """Two videos to train on and one to validate, every third frame annotated."""
     return write_dataset(
         tmp_path / "dataset", scale=2, annotated_frames=lambda frame: frame % 3 == 0
     )
@@ -41,7 +41,7 @@ def test_the_file_itself_can_be_named(dataset: Dataset) -> None:
     assert Dataset.load(str(dataset.folder / "dataset.json")).classes == ("red", "blue")
 
 
-def test_a_frame_that_nobody_looked_at_has_no_truth(dataset: Dataset) -> None:
+def test_an_unannotated_frame_has_no_ground_truth(dataset: Dataset) -> None:
     labels = Dataset.load(dataset.folder).videos[0].labels
     assert labels.at(1) is None
     gt = labels.at(3)
@@ -74,9 +74,9 @@ def test_frames_come_with_their_numbers_times_and_boxes_on_the_canvas(dataset: D
 
 
 def test_a_split_that_is_not_there_is_told(dataset: Dataset) -> None:
-    with pytest.raises(DataError, match="no video in split 'tes'") as told:
+    with pytest.raises(DataError, match="no video in split 'tes'") as caught:
         dataset.split("tes")
-    assert told.value.hint
+    assert caught.value.hint
 
 
 def change(dataset: Dataset, **changes: Any) -> None:
@@ -105,11 +105,11 @@ def change(dataset: Dataset, **changes: Any) -> None:
 )
 def test_a_foreign_dataset_is_told(dataset: Dataset, changes: dict[str, Any], problem: str) -> None:
     change(dataset, **changes)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         Dataset.load(dataset.folder)
-    assert problem in told.value.problem
-    assert "dataset.json" in told.value.problem
-    assert "prepare" in told.value.hint
+    assert problem in caught.value.problem
+    assert "dataset.json" in caught.value.problem
+    assert "prepare" in caught.value.hint
 
 
 @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
@@ -129,9 +129,9 @@ def test_other_json_is_told(dataset: Dataset, content: str) -> None:
 
 
 def test_no_dataset_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no prepared dataset") as told:
+    with pytest.raises(DataError, match="there is no prepared dataset") as caught:
         Dataset.load(tmp_path)
-    assert told.value.hint == "run `lstmcli prepare` first"
+    assert caught.value.hint == "run `lstmcli prepare` first"
     (tmp_path / "file").touch()
     with pytest.raises(DataError):
         Dataset.load(tmp_path / "file")

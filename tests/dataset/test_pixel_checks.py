@@ -1,4 +1,4 @@
-"""What only the pictures tell: exchanged axes, and one recording in two splits."""
+"""Checks that need pixels: exchanged axes, and one recording in two splits."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def scene(count: int) -> tuple[Picture, np.ndarray]:
     return picture, np.array(boxes, np.float32)
 
 
-def told(boxes: np.ndarray, exchanged: np.ndarray, picture: Picture) -> list[str]:
+def swapped_axes_warnings(boxes: np.ndarray, exchanged: np.ndarray, picture: Picture) -> list[str]:
     check, warnings = SwappedAxesCheck(), WarningCollector()
     check.add(picture, boxes, exchanged)
     check.note("train", warnings)
@@ -84,24 +84,24 @@ def test_exchanged_axes_are_told_and_right_ones_are_not() -> None:
     swapped = boxes[:, [1, 0, 3, 2]]
     fits = (swapped[:, 3] <= 240) & (np.abs(swapped - boxes).max(axis=1) > 14)
     assert fits.sum() >= LEAST_BOXES
-    assert told(boxes[fits], swapped[fits], picture) == []
-    (text,) = told(swapped[fits], boxes[fits], picture)
+    assert swapped_axes_warnings(boxes[fits], swapped[fits], picture) == []
+    (text,) = swapped_axes_warnings(swapped[fits], boxes[fits], picture)
     assert "x and y are exchanged" in text
 
 
 def test_few_boxes_prove_nothing() -> None:
     picture, boxes = scene(LEAST_BOXES - 1)
-    assert told(boxes[:, [1, 0, 3, 2]], boxes, picture) == []
+    assert swapped_axes_warnings(boxes[:, [1, 0, 3, 2]], boxes, picture) == []
 
 
 def test_boxes_at_the_border_and_of_no_size_are_survived() -> None:
     picture = blocks(0)
     boxes = np.array([(0, 0, 216, 192), (215, 191, 216, 192), (0, 100, 8, 108)], np.float32)
-    assert told(boxes, boxes[:, [1, 0, 3, 2]], picture) == []
+    assert swapped_axes_warnings(boxes, boxes[:, [1, 0, 3, 2]], picture) == []
 
 
 @pytest.mark.parametrize("exchange", [False, True])
-def test_a_prepared_dataset_is_looked_at(tmp_path: Path, exchange: bool) -> None:
+def test_a_prepared_dataset_is_checked(tmp_path: Path, exchange: bool) -> None:
     made = write_dataset(tmp_path / "set", videos=("train",) * 8, frames=56, canvas_hw=(96, 96))
     if exchange:
         videos = tuple(replace(v, labels=exchanged(v.labels)) for v in made.videos)

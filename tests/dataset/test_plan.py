@@ -95,10 +95,10 @@ def test_classes_are_kept_and_renamed(
 def test_a_class_that_is_not_there_is_told(
     keep: tuple[str, ...], rename: dict[str, str], problem: str, hint: str
 ) -> None:
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         choose_classes(LabelSet(("cat", "dog"), (video(),)), keep, rename)
-    assert problem in told.value.problem
-    assert hint in told.value.hint
+    assert problem in caught.value.problem
+    assert hint in caught.value.hint
 
 
 def test_boxes_are_put_right_and_every_change_is_counted() -> None:
@@ -115,8 +115,8 @@ def test_boxes_are_put_right_and_every_change_is_counted() -> None:
     )
     assert right.boxes.tolist() == [[10, 10, 20, 30], [0, 10, 20, 30], [90, 10, 96, 30]]
     assert right.annotated_frames.tolist() == [0, 5]
-    told = {warning.text: (warning.where, warning.count) for warning in warnings}
-    assert told == {
+    counts = {warning.text: (warning.where, warning.count) for warning in warnings}
+    assert counts == {
         "boxes without width or height were left out": ("a, frame 5", 2),
         "boxes wholly outside the picture were left out": ("a, frame 5", 1),
         "boxes that reach beyond the picture were cut to it": ("a, frame 0", 2),
@@ -139,10 +139,12 @@ def test_a_coordinate_that_is_no_number_is_told(value: float) -> None:
 
 def test_truth_after_the_end_of_the_video_is_told() -> None:
     late = video(annotated_frames=(0, 8, 9), frames=(0, 8, 9))
-    with pytest.raises(DataError, match="2 boxes lie after the video's end, up to frame 9") as told:
+    with pytest.raises(
+        DataError, match="2 boxes lie after the video's end, up to frame 9"
+    ) as caught:
         sanitize_boxes(late, (64, 96), 8)
-    assert "frames 0 to 7" in told.value.problem
-    assert "count frames from 1" in told.value.hint
+    assert "frames 0 to 7" in caught.value.problem
+    assert "count frames from 1" in caught.value.hint
 
 
 def test_frames_without_boxes_after_the_end_are_no_failure() -> None:
@@ -199,9 +201,9 @@ def test_both_sides_of_a_split_hold_something(groups: list[int], share: float) -
 
 
 def test_one_video_cannot_be_split() -> None:
-    with pytest.raises(DataError, match="only one video") as told:
+    with pytest.raises(DataError, match="only one video") as caught:
         split_by_video(["a"], [0], 0.8, 0)
-    assert "--split-time" in told.value.hint
+    assert "--split-time" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -229,9 +231,9 @@ def test_the_canvas_suits_the_videos_and_the_grid(
     ("wanted_wh", "hint"), [((300, 200), "--size 288,192"), ((10, 10), "--size 32,32")]
 )
 def test_a_size_that_does_not_divide_is_told(wanted_wh: tuple[int, int], hint: str) -> None:
-    with pytest.raises(DataError, match="multiples of 32") as told:
+    with pytest.raises(DataError, match="multiples of 32") as caught:
         choose_canvas([(64, 96)], wanted_wh, 8)
-    assert hint in told.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_boxes_that_are_suppressed_already_are_all_kept() -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:x", "", "mps", "cuda:99"])
 def test_a_device_that_is_not_there_is_told(device: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         choose_device(device)
-    assert "device" in told.value.problem
-    assert told.value.hint
+    assert "device" in caught.value.problem
+    assert caught.value.hint

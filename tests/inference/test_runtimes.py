@@ -105,14 +105,14 @@ def run_by(name: str, model: DetectorNet, folder: Path) -> Runtime:
     return exported_by(name, model, folder)
 
 
-def told(model: DetectorNet) -> ModelMetadata:
+def metadata_of(model: DetectorNet) -> ModelMetadata:
     return replace(model.metadata, threshold=0.42, licence='CC "BY" <4.0> & ÄÖ')
 
 
 def exported_by(name: str, model: DetectorNet, folder: Path) -> Runtime:
     path = folder / f"network{RUNTIMES[name].suffix}"
     if not path.exists():
-        loading.write_export(model, path, metadata=told(model))
+        loading.write_export(model, path, metadata=metadata_of(model))
     return RUNTIMES[name].read(path, device="cpu", threads=1)
 
 
@@ -224,7 +224,7 @@ def test_an_old_state_stays_good(name: str, conv_lstm: DetectorNet, folder: Path
 def test_an_export_says_how_it_is_used(name: str, conv_lstm: DetectorNet, folder: Path) -> None:
     exported_by(name, conv_lstm, folder)
     network = load_runtime(folder / f"network{RUNTIMES[name].suffix}")
-    assert network.metadata == told(conv_lstm)
+    assert network.metadata == metadata_of(conv_lstm)
     assert (network.engine, network.device) == (name, "cpu")
     assert not list(folder.glob("*.part*"))
 

@@ -16,7 +16,7 @@ def boxes_at(*corners: tuple[float, float], side: float = 20) -> np.ndarray:
     return np.array([(x, y, x + side, y + side) for x, y in corners], np.float32)
 
 
-def told(*rows: tuple[float, float]) -> np.ndarray:
+def class_scores(*rows: tuple[float, float]) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
@@ -37,9 +37,9 @@ LIFTING = TrackMemoryConfig(score_memory=0.5, coast_s=0.5)
 
 def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
-    first = classes_of(memory, boxes_at((0, 0)), SURE, told((0.8, 0.2)), 0.0)
-    second = classes_of(memory, boxes_at((12, 0)), SURE, told((0.4, 0.6)), 0.1)
-    third = classes_of(memory, boxes_at((24, 0)), SURE, told((0.3, 0.7)), 0.2)
+    first = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.8, 0.2)), 0.0)
+    second = classes_of(memory, boxes_at((12, 0)), SURE, class_scores((0.4, 0.6)), 0.1)
+    third = classes_of(memory, boxes_at((24, 0)), SURE, class_scores((0.3, 0.7)), 0.2)
     np.testing.assert_allclose(first, [(0.8, 0.2)], rtol=1e-6)
     np.testing.assert_allclose(second, [(0.6, 0.4)], rtol=1e-6)
     np.testing.assert_allclose(third, [(0.5, 0.5)], rtol=1e-6)
@@ -47,24 +47,26 @@ def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
 
 def test_surer_frames_count_more() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
-    memory.step(boxes_at((0, 0)), np.array([0.9], np.float32), told((1.0, 0.0)), 0.0)
-    mixed = classes_of(memory, boxes_at((0, 0)), np.array([0.3], np.float32), told((0.0, 1.0)), 0.1)
+    memory.step(boxes_at((0, 0)), np.array([0.9], np.float32), class_scores((1.0, 0.0)), 0.0)
+    mixed = classes_of(
+        memory, boxes_at((0, 0)), np.array([0.3], np.float32), class_scores((0.0, 1.0)), 0.1
+    )
     np.testing.assert_allclose(mixed, [(0.75, 0.25)], rtol=1e-5)
 
 
 def test_old_frames_fade() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=0.1))
-    memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
-    late = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), 1.0)
+    memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 0.0)
+    late = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.0, 1.0)), 1.0)
     assert late[0, 1] > 0.999
 
 
 def test_two_objects_do_not_share_what_they_are() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     both = np.array([0.9, 0.9], np.float32)
-    memory.step(boxes_at((0, 0), (200, 0)), both, told((1.0, 0.0), (0.0, 1.0)), 0.0)
+    memory.step(boxes_at((0, 0), (200, 0)), both, class_scores((1.0, 0.0), (0.0, 1.0)), 0.0)
     swapped = classes_of(
-        memory, boxes_at((201, 0), (1, 0)), both, told((0.5, 0.5), (0.5, 0.5)), 0.1
+        memory, boxes_at((201, 0), (1, 0)), both, class_scores((0.5, 0.5), (0.5, 0.5)), 0.1
     )
     np.testing.assert_allclose(swapped, [(0.25, 0.75), (0.75, 0.25)], rtol=1e-5)
 
@@ -72,16 +74,18 @@ def test_two_objects_do_not_share_what_they_are() -> None:
 def test_an_object_that_was_gone_too_long_begins_anew() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     for time_s in (0.0, 0.1, 0.2):
-        memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), time_s)
+        memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), time_s)
     memory.step(*NOTHING, 0.3)
-    back = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), 0.3 + PATIENCE_S[-1])
+    back = classes_of(
+        memory, boxes_at((0, 0)), SURE, class_scores((0.0, 1.0)), 0.3 + PATIENCE_S[-1]
+    )
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
 def test_a_clock_that_goes_back_forgets() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
-    memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 5.0)
-    back = classes_of(memory, boxes_at((0, 0)), SURE, told((0.0, 1.0)), 1.0)
+    memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 5.0)
+    back = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.0, 1.0)), 1.0)
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
@@ -100,15 +104,15 @@ def test_a_frame_without_answers_is_nothing_special() -> None:
 def test_doubt_softens_what_is_gathered() -> None:
     """By hand: square roots of 0.9 and 0.1 are as 3 to 1."""
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9, temperature=2.0))
-    softened = classes_of(memory, boxes_at((0, 0)), SURE, told((0.9, 0.1)), 0.0)
+    softened = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.9, 0.1)), 0.0)
     np.testing.assert_allclose(softened, [(0.75, 0.25)], rtol=1e-5)
 
 
 def test_sides_are_averaged_and_centres_are_not() -> None:
     """By hand: the geometric mean of 20 and 40, around the present centre."""
     memory = TrackMemory(TrackMemoryConfig(box_smoothing_s=1e9))
-    memory.step(boxes_at((0, 0), side=20), SURE, told((1.0, 0.0)), 0.0)
-    boxes, _, classes = memory.step(boxes_at((5, 0), side=40), SURE, told((0.0, 1.0)), 0.1)
+    memory.step(boxes_at((0, 0), side=20), SURE, class_scores((1.0, 0.0)), 0.0)
+    boxes, _, classes = memory.step(boxes_at((5, 0), side=40), SURE, class_scores((0.0, 1.0)), 0.1)
     side = (20 * 40) ** 0.5
     expected = [(25 - side / 2, 20 - side / 2, 25 + side / 2, 20 + side / 2)]
     np.testing.assert_allclose(boxes, expected, rtol=1e-5)
@@ -117,16 +121,16 @@ def test_sides_are_averaged_and_centres_are_not() -> None:
 
 def test_how_surely_something_is_there_changes_slowly() -> None:
     memory = TrackMemory(TrackMemoryConfig(box_smoothing_s=1e9))
-    memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
+    memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 0.0)
     weak = np.array([0.1], np.float32)
-    _, objectness, _ = memory.step(boxes_at((0, 0)), weak, told((1.0, 0.0)), 0.1)
+    _, objectness, _ = memory.step(boxes_at((0, 0)), weak, class_scores((1.0, 0.0)), 0.1)
     past = (0.9 + 0.1) / 2
     np.testing.assert_allclose(objectness, [0.1 + OBJECTNESS_SHARE * (past - 0.1)], rtol=1e-5)
 
 
 def test_an_object_seen_for_the_first_time_is_answered_as_it_is_seen() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=10, box_smoothing_s=0.5))
-    boxes, objectness, classes = memory.step(boxes_at((3, 4)), SURE, told((0.7, 0.3)), 0.0)
+    boxes, objectness, classes = memory.step(boxes_at((3, 4)), SURE, class_scores((0.7, 0.3)), 0.0)
     np.testing.assert_array_equal(boxes, boxes_at((3, 4)))
     np.testing.assert_array_equal(objectness, SURE)
     np.testing.assert_allclose(classes, [(0.7, 0.3)], rtol=1e-6)
@@ -142,15 +146,15 @@ def test_nothing_is_remembered_unless_asked_for() -> None:
 def test_a_weak_moment_is_lifted_halfway_to_the_fading_best_score() -> None:
     """By hand: 0.9 fades to 0.9 exp(-0.1); 0.2 is lifted half the way."""
     memory = TrackMemory(LIFTING)
-    memory.step(boxes_at((0, 0)), SURE, told((1.0, 0.0)), 0.0)
-    _, weak, _ = memory.step(boxes_at((1, 0)), SURE / 4.5, told((1.0, 0.0)), 0.1)
+    memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 0.0)
+    _, weak, _ = memory.step(boxes_at((1, 0)), SURE / 4.5, class_scores((1.0, 0.0)), 0.1)
     np.testing.assert_allclose(weak, [0.2 + 0.5 * (0.9 * np.exp(-0.1) - 0.2)], rtol=1e-5)
 
 
 def test_a_detection_as_strong_as_ever_keeps_its_score_and_box() -> None:
     memory = TrackMemory(LIFTING)
-    memory.step(boxes_at((0, 0)), SURE / 2, told((1.0, 0.0)), 0.0)
-    boxes, strong, _ = memory.step(boxes_at((1, 0)), SURE, told((1.0, 0.0)), 0.1)
+    memory.step(boxes_at((0, 0)), SURE / 2, class_scores((1.0, 0.0)), 0.0)
+    boxes, strong, _ = memory.step(boxes_at((1, 0)), SURE, class_scores((1.0, 0.0)), 0.1)
     np.testing.assert_array_equal(boxes, boxes_at((1, 0)))
     np.testing.assert_array_equal(strong, SURE)
 
@@ -158,7 +162,7 @@ def test_a_detection_as_strong_as_ever_keeps_its_score_and_box() -> None:
 def walk(memory: TrackMemory, frames: int) -> None:
     """Two pixels to the right at every tenth of a second, from 0.0 on."""
     for frame in range(frames):
-        memory.step(boxes_at((2 * frame, 0)), SURE, told((1.0, 0.0)), frame / 10)
+        memory.step(boxes_at((2 * frame, 0)), SURE, class_scores((1.0, 0.0)), frame / 10)
 
 
 def test_a_missed_object_goes_on_at_its_predicted_place_for_a_moment() -> None:
@@ -183,9 +187,9 @@ def test_no_predicted_box_lies_on_a_detection() -> None:
     walk(memory, 5)
     two = boxes_at((8, 0), (9, 1))
     both = np.array([0.9, 0.8], np.float32)
-    memory.step(two, both, told((1.0, 0.0), (1.0, 0.0)), 0.5)
-    memory.step(two, both, told((1.0, 0.0), (1.0, 0.0)), 0.6)
-    boxes, _, _ = memory.step(two[:1], both[:1], told((1.0, 0.0)), 0.7)
+    memory.step(two, both, class_scores((1.0, 0.0), (1.0, 0.0)), 0.5)
+    memory.step(two, both, class_scores((1.0, 0.0), (1.0, 0.0)), 0.6)
+    boxes, _, _ = memory.step(two[:1], both[:1], class_scores((1.0, 0.0)), 0.7)
     assert len(boxes) == 1
 
 
@@ -193,7 +197,7 @@ def test_streams_do_not_share_tracks_and_a_new_memory_is_empty() -> None:
     one, two = TrackMemory(LIFTING), TrackMemory(LIFTING)
     walk(one, 5)
     weak = SURE / 9
-    fresh = two.step(boxes_at((10, 0)), weak, told((0.4, 0.6)), 0.5)
+    fresh = two.step(boxes_at((10, 0)), weak, class_scores((0.4, 0.6)), 0.5)
     np.testing.assert_array_equal(fresh[1], weak)
     np.testing.assert_allclose(fresh[2], [(0.4, 0.6)], rtol=1e-6)
 
@@ -210,7 +214,7 @@ class _Weak:
     def step(self, frame: Picture, previous_frame: Picture, state: object) -> Step:
         score = next(self.scores)
         rows = [(score, 0.0), (score / 2, 0.0), (0.0, score / 2)]
-        return boxes_at((10, 10), (11, 10), (10, 11)), told(*rows), None
+        return boxes_at((10, 10), (11, 10), (10, 11)), class_scores(*rows), None
 
 
 def scores_of(config: TrackMemoryConfig, scores: list[float], *, memory: bool) -> list[list[float]]:

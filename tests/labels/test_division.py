@@ -1,4 +1,4 @@
-"""A set's own train, val and test are told by folders, lists and file names."""
+"""A set's own train, val and test are taken from folders, lists and file names."""
 
 from __future__ import annotations
 

@@ -469,7 +469,7 @@ def test_a_class_beyond_the_names_is_told_with_the_line(tmp_path: Path) -> None:
     assert str(path) in caught.value.problem
 
 
-def test_an_image_without_a_label_file_was_not_looked_at(tmp_path: Path) -> None:
+def test_an_image_without_a_label_file_is_unannotated(tmp_path: Path) -> None:
     written(tmp_path, "data.yaml", "names: [a]\ntrain: images\n")
     written(tmp_path / "labels", "x.txt", "0 0.5 0.5 0.1 0.1\n")
     written(tmp_path / "labels", "empty.txt", "")
@@ -563,7 +563,7 @@ def test_a_photograph_has_the_size_in_which_it_is_shown(tmp_path: Path, orientat
 
 
 @pytest.mark.parametrize("line", [" ".join(["1234567"] * 12), (" " * 9).join("1" * 12)])
-def test_aligned_numbers_are_looked_at_in_no_time(line: str, tmp_path: Path) -> None:
+def test_aligned_numbers_are_sniffed_in_no_time(line: str, tmp_path: Path) -> None:
     began = time.perf_counter()
     with pytest.raises(DataError, match="no labels of a known format"):
         read_labels(written(tmp_path, "a.txt", f"{line} x").parent)
@@ -601,12 +601,12 @@ def test_a_part_of_a_described_set_is_read_alone(tmp_path: Path) -> None:
     assert len(read_labels(tmp_path).videos) == 2
 
 
-@pytest.mark.parametrize("told", ["100 %", "100 %%"])
+@pytest.mark.parametrize("name", ["100 %", "100 %%"])
 def test_a_per_cent_sign_in_the_name_of_a_sequence_may_be_doubled(
-    told: str, tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
     written(tmp_path, "gt.txt", "1,1,10,10,20,20,1,1,1\n")
-    written(tmp_path / "seq", "seqinfo.ini", f"[Sequence]\nname={told}\nframeRate=25\n")
+    written(tmp_path / "seq", "seqinfo.ini", f"[Sequence]\nname={name}\nframeRate=25\n")
     assert [video.name for video in read_labels(tmp_path).videos] == ["100 %"]
 
 
@@ -667,7 +667,7 @@ def test_sizes_of_which_most_look_like_corners_are_sizes(tmp_path: Path) -> None
     [
         (('"bbox"', '"file_name": "x", "bbox"'), [("cat", True)], []),
         (('"category_id": 3, ', ""), [("object", True)], ["without a category_id"]),
-        (('"image_id": 7, ', ""), [], ["tells no image"]),
+        (('"image_id": 7, ', ""), [], ["without image"]),
         (('"iscrowd": 1', '"iscrowd": "0"'), [("cat", False)], []),
         (('"iscrowd": 1', '"iscrowd": "1"'), [("cat", True)], []),
     ],

@@ -1,4 +1,4 @@
-"""Every sample of real exports is read, and agrees with the independently computed truth."""
+"""Every sample of real exports is read, and agrees with the independently computed ground truth."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def rows(labels: LabelSet) -> Iterator[tuple[VideoLabels, int, str, int, np.ndar
 def holds(labels: LabelSet, box: list[float], **wanted: Any) -> bool:
     """Say whether there is such a box; `frame`, `label`, `track`, `image` narrow the search."""
     for video, frame, label, track, found in rows(labels):
-        told = {"frame": frame, "label": label, "track": track}
-        if any(told[key] != value for key, value in wanted.items() if key in told):
+        given = {"frame": frame, "label": label, "track": track}
+        if any(given[key] != value for key, value in wanted.items() if key in given):
             continue
         image = video.images[frame] if frame < len(video.images) else ""
         if "image" in wanted and Path(wanted["image"]).stem not in image:
@@ -121,7 +121,7 @@ def test_label_studio_videos_agree(samples: Path, expected: dict[str, Any]) -> N
                     for _, n, _, _, box in rows(labels)
                     if n == int(frame) - 1
                 ]
-                if not noted(labels, "a rotated box"):  # the truth knows no rotation
+                if not noted(labels, "a rotated box"):  # the ground truth has no rotation
                     assert min(found) < 1e-5, (gt["file"], frame)
         if task["framesCount"]:
             assert annotated_frames(labels) == task["framesCount"][0]
@@ -135,7 +135,7 @@ def test_label_studio_images_agree(samples: Path, expected: dict[str, Any]) -> N
         assert gt["classes"].keys() <= classes(labels).keys()
         assert len(labels.videos) == gt["tasks"]
         for row in gt["sample"]:
-            turned = noted(labels, "a rotated box")  # the truth knows no rotation
+            turned = noted(labels, "a rotated box")  # the ground truth has no rotation
             assert several or turned or holds(labels, row["box"], label=row["label"][0]), row
 
 

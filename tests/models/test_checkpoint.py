@@ -63,10 +63,11 @@ def test_what_was_saved_is_loaded(saved: Path, model: DetectorNet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("best", "told"), [(0.2, 0.3), (0.3, 0.3), (0.5, 0.3), (None, 0.2), (0.0, 0.2), (1.0, 0.2)]
+    ("best", "calibrated"),
+    [(0.2, 0.3), (0.3, 0.3), (0.5, 0.3), (None, 0.2), (0.0, 0.2), (1.0, 0.2)],
 )
 def test_the_best_threshold_becomes_the_usual_one(
-    best: float | None, told: float, model: DetectorNet, tmp_path: Path
+    best: float | None, calibrated: float, model: DetectorNet, tmp_path: Path
 ) -> None:
     metrics = {} if best is None else {"best_threshold": best}
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics=metrics)
@@ -74,7 +75,7 @@ def test_the_best_threshold_becomes_the_usual_one(
     for name in ("best.pt", "shipped.safetensors"):
         power = load_checkpoint(tmp_path / name).metadata.calibration.power
         score = best if best in (0.2, 0.3, 0.5) else 0.2
-        assert score**power == pytest.approx(told)
+        assert score**power == pytest.approx(calibrated)
 
 
 def test_how_sure_scores_are_is_kept(model: DetectorNet, tmp_path: Path) -> None:
@@ -206,12 +207,12 @@ def test_a_hostile_checkpoint_runs_nothing(saved: Path, way: str) -> None:
         saved.write_bytes(pickle.dumps(payload))
     else:
         rewrite(saved, metrics={"map50": payload})
-    with pytest.raises(ModelError) as told:
+    with pytest.raises(ModelError) as caught:
         load_checkpoint(saved)
     assert not harm.exists()
     expected = "not a checkpoint" if way == "pickle" else "it was not loaded"
-    assert expected in told.value.problem
-    assert "\n" not in told.value.problem
+    assert expected in caught.value.problem
+    assert "\n" not in caught.value.problem
 
 
 @pytest.mark.parametrize(
@@ -244,12 +245,12 @@ def test_a_hostile_checkpoint_runs_nothing(saved: Path, way: str) -> None:
 def test_a_checkpoint_that_does_not_fit_is_told(
     saved: Path, changes: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(ModelError) as told:
+    with pytest.raises(ModelError) as caught:
         load_checkpoint(rewrite(saved, **changes))
-    assert problem in told.value.problem
-    assert "\n" not in told.value.problem
-    assert len(told.value.problem) < 400
-    assert told.value.hint
+    assert problem in caught.value.problem
+    assert "\n" not in caught.value.problem
+    assert len(caught.value.problem) < 400
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("value", [[1, 2], "text", 3, torch.zeros(2), {"a": 1}])

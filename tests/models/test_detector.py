@@ -195,14 +195,14 @@ def test_crops_of_any_size_are_taken(head: str) -> None:
 
 
 def test_a_grid_finer_than_the_backbone_needs_context() -> None:
-    with pytest.raises(ConfigError, match="a grid of 2 pixels") as told:
+    with pytest.raises(ConfigError, match="a grid of 2 pixels") as caught:
         DetectorNet(
             Config.model_validate({"backbone": "tiny", "neck": {"coarse_levels": False}}),
             ("a",),
             canvas_hw=(32, 32),
             grid=2,
         )
-    assert "neck.coarse_levels" in told.value.hint
+    assert "neck.coarse_levels" in caught.value.hint
 
 
 @torch.inference_mode()

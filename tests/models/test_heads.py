@@ -45,6 +45,6 @@ def test_every_head_keeps_its_promise(name: str, depth: int) -> None:
 
 
 def test_an_unknown_head_is_told() -> None:
-    with pytest.raises(ConfigError, match="no head named 'clasic'") as told:
+    with pytest.raises(ConfigError, match="no head named 'clasic'") as caught:
         build_head(HeadConfig(name="clasic"), 8, 3, (4,))
-    assert told.value.hint == "did you mean 'classic'?"
+    assert caught.value.hint == "did you mean 'classic'?"

@@ -125,7 +125,7 @@ def test_padding_is_no_box() -> None:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_no_gradient_comes_from_a_frame_that_nobody_looked_at(name: str) -> None:
+def test_no_gradient_comes_from_an_unannotated_frame(name: str) -> None:
     head, box = make_head(name), [(0.0, 0.0, 40.0, 24.0)]
     raw = raw_of(head, frames=2)
     gt = targets(box, box)

@@ -118,9 +118,9 @@ def test_an_unknown_name_is_told(
     setting: dict[str, str], problem: str, hint: str, detector: DetectorNet
 ) -> None:
     config = TrainConfig.model_validate(setting)
-    with pytest.raises(ConfigError, match=problem) as told:
+    with pytest.raises(ConfigError, match=problem) as caught:
         build_optimizer(config, detector)
-    assert hint in told.value.hint
+    assert hint in caught.value.hint
 
 
 def test_the_average_follows_weights_and_buffers() -> None:

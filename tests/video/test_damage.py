@@ -1,4 +1,4 @@
-"""Files that are cut off, broken or hold more than one film: what is there comes, and is told."""
+"""Files that are cut off, broken or hold more than one film: the rest is read, and reported."""
 
 from __future__ import annotations
 

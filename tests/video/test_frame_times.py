@@ -1,4 +1,4 @@
-"""When frames are shown: orders, rates, jumps and cuts that containers tell badly."""
+"""When frames are shown: orders, rates, jumps and cuts that containers state badly."""
 
 from __future__ import annotations
 

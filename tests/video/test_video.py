@@ -459,12 +459,12 @@ def test_sound_that_cannot_be_read_costs_the_sound_only(
 
 
 def test_metadata_and_pixel_shape_are_kept(tmp_path: Path, make_video: MakeVideo) -> None:
-    told = {"title": "A walk", "creation_time": "2024-01-02T03:04:05.000000Z"}
-    source = make_video(tmp_path / "a.mp4", metadata=told, sound="aac")
+    tags = {"title": "A walk", "creation_time": "2024-01-02T03:04:05.000000Z"}
+    source = make_video(tmp_path / "a.mp4", metadata=tags, sound="aac")
     path = tmp_path / "b.mp4"
     write_greys(path, [0.0, 0.1], sound_from=source, pixel_aspect=Fraction(4, 3))
     with av.open(str(path)) as container:
-        assert container.metadata.items() >= told.items()
+        assert container.metadata.items() >= tags.items()
     assert probe(path).pixel_aspect == Fraction(4, 3)
 
 

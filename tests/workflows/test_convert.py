@@ -155,7 +155,7 @@ def test_boxes_come_back_to_a_thousandth_of_a_pixel(tmp_path: Path) -> None:
         np.testing.assert_allclose(again.videos[0].boxes[0], box, atol=CLOSE)
 
 
-def test_frames_that_nobody_looked_at_stay_so_in_coco(tmp_path: Path) -> None:
+def test_unannotated_frames_stay_so_in_coco(tmp_path: Path) -> None:
     video = video_labels("v", [(2, (1, 2, 3, 4), 0, 5, False)], frames=6)
     video = replace(video, annotated_frames=np.array([0, 2, 5]))
     labels = LabelSet(("a",), (video,))

@@ -25,19 +25,19 @@ BROWSER = next(
 )
 PAGE = """<script>
 const play = name => new Promise(done => {
-  const video = document.createElement("video"), told = {};
+  const video = document.createElement("video"), played = {};
   video.muted = true; video.src = name; document.body.appendChild(video);
   video.onerror = () => done({error: video.error.message});
-  video.onloadedmetadata = () => Object.assign(told, {width: video.videoWidth,
+  video.onloadedmetadata = () => Object.assign(played, {width: video.videoWidth,
     height: video.videoHeight, duration: video.duration});
-  video.onended = () => done({...told, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+  video.onended = () => done({...played, frames: video.getVideoPlaybackQuality().totalVideoFrames,
     sound: video.webkitAudioDecodedByteCount});
   video.play();
 });
 onload = async () => {
-  const told = {};
-  for (const name of NAMES) told[name] = await play(name);
-  fetch("/told", {method: "POST", body: JSON.stringify(told)});
+  const played = {};
+  for (const name of NAMES) played[name] = await play(name);
+  fetch("/played", {method: "POST", body: JSON.stringify(played)});
 };
 </script><body></body>"""
 
@@ -46,7 +46,7 @@ def play_all(folder: Path, profile: Path) -> dict[str, dict[str, float]]:
     """Play every video of a folder in a headless browser; return what it tells of each."""
     names = sorted(path.name for path in folder.glob("*.mp4"))
     (folder / "play.html").write_text(PAGE.replace("NAMES", json.dumps(names)), encoding="utf-8")
-    told: dict[str, dict[str, float]] = {}
+    played: dict[str, dict[str, float]] = {}
     heard = threading.Event()
 
     class Handler(SimpleHTTPRequestHandler):
@@ -54,7 +54,7 @@ def play_all(folder: Path, profile: Path) -> dict[str, dict[str, float]]:
             super().__init__(*args, directory=str(folder))
 
         def do_POST(self) -> None:
-            told.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            played.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(204)
             self.end_headers()
             heard.set()
@@ -77,14 +77,14 @@ def play_all(folder: Path, profile: Path) -> dict[str, dict[str, float]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert heard.wait(180), "the browser told nothing"
+        assert heard.wait(180), "the browser reported nothing"
     finally:
         browser.terminate()
         browser.wait(20)
         server.shutdown()
         server.server_close()
         thread.join()
-    return told
+    return played
 
 
 @pytest.mark.slow
@@ -102,9 +102,9 @@ def test_annotated_and_partial_videos_of_every_source_play_in_chromium(
         run(source, out=out, write=("video",))
     with pytest.raises(KeyboardInterrupt):
         stop_in_the_middle(out / "stopped.mp4", sources["plain.mp4"])
-    told = play_all(out, tmp_path / "profile")
-    assert len(told) == len(sources) + 1
-    for name, seen in told.items():
+    played = play_all(out, tmp_path / "profile")
+    assert len(played) == len(sources) + 1
+    for name, seen in played.items():
         info = probe(out / name)
         assert "error" not in seen, (name, seen)
         assert (seen["height"], seen["width"]) == info.size_hw, name

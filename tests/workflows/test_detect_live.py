@@ -48,13 +48,13 @@ def test_a_slow_stream_is_written_whole_and_in_segments(
     videos = sorted(path for path in done.outputs if path.suffix == ".mp4")
     lines = sorted(path for path in done.outputs if path.suffix == ".jsonl")
     assert len(videos) == len(lines) >= 3
-    told = [record for path in lines for record in records(path)]
-    numbers = [int(str(record["frame"])) for record in told]
+    written = [record for path in lines for record in records(path)]
+    numbers = [int(str(record["frame"])) for record in written]
     assert len(numbers) == done.frames
     assert all(a < b for a, b in pairwise(numbers))
-    seen = np.array(levels(told))
+    seen = np.array(levels(written))
     assert np.abs(seen - [grey_level(number) for number in numbers]).max() <= 5
-    times = [float(str(record["time"])) for record in told]
+    times = [float(str(record["time"])) for record in written]
     assert times == sorted(times)
     for video, text in zip(videos, lines, strict=True):
         assert len(list(read_frames(video))) == len(records(text))
@@ -174,15 +174,15 @@ def test_a_network_camera_is_a_source_by_either_transport(
     finally:
         camera.close()
     video, lines = done.outputs
-    told = records(lines)
-    numbers = [int(str(record["frame"])) for record in told]
+    written = records(lines)
+    numbers = [int(str(record["frame"])) for record in written]
     # a busy machine leaves frames out, and says how many
     out = sum(int(note.split()[0]) for note in done.notes if "left out" in note)
-    assert FRAMES // 2 <= len(told) + out <= FRAMES
-    assert len(told) >= 2
-    assert np.abs(np.subtract(levels(told), [grey_level(n) for n in numbers])).max() <= 5
-    assert len(list(read_frames(video))) == len(told)
-    steps = np.diff([float(str(record["time"])) for record in told]) / np.diff(numbers)
+    assert FRAMES // 2 <= len(written) + out <= FRAMES
+    assert len(written) >= 2
+    assert np.abs(np.subtract(levels(written), [grey_level(n) for n in numbers])).max() <= 5
+    assert len(list(read_frames(video))) == len(written)
+    steps = np.diff([float(str(record["time"])) for record in written]) / np.diff(numbers)
     assert steps == pytest.approx(1 / 25, abs=0.002)
 
 
@@ -212,9 +212,9 @@ def test_a_camera_is_watched_until_somebody_ends_it(
     )
     videos, lines = sorted(out.glob("*.mp4")), sorted(out.glob("*.jsonl"))
     assert len(videos) == len(lines) >= 3
-    told = [record for path in lines for record in records(path)]
-    assert 30 <= len(told) <= 40
-    steps = np.diff([float(str(record["time"])) for record in told])
+    written = [record for path in lines for record in records(path)]
+    assert 30 <= len(written) <= 40
+    steps = np.diff([float(str(record["time"])) for record in written])
     assert np.median(steps) == pytest.approx(0.04, abs=0.005)
     for video, text in zip(videos, lines, strict=True):
         assert len(list(read_frames(video))) == len(records(text))

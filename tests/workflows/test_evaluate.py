@@ -60,7 +60,7 @@ class FakeNetwork:
 
 
 class Listener:
-    """Keeps what it is told."""
+    """Keeps the states."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -358,7 +358,7 @@ def test_what_exists_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> Non
     network = FakeNetwork()
     with pytest.raises(OutputError, match="exists"):
         evaluate(network, data, json_file=target)
-    assert (target.read_text(), network.states) == ("mine", []), "told before the long work"
+    assert (target.read_text(), network.states) == ("mine", []), "refused before the long work"
     evaluate(network, data, json_file=target, overwrite=True)
     assert json.loads(target.read_text())["frames"] == 6
 
@@ -388,10 +388,10 @@ def test_numbers_outlive_a_file_that_cannot_be_written(
         raise OutputError("scores.json: No space left on device", hint="free some space")
 
     monkeypatch.setattr("lstmcli.workflows.evaluate.run._write", full)
-    with pytest.raises(UnwrittenEvaluation, match="No space left") as told:
+    with pytest.raises(UnwrittenEvaluation, match="No space left") as caught:
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path), json_file=tmp_path / "scores.json")
-    assert told.value.hint == "free some space"
-    assert told.value.evaluation.as_json()["frames"] > 0
+    assert caught.value.hint == "free some space"
+    assert caught.value.evaluation.as_json()["frames"] > 0
 
 
 def test_the_report_shows_the_frames_that_went_wrong(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let every format write only what it is told; give what that was."""
-    told: list[Any] = []
+    """Let every format write only its metadata; return the metadata."""
+    given: list[Any] = []
 
     def write(step: Any, metadata: Any, path: Path) -> None:
-        told.append(metadata)
+        given.append(metadata)
         path.write_bytes(b"graph")
         if path.suffix == ".xml":
             path.with_suffix(".bin").write_bytes(b"weights")
@@ -55,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     }
     monkeypatch.setattr("lstmcli.inference.loading.RUNTIMES", quick_ones)
     monkeypatch.setattr("lstmcli.workflows.export.RUNTIMES", quick_ones)
-    return told
+    return given
 
 
 @pytest.mark.parametrize(

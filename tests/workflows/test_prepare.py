@@ -296,13 +296,13 @@ def test_what_is_doubtful_is_counted_and_named_once(tmp_path: Path) -> None:
     change(labels, 5, [10, 20, 0, 16])
     source = write(tmp_path / "labels.json", labels)
     prepared = prepare([source], out=tmp_path / "dataset", options=PrepareOptions(every=1))
-    told = {warning.text: warning for warning in prepared.warnings}
+    by_text = {warning.text: warning for warning in prepared.warnings}
     counts = {
-        word: [warning.count for text, warning in told.items() if word in text]
+        word: [warning.count for text, warning in by_text.items() if word in text]
         for word in ("beyond the picture", "outside the picture", "area")
     }
     assert counts == {"beyond the picture": [3], "outside the picture": [2], "area": [1]}
-    for text, warning in told.items():
+    for text, warning in by_text.items():
         if "picture" in text:
             assert warning.where.startswith("clip-0, frame ")
     boxes = sum(len(video.labels.boxes) for video in prepared.dataset.videos)
@@ -323,9 +323,9 @@ def test_a_dataset_is_replaced_only_when_that_is_asked(footage: Path, tmp_path: 
     out = tmp_path / "dataset"
     prepare([footage], out=out)
     before = (out / "dataset.json").read_bytes()
-    with pytest.raises(OutputError, match="exists") as told:
+    with pytest.raises(OutputError, match="exists") as caught:
         prepare([footage], out=out, options=PrepareOptions(grid=16))
-    assert "--overwrite" in told.value.hint
+    assert "--overwrite" in caught.value.hint
     assert (out / "dataset.json").read_bytes() == before
     prepare([footage], out=out, options=PrepareOptions(grid=16), overwrite=True)
     assert Dataset.load(out).grid == 16
@@ -558,13 +558,13 @@ def test_what_cannot_be_prepared_is_told_and_leaves_nothing(
     (tmp_path / "in-the-way").touch()
     source = lay_down(folder)
     before = files_of(tmp_path)
-    with pytest.raises(LstmcliError) as told:
+    with pytest.raises(LstmcliError) as caught:
         prepare([source], out=Path(asked.get("out", "dataset")), options=asked.get("options"))
-    assert isinstance(told.value, kind), repr(told.value)
-    assert problem in told.value.problem
-    assert hint in told.value.hint
-    assert told.value.hint
-    assert "\n" not in told.value.problem
+    assert isinstance(caught.value, kind), repr(caught.value)
+    assert problem in caught.value.problem
+    assert hint in caught.value.hint
+    assert caught.value.hint
+    assert "\n" not in caught.value.problem
     assert files_of(tmp_path) == before
     assert not (tmp_path / "dataset").exists()
     assert not (tmp_path / "dataset.part").exists()
@@ -584,9 +584,9 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         added(self, canvas)
 
     monkeypatch.setattr(frame_store.FrameStoreWriter, "add", add)
-    with pytest.raises(OutputError, match=word) as told:
+    with pytest.raises(OutputError, match=word) as caught:
         prepare([footage], out=tmp_path / "dataset")
-    assert "--out" in told.value.hint
+    assert "--out" in caught.value.hint
     assert not list(tmp_path.iterdir())
 
 
@@ -622,9 +622,9 @@ def test_a_folder_that_cannot_be_written_is_told(
         made(self, *args, **more)
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
-    with pytest.raises(OutputError, match=r"locked.*Permission denied") as told:
+    with pytest.raises(OutputError, match=r"locked.*Permission denied") as caught:
         prepare([footage], out=tmp_path / "locked" / "dataset")
-    assert "--out" in told.value.hint
+    assert "--out" in caught.value.hint
 
 
 def test_an_interruption_leaves_nothing(
@@ -679,9 +679,9 @@ def test_the_folder_that_somebody_stands_in_is_not_taken_away(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     for out in (Path(), Path(".."), tmp_path / "here", tmp_path):
-        with pytest.raises(OutputError) as told:
+        with pytest.raises(OutputError) as caught:
             prepare([footage], out=out)
-        assert "--out" in told.value.hint
+        assert "--out" in caught.value.hint
     assert files_of(tmp_path) == set()
 
 
@@ -705,16 +705,16 @@ def test_a_video_with_ignored_regions_alone_is_reviewed_in_silence(
 
 
 def test_what_was_left_out_is_told_before_a_failure(tmp_path: Path) -> None:
-    told: list[str] = []
+    notes: list[str] = []
 
     class Listening(SilentProgress):
         def note(self, text: str) -> None:
-            told.append(text)
+            notes.append(text)
 
     path = write(tmp_path / "l.json", coco(), videos=1)
     with pytest.raises(DataError, match="only one video"):
         prepare([path], out=tmp_path / "a", progress=Listening())
-    assert told == ["1.mp4: a video that is not there; left out"]
+    assert notes == ["1.mp4: a video that is not there; left out"]
 
 
 def test_pictures_of_every_tenth_frame_lack_nothing(tmp_path: Path) -> None:

@@ -159,8 +159,8 @@ def test_coarser_maps_take_part_where_objects_are_large(
     prepared = replace(Dataset.load(dataset), grid=grid)
     fitted = fit_to_dataset(settings(neck={"coarse_levels": "auto"}), prepared)
     assert fitted.neck.coarse_levels is (context == "true")
-    told = settings(neck={"coarse_levels": True})
-    assert fit_to_dataset(told, prepared) is told
+    chosen = settings(neck={"coarse_levels": True})
+    assert fit_to_dataset(chosen, prepared) is chosen
     if grid == 8:
         config = settings(neck={"coarse_levels": "auto"}, train={"epochs": 1})
         train(dataset, config=config, out=tmp_path / "run")
@@ -238,9 +238,9 @@ def test_two_processes_equal_one_with_the_same_global_batch(dataset: Path, tmp_p
     assert done.returncode == 0, done.stderr
     assert "mAP50" in done.stdout
     said = done.stderr.splitlines()
-    told = [line for line in said if line.startswith("epoch ")]
-    assert len(told) >= 2, "the first process tells each epoch, once"
-    assert len(set(told)) == len(told)
+    epochs = [line for line in said if line.startswith("epoch ")]
+    assert len(epochs) >= 2, "the first process prints each epoch, once"
+    assert len(set(epochs)) == len(epochs)
     assert all(line.startswith(("using ", "epoch ", "started ")) for line in said), done.stderr
     one, two = trained_weights(tmp_path / "one"), trained_weights(tmp_path / "two")
     for name, value in one.items():
@@ -533,11 +533,11 @@ def test_what_cannot_be_trained_is_told_and_leaves_nothing(
     if prepare_out is not None:
         prepare_out(out)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(LstmcliError) as told:
+    with pytest.raises(LstmcliError) as caught:
         train(config=settings(**changes), out=out, **arguments)
-    assert isinstance(told.value, kind), told.value
-    assert problem in told.value.problem
-    assert hint in told.value.hint
+    assert isinstance(caught.value, kind), caught.value
+    assert problem in caught.value.problem
+    assert hint in caught.value.hint
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -723,9 +723,9 @@ def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: P
     words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
     done = run_command(tmp_path, *words)
     assert done.returncode == 1
-    told = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]
-    assert [line.split()[0] for line in told] == ["error:", "hint:"], done.stderr
-    assert "the loss became" in told[0]
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]
+    assert [line.split()[0] for line in errors] == ["error:", "hint:"], done.stderr
+    assert "the loss became" in errors[0]
 
 
 @pytest.mark.parametrize(
