@@ -196,7 +196,7 @@ def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
         "frames": video.frames.tolist(),
         "times": [round(time, 6) for time in video.times.tolist()],
         "annotations": {
-            "looked_at": labels.annotated_frames.tolist(),
+            "annotated_frames": labels.annotated_frames.tolist(),
             "frames": labels.box_frames.tolist(),
             "boxes": [[round(value, 3) for value in box] for box in labels.boxes.tolist()],
             "labels": labels.labels.tolist(),
@@ -208,10 +208,12 @@ def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
 
 def _video_from(item: dict[str, Any]) -> PreparedVideo:
     gt = item["annotations"]
+    # "looked_at" until 2026-11
+    annotated = gt["annotated_frames"] if "annotated_frames" in gt else gt["looked_at"]
     labels = VideoLabels(
         name=item["name"],
         media=item["path"],
-        annotated_frames=np.array(gt["looked_at"], np.int64),
+        annotated_frames=np.array(annotated, np.int64),
         box_frames=np.array(gt["frames"], np.int64),
         boxes=np.array(gt["boxes"], np.float32).reshape(-1, 4),
         labels=np.array(gt["labels"], np.int64),

@@ -49,6 +49,14 @@ def test_an_unannotated_frame_has_no_ground_truth(dataset: Dataset) -> None:
     assert gt.boxes.tolist() == [[2.0 * side for side in square_box(3)]]
 
 
+def test_a_dataset_of_an_earlier_release_is_read(dataset: Dataset) -> None:
+    path = dataset.folder / "dataset.json"
+    path.write_text(path.read_text().replace('"annotated_frames"', '"looked_at"'))
+    found = Dataset.load(dataset.folder).videos[0].labels
+    expected = dataset.videos[0].labels.annotated_frames
+    np.testing.assert_array_equal(found.annotated_frames, expected)
+
+
 def test_a_dataset_can_be_moved(dataset: Dataset, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "mine"
     moved.parent.mkdir()

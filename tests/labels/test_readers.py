@@ -387,7 +387,7 @@ def test_label_studio_frames_begin_at_one_and_disabled_ones_are_seen_once(tmp_pa
 
 def test_label_studio_cancelled_annotations_do_not_count(tmp_path: Path) -> None:
     text = SAMPLES["label_studio"][1].replace('{"result"', '{"was_cancelled": true, "result"')
-    with pytest.raises(DataError, match="names no video and no image"):
+    with pytest.raises(DataError, match="names no labelled video or image"):
         read(tmp_path, "a.json", text)
 
 
@@ -457,7 +457,7 @@ def test_what_coco_drops_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_yaml_without_labels_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="names no video and no image"):
+    with pytest.raises(DataError, match="names no labelled video or image"):
         read(tmp_path, "data.yaml", "train: ../train/images\nnames: [a, b]\n")
 
 
