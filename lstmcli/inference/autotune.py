@@ -1,4 +1,4 @@
-"""Which engine is the quickest here: a short trial, remembered for this machine and model."""
+"""Benchmark of the runtimes on this machine, cached for the machine and the model."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ TRIAL_FRAMES = 10
 TRIAL_S = 0.6
 WARM_FRAMES = 3
 SCORE_TOLERANCE = 0.05
-"""Scores may differ by this from torch's; bfloat16 alone makes about 0.01 of it."""
+"""Largest difference of scores from torch's; bfloat16 alone causes about 0.01."""
 BOX_TOLERANCE = 0.06
-"""Sides of boxes may differ by this share of the box's size, where there is a box at all."""
-SEEN = 0.1
-"""The score from which there is a box at all."""
+"""Largest difference of box sides from torch's, as a share of the box's size."""
+MIN_VISIBLE_SCORE = 0.1
+"""Boxes are compared where a score reaches this."""
 QUICK_MS = 6.0
-"""A step of less is done by all cores but one: the rest of `detect` costs about 9 ms of a core."""
+"""A faster network leaves a core free: the rest of `detect` takes about 9 ms of a core."""
 KEPT_FILES = 16
 BUSY = 0.6
-"""A machine whose processors had more than this share of work over the last minute is busy."""
-_IN_HASTE = " (on a busy machine)"
+"""Load of the last minute per core above which a machine is busy."""
+_PROVISIONAL = " (on a busy machine)"
 
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """What a trial found.
+    """Result of a benchmark of runtimes.
 
     Args:
-        ms: milliseconds a frame of each engine that works.
-        failures: why each of the others does not, in one line.
+        ms: milliseconds a frame of each working engine.
+        failures: reason of each other engine's failure, one line.
     """
 
     ms: Mapping[str, float]
@@ -53,11 +53,11 @@ class BenchmarkResult:
 
     @property
     def best(self) -> str:
-        """The name of the quickest."""
+        """Name of the fastest engine."""
         return min(self.ms, key=lambda name: self.ms[name])
 
     def sentence(self) -> str:
-        """Say what was found, in one line."""
+        """Return the result as one line."""
         times = ", ".join(f"{name} {ms:.1f} ms" for name, ms in self.ms.items())
         parts = [f"{name} is left out ({why})" for name, why in self.failures.items()]
         return "; ".join([f"{times} a frame on this computer: using {self.best}", *parts])
@@ -66,13 +66,13 @@ class BenchmarkResult:
 def benchmark_runtimes(
     candidates: Mapping[str, Callable[[], Runtime]],
 ) -> tuple[BenchmarkResult, Runtime]:
-    """Time every candidate on the same frames; one that disagrees with the first is left out.
+    """Time every candidate on the same frames; drop those whose output differs from the first's.
 
     Args:
-        candidates: makers by name; the first one is trusted, and its failure is the caller's.
+        candidates: factories by name; the first is the reference, and its failure is raised.
 
     Returns:
-        The trial and the quickest network.
+        The result and the fastest runtime.
     """
     ms: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -82,15 +82,15 @@ def benchmark_runtimes(
         try:
             network = make()
             frames = moving_frames(network.metadata.input_hw, WARM_FRAMES + TRIAL_FRAMES)
-            ms[name], answers = _time(network, frames)
+            ms[name], outputs = _time(network, frames)
         except Exception as error:  # a foreign runtime may fail in any way; torch goes on
             if not ms:
                 raise
             failures[name] = (str(error).splitlines() or [type(error).__name__])[0]
             continue
-        wanted = wanted or answers
-        if not all(agree(one, two) for one, two in zip(answers, wanted, strict=False)):
-            failures[name] = f"its answers differ from those of {next(iter(candidates))}"
+        wanted = wanted or outputs
+        if not all(agree(one, two) for one, two in zip(outputs, wanted, strict=False)):
+            failures[name] = f"its output differs from that of {next(iter(candidates))}"
             del ms[name]
             continue
         networks[name] = network
@@ -101,43 +101,43 @@ def benchmark_runtimes(
 def _time(
     network: Runtime, frames: list[Picture]
 ) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
-    state, previous_frames, answers, times = None, frames[0], [], []
+    state, previous_frame, outputs, times = None, frames[0], [], []
     for frame in frames:
         begin = time.perf_counter()
-        boxes, scores, state = network.step(frame, previous_frames, state)
+        boxes, scores, state = network.step(frame, previous_frame, state)
         times.append(time.perf_counter() - begin)
-        answers.append((boxes, scores))
-        previous_frames = frame
+        outputs.append((boxes, scores))
+        previous_frame = frame
         if len(times) > WARM_FRAMES and sum(times[WARM_FRAMES:]) > TRIAL_S:
             break
-    return 1000 * float(np.median(times[WARM_FRAMES:])), answers
+    return 1000 * float(np.median(times[WARM_FRAMES:])), outputs
 
 
 def pick_thread_count(key: str, threads: int, load: Callable[[int], Runtime]) -> int:
-    """Return how many threads a network takes while others decode, draw and encode beside it.
+    """Return the number of threads for a network while other threads decode, draw and encode.
 
-    A quick network leaves them a core: its threads would rather wait for each other than work, and
-    the others for them. A slow one is what all wait for, and takes all. Measured once.
+    A fast network leaves them a core, for which its threads would compete. A slow one is the
+    bottleneck and takes all cores. Measured once.
 
     Args:
-        key: of the network on this machine, for `recall`.
-        threads: that there are.
-        load: returns the network with so many threads.
+        key: of the network on this machine, for `cache_get`.
+        threads: available threads.
+        load: returns the network with a number of threads.
     """
     if threads < 2:
         return threads
-    known = cache_get(f"{key}, threads beside others")
+    known = cache_get(f"{key}, threads with a free core")
     if known is not None and known.isdigit():
         return min(int(known), threads)
     network = load(threads)
     ms, _ = _time(network, moving_frames(network.metadata.input_hw, WARM_FRAMES + TRIAL_FRAMES))
     chosen = threads - 1 if ms < QUICK_MS else threads
-    cache_put(f"{key}, threads beside others", str(chosen))
+    cache_put(f"{key}, threads with a free core", str(chosen))
     return chosen
 
 
 def agree(one: tuple[FloatArray, FloatArray], two: tuple[FloatArray, FloatArray]) -> bool:
-    """Say whether two answers for a frame are the same but for rounding.
+    """Return whether two outputs for a frame are equal within the tolerances.
 
     Args:
         one: boxes [M, 4] and scores [M, classes] of all cells.
@@ -148,8 +148,8 @@ def agree(one: tuple[FloatArray, FloatArray], two: tuple[FloatArray, FloatArray]
         return False
     if not (np.abs(scores - other_scores) <= SCORE_TOLERANCE).all():  # NaN is not
         return False
-    seen = np.maximum(scores, other_scores).max(axis=1) >= SEEN
-    return bool((box_difference(boxes, others)[seen] <= BOX_TOLERANCE).all())
+    visible = np.maximum(scores, other_scores).max(axis=1) >= MIN_VISIBLE_SCORE
+    return bool((box_difference(boxes, others)[visible] <= BOX_TOLERANCE).all())
 
 
 def box_difference(boxes: FloatArray, others: FloatArray) -> npt.NDArray[np.floating]:
@@ -176,19 +176,19 @@ def moving_frames(size_hw: tuple[int, int], count: int) -> list[Picture]:
 
 
 def cache_folder() -> Path:
-    """Return where trials and converted networks are kept; it need not exist."""
+    """Return the cache folder of benchmarks and converted networks; it need not exist."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return Path(root) / "lstmcli"
 
 
 def fingerprint(path: Path) -> str:
-    """Return what names the content of a file, 16 letters."""
+    """Return a hash of a file's content, 16 letters."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def cpu_name() -> str:
-    """Return what the processor calls itself."""
+    """Return the name of the processor."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -197,22 +197,22 @@ def cpu_name() -> str:
 
 
 def cache_get(key: str) -> str | None:
-    """Return the engine that won the trial of this key, or None where there was none.
+    """Return the cached value of a key, None without one.
 
-    What a busy machine told is asked again as soon as it is idle.
+    A value that was measured on a busy machine is dropped as soon as the machine is idle.
     """
     name = _cached().get(key)
     if not isinstance(name, str):
         return None
-    if name.endswith(_IN_HASTE):
-        return name.removesuffix(_IN_HASTE) if is_busy() else None
+    if name.endswith(_PROVISIONAL):
+        return name.removesuffix(_PROVISIONAL) if is_busy() else None
     return name
 
 
 def cache_put(key: str, engine: str) -> None:
-    """Keep the winner of a trial; where nothing can be written, it is tried again next time."""
-    told = engine + _IN_HASTE if is_busy() else engine
-    values = {**dict(list(_cached().items())[-200:]), key: told}
+    """Cache a value; does nothing where the cache cannot be written."""
+    value = engine + _PROVISIONAL if is_busy() else engine
+    values = {**dict(list(_cached().items())[-200:]), key: value}
     path = cache_folder() / "engines.json"
     with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,8 +220,8 @@ def cache_put(key: str, engine: str) -> None:
 
 
 def is_busy() -> bool:
-    """Return whether others work on this machine, so that what is timed now is not what it can."""
-    if not hasattr(os, "getloadavg"):  # Windows does not tell
+    """Return whether other processes load this machine, so that timings are not reliable."""
+    if not hasattr(os, "getloadavg"):  # not on Windows
         return False
     return os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
 
@@ -234,8 +234,8 @@ def _cached() -> dict[str, object]:
     return values if isinstance(values, dict) else {}
 
 
-def forget_old(folder: Path, suffix: str) -> None:
-    """Keep the youngest converted networks only; training makes a new one every run."""
+def prune_cache(folder: Path, suffix: str) -> None:
+    """Delete all but the newest converted networks; every training run adds one."""
     with contextlib.suppress(OSError):
         paths = sorted(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime)
         for path in paths[:-KEPT_FILES]:

@@ -1,7 +1,7 @@
-"""Takes the steps of several streams together, where a device would idle with one at a time.
+"""Micro-batching: steps of several streams run as one batch on a CUDA device.
 
-Each stream has a thread and a state of its own. Whoever asks first waits a moment for the others,
-takes all that asked and runs them as one batch; nobody waits for a stream that has nothing to ask.
+Each stream has its own thread and state. The first thread with a request waits a moment for the
+others and runs all pending requests as one batch; no thread waits for an idle stream.
 """
 
 from __future__ import annotations
@@ -15,91 +15,91 @@ from lstmcli.core.types import Picture
 from lstmcli.inference.runtime import BatchableRuntime, Runtime, Step
 
 WAIT_S = 0.004
-"""So long the first one waits for the others: less than a frame of a camera, by far."""
+"""Seconds that the first request waits for others: far less than a camera's frame."""
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _Request:
     frame: Picture
     previous_frame: Picture
     state: Any
-    answer: Step | None = None
+    output: Step | None = None
     error: BaseException | None = None
 
     @property
     def is_done(self) -> bool:
-        return self.answer is not None or self.error is not None
+        return self.output is not None or self.error is not None
 
 
 class MicroBatcher:
-    """One runtime for several threads, each of which follows streams of its own.
+    """One runtime for several threads, each with its own stream.
 
     It is a `Runtime`: `step` may be called by many threads at once.
 
     Args:
-        runtime: whose steps are joined.
-        streams: how many at the most.
+        runtime: its steps are batched.
+        streams: largest batch.
     """
 
     def __init__(self, runtime: BatchableRuntime, streams: int) -> None:
         self.metadata, self.engine, self.device = runtime.metadata, runtime.engine, runtime.device
         self._runtime, self._streams = runtime, streams
         self._ready = threading.Condition()
-        self._waiting: list[_Asked] = []
-        self._is_led = False
+        self._waiting: list[_Request] = []
+        self._has_leader = False
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
-        """Return what the runtime does for this stream's frame."""
-        asked = _Asked(frame, previous_frame, state)
+        """Return the runtime's step for this stream's frame."""
+        request = _Request(frame, previous_frame, state)
         with self._ready:
-            self._waiting.append(asked)
+            self._waiting.append(request)
             self._ready.notify_all()
-        # Where more wait than a batch has room, who leads may not be of the first batch.
-        while not asked.is_done:
-            batch = self._lead(asked)
+        # With more requests than a batch holds, the leader may not be in the first batch.
+        while not request.is_done:
+            batch = self._take_batch(request)
             if batch:
                 self._run(batch)
-        if asked.error is not None:
-            raise asked.error
-        assert asked.answer is not None
-        return asked.answer
+        if request.error is not None:
+            raise request.error
+        assert request.output is not None
+        return request.output
 
-    def _lead(self, asked: _Asked) -> list[_Asked]:
-        """Wait until somebody has answered, or until this thread may; return whom it answers."""
+    def _take_batch(self, request: _Request) -> list[_Request]:
+        """Wait for the result or for leadership; return the batch to run, empty with a result."""
         with self._ready:
-            self._ready.wait_for(lambda: asked.is_done or not self._is_led)
-            if asked.is_done:
+            self._ready.wait_for(lambda: request.is_done or not self._has_leader)
+            if request.is_done:
                 return []
-            self._is_led = True
+            self._has_leader = True
             self._ready.wait_for(lambda: len(self._waiting) >= self._streams, timeout=WAIT_S)
             batch = self._waiting[: self._streams]  # the oldest first
             del self._waiting[: self._streams]
             return batch
 
-    def _run(self, batch: Sequence[_Asked]) -> None:
+    def _run(self, batch: Sequence[_Request]) -> None:
         try:
-            answers = self._runtime.step_many(
+            outputs = self._runtime.step_many(
                 [one.frame for one in batch],
                 [one.previous_frame for one in batch],
                 [one.state for one in batch],
             )
-            for one, answer in zip(batch, answers, strict=True):
-                one.answer = answer
+            for one, output in zip(batch, outputs, strict=True):
+                one.output = output
         except BaseException as error:
             for one in batch:
                 one.error = error
         finally:
             with self._ready:
-                self._is_led = False
+                self._has_leader = False
                 self._ready.notify_all()
 
 
 def micro_batch(runtime: Runtime, streams: int) -> Runtime:
-    """Return a runtime for so many threads that batches their steps, or the same where it cannot.
+    """Return a runtime that batches the steps of several threads, or the same if it cannot.
 
     Args:
         runtime: of any engine.
-        streams: threads that step at once.
+        streams: number of concurrent threads.
     """
     # On a CPU a batch takes as long as its frames one after the other.
     if streams < 2 or not runtime.device.startswith("cuda"):

@@ -1,4 +1,4 @@
-"""Several networks that answer as one: their boxes are fused, each keeps its own state."""
+"""Ensemble of runtimes by weighted boxes fusion; each keeps its own state."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.nms import nms
 from lstmcli.inference.runtime import Runtime, Step
 
-SAME_OBJECT = 0.55
-"""Overlap from which boxes of different networks are one object."""
-FLOOR = 1e-3
-"""A weaker answer has no say."""
+FUSION_IOU = 0.55
+"""IoU from which boxes of different networks are fused."""
+MIN_SCORE = 1e-3
+"""Predictions with a lower score are not fused."""
 
 
 class Ensemble:
     """A runtime made of several, by weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
 
-    Boxes of one object are averaged, weighted by how surely each network saw it; the scores are
-    the mean of all networks', so that what only one of them saw counts for less.
+    Boxes of one object are averaged with their scores as weights; scores are averaged over all
+    networks, so that an object detected by only one of them has a lower score.
 
     Args:
-        members: at least one; all know the same classes and take the same canvas.
+        members: at least one; all with the same classes and input size.
 
     Raises:
         ConfigError: they do not fit together.
@@ -37,11 +37,11 @@ class Ensemble:
     def __init__(self, members: Sequence[Runtime]) -> None:
         first = members[0].metadata
         for member in members[1:]:
-            for what in ("classes", "input_hw", "motion_lag_s", "fit"):
-                one, two = getattr(first, what), getattr(member.metadata, what)
+            for name in ("classes", "input_hw", "motion_lag_s", "fit"):
+                one, two = getattr(first, name), getattr(member.metadata, name)
                 if one != two:
                     raise ConfigError(
-                        f"models that differ in {what}: {one} and {two}",
+                        f"models that differ in {name}: {one} and {two}",
                         hint="fuse models that were trained on one prepared dataset",
                     )
         self._members = tuple(members)
@@ -57,19 +57,19 @@ class Ensemble:
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return the fused boxes [M, 4] (canvas), scores [M, classes], and all new states."""
         states = (None,) * len(self._members) if state is None else state
-        answers, new = [], []
+        predictions, new = [], []
         for member, old in zip(self._members, states, strict=True):
-            boxes, scores, its_state = member.step(frame, previous_frame, old)
+            boxes, scores, new_state = member.step(frame, previous_frame, old)
             rows, _ = nms(
                 boxes,
                 scores.sum(axis=1, keepdims=True),
-                threshold=FLOOR,
+                threshold=MIN_SCORE,
                 iou=member.metadata.suppression_iou,
                 limit=member.metadata.max_detections,
             )
-            answers.append((boxes[rows], scores[rows]))
-            new.append(its_state)
-        boxes, scores = fuse_boxes(answers)
+            predictions.append((boxes[rows], scores[rows]))
+            new.append(new_state)
+        boxes, scores = fuse_boxes(predictions)
         return boxes, scores, tuple(new)
 
 
@@ -84,17 +84,17 @@ class _Cluster:
 
 
 def fuse_boxes(
-    answers: Sequence[tuple[FloatArray, FloatArray]], *, iou: float = SAME_OBJECT
+    predictions: Sequence[tuple[FloatArray, FloatArray]], *, iou: float = FUSION_IOU
 ) -> tuple[FloatArray, FloatArray]:
-    """Return one box and one row of scores for every object that some network saw.
+    """Return one box and one row of scores for every object.
 
     Args:
-        answers: boxes [N, 4] and scores [N, classes] of each network, without doubles.
-        iou: overlap from which boxes are one object.
+        predictions: boxes [N, 4] and scores [N, classes] of each network, after NMS.
+        iou: IoU from which boxes are fused.
     """
-    boxes = np.concatenate([boxes for boxes, _ in answers]).astype(np.float64)
-    scores = np.concatenate([scores for _, scores in answers]).astype(np.float64)
-    owners = np.concatenate([np.full(len(one), n) for n, (one, _) in enumerate(answers)])
+    boxes = np.concatenate([boxes for boxes, _ in predictions]).astype(np.float64)
+    scores = np.concatenate([scores for _, scores in predictions]).astype(np.float64)
+    owners = np.concatenate([np.full(len(one), n) for n, (one, _) in enumerate(predictions)])
     clusters: list[_Cluster] = []
     means = np.zeros((len(boxes), 4))
     for row in np.argsort(-scores.sum(axis=1), kind="stable").tolist():
@@ -112,7 +112,7 @@ def fuse_boxes(
         cluster.weight += weight
         cluster.members.add(owner)
         means[best] = cluster.boxes / cluster.weight
-    fused = [cluster.scores / len(answers) for cluster in clusters]
+    fused = [cluster.scores / len(predictions) for cluster in clusters]
     rows = np.array(fused, np.float32).reshape(len(clusters), scores.shape[1])
     return means[: len(clusters)].astype(np.float32), rows
 

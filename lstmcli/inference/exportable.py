@@ -1,4 +1,4 @@
-"""One step of a detector as a plain function of tensors: what every runtime is given."""
+"""One step of a detector as a plain function of tensors, for export and runtimes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from lstmcli.models.temporal import State
 
 
 class ExportableStep(nn.Module):
-    """A frame and a state in, the boxes of all cells and the new state out; batch and canvas fixed.
+    """Maps a frame and a state to boxes, scores and the new state; batch and canvas are fixed.
 
-    Pixels are normalised inside. The state begins inside too: where `starts` is true, whatever is
-    in the state is replaced by the one in which a video begins, NaN included.
+    Pixels are normalised inside. The state is reset inside: where `starts` is true, the state is
+    replaced by the initial one, NaN included.
 
     Inputs, in this order:
         frame: uint8 [1, H, W, 3], RGB.
-        previous_frame: uint8 [1, H, W, 3], only where the network looks at motion.
-        starts: bool [1], only where it has a memory.
+        previous_frame: uint8 [1, H, W, 3], only with frame difference as input.
+        starts: bool [1], only with a recurrent core.
         state_0, state_1 ...: float32, as many as its core has.
 
     Outputs: boxes [cells, 4] in pixels of the canvas, scores [cells, classes], the new states.
 
     Args:
-        model: whose weights are copied, folded and cast to float32.
+        model: its weights are copied, folded and cast to float32.
     """
 
     def __init__(self, model: DetectorNet) -> None:
@@ -70,7 +70,7 @@ class ExportableStep(nn.Module):
         return boxes[0], scores[0], *state
 
     def of_many(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the same for several streams: every tensor has a row for each."""
+        """Return the step of several streams: every tensor has a row a stream."""
         values = dict(zip(self.input_names, inputs, strict=True))
         state = tuple(values[name] for name in self.input_names if name.startswith("state_"))
         previous_frame = values.get("previous_frame")
@@ -91,17 +91,17 @@ def as_clip(frames: Tensor) -> Tensor:
 
 
 def capture(step: ExportableStep) -> ExportedProgram:
-    """Return the step as torch's own graph, the source of all the others."""
+    """Return the step as a graph of `torch.export`, the source of all export formats."""
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of its own habits
+        warnings.simplefilter("ignore")  # deprecations inside torch
         program = torch.export.export(step.eval(), step.examples(), strict=False)
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # where in whose files each line stood
+        node.meta.pop("stack_trace", None)  # file names of this machine
     return program
 
 
 def fold_norms(model: DetectorNet) -> DetectorNet:
-    """Return a copy in evaluation mode whose convolutions have taken in the norms behind them.
+    """Return a copy in evaluation mode with the norms folded into the convolutions before them.
 
     Our blocks and torchvision's register a norm right after the convolution that feeds it.
     """

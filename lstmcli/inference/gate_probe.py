@@ -1,4 +1,4 @@
-"""Reads the gates and the state of a temporal core while it runs, for `inspect`."""
+"""Probe that records gates and state of a temporal core, for `inspect`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GateProbe:
 
     def __init__(self, core: TemporalCore) -> None:
         self._core = core
-        self._seen: dict[str, Tensor] = {}
+        self._recorded: dict[str, Tensor] = {}
         self._handles: list[Any] = []
 
     def __enter__(self) -> GateProbe:
@@ -40,7 +40,7 @@ class GateProbe:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -49,7 +49,7 @@ class GateProbe:
 
     def _record(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self._seen[name] = output.detach().float()
+            self._recorded[name] = output.detach().float()
 
         return hook
 
@@ -68,9 +68,9 @@ class GateProbe:
         return maps
 
     def _gates(self) -> dict[str, Tensor]:
-        whole = self._seen.get("gates")
-        if whole is None and {"from_input", "from_hidden"} <= self._seen.keys():
-            new, old = self._seen["from_input"], self._seen["from_hidden"]
+        whole = self._recorded.get("gates")
+        if whole is None and {"from_input", "from_hidden"} <= self._recorded.keys():
+            new, old = self._recorded["from_input"], self._recorded["from_hidden"]
             if new.shape == old.shape:
                 whole = new + old
         channels = getattr(self._core, "channels", 0)

@@ -27,8 +27,8 @@ from lstmcli.inference.autotune import (
     cache_put,
     cpu_name,
     fingerprint,
-    forget_old,
     pick_thread_count,
+    prune_cache,
 )
 from lstmcli.inference.ensemble import Ensemble
 from lstmcli.inference.foreign.loading import check_size, is_foreign, load_foreign, split_size
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["find_export", "load_runtime", "write_export"]
 
 VARIABLE = "LSTMCLI_ENGINE"
-"""The environment variable that says what `auto` means, where nothing shall be tried."""
+"""Environment variable that replaces `auto`, to skip the benchmark."""
 
 
 def load_runtime(
@@ -57,27 +57,27 @@ def load_runtime(
     leave_core_free: bool = False,
     note: Note | None = None,
 ) -> Runtime:
-    """Return a trained network, ready to run.
+    """Load a trained network as a runtime.
 
     Args:
         model: a checkpoint, a run folder, the name of a shipped model, an exported network, or
-            somebody else's detector as an ONNX file, `FILE.onnx@640x384` at that input size;
-            several with commas between them are fused to an `Ensemble`.
+            a third-party detector as an ONNX file, `FILE.onnx@640x384` at that input size; several,
+            separated by commas, are fused to an `Ensemble`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        engine: a name of `RUNTIMES`, or `auto`: torch on CUDA; on a CPU the quickest of a short
-            trial, which is remembered for this machine and model.
-        threads: of the engine at the most; 0: as many as the machine gives.
-        picture_hw: (height, width) of the pictures that it will be shown, as they are: a checkpoint
-            gets a canvas without bars for them. Exported networks and ensembles keep theirs.
-        beside: others work beside the network; a quick one leaves them a core.
-        note: is told in a line what was tried and chosen.
+        engine: a name of `RUNTIMES`, or `auto`: torch on CUDA; on a CPU the fastest of a
+            benchmark, which is cached for this machine and model.
+        threads: maximum of the engine; 0: all of the machine.
+        picture_hw: (height, width) of the source pictures: a checkpoint gets a canvas without bars
+            for them. Exported networks and ensembles keep their canvas.
+        leave_core_free: a fast network leaves a core to other threads.
+        note: called with one line on what was tried and chosen.
 
     Raises:
         ConfigError: no such engine or device, or it is not installed; several models do not fit
             together.
         ModelError: the model is missing or damaged.
     """
-    names = _several(model)
+    names = _split_models(model)
     if len(names) > 1:
         load_one = partial(
             load_runtime,
@@ -88,7 +88,7 @@ def load_runtime(
             note=note,
         )
         return Ensemble([load_one(name) for name in names])
-    say = note or (lambda text: None)
+    log = note or (lambda text: None)
     model, size_wh = split_size(model)
     library, _, name = str(model).partition(":")
     if library in LIBRARIES:
@@ -100,11 +100,11 @@ def load_runtime(
             device=choose_device(device),
             size_wh=size_wh,
             picture_hw=picture_hw,
-            note=say,
+            note=log,
         )
     if is_foreign(Path(model)):
         return _load_foreign(
-            Path(model), device=device, engine=engine, threads=threads, size_wh=size_wh, note=say
+            Path(model), device=device, engine=engine, threads=threads, size_wh=size_wh, note=log
         )
     check_size(size_wh, str(model))
     exported = find_export(model)
@@ -124,7 +124,7 @@ def load_runtime(
             )
         problem = getattr(network, "problem", "")
         if problem:
-            say(f"no CUDA graph of this network, a frame takes longer ({problem})")
+            log(f"no CUDA graph of this network, a frame takes longer ({problem})")
         return network
 
     def load(name: str) -> Runtime:
@@ -134,7 +134,7 @@ def load_runtime(
             return load_with(threads, name)
         cores = thread_count()
         parts = (fingerprint(path), cpu_name(), name, _version(name), f"{cores} threads")
-        key = ", ".join(parts) + _shape(picture_hw)
+        key = ", ".join(parts) + _shape_suffix(picture_hw)
         return load_with(pick_thread_count(key, cores, partial(load_with, name=name)), name)
 
     if exported is not None:
@@ -144,8 +144,8 @@ def load_runtime(
         return load(engine)
     if device != "cpu":
         return load("torch")
-    candidates = ["torch", *(["openvino"] if _is_there("openvino") else [])]
-    if candidates == ["torch"] and _is_there("onnx"):
+    candidates = ["torch", *(["openvino"] if _is_installed("openvino") else [])]
+    if candidates == ["torch"] and _is_installed("onnx"):
         candidates.append("onnx")
     if len(candidates) == 1:
         return load("torch")
@@ -155,11 +155,11 @@ def load_runtime(
     known = cache_get(key)
     if known in candidates:
         return load(known)
-    say(f"trying {' and '.join(candidates)} on this computer, once for this model ...")
+    log(f"benchmarking {' and '.join(candidates)} on this computer, once for this model ...")
     trial, network = benchmark_runtimes(
         {name: partial(load_with, threads, name) for name in candidates}
     )
-    say(trial.sentence())
+    log(trial.sentence())
     cache_put(key, trial.best)
     return load(trial.best) if leave_core_free else network
 
@@ -173,29 +173,29 @@ def _load_foreign(
     size_wh: tuple[int, int] | None,
     note: Note,
 ) -> Runtime:
-    """Return a foreign ONNX detector, by OpenVINO on a CPU unless an engine is named."""
+    """Load a third-party ONNX detector, by OpenVINO on a CPU unless an engine is named."""
     wanted = os.environ.get(VARIABLE, "auto") if engine == "auto" else engine
     if wanted not in FOREIGN_RUNTIMES:
         if engine != "auto":
             names = " or ".join(FOREIGN_RUNTIMES)
             raise ConfigError(f"{path.name} cannot be run by {engine}", hint=f"--engine {names}")
-        on_cuda = choose_device(device) != "cpu" and _is_there("onnx")
-        wanted = "onnx" if on_cuda or not _is_there("openvino") else "openvino"
+        on_cuda = choose_device(device) != "cpu" and _is_installed("onnx")
+        wanted = "onnx" if on_cuda or not _is_installed("openvino") else "openvino"
     device = _device_for(wanted, device)
     _check_installed(wanted, RUNTIMES[wanted].to_run)
     open_session = partial(FOREIGN_RUNTIMES[wanted], device=device, threads=threads)
     return load_foreign(path, open_session, size_wh=size_wh, note=note)
 
 
-def _several(model: Path | str) -> list[str]:
-    """Return the models that are meant: `a,b` are two where no file or folder has that name."""
+def _split_models(model: Path | str) -> list[str]:
+    """Split `a,b` into two models unless a file or folder has that name."""
     if not isinstance(model, str) or "," not in model or Path(model).exists():
         return [str(model)]
     return [name.strip() for name in model.split(",") if name.strip()]
 
 
 def find_export(model: Path | str) -> Path | None:
-    """Return the file of an exported network that a path means, or None where it is none.
+    """Return the file of an exported network at a path, None without one.
 
     Raises:
         ModelError: a folder holds several.
@@ -218,11 +218,11 @@ def find_export(model: Path | str) -> Path | None:
 def write_export(
     model: DetectorNet, path: Path, *, metadata: ModelMetadata, feed: Feed | None = None
 ) -> ModelMetadata:
-    """Write a network in the format that the suffix of `path` names.
+    """Write a network in the format of the suffix of `path`.
 
     Args:
         model: the network.
-        path: of the new file; it appears when it is complete.
+        path: of the new file; it appears under its name when complete.
         metadata: of the network.
         feed: clips on which the ranges of 8-bit maps are measured; None: full precision.
 
@@ -230,7 +230,7 @@ def write_export(
         The metadata as it was written.
 
     Raises:
-        ConfigError: the format's tools are not installed, or it knows no 8-bit networks.
+        ConfigError: the format's tools are not installed, or it has no 8-bit networks.
     """
     from lstmcli.inference.exportable import ExportableStep
     from lstmcli.inference.quantize import write_int8
@@ -239,17 +239,17 @@ def write_export(
     _check_installed(name, RUNTIMES[name].to_write)
     step = ExportableStep(model)
     if feed is None:
-        _publish(path, lambda place: RUNTIMES[name].write(step, metadata, place))
+        _publish(path, lambda target: RUNTIMES[name].write(step, metadata, target))
         return metadata
     if name == "torch":
-        raise ConfigError("the torch format knows no 8-bit networks", hint="use onnx or openvino")
+        raise ConfigError("the torch format has no 8-bit networks", hint="use onnx or openvino")
     _check_installed("onnx", (*RUNTIMES["onnx"].to_run, *RUNTIMES["onnx"].to_write))
-    _publish(path, lambda place: write_int8(step, metadata, place, feed))
+    _publish(path, lambda target: write_int8(step, metadata, target, feed))
     return replace(metadata, precision="int8")
 
 
 def _publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name, and give the file its own when it is complete."""
+    """Write under a temporary name; rename when complete."""
     temporary = path.with_name(f"{path.stem}.part{path.suffix}")
     weights = temporary.with_suffix(".bin")
     try:
@@ -265,17 +265,17 @@ def _publish(path: Path, write: Callable[[Path], object]) -> None:
 def _load_checkpoint(
     path: Path, name: str, *, device: str, threads: int, picture_hw: tuple[int, int] | None
 ) -> Runtime:
-    """Return a checkpoint run by an engine; what was converted once is kept."""
+    """Return a checkpoint run by an engine; converted networks are cached."""
     engine = RUNTIMES[name]
     _check_installed(name, engine.to_run)
     if name == "torch":
         from lstmcli.inference.runtimes import pytorch
         from lstmcli.models.checkpoint import load_checkpoint
 
-        step, metadata = _fitted(load_checkpoint(path), picture_hw)
+        step, metadata = _with_minimal_canvas(load_checkpoint(path), picture_hw)
         return pytorch.make(step, metadata, device=device)
     folder = cache_folder() / "engines"
-    shape = _shape(picture_hw)
+    shape = _shape_suffix(picture_hw)
     versions = f"{_version(name)}-{_version('lstmcli')}-{FORMAT}"
     kept = folder / f"{fingerprint(path)}-{name}-{versions}{shape}"
     kept = kept.with_name(kept.name.replace(".", "_") + engine.suffix)
@@ -287,34 +287,34 @@ def _load_checkpoint(
     _check_installed(name, engine.to_write)
     from lstmcli.models.checkpoint import load_checkpoint
 
-    step, metadata = _fitted(load_checkpoint(path), picture_hw)
+    step, metadata = _with_minimal_canvas(load_checkpoint(path), picture_hw)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _publish(kept, lambda place: engine.write(step, metadata, place))
-    except OSError:  # no home, no space: it is converted again next time
+        _publish(kept, lambda target: engine.write(step, metadata, target))
+    except OSError:  # no home, no space: converted again next time
         with tempfile.TemporaryDirectory() as elsewhere:
             passing = Path(elsewhere) / f"network{engine.suffix}"
             engine.write(step, metadata, passing)
             return engine.read(passing, device=device, threads=threads)
-    forget_old(folder, engine.suffix)
+    prune_cache(folder, engine.suffix)
     return engine.read(kept, device=device, threads=threads)
 
 
-def _shape(picture_hw: tuple[int, int] | None) -> str:
-    """Return what tells apart the networks for pictures of different shapes, for a file's name."""
+def _shape_suffix(picture_hw: tuple[int, int] | None) -> str:
+    """Return the aspect ratio as a suffix of a file's name, "" without one."""
     if picture_hw is None:
         return ""
     shape = Fraction(*picture_hw)
     return f"-{shape.numerator}by{shape.denominator}"
 
 
-def _fitted(
+def _with_minimal_canvas(
     checkpoint: Checkpoint, picture_hw: tuple[int, int] | None
 ) -> tuple[ExportableStep, ModelMetadata]:
-    """Return the step with the smallest canvas that shows pictures as large as its own does.
+    """Return the step with the minimal canvas that keeps the scale of the pictures.
 
-    A head for objects of all sizes was trained at all scales, so its canvas also stands upright for
-    upright pictures: on a wide one they would fill a third of it.
+    A multi-scale head is trained at all scales, so its canvas is portrait for portrait pictures,
+    which would fill a third of a landscape one.
     """
     from lstmcli.inference.exportable import ExportableStep
 
@@ -328,21 +328,21 @@ def _fitted(
 
 
 def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runtime:
-    (can,) = (name for name, row in RUNTIMES.items() if row.suffix == path.suffix)
+    (own,) = (name for name, row in RUNTIMES.items() if row.suffix == path.suffix)
     if engine == "auto":
-        engine = can
+        engine = own
         device = device if RUNTIMES[engine].on_cuda else "cpu"
-    if engine != can:
+    if engine != own:
         raise ConfigError(
             f"{path.name} cannot be run by {engine}",
-            hint=f"use --engine {can}, or export it in the format of {engine}",
+            hint=f"use --engine {own}, or export it in the format of {engine}",
         )
     _check_installed(engine, RUNTIMES[engine].to_run)
     return RUNTIMES[engine].read(path, device=device, threads=threads)
 
 
 def _device_for(engine: str, device: str) -> str:
-    """Return the torch device; an engine that knows no CUDA takes the CPU where it may choose."""
+    """Return the torch device; `auto` is the CPU for an engine without CUDA."""
     if engine == "auto" or RUNTIMES[engine].on_cuda:
         return choose_device(device)
     if device == "auto":
@@ -355,7 +355,7 @@ def _device_for(engine: str, device: str) -> str:
     return "cpu"
 
 
-def _is_there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     return all(find_spec(module) is not None for module in RUNTIMES[name].to_run)
 
 

@@ -1,4 +1,4 @@
-"""The few answers that are kept of all cells' (greedy non-maximum suppression), in NumPy alone.
+"""Greedy non-maximum suppression in NumPy.
 
 Without torch, so that an exported network can run where torch is not even loaded.
 """
@@ -14,10 +14,10 @@ import numpy.typing as npt
 from lstmcli.core.types import FloatArray, IntArray
 
 PRE_NMS_TOP_K = 10
-"""This many times the number of answers take part; weaker ones are not looked at."""
+"""NMS considers this many times the maximum number of detections, the highest scores."""
 
-AT_ONCE = 128
-"""So many boxes are compared with each other in one go."""
+BLOCK = 128
+"""Boxes that are compared with each other in one call."""
 
 
 def multiclass_nms(
@@ -29,7 +29,7 @@ def multiclass_nms(
     limit: int,
     multi_label: bool = False,
 ) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Return boxes [K, 4], scores [K] and labels [K] of the best answers; see `nms`."""
+    """Return boxes [K, 4], scores [K] and labels [K] after NMS; see `nms`."""
     rows, labels = nms(
         boxes, scores, threshold=threshold, iou=iou, limit=limit, multi_label=multi_label
     )
@@ -45,18 +45,18 @@ def nms(
     limit: int,
     multi_label: bool = False,
 ) -> tuple[IntArray, IntArray]:
-    """Keep the answers above the threshold that no better one of their class overlaps.
+    """Suppress boxes that overlap a box of their class with a higher score.
 
     Args:
         boxes: [M, 4]; scores: [M, classes], of all cells of one frame.
-        threshold: smallest score that is kept, 0..1.
-        iou: a box that overlaps a better one by more is dropped.
-        limit: how many are kept at the most.
-        multi_label: a cell may answer with several classes (for average precision); otherwise
-            only with its best, and classes suppress each other.
+        threshold: minimum score, 0..1.
+        iou: a box with a higher IoU with a better one is suppressed.
+        limit: maximum number of detections.
+        multi_label: a cell may have several classes (for average precision); otherwise only its
+            best one, and classes suppress each other.
 
     Returns:
-        the rows and the classes [K] of the answers that are kept, best first.
+        rows and classes [K] of the kept boxes, best first.
     """
     if multi_label:
         rows, labels = np.nonzero(scores > threshold)
@@ -73,28 +73,28 @@ def nms(
 
 
 def _greedy_nms(boxes: FloatArray, labels: IntArray | None, iou: float, limit: int) -> IntArray:
-    """Return the places of the boxes that stay, at most `limit`; the best come first.
+    """Return the rows of the kept boxes, at most `limit`, best first.
 
-    Box by box would be as many calls of NumPy as boxes stay; here it is two for each `AT_ONCE`:
-    what the kept ones overlap goes first, then those that are left go through among themselves.
+    Box by box would take one NumPy call for every kept box; here it takes two for each `BLOCK`:
+    boxes are suppressed by the kept ones first, then by each other.
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     left, top, right, bottom = np.ascontiguousarray(boxes.T)
     columns = _Columns(left, top, right, bottom, sides[:, 0] * sides[:, 1], labels)
     kept: list[IntArray] = []
     count = 0
-    for begin in range(0, len(boxes), AT_ONCE):
-        places = np.arange(begin, min(begin + AT_ONCE, len(boxes)))
+    for begin in range(0, len(boxes), BLOCK):
+        rows = np.arange(begin, min(begin + BLOCK, len(boxes)))
         if kept:
             better = columns.at(np.concatenate(kept)).at(np.s_[:, None])
-            places = places[~columns.at(places).overlaps(better, iou).any(axis=0)]
-        some = columns.at(places)
+            rows = rows[~columns.at(rows).overlaps(better, iou).any(axis=0)]
+        some = columns.at(rows)
         table = some.overlaps(some.at(np.s_[:, None]), iou)
-        free = np.ones(len(places), bool)
-        for place in range(len(places)):
-            if free[place]:
-                free[place + 1 :] &= ~table[place, place + 1 :]
-        kept.append(places[free])
+        free = np.ones(len(rows), bool)
+        for row in range(len(rows)):
+            if free[row]:
+                free[row + 1 :] &= ~table[row, row + 1 :]
+        kept.append(rows[free])
         count += len(kept[-1])
         if count >= limit:
             break
@@ -112,21 +112,21 @@ class _Columns:
     area: FloatArray
     labels: IntArray | None
 
-    def at(self, place: Any) -> _Columns:
-        labels = None if self.labels is None else self.labels[place]
+    def at(self, row: Any) -> _Columns:
+        labels = None if self.labels is None else self.labels[row]
         return _Columns(
-            self.left[place],
-            self.top[place],
-            self.right[place],
-            self.bottom[place],
-            self.area[place],
+            self.left[row],
+            self.top[row],
+            self.right[row],
+            self.bottom[row],
+            self.area[row],
             labels,
         )
 
     def overlaps(self, other: _Columns, iou: float) -> npt.NDArray[np.bool_]:
-        """Return whether others overlap each of these too much, [N] for one, [M, N] for [M, 1]."""
+        """Return which of these others suppress, [N] for one box, [M, N] for [M, 1] boxes."""
         width = np.minimum(other.right, self.right) - np.maximum(other.left, self.left)
         height = np.minimum(other.bottom, self.bottom) - np.maximum(other.top, self.top)
         shared = np.maximum(width, 0) * np.maximum(height, 0)
-        found: npt.NDArray[np.bool_] = shared > iou * (other.area + self.area - shared)
-        return found if self.labels is None else found & (other.labels == self.labels)
+        overlap: npt.NDArray[np.bool_] = shared > iou * (other.area + self.area - shared)
+        return overlap if self.labels is None else overlap & (other.labels == self.labels)

@@ -1,4 +1,4 @@
-"""Carries the state along one stream, from canvases to calibrated detections. Without torch."""
+"""Predictor: carries the state of one stream and returns calibrated detections. Without torch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.track_memory import TrackMemory
 
 MIN_OBJECTNESS = 1e-3
-"""Predictions below take no part in the track memory."""
+"""Predictions with a lower objectness are not given to the track memory."""
 WEAK_SHARE = 0.3
-"""A prediction of this share of the threshold still continues an object of the track memory."""
+"""A prediction of this share of the threshold still continues a track of the track memory."""
 TRACK_NMS_IOU = 0.6
-"""Boxes that overlap more are one object for the track memory, whatever their classes."""
+"""Boxes that overlap more are one object for the track memory, of any class."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawPrediction:
-    """What a runtime predicted for a frame, before post-processing.
+    """Output of a runtime for a frame, before post-processing.
 
     Args:
         boxes: [M, 4] in pixels of the canvas.
@@ -45,13 +45,13 @@ class RawPrediction:
 class Postprocessor:
     """Turns the raw predictions of a stream into detections: track memory, NMS, calibration.
 
-    It is the one place where scores are calibrated and thresholds are mapped to raw scores.
+    Scores are calibrated, and thresholds mapped to raw scores, only here.
 
     Args:
         metadata: of the runtime.
-        threshold: smallest calibrated score of a detection; 0: all that average precision counts.
+        threshold: minimum calibrated score of a detection; 0: all candidates of average precision.
         memory: False leaves the track memory out.
-        multi_label: a box may be detected as several classes, as average precision wants it.
+        multi_label: a box may have several classes, for average precision.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Postprocessor:
         if self._has_memory:
             if raw.starts_video:
                 self._memory = TrackMemory(self.metadata.track_memory)
-            boxes, scores = self._remembered(boxes, scores, raw.time_s)
+            boxes, scores = self._with_memory(boxes, scores, raw.time_s)
         boxes, scores, labels = multiclass_nms(
             boxes,
             scores,
@@ -90,13 +90,13 @@ class Postprocessor:
             np.full(len(scores), -1, np.int64),
         )
 
-    def _remembered(
+    def _with_memory(
         self, boxes: FloatArray, scores: FloatArray, time_s: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the frame's boxes and scores with what is kept of their tracks.
+        """Return the frame's boxes and scores combined with the track memory.
 
-        Where nothing is averaged, all that the network predicted stays: weak moments are lifted,
-        and predicted boxes of missed objects come behind.
+        Where nothing is averaged, all predictions of the network stay: weak scores are raised, and
+        predicted boxes of missed objects are appended.
         """
         config = self.metadata.track_memory
         by_class = config.objectness == "max"
@@ -110,17 +110,17 @@ class Postprocessor:
         )
         present = np.minimum(objectness[rows, 0], 1.0)
         classes = scores[rows] / np.maximum(scores[rows].sum(axis=1, keepdims=True), 1e-9)
-        kept, found, classes = self._memory.step(boxes[rows], present, classes, time_s)
+        smoothed, values, classes = self._memory.step(boxes[rows], present, classes, time_s)
         if by_class:
             classes = classes / np.maximum(classes.max(axis=1, keepdims=True), 1e-9)
         if config.averages:
-            return kept, classes * found[:, None]
+            return smoothed, classes * values[:, None]
         count = len(rows)
-        lifted = scores.copy()
-        lifted[rows] *= (found[:count] / np.maximum(present, 1e-9))[:, None]
+        raised = scores.copy()
+        raised[rows] *= (values[:count] / np.maximum(present, 1e-9))[:, None]
         return (
-            np.concatenate((boxes, kept[count:])),
-            np.concatenate((lifted, classes[count:] * found[count:, None])),
+            np.concatenate((boxes, smoothed[count:])),
+            np.concatenate((raised, classes[count:] * values[count:, None])),
         )
 
 
@@ -128,11 +128,11 @@ class Predictor:
     """Carries the state along one stream and detects in pixels of the source.
 
     Args:
-        runtime: takes the steps.
-        threshold: smallest calibrated score of a detection; 0: all that average precision counts.
+        runtime: runs the network.
+        threshold: minimum calibrated score of a detection; 0: all candidates of average precision.
         memory: False resets the recurrent state before every frame, and leaves the track memory
             out. A previous frame is still shown.
-        multi_label: a box may be detected as several classes, as average precision wants it.
+        multi_label: a box may have several classes, for average precision.
     """
 
     def __init__(
@@ -155,11 +155,11 @@ class Predictor:
         self._recent: deque[tuple[float, Picture]] = deque(maxlen=256)
 
     def letterbox(self, size_hw: tuple[int, int]) -> Letterbox:
-        """Return how frames of (height, width) are laid on the canvas."""
+        """Return the letterbox of frames of (height, width)."""
         return Letterbox(size_hw, self.metadata.input_hw, self.metadata.fit)
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
-        """Begin a video of the given (height, width); return how its frames are laid out."""
+        """Begin a video of the given (height, width); return the letterbox of its frames."""
         self._letterbox = self.letterbox(size_hw)
         self._state = None
         self._starts_video = True
@@ -178,8 +178,8 @@ class Predictor:
     def forward(self, canvas: Picture, time_s: float) -> RawPrediction:
         """Return the raw prediction of the next frame; see `step`.
 
-        Frames and raw predictions come in order; one thread may run forward ahead of another that
-        post-processes.
+        Frames and raw predictions come in order; `forward` and `postprocess` may run in different
+        threads.
         """
         previous_frame = self._previous(canvas, time_s)
         boxes, scores, state = self.runtime.step(
@@ -201,7 +201,7 @@ class Predictor:
             return canvas
         recent = self._recent
         if recent and time_s < recent[-1][0]:
-            recent.clear()  # the clock went back: another video, or a broken one
+            recent.clear()  # time went back: another video, or a damaged one
         wanted = time_s - lag
         while len(recent) > 1 and abs(recent[1][0] - wanted) < abs(recent[0][0] - wanted):
             recent.popleft()

@@ -1,4 +1,4 @@
-"""Eight-bit networks: the ranges of the maps are measured on the user's own clips."""
+"""8-bit quantisation with ranges measured on the user's own clips."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class CalibrationRecorder:
         self._runtime, self._record = runtime, record
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
-        """Return what the runtime does."""
+        """Record the inputs and run the step."""
         self._record(self._runtime.inputs(frame, previous_frame, state))
         return self._runtime.step(frame, previous_frame, state)
 
 
 Feed = Callable[[OnnxRuntime], Iterable[Inputs]]
-"""Runs a network along clips and yields what it was fed."""
+"""Runs a network along clips and yields its inputs."""
 
 
 class _Reader:
-    """ONNX Runtime's view of the calibration: one frame after the other, None at the end."""
+    """Calibration data reader for ONNX Runtime: one frame after the other, None at the end."""
 
     def __init__(self, inputs: Iterator[Inputs]) -> None:
         self._inputs = inputs
@@ -62,19 +62,19 @@ class _Reader:
 def write_int8(
     step: ExportableStep, metadata: ModelMetadata, path: Path, feed: Feed
 ) -> ModelMetadata:
-    """Write a network whose backbone multiplies 8-bit numbers.
+    """Write a network with an 8-bit backbone.
 
-    The memory, what follows it, and the first and last convolutions keep their precision: rounding
-    there would add up from frame to frame, or move boxes.
+    The recurrent core, the layers after it, and the first and last convolutions keep full
+    precision: rounding there would add up from frame to frame, or move boxes.
 
     Args:
         step: the network.
         metadata: of the network.
         path: ends in `.onnx` or `.xml`.
-        feed: where the ranges are measured.
+        feed: yields the inputs for the ranges.
 
     Returns:
-        The metadata of what was written.
+        The metadata of the written network.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -83,9 +83,9 @@ def write_int8(
     with tempfile.TemporaryDirectory() as folder:
         full, small = Path(folder) / "full.onnx", Path(folder) / "small.onnx"
         onnx_engine.write(step, metadata, full)
-        kept = _kept_in_full(onnx.load(full).graph)
+        kept = _full_precision_names(onnx.load(full).graph)
         network = onnx_engine.read(full)
-        with _without_advice():
+        with _silent_logging():
             quantize_static(
                 full,
                 small,
@@ -108,8 +108,8 @@ def write_int8(
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
-    """Keep the tool's hints to its own users off the terminal of ours."""
+def _silent_logging() -> Iterator[None]:
+    """Silence the logger of the quantisation tool."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -118,12 +118,12 @@ def _without_advice() -> Iterator[None]:
         logging.disable(before)
 
 
-def _kept_in_full(graph: Any) -> set[str]:
-    """Return the names of the convolutions that keep their precision."""
+def _full_precision_names(graph: Any) -> set[str]:
+    """Return the names of the convolutions that keep full precision."""
     pictures = {"frame", "previous_frame"}
     states = {port.name for port in graph.input} - pictures
     after_state = _reached(graph.node, states)
-    backwards = [_Turned(node) for node in reversed(graph.node)]
+    backwards = [_ReversedNode(node) for node in reversed(graph.node)]
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     kept = set()
     for node in convolutions:
@@ -137,15 +137,15 @@ def _kept_in_full(graph: Any) -> set[str]:
     return kept
 
 
-class _Turned:
-    """A node of the graph, looked at from its end."""
+class _ReversedNode:
+    """A node of the reversed graph."""
 
     def __init__(self, node: Any) -> None:
         self.name, self.input, self.output = node.name, node.output, node.input
 
 
 def _reached(nodes: Iterable[Any], tensors: set[str]) -> set[str]:
-    """Return the names of the nodes that tensors have an influence on; nodes are in order."""
+    """Return the names of the nodes that depend on tensors; nodes are in order."""
     tensors, names = set(tensors), set()
     for node in nodes:
         if not tensors.isdisjoint(node.input):
@@ -155,7 +155,7 @@ def _reached(nodes: Iterable[Any], tensors: set[str]) -> set[str]:
 
 
 def as_arrays(inputs: Mapping[str, Any]) -> Inputs:
-    """Return inputs as NumPy arrays of their own."""
+    """Return copies of the inputs as NumPy arrays."""
     return {
         name: np.array(value.numpy() if hasattr(value, "numpy") else value)
         for name, value in inputs.items()

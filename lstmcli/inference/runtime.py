@@ -1,4 +1,4 @@
-"""The contract of a runtime: a trained detector that can take a step. Without torch."""
+"""Runtime: the contract of a trained detector in an inference engine. Without torch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Step = tuple[FloatArray, FloatArray, Any]
 
 
 class Runtime(Protocol):
-    """A trained detector in whatever inference engine: metadata and a step.
+    """A trained detector in an inference engine: metadata and a step.
 
-    State in, state out: whoever streams holds the state, and None begins a video. A step may be
+    State in, state out: the caller holds the state, and None begins a video. A step may be
     called by several threads at once.
     """
 
     @property
     def metadata(self) -> ModelMetadata:
-        """How it is fed, and how its output is read."""
+        """Input size, classes, calibration and post-processing of the network."""
 
     @property
     def engine(self) -> str:
@@ -29,7 +29,7 @@ class Runtime(Protocol):
 
     @property
     def device(self) -> str:
-        """What it runs on: `cpu`, `cuda` or `cuda:N`."""
+        """`cpu`, `cuda` or `cuda:N`."""
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return the raw predictions of a frame and the new state.
@@ -37,7 +37,7 @@ class Runtime(Protocol):
         Args:
             frame: uint8 [H, W, 3] RGB, the canvas of `metadata.input_hw`.
             previous_frame: the canvas `metadata.motion_lag_s` before; ignored where that is 0.
-            state: what the previous step of this stream returned; None where a video begins.
+            state: of the previous step of this stream; None where a video begins.
 
         Returns:
             boxes [M, 4] in pixels of the canvas, scores [M, classes] in 0..1, the new state.
@@ -51,4 +51,4 @@ class BatchableRuntime(Runtime, Protocol):
     def step_many(
         self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
     ) -> list[Step]:
-        """Return for each stream what `step` would."""
+        """Return the step of every stream."""

@@ -1,4 +1,4 @@
-"""A network for each shape of pictures: none spends its time on the bars of a canvas."""
+"""Pool of runtimes by aspect ratio, so that no canvas has bars."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from fractions import Fraction
 
 from lstmcli.inference.runtime import Runtime
 
-MOST_SHAPES = 4
-"""More shapes than these share the canvas that the network was trained with."""
+MAX_SHAPES = 4
+"""Further aspect ratios share the canvas of the training."""
 
 Size = tuple[int, int]
 
 
 class RuntimePool:
-    """Loads a network once for every shape of pictures, at the latest when the first one comes.
+    """Loads one network for every aspect ratio, lazily.
 
     Args:
-        load: returns the network for pictures of (height, width), or the one for any pictures.
+        load: returns the network for pictures of (height, width), None for any pictures.
     """
 
     def __init__(self, load: Callable[[Size | None], Runtime]) -> None:
@@ -27,10 +27,10 @@ class RuntimePool:
         self._lock = threading.Lock()
 
     def of(self, picture_hw: Size | None) -> Runtime:
-        """Return the network for pictures of (height, width); None: for any."""
+        """Return the network for pictures of (height, width), None for any."""
         shape = Fraction(*picture_hw) if picture_hw is not None else None
         with self._lock:
-            if shape not in self._known and len(self._known) >= MOST_SHAPES:
+            if shape not in self._known and len(self._known) >= MAX_SHAPES:
                 shape, picture_hw = None, None
             if shape not in self._known:
                 self._known[shape] = self._load(picture_hw)

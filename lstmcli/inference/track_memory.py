@@ -1,9 +1,9 @@
-"""Track memory: what a track's past says about its present detection. Causal, constant memory.
+"""Track memory: detections are combined with the past of their tracks. Causal, constant memory.
 
-A detection that is weaker than its track was a moment ago is lifted towards it, a track without a
-detection goes on at its predicted place for a moment with a falling score, and class scores are
+A detection with a lower score than its track had a moment ago is raised towards it, a track without
+a detection coasts at its predicted box for a moment with a decaying score, and class scores are
 averaged along the track, weighted by objectness (the simplest late fusion along a tube, as in
-Seq-NMS, Han et al. 2016, https://arxiv.org/abs/1602.08465). It runs behind any detector.
+Seq-NMS, Han et al. 2016, https://arxiv.org/abs/1602.08465). It works with any detector.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COVERED_IOU = 0.5
 
 @dataclass(slots=True)
 class _FadingMean:
-    """A weighted mean for each of T tracks in which old values fade; [T, K] and [T, 1]."""
+    """Exponentially decaying weighted means of T tracks; sums [T, K] and weights [T, 1]."""
 
     sums: Floats
     weights: Floats
@@ -47,17 +47,17 @@ class _FadingMean:
         self.weights = np.pad(self.weights[matches.kept], new)
 
     def add(self, tracks: IntArray, values: Floats, weights: Floats, fading: Floats) -> Floats:
-        """Count new values of some tracks; return the means of these."""
+        """Add values of some tracks; return their means."""
         self.sums[tracks] = self.sums[tracks] * fading + values * weights
         self.weights[tracks] = self.weights[tracks] * fading + weights
         return np.asarray(self.sums[tracks] / np.maximum(self.weights[tracks], 1e-12))
 
 
 class TrackMemory:
-    """The tracks of one stream and what is kept of each.
+    """Tracks of one stream with averaged classes, sides and objectness.
 
     Args:
-        config: what is kept, and for how long.
+        config: which values are averaged, with which time constants.
     """
 
     def __init__(self, config: TrackMemoryConfig) -> None:
@@ -71,7 +71,7 @@ class TrackMemory:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the next frame's boxes, objectness and classes with memory, in the same order.
 
-        Behind the detections come the predicted boxes of tracks that have none in this frame.
+        Predicted boxes of tracks without a detection in this frame are appended.
 
         Args:
             boxes: [N, 4] of one frame, after class-agnostic NMS.
@@ -92,31 +92,31 @@ class TrackMemory:
             self._classes.follow(matches)
         self._sides.follow(matches)
         self._objectness.follow(matches)
-        found = boxes.copy(), objectness.copy(), classes.copy()
+        values = boxes.copy(), objectness.copy(), classes.copy()
         tracks = np.flatnonzero(matches.rows >= 0)
-        self._average(tracks, matches, found)
+        self._average(tracks, matches, values)
         rows = matches.rows[tracks]
         best = self._tracks.best_score[tracks]
-        lifted = objectness[rows] + config.score_memory * np.maximum(best - objectness[rows], 0)
-        found[1][rows] = np.maximum(found[1][rows], lifted)
+        raised = objectness[rows] + config.score_memory * np.maximum(best - objectness[rows], 0)
+        values[1][rows] = np.maximum(values[1][rows], raised)
         if config.coast_s:
-            return self._with_predicted(found, self._unseen(matches, found), matches)
-        return found
+            return self._with_predicted(values, self._coasting(matches, values), matches)
+        return values
 
     def _average(
         self,
         tracks: IntArray,
         matches: Matches,
-        found: tuple[FloatArray, FloatArray, FloatArray],
+        values: tuple[FloatArray, FloatArray, FloatArray],
     ) -> None:
-        """Put averages along the tracks into boxes, objectness and classes.
+        """Replace boxes, objectness and classes by averages along the tracks.
 
         Args:
             tracks: those with a detection.
             matches: of this frame.
-            found: boxes, objectness and classes of the frame; changed.
+            values: boxes, objectness and classes of the frame; changed in place.
         """
-        boxes, objectness, classes = found
+        boxes, objectness, classes = values
         rows, gaps_s = matches.rows[tracks], matches.gaps_s[tracks, None]
         weights = objectness[rows, None].astype(np.float64)
         if self.config.class_memory_s:
@@ -134,41 +134,41 @@ class TrackMemory:
             past = self._objectness.add(tracks, weights, once, np.sqrt(fading))
             objectness[rows] = (weights + OBJECTNESS_SHARE * (past - weights))[:, 0]
 
-    def _unseen(
-        self, matches: Matches, found: tuple[FloatArray, FloatArray, FloatArray]
+    def _coasting(
+        self, matches: Matches, values: tuple[FloatArray, FloatArray, FloatArray]
     ) -> IntArray:
-        """Return the tracks without a detection that go on at their predicted place."""
+        """Return the tracks without a detection that coast at their predicted box."""
         tracks = self._tracks
-        waits = (matches.rows < 0) & (tracks.hits >= 2) & (matches.gaps_s <= self.config.coast_s)
-        unseen = np.flatnonzero(waits)
-        best_first = unseen[np.argsort(-tracks.best_score[unseen], kind="stable")]
+        coasts = (matches.rows < 0) & (tracks.hits >= 2) & (matches.gaps_s <= self.config.coast_s)
+        coasting = np.flatnonzero(coasts)
+        best_first = coasting[np.argsort(-tracks.best_score[coasting], kind="stable")]
         predicted = corners(tracks.motion.xywh[best_first])
         free = np.ones(len(predicted), bool)
-        if len(found[0]) and len(predicted):
-            free = box_iou(predicted, found[0]).max(axis=1) <= _COVERED_IOU
+        if len(values[0]) and len(predicted):
+            free = box_iou(predicted, values[0]).max(axis=1) <= _COVERED_IOU
         return best_first[_distinct(predicted, free)]
 
     def _with_predicted(
         self,
-        found: tuple[FloatArray, FloatArray, FloatArray],
-        unseen: IntArray,
+        values: tuple[FloatArray, FloatArray, FloatArray],
+        coasting: IntArray,
         matches: Matches,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the detections with the predicted boxes of unseen tracks behind them."""
+        """Return the detections, followed by the predicted boxes of coasting tracks."""
         tracks, share = self._tracks, self.config.score_memory
-        boxes = corners(tracks.motion.xywh[unseen])
-        scores = share * tracks.best_score[unseen] * np.exp(-matches.gaps_s[unseen])
-        sums = tracks.class_scores[unseen]
+        boxes = corners(tracks.motion.xywh[coasting])
+        scores = share * tracks.best_score[coasting] * np.exp(-matches.gaps_s[coasting])
+        sums = tracks.class_scores[coasting]
         classes = sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-12)
         return (
-            np.concatenate((found[0], boxes)),
-            np.concatenate((found[1], scores.astype(np.float32))),
-            np.concatenate((found[2], classes.astype(np.float32))),
+            np.concatenate((values[0], boxes)),
+            np.concatenate((values[1], scores.astype(np.float32))),
+            np.concatenate((values[2], classes.astype(np.float32))),
         )
 
 
 def _distinct(boxes: FloatArray, free: BoolArray) -> BoolArray:
-    """Return which of the free boxes stay, the first of those that overlap much."""
+    """Return the free boxes after NMS, the first of overlapping ones."""
     overlaps = box_iou(boxes, boxes) > _COVERED_IOU
     for row in range(len(boxes)):
         if free[row]:

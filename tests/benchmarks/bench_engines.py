@@ -18,7 +18,12 @@ import numpy as np
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.types import FloatArray, Picture
-from lstmcli.inference.autotune import BOX_TOLERANCE, SCORE_TOLERANCE, SEEN, box_difference
+from lstmcli.inference.autotune import (
+    BOX_TOLERANCE,
+    MIN_VISIBLE_SCORE,
+    SCORE_TOLERANCE,
+    box_difference,
+)
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Runtime
 from lstmcli.inference.runtimes import RUNTIMES
@@ -53,13 +58,13 @@ def follow(
 def differences(
     found: list[tuple[FloatArray, FloatArray]], wanted: list[tuple[FloatArray, FloatArray]]
 ) -> tuple[float, float]:
-    """Return the largest difference of a score and of a box that is seen."""
+    """Return the largest difference of a score and of a box that is visible."""
     score, box = 0.0, 0.0
     for (boxes, scores), (true_boxes, true_scores) in zip(found, wanted, strict=True):
         score = max(score, float(np.abs(scores - true_scores).max()))
-        seen = np.maximum(scores, true_scores).max(axis=1) >= SEEN
-        if seen.any():
-            box = max(box, float(box_difference(boxes, true_boxes)[seen].max()))
+        visible = np.maximum(scores, true_scores).max(axis=1) >= MIN_VISIBLE_SCORE
+        if visible.any():
+            box = max(box, float(box_difference(boxes, true_boxes)[visible].max()))
     return score, box
 
 

@@ -1,4 +1,4 @@
-"""What runs on CUDA: on a GPU with `-m gpu`, else on a pretended one (see `pretended_cuda`)."""
+"""CUDA: on a GPU with `-m gpu`, else on a pretended one (see `pretended_cuda`)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def agreeing(found: list[Any], wanted: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("core", TEMPORAL_CORES)
-def test_a_whole_video_is_answered_as_on_the_cpu(core: str, cuda: str) -> None:
+def test_a_whole_video_has_the_output_of_the_cpu(core: str, cuda: str) -> None:
     model, frames = fresh(core), moving_frames(CANVAS_HW, FRAMES)
     wanted = follow(in_full_precision(model), frames)
     engine = on_cuda(model)
@@ -88,7 +88,7 @@ def test_a_whole_video_is_answered_as_on_the_cpu(core: str, cuda: str) -> None:
         assert graph.replays == FRAMES
 
 
-def test_what_the_kernels_answer_one_by_one_the_graph_answers_too(cuda: str) -> None:
+def test_a_cuda_graph_has_the_output_of_single_kernels(cuda: str) -> None:
     model, frames = fresh(), moving_frames(CANVAS_HW, FRAMES)
     engine = on_cuda(model)
     by_graph = follow(engine, frames)
@@ -126,7 +126,7 @@ def test_half_precision_is_computed_in(cuda: str) -> None:
     assert set(seen) == {torch.float16}
 
 
-def test_an_old_state_stays_good_beside_a_graph(cuda: str) -> None:
+def test_an_old_state_stays_valid_next_to_a_graph(cuda: str) -> None:
     engine = on_cuda(fresh())
     frames = moving_frames(CANVAS_HW, 6)
     _, _, early = engine.step(frames[1], frames[0], None)
@@ -147,12 +147,12 @@ def test_streams_in_one_batch_get_what_they_get_alone(core: str, cuda: str) -> N
     with ThreadPoolExecutor(streams) as pool:
         together = list(pool.map(lambda video: follow(joined, video), videos))
     alone = in_full_precision(model)
-    for video, answers in zip(videos, together, strict=True):
-        agreeing(answers, follow(alone, video))
+    for video, outputs in zip(videos, together, strict=True):
+        agreeing(outputs, follow(alone, video))
 
 
 @pytest.mark.parametrize("memory", [True, False])
-def test_a_network_that_is_being_trained_is_judged_on_it(memory: bool, cuda: str) -> None:
+def test_a_network_in_training_is_validated_on_cuda(memory: bool, cuda: str) -> None:
     model, frames = fresh(), moving_frames(CANVAS_HW, FRAMES)
     on_cpu = EagerRuntime(fresh(), memory=memory)
     on_cpu._mixed = False
@@ -243,8 +243,8 @@ def test_a_training_on_a_gpu_goes_on_where_it_was_and_its_model_runs_on_a_cpu(
     assert len(losses) == 4
     assert losses[-1] < losses[0]
     frames = moving_frames(CANVAS_HW, FRAMES)
-    answers = follow(EagerRuntime(load_checkpoint(run / "best.pt").model), frames)
-    assert all(np.isfinite(scores).all() for _, scores in answers)
+    outputs = follow(EagerRuntime(load_checkpoint(run / "best.pt").model), frames)
+    assert all(np.isfinite(scores).all() for _, scores in outputs)
 
 
 def test_auto_means_cuda(cuda: str) -> None:
@@ -297,8 +297,8 @@ class TestThePretendedDevice:
         fixed = torch.ones(3, device="cuda")
         graph = PretendedGraph()
         with torch.cuda.graph(graph):
-            answer = (fixed * 2).view(3, 1)
+            output = (fixed * 2).view(3, 1)
         fixed.copy_(torch.full((3,), 5.0, device="cuda"))
-        np.testing.assert_array_equal(answer.cpu().numpy().ravel(), [2, 2, 2])
+        np.testing.assert_array_equal(output.cpu().numpy().ravel(), [2, 2, 2])
         graph.replay()
-        np.testing.assert_array_equal(answer.cpu().numpy().ravel(), [10, 10, 10])
+        np.testing.assert_array_equal(output.cpu().numpy().ravel(), [10, 10, 10])

@@ -1,4 +1,4 @@
-"""Several networks answer as one."""
+"""Ensembles of networks by weighted boxes fusion."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def test_boxes_of_one_object_are_averaged_by_their_scores() -> None:
     np.testing.assert_allclose(scores, [(0.35, 0.05)], atol=1e-6)
 
 
-def test_what_one_network_alone_saw_counts_for_less() -> None:
+def test_an_object_of_one_network_alone_has_a_lower_score() -> None:
     boxes, scores = fuse_boxes([(array((0, 0, 10, 10)), array((0.6, 0.2))), NOTHING])
     np.testing.assert_allclose(boxes, [(0, 0, 10, 10)])
     np.testing.assert_allclose(scores, [(0.3, 0.1)])
 
 
-def test_two_objects_of_one_network_are_never_made_one() -> None:
+def test_two_objects_of_one_network_are_never_fused() -> None:
     both = array((0, 0, 10, 10), (1, 0, 11, 10))
     boxes, _ = fuse_boxes([(both, array((0.6, 0.0), (0.5, 0.0))), NOTHING])
     assert len(boxes) == 2
 
 
-def test_nothing_and_nothing_is_nothing() -> None:
+def test_no_boxes_are_fused_to_no_boxes() -> None:
     boxes, scores = fuse_boxes([NOTHING, NOTHING])
     assert boxes.shape == (0, 4)
     assert scores.shape == (0, 2)
 
 
 class Fixed:
-    """A network that counts its steps and answers one box."""
+    """A network that counts its steps and outputs one box."""
 
     engine, device = "fixed", "cpu"
 
@@ -82,7 +82,7 @@ def test_each_member_keeps_its_own_state() -> None:
     assert ensemble.engine == "2 x fixed"
 
 
-def test_networks_that_do_not_fit_together_are_told() -> None:
+def test_networks_that_do_not_fit_together_are_an_error() -> None:
     other = Fixed(0, ("a", "c"))
     with pytest.raises(ConfigError, match="differ in classes"):
         Ensemble([Fixed(0), other])

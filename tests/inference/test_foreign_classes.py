@@ -1,4 +1,4 @@
-"""Class names: from metadata, a file beside the model, or COCO; numbers that do not fit say so."""
+"""Class names: from metadata, a names file, or COCO; numbers that do not fit say so."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_metadata_lists_names_in_several_ways(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "7", "{'a': 'b'}", "nonsense", "{99999999: 'a'}"])
-def test_what_lists_no_names_gives_none(text: str) -> None:
+def test_metadata_without_names_gives_none(text: str) -> None:
     assert parse_names(text) == ()
 
 
-def test_a_names_file_beside_the_model_is_found(tmp_path: Path) -> None:
+def test_a_names_file_next_to_the_model_is_found(tmp_path: Path) -> None:
     (tmp_path / "model.names").write_text("cat\ndog\n", encoding="utf-8")
     assert find_names(tmp_path / "model.onnx", {}) == (("cat", "dog"), "model.names")
     names, source = find_names(tmp_path / "model.onnx", {"names": "['a']"})
@@ -70,7 +70,7 @@ def test_a_listed_background_is_no_class() -> None:
     assert table.columns.tolist() == [1, 3]
 
 
-def test_an_unnamed_number_of_classes_asks_for_names() -> None:
+def test_an_unnamed_number_of_classes_is_an_error() -> None:
     with pytest.raises(ModelError, match="7 classes without names") as caught:
         class_table((), "", 7, "dir/m.onnx")
     assert "m.names" in caught.value.hint

@@ -35,19 +35,19 @@ def detr_logits() -> Outputs:
 
 
 def yolox_raw() -> Outputs:
-    places, strides = cell_grid(CANVAS_HW, STRIDES)
+    cells, strides = cell_grid(CANVAS_HW, STRIDES)
     values = np.zeros((1, CELLS, 5 + COUNT), np.float32)
-    row = int(np.flatnonzero((strides[:, 0] == 16) & (places == (2, 1)).all(axis=1))[0])
-    values[0, row, :2] = CENTER[:2] / 16 - places[row]
+    row = int(np.flatnonzero((strides[:, 0] == 16) & (cells == (2, 1)).all(axis=1))[0])
+    values[0, row, :2] = CENTER[:2] / 16 - cells[row]
     values[0, row, 2:4] = np.log(CENTER[2:] / 16)
     values[0, row, 4], values[0, row, 5 + LABEL] = 1.0, 0.9
     return {"output": values}
 
 
 def yolox_decoded() -> Outputs:
-    places, strides = cell_grid(CANVAS_HW, STRIDES)
+    cells, strides = cell_grid(CANVAS_HW, STRIDES)
     values = np.zeros((1, CELLS, 5 + COUNT), np.float32)
-    values[0, :, :2], values[0, :, 2:4] = (places + 0.5) * strides, strides
+    values[0, :, :2], values[0, :, 2:4] = (cells + 0.5) * strides, strides
     values[0, 7, :4] = CENTER
     values[0, 7, 4], values[0, 7, 5 + LABEL] = 1.0, 0.9
     return {"output": values}
@@ -55,9 +55,9 @@ def yolox_decoded() -> Outputs:
 
 def distances(offset: float) -> tuple[np.ndarray, int]:
     """Return logits [cells, 4 * 8] whose distributions are two neighbouring bins, and the row."""
-    places, strides = cell_grid(CANVAS_HW, STRIDES)
-    row = int(np.flatnonzero((strides[:, 0] == 16) & (places == (2, 1)).all(axis=1))[0])
-    x, y = (places[row] + offset) * 16
+    cells, strides = cell_grid(CANVAS_HW, STRIDES)
+    row = int(np.flatnonzero((strides[:, 0] == 16) & (cells == (2, 1)).all(axis=1))[0])
+    x, y = (cells[row] + offset) * 16
     wanted = np.array((x - BOX[0], y - BOX[1], BOX[2] - x, BOX[3] - y)) / 16
     logits = np.zeros((CELLS, 4, 8), np.float32)
     logits[row] = -50.0
@@ -175,12 +175,12 @@ def test_one_box_with_two_labels_is_one_row() -> None:
         {"a": np.zeros((1, 7, 3), np.float32), "b": np.zeros((1, 9), np.float32)},
     ],
 )
-def test_what_is_no_detector_is_of_no_layout(outputs: Outputs) -> None:
+def test_other_outputs_are_of_no_layout(outputs: Outputs) -> None:
     signature = Signature(outputs, CANVAS_HW)
     assert all(recognize(signature) is None for recognize in LAYOUTS.values())
 
 
-def test_preprocessing_swaps_scales_and_normalises_as_said() -> None:
+def test_preprocessing_swaps_scales_and_normalises() -> None:
     picture = np.zeros((2, 3, 3), np.uint8)
     picture[..., 0], picture[..., 2] = 255, 51
     usual = Preprocessing().apply(picture)

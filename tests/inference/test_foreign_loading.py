@@ -87,7 +87,7 @@ def test_both_runtimes_give_the_box(tmp_path: Path, engine: str) -> None:
     assert "licence" in notes[0]
 
 
-def test_an_open_input_size_is_asked_for_and_taken(tmp_path: Path) -> None:
+def test_an_open_input_size_is_required_and_used(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", shape=(1, 3, "h", "w"))
     with pytest.raises(ModelError, match="its input size is open") as caught:
         load_runtime(path)
@@ -111,7 +111,7 @@ def test_a_size_is_split_from_a_model(tmp_path: Path) -> None:
         load_runtime("sky@640x384")
 
 
-def test_a_yaml_file_says_what_shapes_do_not(tmp_path: Path) -> None:
+def test_a_yaml_file_describes_the_layout(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx")
     text = "layout: rows\nclasses: [v, w, x, y, z]\nfit: stretch\ncolor: bgr\nscale: 1/255\n"
     path.with_suffix(".yaml").write_text(text + "nms_iou: 0.5\nlicence: MIT\n", encoding="utf-8")
@@ -161,7 +161,7 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
     path = write_model(folder / "m.onnx", external="../secret.bin")
     with pytest.raises(ModelError, match="outside its folder"):
         load_runtime(path)
-    with pytest.raises(ModelError, match=r"weights m\.bin are not beside it"):
+    with pytest.raises(ModelError, match=r"weights m\.bin are missing"):
         load_runtime(write_model(folder / "m.onnx", external="m.bin"))
 
 
@@ -175,7 +175,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
     assert "again" in caught.value.hint
 
 
-def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
+def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_text("<!DOCTYPE html><html>404</html>", encoding="utf-8")
     with pytest.raises(ModelError, match="not an ONNX file"):

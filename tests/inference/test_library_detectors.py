@@ -35,7 +35,7 @@ def random_ssdlite() -> torch.nn.Module:
 
 def test_a_detector_of_torchvision_is_a_runtime(random_ssdlite: torch.nn.Module) -> None:
     names = ("__background__", "person", "N/A", "dog", *(f"thing {n}" for n in range(87)))
-    runtime = library.make(random_ssdlite, names, place="torchvision:test")
+    runtime = library.make(random_ssdlite, names, where="torchvision:test")
     assert runtime.metadata.classes[:3] == ("person", "dog", "thing 0")
     assert runtime.metadata.input_hw == (320, 320)
     assert runtime.metadata.fit == "stretch"

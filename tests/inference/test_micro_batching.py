@@ -1,4 +1,4 @@
-"""Steps of several streams taken together: each gets its own answers, and nobody waits for long."""
+"""Micro-batching of several streams: each gets its own output without long waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from test_runtimes import CANVAS_HW, in_full_precision, lively
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.autotune import moving_frames
-from lstmcli.inference.batching import MicroBatcher, _Asked, micro_batch
+from lstmcli.inference.batching import MicroBatcher, _Request, micro_batch
 from lstmcli.inference.exportable import ExportableStep
 from lstmcli.inference.predictor import Runtime
 from lstmcli.inference.runtimes import pytorch as torch_engine
@@ -26,15 +26,15 @@ STREAMS, FRAMES = 3, 12
 
 
 def follow(network: Runtime, frames: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:
-    state, answers = None, []
+    state, outputs = None, []
     for frame, previous_frames in zip(frames[1:], frames, strict=False):
         boxes, scores, state = network.step(frame, previous_frames, state)
-        answers.append((boxes, scores))
-    return answers
+        outputs.append((boxes, scores))
+    return outputs
 
 
 @pytest.mark.parametrize("core", TEMPORAL_CORES)
-def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) -> None:
+def test_a_stream_in_a_batch_gets_its_own_output(core: str) -> None:
     model = lively(core)
     engine = torch_engine.make(ExportableStep(model), model.metadata)
     engine._mixed = False
@@ -44,16 +44,16 @@ def test_a_stream_among_others_gets_the_answers_that_it_gets_alone(core: str) ->
     with ThreadPoolExecutor(STREAMS) as pool:
         together = list(pool.map(lambda video: follow(joined, video), videos))
     alone = in_full_precision(model)
-    for video, answers in zip(videos, together, strict=True):
+    for video, outputs in zip(videos, together, strict=True):
         for (boxes, scores), (own_boxes, own_scores) in zip(
-            answers, follow(alone, video), strict=True
+            outputs, follow(alone, video), strict=True
         ):
             np.testing.assert_allclose(scores, own_scores, atol=2e-4)
             np.testing.assert_allclose(boxes, own_boxes, atol=2e-2)
 
 
 class Counting:
-    """Answers with the number in the frame's corner, and remembers how many were asked at once."""
+    """Outputs the number in the corner of the frame and records the batch sizes."""
 
     metadata, engine, device = ModelMetadata(("bird",), (8, 8)), "torch", "cuda"
 
@@ -97,17 +97,17 @@ def test_many_threads_are_served_in_full_batches_and_no_state_goes_astray() -> N
     assert np.mean(network.sizes) > 2
 
 
-def test_who_leads_a_batch_without_being_in_it_is_answered_too() -> None:
+def test_a_leader_outside_its_batch_gets_its_output_too() -> None:
     network = Counting()
     joined = MicroBatcher(network, 2)
-    older = [_Asked(picture(value), picture(value), None) for value in (1, 2, 3)]
+    older = [_Request(picture(value), picture(value), None) for value in (1, 2, 3)]
     joined._waiting += older
     _, _, state = joined.step(picture(9), picture(9), None)
     assert state == 9
     assert all(one.is_done for one in older)
 
 
-def test_a_lonely_stream_does_not_wait_for_others_that_never_ask() -> None:
+def test_a_single_stream_does_not_wait_for_idle_ones() -> None:
     joined = MicroBatcher(Counting(), 8)
     began = time.monotonic()
     for _ in range(20):
@@ -115,7 +115,7 @@ def test_a_lonely_stream_does_not_wait_for_others_that_never_ask() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_failure_reaches_everybody_who_waits_and_nobody_hangs() -> None:
+def test_a_failure_reaches_all_waiting_threads() -> None:
     class Failing(Counting):
         def step_many(self, frames: Any, previous_frames: Any, states: Any) -> list[Any]:
             raise RuntimeError("the device is gone")
@@ -131,7 +131,7 @@ def test_a_failure_reaches_everybody_who_waits_and_nobody_hangs() -> None:
         assert len(list(pool.map(ask, range(6)))) == 6
 
 
-def test_steps_are_joined_only_where_it_pays() -> None:
+def test_steps_are_batched_on_cuda_only() -> None:
     network: Any = Counting()
     assert isinstance(micro_batch(network, 4), MicroBatcher)
     assert micro_batch(network, 1) is network

@@ -1,4 +1,4 @@
-"""A detector for all sizes answers in every runtime as torch does."""
+"""A detector for all sizes has the output of torch in every runtime."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def network() -> DetectorNet:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", [name for name in RUNTIMES if loading._is_there(name)])
-def test_an_exported_detector_for_all_sizes_answers_as_torch(
+@pytest.mark.parametrize("name", [name for name in RUNTIMES if loading._is_installed(name)])
+def test_an_exported_multi_scale_detector_has_the_output_of_torch(
     name: str, network: DetectorNet, tmp_path: Path
 ) -> None:
     """Boxes of some hundred pixels within a tenth, scores within 0.01: runtimes fold the norms."""

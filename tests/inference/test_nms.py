@@ -1,4 +1,4 @@
-"""The few answers that are kept of all cells'."""
+"""Greedy NMS in NumPy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_best_of_overlapping_boxes_is_kept() -> None:
     assert labels.tolist() == [0, 0]
 
 
-def test_a_cell_has_one_answer_for_people_and_one_for_every_class_for_the_metric() -> None:
+def test_a_cell_has_one_class_or_several_with_multi_label() -> None:
     boxes = boxes_of((0, 0, 10, 10), (0, 0, 10, 10))
     scores = array([[0.5, 0.4], [0.1, 0.45]])
     _, values, labels = multiclass_nms(boxes, scores, threshold=0.05, iou=0.6, limit=10)
@@ -51,7 +51,7 @@ def test_the_threshold_and_the_limit_are_kept() -> None:
     np.testing.assert_allclose(values, array([0.98, 0.96, 0.94]))
 
 
-def test_nothing_is_kept_where_nothing_is_found() -> None:
+def test_no_boxes_give_no_detections() -> None:
     for multi_label in (False, True):
         boxes, values, labels = multiclass_nms(
             boxes_of((0, 0, 1, 1)),
@@ -65,7 +65,7 @@ def test_nothing_is_kept_where_nothing_is_found() -> None:
         assert len(values) == len(labels) == 0
 
 
-def test_an_answer_that_is_no_number_is_not_given() -> None:
+def test_a_score_of_nan_is_dropped() -> None:
     scores = array([[math.nan], [0.5]])
     boxes = boxes_of((0, 0, 10, 10), (20, 20, 30, 30))
     _, values, _ = multiclass_nms(boxes, scores, threshold=0.1, iou=0.6, limit=5)

@@ -36,7 +36,7 @@ def build(lag_s: float = 0.0, core: str = "conv_lstm", class_memory_s: float = 0
         }
     )
     model = DetectorNet(config, ("a", "b"), canvas_hw=CANVAS_HW, grid=8)
-    with torch.no_grad():  # so that the memory has a say and something is found
+    with torch.no_grad():  # so that the memory matters and there are detections
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
     return model.eval()
@@ -57,7 +57,7 @@ def canvases(count: int) -> list[Picture]:
 def expected_boxes(
     model: DetectorNet, shown: list[Picture], previous_frames: list[Picture] | None
 ) -> list[tuple[Any, ...]]:
-    """Return what the detector finds in each frame of a clip that it sees at once."""
+    """Return what the detector detects in each frame of a clip at once."""
 
     def stacked(pictures: list[Picture]) -> torch.Tensor:
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[None]
@@ -66,25 +66,23 @@ def expected_boxes(
     boxes, scores = model.head.boxes(raw[0]).numpy(), model.head.scores(raw[0]).numpy()
     return [
         multiclass_nms(
-            boxes[place],
-            scores[place],
+            boxes[index],
+            scores[index],
             threshold=0.05,
             iou=model.config.head.nms_iou,
             limit=100,
         )
-        for place in range(len(shown))
+        for index in range(len(shown))
     ]
 
 
 @pytest.mark.parametrize("core", ["none", "conv_lstm", "attention"])
 @pytest.mark.parametrize("lag_s", [0.0, 0.08])
-def test_a_stream_is_answered_as_the_detector_answers_the_whole_clip(
-    core: str, lag_s: float
-) -> None:
+def test_a_stream_has_the_output_of_the_whole_clip(core: str, lag_s: float) -> None:
     model, shown = build(lag_s, core), canvases(5)
     times = np.arange(5) / 25
     previous_frames = (
-        [shown[place] for place in previous_frame_positions(times, lag_s)] if lag_s else None
+        [shown[index] for index in previous_frame_positions(times, lag_s)] if lag_s else None
     )
     expected = expected_boxes(model, shown, previous_frames)
     predictor = Predictor(full_precision(model), threshold=0.05)
@@ -137,7 +135,7 @@ def test_a_new_video_begins_without_the_old_one() -> None:
         np.testing.assert_array_equal(first.scores, second.scores)
 
 
-def test_forward_may_run_ahead_of_postprocess() -> None:
+def test_forward_and_postprocess_may_run_in_different_threads() -> None:
     """Two videos run forward before the first is post-processed; each keeps its own state."""
     shown = canvases(4)
     predictor = Predictor(full_precision(build(0.08, class_memory_s=1.0)), threshold=0.05)
@@ -188,7 +186,7 @@ def test_boxes_come_in_pixels_of_the_source() -> None:
 
 
 class CalibrationRecorder:
-    """A network that finds nothing and remembers what it was shown as earlier."""
+    """A network that detects nothing and records its previous frames."""
 
     engine, device = "none", "cpu"
 
@@ -226,7 +224,7 @@ def earlier_frames(times: list[float], lag_s: float) -> list[int]:
         ([1.0, 1.1, 0.0, 0.1], 0.1, [0, 0, 2, 2]),
     ],
 )
-def test_the_earlier_frame_is_the_one_nearest_to_the_lag(
+def test_the_previous_frame_is_the_one_nearest_to_the_lag(
     times: list[float], lag_s: float, expected: list[int]
 ) -> None:
     assert earlier_frames(times, lag_s) == expected
@@ -234,13 +232,13 @@ def test_the_earlier_frame_is_the_one_nearest_to_the_lag(
 
 @pytest.mark.parametrize("rate", [5.0, 12.5, 23.976, 25.0, 29.97, 60.0])
 @pytest.mark.parametrize("lag_s", [0.08, 0.2, 0.33])
-def test_training_and_prediction_show_the_same_earlier_frame(rate: float, lag_s: float) -> None:
+def test_training_and_prediction_use_the_same_previous_frame(rate: float, lag_s: float) -> None:
     rng = np.random.default_rng(3)
     times = np.cumsum(rng.uniform(0.6, 1.4, 40) / rate)
     assert earlier_frames(times.tolist(), lag_s) == previous_frame_positions(times, lag_s).tolist()
 
 
-def test_the_predictor_remembers_no_more_than_the_lag_needs() -> None:
+def test_the_predictor_buffers_only_frames_within_the_lag() -> None:
     predictor = Predictor(CalibrationRecorder(0.2))
     predictor.start((1, 1))
     for number in range(500):
@@ -273,7 +271,7 @@ def test_boxes_that_are_suppressed_already_are_all_kept() -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:x", "", "mps", "cuda:99"])
-def test_a_device_that_is_not_there_is_told(device: str) -> None:
+def test_a_missing_device_is_an_error(device: str) -> None:
     with pytest.raises(ConfigError) as caught:
         choose_device(device)
     assert "device" in caught.value.problem

@@ -1,4 +1,4 @@
-"""A network for each shape of pictures: the same answers without the bars."""
+"""A network for each shape of pictures: the same output without bars."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lstmcli.inference import loading
 from lstmcli.inference.autotune import moving_frames
 from lstmcli.inference.loading import load_runtime, write_export
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime_pool import MOST_SHAPES, RuntimePool
+from lstmcli.inference.runtime_pool import MAX_SHAPES, RuntimePool
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import DetectorNet
 
 INSTALLED = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, loading._is_there(name)) for name in RUNTIMES)
+    for name, there in ((name, loading._is_installed(name)) for name in RUNTIMES)
 ]
 WIDE_HW = (32, 96)  # on a canvas of 64x96: half of it would be bars
 
@@ -59,7 +59,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ((100, 100), (60, 90), 32, (60, 64)),  # never larger than the canvas was
     ],
 )
-def test_a_snug_canvas_shows_the_picture_as_large(
+def test_a_minimal_canvas_keeps_the_scale_of_the_picture(
     source_hw: tuple[int, int],
     canvas_hw: tuple[int, int],
     multiple: int,
@@ -98,7 +98,7 @@ def test_a_turned_canvas_never_shows_the_picture_smaller() -> None:
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_what_is_kept_is_not_mistaken_for_another_shape(name: str, checkpoint: Path) -> None:
+def test_cached_conversions_differ_by_aspect_ratio(name: str, checkpoint: Path) -> None:
     shapes = [(64, 96), WIDE_HW, (64, 32), None, WIDE_HW]
     loaded = [load_runtime(checkpoint, device="cpu", engine=name, picture_hw=s) for s in shapes]
     assert [one.metadata.input_hw for one in loaded] == [
@@ -149,10 +149,10 @@ def test_many_shapes_share_the_canvas_of_the_training() -> None:
     networks = RuntimePool(load)
     for side in range(1, 10):
         networks.of((side, 7))
-    assert asked == [*((side, 7) for side in range(1, MOST_SHAPES + 1)), None]
+    assert asked == [*((side, 7) for side in range(1, MAX_SHAPES + 1)), None]
 
 
-def test_a_predictor_answers_in_pixels_of_the_picture(checkpoint: Path) -> None:
+def test_a_predictor_outputs_pixels_of_the_picture(checkpoint: Path) -> None:
     network = load_runtime(checkpoint, device="cpu", engine="torch", picture_hw=(320, 960))
     predictor = Predictor(network, threshold=0.001)
     letterbox = predictor.start((320, 960))

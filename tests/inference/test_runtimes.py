@@ -1,4 +1,4 @@
-"""Engines: the same network in another runtime gives the same answers, frame after frame."""
+"""Engines: the same network in another runtime gives the same output, frame after frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lstmcli.core.config import load_config
 from lstmcli.core.errors import ConfigError, ModelError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture, pixels_of, planes_of
-from lstmcli.inference import autotune as choosing
+from lstmcli.inference import autotune as autotune
 from lstmcli.inference import loading, quantize
 from lstmcli.inference.autotune import (
     agree,
@@ -47,7 +47,7 @@ CANVAS_HW = (64, 96)
 FRAMES = 24
 INSTALLED = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, loading._is_there(name)) for name in RUNTIMES)
+    for name, there in ((name, loading._is_installed(name)) for name in RUNTIMES)
 ]
 SLOW_TO_CONVERT = [
     pytest.param(core, marks=[] if core == "conv_lstm" else [pytest.mark.slow])
@@ -56,7 +56,7 @@ SLOW_TO_CONVERT = [
 
 
 def lively(core: str = "conv_lstm", *settings: str) -> DetectorNet:
-    """Return a network whose answers differ from cell to cell and from frame to frame."""
+    """Return a network whose output differs from cell to cell and from frame to frame."""
     torch.manual_seed(0)
     config = load_config(
         "small",
@@ -89,13 +89,13 @@ def in_full_precision(model: DetectorNet) -> EagerRuntime:
 
 
 def follow(network: Runtime, frames: list[Picture]) -> list[tuple[Any, Any]]:
-    """Return what a network answers to frames that it is shown one after the other."""
-    state, previous_frames, answers = None, frames[0], []
+    """Return what a network outputs for frames that it is shown one after the other."""
+    state, previous_frames, outputs = None, frames[0], []
     for frame in frames:
         boxes, scores, state = network.step(frame, previous_frames, state)
-        answers.append((boxes, scores))
+        outputs.append((boxes, scores))
         previous_frames = frame
-    return answers
+    return outputs
 
 
 def run_by(name: str, model: DetectorNet, folder: Path) -> Runtime:
@@ -123,7 +123,7 @@ def conv_lstm() -> DetectorNet:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a place where the networks of `conv_lstm` are exported once."""
+    """Give a folder in which the networks of `conv_lstm` are exported once."""
     return tmp_path_factory.mktemp("exported")
 
 
@@ -144,14 +144,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("core", SLOW_TO_CONVERT)
 @pytest.mark.parametrize("name", INSTALLED)
-def test_a_whole_video_is_answered_as_by_torch(
+def test_a_whole_video_has_the_output_of_torch(
     name: str, core: str, conv_lstm: DetectorNet, folder: Path, tmp_path: Path
 ) -> None:
     """Reference: torch in float32, not folded. Tolerances: bfloat16, where the chip has it."""
-    model, place = (conv_lstm, folder) if core == "conv_lstm" else (lively(core), tmp_path)
+    model, out = (conv_lstm, folder) if core == "conv_lstm" else (lively(core), tmp_path)
     frames = moving_frames(CANVAS_HW, FRAMES)
     wanted = follow(in_full_precision(model), frames)
-    found = follow(run_by(name, model, place), frames)
+    found = follow(run_by(name, model, out), frames)
     scores = np.stack([scores for _, scores in wanted])
     assert scores.max() > 0.2
     assert scores.std(axis=0).max() > 0.01
@@ -159,7 +159,7 @@ def test_a_whole_video_is_answered_as_by_torch(
         assert agree(one, two), f"frame {frame}"
 
 
-def test_torchs_own_export_answers_as_torch(conv_lstm: DetectorNet, folder: Path) -> None:
+def test_the_export_of_torch_has_the_output_of_torch(conv_lstm: DetectorNet, folder: Path) -> None:
     frames = moving_frames(CANVAS_HW, FRAMES)
     found = follow(exported_by("torch", conv_lstm, folder), frames)
     wanted = follow(in_full_precision(conv_lstm), frames)
@@ -182,7 +182,7 @@ def test_the_memory_is_used_and_a_video_begins_anew(
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_streams_at_the_same_time_do_not_meet(
+def test_concurrent_streams_are_independent(
     name: str, conv_lstm: DetectorNet, folder: Path
 ) -> None:
     network = run_by(name, conv_lstm, folder)
@@ -197,9 +197,7 @@ def test_streams_at_the_same_time_do_not_meet(
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_a_picture_may_lie_in_memory_as_planes(
-    name: str, conv_lstm: DetectorNet, folder: Path
-) -> None:
+def test_a_picture_may_be_stored_as_planes(name: str, conv_lstm: DetectorNet, folder: Path) -> None:
     network = run_by(name, conv_lstm, folder)
     frames = [pixels_of(frame) for frame in moving_frames(CANVAS_HW, 3)]
     planes = [planes_of(frame).transpose(1, 2, 0) for frame in frames]
@@ -209,7 +207,7 @@ def test_a_picture_may_lie_in_memory_as_planes(
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_an_old_state_stays_good(name: str, conv_lstm: DetectorNet, folder: Path) -> None:
+def test_an_old_state_stays_valid(name: str, conv_lstm: DetectorNet, folder: Path) -> None:
     network = run_by(name, conv_lstm, folder)
     frames = moving_frames(CANVAS_HW, 5)
     _, _, state = network.step(frames[0], frames[0], None)
@@ -240,7 +238,7 @@ def test_an_export_names_no_path_of_its_maker(
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_a_damaged_export_is_told_in_one_line(
+def test_a_damaged_export_is_an_error_of_one_line(
     name: str, conv_lstm: DetectorNet, folder: Path, tmp_path: Path
 ) -> None:
     exported_by(name, conv_lstm, folder)
@@ -256,7 +254,7 @@ def test_a_damaged_export_is_told_in_one_line(
 def test_openvino_misses_its_weights(conv_lstm: DetectorNet, tmp_path: Path) -> None:
     path = tmp_path / "x.xml"
     path.write_text("<net/>")
-    with pytest.raises(ModelError, match=r"x\.bin are not beside it"):
+    with pytest.raises(ModelError, match=r"x\.bin are missing"):
         openvino_engine.read(path)
 
 
@@ -280,7 +278,7 @@ def test_folding_the_norms_changes_nothing(name: str) -> None:
         assert left < there / 4
         wanted, _ = model(frames)
         found, _ = folded(frames)
-        # The order of float32 sums changes; a raw answer is of the size of 1.
+        # The order of float32 sums changes; a raw output is of the size of 1.
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
@@ -327,7 +325,7 @@ def candidates(**scores: float) -> dict[str, Callable[[], Any]]:
 def test_an_engine_that_disagrees_is_left_out() -> None:
     trial, network = benchmark_runtimes(candidates(torch=0.5, openvino=0.9))
     assert trial.best == network.engine == "torch"
-    assert "openvino is left out (its answers differ from those of torch)" in trial.sentence()
+    assert "openvino is left out (its output differs from that of torch)" in trial.sentence()
 
 
 def test_an_engine_that_fails_is_left_out_in_one_line() -> None:
@@ -343,7 +341,7 @@ def test_an_engine_that_fails_is_left_out_in_one_line() -> None:
 def test_the_quickest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = {"torch": 0.02, "openvino": 0.01}
     clock = [0.0]
-    monkeypatch.setattr(choosing.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(autotune.time, "perf_counter", lambda: clock[0])
 
     class Ticking(Pretended):
         def step(
@@ -367,7 +365,7 @@ def test_boxes_are_compared_by_their_size() -> None:
     assert not agree((boxes, sure), (boxes, np.full((2, 1), np.nan, np.float32)))
 
 
-def test_a_choice_is_remembered(cache: Path) -> None:
+def test_a_choice_is_cached(cache: Path) -> None:
     assert cache_get("x") is None
     cache_put("x", "openvino")
     cache_put("y", "torch")
@@ -377,18 +375,18 @@ def test_a_choice_is_remembered(cache: Path) -> None:
     assert cache_get("x") is None
 
 
-def test_what_a_busy_machine_told_is_asked_again_when_it_is_idle(
+def test_a_choice_of_a_busy_machine_is_dropped_when_it_is_idle(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = [100.0]
     monkeypatch.setattr("os.getloadavg", lambda: (load[0], 0.0, 0.0), raising=False)
-    choosing.cache_put("model", "torch")
-    assert choosing.cache_get("model") == "torch"
+    autotune.cache_put("model", "torch")
+    assert autotune.cache_get("model") == "torch"
     load[0] = 0.0
-    assert choosing.cache_get("model") is None
-    choosing.cache_put("model", "openvino")
+    assert autotune.cache_get("model") is None
+    autotune.cache_put("model", "openvino")
     load[0] = 100.0
-    assert choosing.cache_get("model") == "openvino"
+    assert autotune.cache_get("model") == "openvino"
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(cache: Path) -> None:
@@ -398,24 +396,24 @@ def test_a_cache_that_cannot_be_written_is_no_failure(cache: Path) -> None:
     assert cache_get("x") is None
 
 
-def test_auto_tries_once_and_then_knows(
+def test_auto_benchmarks_once(
     checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
-    said: list[str] = []
-    network = load_runtime(checkpoint, device="cpu", note=said.append)
-    assert len(said) == 2
-    assert "trying torch and openvino" in said[0]
-    assert f"using {network.engine}" in said[1]
+    notes: list[str] = []
+    network = load_runtime(checkpoint, device="cpu", note=notes.append)
+    assert len(notes) == 2
+    assert "benchmarking torch and openvino" in notes[0]
+    assert f"using {network.engine}" in notes[1]
     monkeypatch.setattr(loading, "benchmark_runtimes", None)
-    assert load_runtime(checkpoint, device="cpu", note=said.append).engine == network.engine
-    assert len(said) == 2
+    assert load_runtime(checkpoint, device="cpu", note=notes.append).engine == network.engine
+    assert len(notes) == 2
     kept = list((cache / "engines").glob("*.xml"))
     assert len(kept) == 1
 
 
 @pytest.mark.parametrize(("ms", "cores", "chosen"), [(2.0, 2, 1), (2.0, 8, 7), (20.0, 8, 8)])
-def test_a_quick_network_leaves_a_core_to_the_others(
+def test_a_fast_network_leaves_a_core_free(
     ms: float, cores: int, chosen: int, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[int] = []
@@ -424,7 +422,7 @@ def test_a_quick_network_leaves_a_core_to_the_others(
         loaded.append(threads)
         return EagerRuntime(lively("none"))
 
-    monkeypatch.setattr(choosing, "_time", lambda network, frames: (ms, []))
+    monkeypatch.setattr(autotune, "_time", lambda network, frames: (ms, []))
     assert pick_thread_count("a network", cores, load) == chosen
     assert pick_thread_count("a network", cores, load) == chosen
     assert loaded == [cores], "it is measured once"
@@ -435,7 +433,7 @@ def test_one_core_is_not_shared(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 4])
-def test_who_works_beside_others_is_loaded_with_fewer_threads(
+def test_leave_core_free_loads_with_fewer_threads(
     cores: int, checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
@@ -448,7 +446,7 @@ def test_who_works_beside_others_is_loaded_with_fewer_threads(
 
     monkeypatch.setitem(RUNTIMES, "openvino", replace(RUNTIMES["openvino"], read=watched))
     monkeypatch.setattr(loading, "thread_count", lambda: cores)
-    monkeypatch.setattr(choosing, "_time", lambda network, frames: (1.0, []))
+    monkeypatch.setattr(autotune, "_time", lambda network, frames: (1.0, []))
     load_runtime(checkpoint, device="cpu", engine="openvino", leave_core_free=True)
     assert taken == ([1] if cores == 1 else [4, 3])
     load_runtime(checkpoint, device="cpu", engine="openvino", leave_core_free=True)
@@ -474,7 +472,7 @@ def test_a_kept_conversion_that_is_damaged_is_made_again(
     assert kept.read_bytes() == good
 
 
-def test_the_environment_says_what_auto_means(
+def test_an_environment_variable_replaces_auto(
     checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LSTMCLI_ENGINE", "torch")
@@ -488,7 +486,7 @@ def test_an_unknown_engine_has_a_near_name(checkpoint: Path) -> None:
     assert "openvino" in failure.value.hint
 
 
-def test_an_engine_that_is_not_installed_is_told_with_its_extra(
+def test_a_missing_engine_is_an_error_that_names_its_extra(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "find_spec", lambda name: None)
@@ -504,14 +502,14 @@ def test_an_export_is_run_by_its_own_engine_only(conv_lstm: DetectorNet, folder:
         load_runtime(folder / "network.onnx", engine="torch", device="cpu")
 
 
-def test_old_conversions_go(tmp_path: Path) -> None:
-    for age in range(choosing.KEPT_FILES + 3):
+def test_old_conversions_are_deleted(tmp_path: Path) -> None:
+    for age in range(autotune.KEPT_FILES + 3):
         for suffix in (".xml", ".bin"):
             (tmp_path / f"{age:02}{suffix}").touch()
         os.utime(tmp_path / f"{age:02}.xml", (age, age))
-    choosing.forget_old(tmp_path, ".xml")
+    autotune.prune_cache(tmp_path, ".xml")
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert len(left) == 2 * choosing.KEPT_FILES
+    assert len(left) == 2 * autotune.KEPT_FILES
     assert left[0] == "03.bin"
 
 
@@ -523,7 +521,7 @@ def test_read_only_frames_are_taken_without_a_warning(conv_lstm: DetectorNet) ->
         torch_engine.make(ExportableStep(conv_lstm), conv_lstm.metadata).step(frame, frame, None)
 
 
-def test_int8_is_near_and_says_so(conv_lstm: DetectorNet, tmp_path: Path) -> None:
+def test_int8_is_close_and_in_the_metadata(conv_lstm: DetectorNet, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     frames = moving_frames(CANVAS_HW, 10)

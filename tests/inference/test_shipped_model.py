@@ -13,7 +13,7 @@ from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 LARGEST = 12 * 1024 * 1024
 
 
-def test_the_shipped_model_is_small_and_knows_its_classes() -> None:
+def test_the_shipped_model_is_small_and_has_its_classes() -> None:
     assert shipped_models()["sky"].stat().st_size < LARGEST
     checkpoint = load_checkpoint("sky")
     assert checkpoint.classes == ("airplane", "bird", "drone", "helicopter")
@@ -31,7 +31,7 @@ def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(
 
 
 @pytest.mark.real
-def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shared: Path) -> None:
+def test_the_shipped_model_detects_objects_at_unseen_locations(shared: Path) -> None:
     """The first frames of every validation clip; far below what the whole clips score."""
     gt = shared / "data" / "sky" / "val" / "annotations.json"
     scores = evaluate("sky", gt, EvaluateOptions(device="cpu", engine="torch", limit=4)).scores
@@ -42,7 +42,7 @@ def test_the_shipped_model_finds_objects_over_places_that_it_has_never_seen(shar
     assert scores.map50 > 0.15
 
 
-def test_general_is_small_and_finds_everyday_things() -> None:
+def test_general_is_small_and_detects_everyday_objects() -> None:
     assert shipped_models()["general"].stat().st_size < LARGEST
     checkpoint = load_checkpoint("general")
     assert checkpoint.model.metadata.track_memory.score_memory == 0.5

@@ -1,4 +1,4 @@
-"""What is remembered of objects follows them."""
+"""Track memory: averages, raised scores and coasting follow the tracks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTHING = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2
 LIFTING = TrackMemoryConfig(score_memory=0.5, coast_s=0.5)
 
 
-def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
+def test_class_scores_are_averaged_along_a_moving_object() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     first = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.8, 0.2)), 0.0)
     second = classes_of(memory, boxes_at((12, 0)), SURE, class_scores((0.4, 0.6)), 0.1)
@@ -45,7 +45,7 @@ def test_a_moving_object_keeps_the_mean_of_what_it_was_taken_for() -> None:
     np.testing.assert_allclose(third, [(0.5, 0.5)], rtol=1e-6)
 
 
-def test_surer_frames_count_more() -> None:
+def test_frames_with_high_objectness_weigh_more() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     memory.step(boxes_at((0, 0)), np.array([0.9], np.float32), class_scores((1.0, 0.0)), 0.0)
     mixed = classes_of(
@@ -54,14 +54,14 @@ def test_surer_frames_count_more() -> None:
     np.testing.assert_allclose(mixed, [(0.75, 0.25)], rtol=1e-5)
 
 
-def test_old_frames_fade() -> None:
+def test_old_frames_decay() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=0.1))
     memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 0.0)
     late = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.0, 1.0)), 1.0)
     assert late[0, 1] > 0.999
 
 
-def test_two_objects_do_not_share_what_they_are() -> None:
+def test_two_objects_do_not_share_class_scores() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     both = np.array([0.9, 0.9], np.float32)
     memory.step(boxes_at((0, 0), (200, 0)), both, class_scores((1.0, 0.0), (0.0, 1.0)), 0.0)
@@ -82,14 +82,14 @@ def test_an_object_that_was_gone_too_long_begins_anew() -> None:
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
-def test_a_clock_that_goes_back_forgets() -> None:
+def test_a_time_that_goes_back_resets_the_memory() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9))
     memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 5.0)
     back = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.0, 1.0)), 1.0)
     np.testing.assert_allclose(back, [(0.0, 1.0)])
 
 
-def test_a_frame_without_answers_is_nothing_special() -> None:
+def test_a_frame_without_detections_is_allowed() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1.0))
     empty = classes_of(
         memory,
@@ -101,7 +101,7 @@ def test_a_frame_without_answers_is_nothing_special() -> None:
     assert empty.shape == (0, 2)
 
 
-def test_doubt_softens_what_is_gathered() -> None:
+def test_temperature_softens_class_scores() -> None:
     """By hand: square roots of 0.9 and 0.1 are as 3 to 1."""
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=1e9, temperature=2.0))
     softened = classes_of(memory, boxes_at((0, 0)), SURE, class_scores((0.9, 0.1)), 0.0)
@@ -116,10 +116,10 @@ def test_sides_are_averaged_and_centres_are_not() -> None:
     side = (20 * 40) ** 0.5
     expected = [(25 - side / 2, 20 - side / 2, 25 + side / 2, 20 + side / 2)]
     np.testing.assert_allclose(boxes, expected, rtol=1e-5)
-    np.testing.assert_allclose(classes, [(0.0, 1.0)], err_msg="the class is not remembered")
+    np.testing.assert_allclose(classes, [(0.0, 1.0)], err_msg="the class is not averaged")
 
 
-def test_how_surely_something_is_there_changes_slowly() -> None:
+def test_objectness_changes_slowly() -> None:
     memory = TrackMemory(TrackMemoryConfig(box_smoothing_s=1e9))
     memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 0.0)
     weak = np.array([0.1], np.float32)
@@ -128,7 +128,7 @@ def test_how_surely_something_is_there_changes_slowly() -> None:
     np.testing.assert_allclose(objectness, [0.1 + OBJECTNESS_SHARE * (past - 0.1)], rtol=1e-5)
 
 
-def test_an_object_seen_for_the_first_time_is_answered_as_it_is_seen() -> None:
+def test_a_new_object_keeps_its_detection() -> None:
     memory = TrackMemory(TrackMemoryConfig(class_memory_s=10, box_smoothing_s=0.5))
     boxes, objectness, classes = memory.step(boxes_at((3, 4)), SURE, class_scores((0.7, 0.3)), 0.0)
     np.testing.assert_array_equal(boxes, boxes_at((3, 4)))
@@ -136,14 +136,14 @@ def test_an_object_seen_for_the_first_time_is_answered_as_it_is_seen() -> None:
     np.testing.assert_allclose(classes, [(0.7, 0.3)], rtol=1e-6)
 
 
-def test_nothing_is_remembered_unless_asked_for() -> None:
+def test_no_memory_by_default() -> None:
     assert not TrackMemoryConfig(temperature=2.0).is_on
     assert TrackMemoryConfig(class_memory_s=1).is_on
     assert TrackMemoryConfig(box_smoothing_s=1).is_on
     assert LIFTING.is_on
 
 
-def test_a_weak_moment_is_lifted_halfway_to_the_fading_best_score() -> None:
+def test_a_weak_score_is_raised_halfway_to_the_decaying_best_score() -> None:
     """By hand: 0.9 fades to 0.9 exp(-0.1); 0.2 is lifted half the way."""
     memory = TrackMemory(LIFTING)
     memory.step(boxes_at((0, 0)), SURE, class_scores((1.0, 0.0)), 0.0)
@@ -165,7 +165,7 @@ def walk(memory: TrackMemory, frames: int) -> None:
         memory.step(boxes_at((2 * frame, 0)), SURE, class_scores((1.0, 0.0)), frame / 10)
 
 
-def test_a_missed_object_goes_on_at_its_predicted_place_for_a_moment() -> None:
+def test_a_missed_object_coasts_at_its_predicted_box() -> None:
     memory = TrackMemory(LIFTING)
     walk(memory, 10)
     boxes, scores, classes = memory.step(*NOTHING, 1.0)
@@ -175,14 +175,14 @@ def test_a_missed_object_goes_on_at_its_predicted_place_for_a_moment() -> None:
     assert len(memory.step(*NOTHING, 1.5)[0]) == 0, "0.6 s without a detection"
 
 
-def test_a_single_flash_does_not_go_on() -> None:
+def test_a_single_detection_does_not_coast() -> None:
     memory = TrackMemory(LIFTING)
     walk(memory, 1)
     assert len(memory.step(*NOTHING, 0.1)[0]) == 0
 
 
 def test_no_predicted_box_lies_on_a_detection() -> None:
-    """A much larger box at the same place begins a track of its own."""
+    """A much larger box at the same position begins a track of its own."""
     memory = TrackMemory(LIFTING)
     walk(memory, 5)
     two = boxes_at((8, 0), (9, 1))
@@ -226,7 +226,7 @@ def scores_of(config: TrackMemoryConfig, scores: list[float], *, memory: bool) -
     return [one.scores.tolist() for one in found]
 
 
-def test_lifting_leaves_all_else_of_a_frame_as_it_is() -> None:
+def test_raising_scores_changes_nothing_else() -> None:
     """The second class of the box stays; only the weak moment is lifted."""
     config = TrackMemoryConfig(score_memory=0.5, coast_s=0.5, objectness="max")
     with_memory = scores_of(config, [0.8, 0.2, 0.8], memory=True)
@@ -237,7 +237,7 @@ def test_lifting_leaves_all_else_of_a_frame_as_it_is() -> None:
     np.testing.assert_allclose(with_memory[2], [0.8, 0.4], rtol=1e-6)
 
 
-def test_without_memory_nothing_is_lifted_bridged_or_averaged() -> None:
+def test_without_memory_nothing_is_raised_coasted_or_averaged() -> None:
     plain = scores_of(TrackMemoryConfig(), [0.8, 0.2, 0.0, 0.8], memory=True)
     for config in (LIFTING, TrackMemoryConfig(class_memory_s=10, box_smoothing_s=0.5)):
         assert scores_of(config, [0.8, 0.2, 0.0, 0.8], memory=False) == plain

@@ -1,1 +1,1 @@
-"""Somebody else's detectors: recognised, preprocessed and decoded, in NumPy alone."""
+"""Third-party detectors: recognition, preprocessing and decoding in NumPy."""

@@ -1,4 +1,4 @@
-"""Class names of a foreign detector: from its metadata, a file beside it, or COCO.
+"""Class names of a third-party detector: from its metadata, a names file, or COCO.
 
 A detector of `columns` classes may name fewer of them: COCO's category ids run from 1 to 90 with
 ten gaps, so that networks trained on them have 90 or 91 outputs for 80 classes. The gaps are left
@@ -42,7 +42,7 @@ OLD_NAMES: Mapping[str, str] = {
     "tvmonitor": "tv",
     "hair dryer": "hair drier",
 }
-"""Names that some lists of the 80 classes use for COCO's own."""
+"""Synonyms of COCO's names in other lists of the 80 classes."""
 METADATA_KEYS = ("names", "classes", "class_names", "labels", "id2label")
 NAMES_SUFFIXES = (".names", ".txt", ".labels")
 FOLDER_FILES = ("classes.txt", "labels.txt", "coco.names", "obj.names")
@@ -56,7 +56,7 @@ class ClassTable:
     Args:
         names: of the classes.
         columns: int64 [classes], the column of each.
-        source: where the names come from, for people.
+        source: origin of the names, for messages.
     """
 
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ class ClassTable:
 
 
 def find_names(path: Path, metadata: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
-    """Return the names that metadata or a file beside a model list, and which of them.
+    """Return the names in the metadata or a names file next to a model, and their source.
 
     Empty where nothing lists any.
 
@@ -76,8 +76,8 @@ def find_names(path: Path, metadata: Mapping[str, str]) -> tuple[tuple[str, ...]
         names = parse_names(metadata.get(key, ""))
         if names:
             return names, f"the metadata of {path.name}"
-    beside = [path.with_suffix(suffix) for suffix in NAMES_SUFFIXES]
-    for file in (*beside, *(path.with_name(name) for name in FOLDER_FILES)):
+    candidates = [path.with_suffix(suffix) for suffix in NAMES_SUFFIXES]
+    for file in (*candidates, *(path.with_name(name) for name in FOLDER_FILES)):
         if file.is_file():
             return read_names_file(file), file.name
     return (), ""
@@ -102,7 +102,7 @@ def read_names_file(path: Path) -> tuple[str, ...]:
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Return the names of a list, of a table from numbers to names, or of a text with commas."""
+    """Parse names from a list, a table of numbers and names, or a text with commas."""
     if not text.strip():
         return ()
     value: object = None
@@ -127,14 +127,14 @@ def parse_names(text: str) -> tuple[str, ...]:
     return ()
 
 
-def class_table(names: Sequence[str], source: str, columns: int | None, place: str) -> ClassTable:
+def class_table(names: Sequence[str], source: str, columns: int | None, where: str) -> ClassTable:
     """Return names and columns that fit each other.
 
     Args:
         names: listed ones; empty for COCO's.
         source: of the names.
-        columns: how many classes the network scores; None where its shapes do not say.
-        place: the model, for errors.
+        columns: number of class scores of the network; None if its shapes leave that open.
+        where: the model, for errors.
 
     Raises:
         ModelError: the numbers differ, and not as COCO's gaps explain.
@@ -142,15 +142,15 @@ def class_table(names: Sequence[str], source: str, columns: int | None, place: s
     if not names:
         if columns is not None and columns not in (80, 90, 91):
             raise ModelError(
-                f"{place}: {columns} classes without names",
-                hint="put a text file with one name a line beside it, named like the model: "
-                f"{Path(place).stem}.names",
+                f"{where}: {columns} classes without names",
+                hint="put a text file with one name a line next to it, named like the model: "
+                f"{Path(where).stem}.names",
             )
         names, source = COCO_80, "COCO's 80 classes"
     listed = [n for n, name in enumerate(names) if not _NO_CLASS.fullmatch(name)]
     if columns is None or columns == len(names):
         kept = [names[n] for n in listed]
-        _check_unique(kept, source, place)
+        _check_unique(kept, source, where)
         return ClassTable(tuple(kept), np.array(listed, np.int64), source)
     plain = tuple(OLD_NAMES.get(names[n].lower(), names[n].lower()) for n in listed)
     if plain == COCO_80 and columns in (90, 91):
@@ -161,14 +161,14 @@ def class_table(names: Sequence[str], source: str, columns: int | None, place: s
         hint = "list the background too (`background`), first or last, as the network has it"
     else:
         hint = f"list all {columns}, with an empty line for an output that means nothing"
-    raise ModelError(f"{place}: {columns} classes, but {source} lists {len(names)}", hint=hint)
+    raise ModelError(f"{where}: {columns} classes, but {source} lists {len(names)}", hint=hint)
 
 
-def _check_unique(names: Sequence[str], source: str, place: str) -> None:
+def _check_unique(names: Sequence[str], source: str, where: str) -> None:
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
         raise ModelError(
-            f"{place}: {source} lists {double[0]!r} twice", hint="every class has its own name"
+            f"{where}: {source} lists {double[0]!r} twice", hint="every class has its own name"
         )
     if not names:
-        raise ModelError(f"{place}: {source} lists no class", hint="list one name a line")
+        raise ModelError(f"{where}: {source} lists no class", hint="list one name a line")

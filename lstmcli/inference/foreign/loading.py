@@ -1,4 +1,4 @@
-"""Loads somebody else's detector: recognises its layout, or goes by the YAML file beside it."""
+"""Loads a third-party detector by recognising its layout, or by the YAML file next to it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from lstmcli.inference.runtimes.foreign import Feed, ForeignRuntime, Session
 
 SUFFIX = ".onnx"
 OWN_KEYS = frozenset(("format", "classes", "nms_iou"))
-"""Metadata that only an export of `lstmcli export` has."""
+"""Metadata of an export of `lstmcli export`."""
 FITS: Mapping[str, Any] = {"letterbox": "center", "corner": "corner", "stretch": "stretch"}
 
 _SIZED = re.compile(r"(.+)@([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 OpenSession = Callable[[Path, OnnxFile, tuple[int, int]], Session]
-"""(file, its declarations, (height, width) of the input) -> the loaded network."""
+"""(file, its declarations, (height, width) of the input) -> session."""
 
 
 def is_foreign(path: Path) -> bool:
@@ -53,17 +53,17 @@ def load_foreign(
     size_wh: tuple[int, int] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> ForeignRuntime:
-    """Return a foreign detector, ready to run.
+    """Load a third-party detector as a runtime.
 
     Args:
         path: of the ONNX file.
         open_session: loads it with one of the runtimes.
         size_wh: (width, height) of its input, where the file leaves that open.
-        note: is told in a line what was recognised.
+        note: called with one line on the recognised layout.
 
     Raises:
         ModelError: no detector, or of an unknown layout; sizes or classes that do not fit.
-        ConfigError: the YAML file beside it is wrong.
+        ConfigError: the YAML file next to it is invalid.
     """
     file, description = read_onnx_file(path), read_description(path)
     image = _image_input(file, path)
@@ -88,13 +88,13 @@ def load_foreign(
         table=table,
         canvas_hw=canvas_hw,
         nms_iou=description.nms_iou or decoder.nms_iou,
-        place=path,
+        where=path,
         licence=licence,
     )
 
 
 def _image_input(file: OnnxFile, path: Path) -> Port:
-    """Return the input that takes the picture: the one of four sides, three of them channels."""
+    """Return the input for the picture: the one with four dimensions and three channels."""
     found = [port for port in file.inputs if len(port.shape) == 4 and 3 in port.shape[1:]]
     if len(found) != 1:
         shapes = ", ".join(f"{port.name} {_shape_text(port.shape)}" for port in file.inputs)
@@ -132,7 +132,7 @@ def _canvas_of(
 def _other_inputs(
     file: OnnxFile, image: Port, canvas_hw: tuple[int, int], path: Path
 ) -> dict[str, Array]:
-    """Return the inputs besides the picture: sizes, so that boxes come in pixels of the canvas."""
+    """Return the other inputs: sizes, for boxes in pixels of the canvas."""
     height, width = canvas_hw
     known: dict[str, tuple[float, ...]] = {
         "orig_target_sizes": (width, height),
@@ -156,20 +156,20 @@ def _other_inputs(
 def _names_of(
     path: Path, file: OnnxFile, description: DetectorDescription
 ) -> tuple[tuple[str, ...], str]:
-    beside = path.with_suffix(".yaml").name
+    yaml_name = path.with_suffix(".yaml").name
     if isinstance(description.classes, str):
         return read_names_file(path.parent / description.classes), description.classes
     if description.classes is not None:
-        return description.classes, beside
+        return description.classes, yaml_name
     return find_names(path, file.metadata)
 
 
 def _try_run(session: Session, feed: Feed, canvas_hw: tuple[int, int], path: Path) -> Outputs:
-    """Return the outputs for a frame of noise, by whose shapes and values layouts are known."""
+    """Return the outputs for a frame of noise, from which the layout is recognised."""
     noise = np.random.default_rng(0).integers(0, 256, (*canvas_hw, 3), np.uint8)
     try:
         return session.run(feed.of(noise, Preprocessing()))
-    except Exception as error:  # runtimes raise whatever they like
+    except Exception as error:  # runtimes raise many types
         first = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise ModelError(
             f"{path}: it does not run at {canvas_hw[1]}x{canvas_hw[0]} ({first[:160]})",
@@ -198,8 +198,7 @@ def _recognize(
         )
     raise ModelError(
         f"{path}: its outputs are of no known detector ({shapes})",
-        hint=f"say which layout and size they have in {path.with_suffix('.yaml').name}: "
-        f"{', '.join(LAYOUTS)}",
+        hint=f"give layout and size in {path.with_suffix('.yaml').name}: {', '.join(LAYOUTS)}",
     )
 
 
@@ -226,7 +225,7 @@ def _sentence(
 ) -> str:
     size = f"{canvas_hw[1]}x{canvas_hw[0]}"
     words = f"{path.name}: layout {layout}, {size}, {len(table.names)} classes of {table.source}"
-    return f"{words}; licence: {licence or 'the file does not say'}"
+    return f"{words}; licence: {licence or 'not given in the file'}"
 
 
 def _shape_text(shape: tuple[int | None, ...]) -> str:
@@ -249,5 +248,6 @@ def check_size(size_wh: tuple[int, int] | None, model: str) -> None:
     """
     if size_wh is not None:
         raise ConfigError(
-            f"--size for {model}", hint="it is for foreign detectors; this model has its own size"
+            f"--size for {model}",
+            hint="it is for third-party detectors; this model has its own size",
         )

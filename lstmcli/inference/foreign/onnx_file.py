@@ -1,6 +1,6 @@
-"""Reads what an ONNX file declares, without the `onnx` package: inputs, outputs, metadata.
+"""Reader of an ONNX file's declarations without the `onnx` package: inputs, outputs, metadata.
 
-Both engines are given a file that is whole and whose external weights lie in its own folder. The
+Both engines get a complete file whose external weights are in its own folder. The
 fields are those of onnx/onnx.proto (IR version 3 and later), in the wire format of protocol
 buffers: https://protobuf.dev/programming-guides/encoding.
 """
@@ -26,9 +26,9 @@ class Port:
     """An input or output of a network.
 
     Args:
-        name: as the graph calls it.
+        name: in the graph.
         shape: None where a side is dynamic; () where the file declares none.
-        dtype: NumPy's name, "" for one that no detector has.
+        dtype: NumPy's name, "" for an unsupported one.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """What an ONNX file declares.
+    """Declarations of an ONNX file.
 
     Args:
         inputs: without the weights that old files list among them.
@@ -65,7 +65,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         memoryview(mapped) as data,
-        # here, because a traceback that left would hold parts of the view, which could not close
+        # suppressed here: a traceback would keep slices of the view alive, which could not close
         contextlib.suppress(ValueError, IndexError, UnicodeDecodeError),
     ):
         read = _read_model(data)
@@ -85,17 +85,17 @@ def read_onnx_file(path: Path) -> OnnxFile:
 
 
 def _check_external(path: Path, location: str) -> None:
-    """Refuse weights outside the model's folder, as the ONNX standard asks of readers."""
+    """Raise for weights outside the model's folder, as the ONNX standard requires."""
     folder = path.resolve().parent
     target = (folder / location).resolve()
     if not target.is_relative_to(folder):
         raise ModelError(
             f"{path}: its weights lie outside its folder ({location})",
-            hint="external data must lie beside the model; save it as one file",
+            hint="external data must be in the folder of the model; save it as one file",
         )
     if not target.is_file():
         raise ModelError(
-            f"{path}: its weights {location} are not beside it", hint="keep both files together"
+            f"{path}: its weights {location} are missing", hint="keep both files together"
         )
 
 
@@ -123,7 +123,7 @@ def _read_model(data: memoryview) -> tuple[OnnxFile, set[str]]:
 
 
 def _scan_node(data: memoryview, external: set[str]) -> None:
-    """Note the external weights of a node's constants and inner graphs."""
+    """Collect the external weights of a node's constants and subgraphs."""
     for field, value in _fields(data):
         if field != 5:
             continue
@@ -131,15 +131,15 @@ def _scan_node(data: memoryview, external: set[str]) -> None:
             if part in (5, 10) and not isinstance(inner, int):
                 _scan_tensor(inner, external)
             elif part in (6, 11) and not isinstance(inner, int):
-                for place, nested in _fields(inner):
-                    if place == 1:
+                for field_of, nested in _fields(inner):
+                    if field_of == 1:
                         _scan_node(_bytes(nested), external)
-                    elif place == 5:
+                    elif field_of == 5:
                         _scan_tensor(_bytes(nested), external)
 
 
 def _scan_tensor(data: memoryview, external: set[str]) -> str:
-    """Note where a tensor's values lie if not in the file; return its name."""
+    """Collect the external file of a tensor; return its name."""
     name = ""
     for field, value in _fields(data):
         if field == 8:
@@ -161,10 +161,10 @@ def _read_port(data: memoryview) -> Port:
             for part, inner in _fields(_bytes(value)):
                 if part != 1:  # not a tensor
                     continue
-                for place, nested in _fields(_bytes(inner)):
-                    if place == 1 and isinstance(nested, int):
+                for field_of, nested in _fields(_bytes(inner)):
+                    if field_of == 1 and isinstance(nested, int):
                         dtype = ELEMENT_TYPES.get(nested, "")
-                    elif place == 2:
+                    elif field_of == 2:
                         sides = _fields(_bytes(nested))
                         shape = tuple(_read_side(_bytes(side)) for n, side in sides if n == 1)
     return Port(name, shape, dtype)
@@ -194,34 +194,34 @@ def _bytes(value: int | memoryview) -> memoryview:
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield number and value of each field of a message; ValueError where it is damaged."""
-    place = 0
-    while place < len(data):
-        key, place = _varint(data, place)
-        kind = key & 7
-        if kind == _VARINT:
-            value, place = _varint(data, place)
+    offset = 0
+    while offset < len(data):
+        key, offset = _varint(data, offset)
+        wire_type = key & 7
+        if wire_type == _VARINT:
+            value, offset = _varint(data, offset)
             yield key >> 3, value
             continue
-        if kind == _BYTES:
-            size, place = _varint(data, place)
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
+        if wire_type == _BYTES:
+            size, offset = _varint(data, offset)
+        elif wire_type in (_FIXED32, _FIXED64):
+            size = 4 if wire_type == _FIXED32 else 8
         else:
-            raise ValueError("an unknown kind of field")
-        if place + size > len(data):
+            raise ValueError("an unknown type of field")
+        if offset + size > len(data):
             raise ValueError("cut short")
-        yield key >> 3, data[place : place + size]
-        place += size
+        yield key >> 3, data[offset : offset + size]
+        offset += size
 
 
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
+def _varint(data: memoryview, offset: int) -> tuple[int, int]:
     value, shift = 0, 0
     while True:
-        byte = data[place]
+        byte = data[offset]
         value |= (byte & 127) << shift
-        place += 1
+        offset += 1
         if byte < 128:
-            return value, place
+            return value, offset
         shift += 7
         if shift > 63:
             raise ValueError("a number without end")

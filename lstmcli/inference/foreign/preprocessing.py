@@ -1,4 +1,4 @@
-"""Turns a canvas into the input tensor that a foreign detector was trained on."""
+"""Preprocessing of third-party detectors: canvas to input tensor."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How pixels 0..255 become numbers: `(pixel * scale - mean) / std`, channel by channel.
+    """Normalisation of pixels 0..255: `(pixel * scale - mean) / std`, channel by channel.
 
     Args:
-        fit: how a frame is laid on the canvas, see `Letterbox`.
+        fit: of a frame on the canvas, see `Letterbox`.
         bgr: whether the network takes blue first.
         scale: factor of the pixels.
         mean: in the network's order of channels.

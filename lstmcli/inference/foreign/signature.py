@@ -1,4 +1,4 @@
-"""What a layout is recognised from, and what comes of it."""
+"""Signature of a network, from which its layout is recognised, and decoder of the layout."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Outputs = Mapping[str, Array]
 """A network's outputs for one frame, in the file's order, by name."""
 
 NO_NMS = 1.0
-"""An IoU that no two boxes exceed: the network suppresses by itself."""
+"""An IoU that no two boxes exceed: the network has NMS inside."""
 GRIDS: tuple[tuple[int, ...], ...] = (
     (8, 16, 32),
     (8, 16, 32, 64),
     (8, 16, 32, 64, 128),
     (4, 8, 16, 32),
 )
-"""Strides of the levels that one-stage detectors are built with."""
+"""Common strides of one-stage detectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What is known of a network before its layout is.
+    """Shapes and values by which the layout of a network is recognised.
 
     Args:
         outputs: of a frame of grey and noise.
         canvas_hw: (height, width) of its input.
-        class_count: how many classes are listed somewhere; None where nothing lists any.
+        class_count: number of listed class names; None without a list.
         input_names: of its inputs.
     """
 
@@ -57,10 +57,10 @@ class Decoder:
 
     Args:
         decode: boxes and scores of one frame's outputs.
-        columns: of the scores; None where each box has a label and nothing says how many there are.
-        preprocessing: what networks of this layout were trained with.
-        nms_iou: overlap above which the lesser of two boxes is dropped; `NO_NMS` for none.
-        max_detections: boxes that are kept at the most.
+        columns: of the scores; None for labelled boxes with an unknown number of classes.
+        preprocessing: of the training of such networks.
+        nms_iou: IoU above which NMS suppresses the lower of two scores; `NO_NMS` for none.
+        max_detections: maximum number of boxes.
     """
 
     decode: Decode
@@ -74,16 +74,16 @@ class Recognize(Protocol):
     """Recognises a layout."""
 
     def __call__(self, signature: Signature) -> Decoder | None:
-        """Return how to decode such outputs, or None where they are of another layout."""
+        """Return the decoder of such outputs, None for another layout."""
 
 
 def scores_of_labels(
     boxes: FloatArray, values: FloatArray, labels: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return labelled boxes as one row a box with a score for every class.
+    """Convert labelled boxes to one row a box with a score for every class.
 
-    A box that was given several labels is one row again, as in the network; otherwise each of its
-    labels would be a detection of its own.
+    A box with several labels becomes one row, as in the network; otherwise each of its labels would
+    be a separate detection.
 
     Args:
         boxes: [N, 4]; values: scores [N]; labels: classes [N], from 0.
@@ -95,7 +95,7 @@ def scores_of_labels(
 
 
 def best_class_only(scores: FloatArray) -> FloatArray:
-    """Return scores [N, C] with all but each box's best class at 0, as YOLOX and PicoDet tell."""
+    """Return scores [N, C] with all but each box's best class at 0, as in YOLOX and PicoDet."""
     rows, best = np.arange(len(scores)), scores.argmax(axis=1)
     kept = np.zeros_like(scores)
     kept[rows, best] = scores[rows, best]
@@ -138,9 +138,9 @@ def cell_grid(
     canvas_hw: tuple[int, int], strides: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray]:
     """Return each cell's (column, row) [N, 2] and stride [N, 1], level by level, row by row."""
-    places, sizes = [], []
+    cells, sizes = [], []
     for stride, (height, width) in zip(strides, level_sizes(canvas_hw, strides), strict=True):
         y, x = np.mgrid[:height, :width]
-        places.append(np.stack((x.ravel(), y.ravel()), axis=1))
+        cells.append(np.stack((x.ravel(), y.ravel()), axis=1))
         sizes.append(np.full((height * width, 1), stride))
-    return np.concatenate(places).astype(np.float32), np.concatenate(sizes).astype(np.float32)
+    return np.concatenate(cells).astype(np.float32), np.concatenate(sizes).astype(np.float32)

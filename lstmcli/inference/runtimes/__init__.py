@@ -1,4 +1,4 @@
-"""Runtimes that run a trained network: the contract of their files and the table.
+"""Table of the runtimes, and the contract of their modules.
 
 Every runtime is an `inference.runtime.Runtime`; its file writes (`write`) and reads (`read`) a
 network in the runtime's own format. Boxes agree with torch's within `autotune.SCORE_TOLERANCE` and
@@ -28,20 +28,20 @@ class Read(Protocol):
     """Reads an exported network."""
 
     def __call__(self, path: Path, *, device: str, threads: int) -> Runtime:
-        """Return it, ready to run; `threads` 0 takes what the machine gives."""
+        """Return the runtime; `threads` 0 takes all of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSpec:
-    """A runtime.
+    """Row of the table of runtimes.
 
     Args:
         suffix: of its files.
         write: (step, metadata, path) writes a network in its format.
-        read: reads it again.
-        to_run: modules that it needs.
-        to_write: modules that its format needs.
-        on_cuda: whether it can use a CUDA device.
+        read: reads such a file.
+        to_run: modules required to run.
+        to_write: modules required to write.
+        on_cuda: whether it supports CUDA.
     """
 
     suffix: str
@@ -87,11 +87,11 @@ FOREIGN_RUNTIMES: Mapping[str, Callable[..., OnnxSession | OpenVINOSession]] = {
     "openvino": OpenVINOSession,
     "onnx": OnnxSession,
 }
-"""What runs somebody else's ONNX file; names of `RUNTIMES`, the first is the usual one."""
+"""Sessions for third-party ONNX files, under names of `RUNTIMES`; the first is the default."""
 
 
 def load_library(library: str, name: str, **options: Any) -> Runtime:
-    """Return a detector that a library brings; only then is the library loaded."""
+    """Load a detector of a library; the library is imported only here."""
     loader = import_module(f"lstmcli.inference.runtimes.{library}").load
     runtime: Runtime = loader(name, **options)
     return runtime

@@ -1,4 +1,4 @@
-"""A detector run by torch as it is, without an export: what the training validates with."""
+"""Runtime of a detector in eager torch, without an export, for validation in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstmcli.models.detector import DetectorNet
 
 
 class EagerRuntime:
-    """A detector run by torch, on the CPU in bf16 where it has matrix units for it, or on CUDA.
+    """Eager torch, on the CPU (in bf16 where it has matrix units) or on CUDA.
 
     Args:
         model: the network; it is put into evaluation mode on the device.
@@ -38,9 +38,9 @@ class EagerRuntime:
         self.model = self.model.to(memory_format=torch.channels_last)
         self.metadata = metadata or model.metadata
         self.device = device
-        kind = torch.device(device).type
-        self._half = torch.float16 if kind == "cuda" else torch.bfloat16
-        self._mixed = kind == "cuda" or has_fast_bf16()
+        device_type = torch.device(device).type
+        self._half = torch.float16 if device_type == "cuda" else torch.bfloat16
+        self._mixed = device_type == "cuda" or has_fast_bf16()
 
     @torch.inference_mode()
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:

@@ -1,4 +1,4 @@
-"""Somebody else's detector as a runtime: its own preprocessing and layout around a session."""
+"""Runtime of a third-party detector: preprocessing, session and decoder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lstmcli.inference.runtime import Step
 
 
 class Session(Protocol):
-    """A network loaded by a library, whatever its inputs and outputs mean.
+    """A network loaded by an inference library: arrays in, arrays out.
 
     Attributes:
         engine: the library's name in the table of runtimes.
-        device: what it runs on.
+        device: `cpu`, `cuda` or `cuda:N`.
     """
 
     engine: str
@@ -35,13 +35,13 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """How a frame becomes the inputs of a network.
+    """Maps a frame to the inputs of a network.
 
     Args:
         image: name of the picture's input.
         dtype: of it.
         channels_last: whether it is [1, H, W, 3].
-        others: inputs that are the same for every frame.
+        others: constant inputs.
     """
 
     image: str
@@ -56,17 +56,17 @@ class Feed:
 
 
 class ForeignRuntime:
-    """A foreign detector: stateless, its boxes in pixels of the canvas.
+    """A third-party detector: stateless, boxes in pixels of the canvas.
 
     Args:
         session: the loaded network.
-        feed: how it is fed.
-        decoder: how its outputs are read.
+        feed: its inputs.
+        decoder: of its outputs.
         table: its classes.
         canvas_hw: (height, width) of its input.
-        nms_iou: overlap above which the lesser of two boxes is dropped.
-        place: the model, for errors.
-        licence: of the weights, "" where nothing says.
+        nms_iou: IoU above which NMS suppresses the lower of two scores.
+        where: path of the model, for errors.
+        licence: of the weights, "" where unknown.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ForeignRuntime:
         table: ClassTable,
         canvas_hw: tuple[int, int],
         nms_iou: float,
-        place: Path,
+        where: Path,
         licence: str = "",
     ) -> None:
         self.metadata = ModelMetadata(
@@ -94,7 +94,7 @@ class ForeignRuntime:
         )
         self.engine, self.device = session.engine, session.device
         self._session, self._feed, self._decoder = session, feed, decoder
-        self._preprocessing, self._table, self._place = preprocessing, table, place
+        self._preprocessing, self._table, self._where = preprocessing, table, where
         self._width = int(table.columns.max()) + 1
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
@@ -106,16 +106,16 @@ class ForeignRuntime:
     def _read(self, outputs: Outputs) -> tuple[FloatArray, FloatArray]:
         boxes, scores = self._decoder.decode(outputs)
         missing = self._width - scores.shape[1]
-        if missing > 0:  # labelled boxes: nothing was of the last classes
+        if missing > 0:  # no box of the last classes
             scores = np.pad(scores, ((0, 0), (0, missing)))
         elif missing < 0 and self._decoder.columns is None:
             raise ModelError(
-                f"{self._place}: a box of class {scores.shape[1] - 1}, but "
+                f"{self._where}: a box of class {scores.shape[1] - 1}, but "
                 f"{self._table.source} lists {len(self._table.names)}",
                 hint="give a file with all names, one a line, named "
-                f"{self._place.with_suffix('.names').name}",
+                f"{self._where.with_suffix('.names').name}",
             )
         finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores).all(axis=1)
-        if not finite.all():  # half precision overflows where there is nothing
+        if not finite.all():  # half precision overflows on background
             boxes, scores = boxes[finite], scores[finite]
         return boxes.astype(np.float32, copy=False), scores[:, self._table.columns]

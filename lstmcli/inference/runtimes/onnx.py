@@ -1,4 +1,4 @@
-"""The network run by ONNX Runtime: one file for many languages and chips. Only it imports it."""
+"""ONNX Runtime: one file for many languages and chips. Only this module writes and runs it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ SUFFIX = ".onnx"
 
 
 class OnnxRuntime:
-    """A step run by ONNX Runtime; the state stays in the runtime's own values.
+    """A step run by ONNX Runtime; the state stays in OrtValues.
 
     Args:
         model: the path of an `.onnx` file, or its bytes.
-        place: what errors call it.
+        where: name of the model in errors.
         device: `cpu`, `cuda` or `cuda:N`.
-        threads: at the most; 0: `thread_count`.
+        threads: maximum; 0: `thread_count`.
     """
 
     engine = "onnx"
 
     def __init__(
-        self, model: Path | bytes, *, place: str = "", device: str = "cpu", threads: int = 0
+        self, model: Path | bytes, *, where: str = "", device: str = "cpu", threads: int = 0
     ) -> None:
         import onnxruntime
 
@@ -43,12 +43,15 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Threads that spin for work take the core from decoding and encoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        kind, _, number = device.partition(":")
+        device_type, _, number = device.partition(":")
         provider: Any = "CPUExecutionProvider"
-        if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        if (
+            device_type == "cuda"
+            and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        ):
             provider = ("CUDAExecutionProvider", {"device_id": number or "0"})
         else:
-            kind = "cpu"
+            device_type = "cpu"
         try:
             self._session = onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=[provider]
@@ -56,17 +59,17 @@ class OnnxRuntime:
         except Exception as error:  # its exceptions share no parent but Exception
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"{place}: ONNX Runtime cannot read it ({first})", hint="export it again"
+                f"{where}: ONNX Runtime cannot read it ({first})", hint="export it again"
             ) from None
         texts = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.metadata = ModelMetadata.from_texts(texts, place)
-        self.device = device if kind == "cuda" else "cpu"
-        self._kind, self._number = kind, int(number or 0)
+        self.metadata = ModelMetadata.from_texts(texts, where)
+        self.device = device if device_type == "cuda" else "cpu"
+        self._device_type, self._number = device_type, int(number or 0)
         self._names = [port.name for port in self._session.get_inputs()]
         self._outputs = [port.name for port in self._session.get_outputs()]
         self._value = onnxruntime.OrtValue.ortvalue_from_numpy
         self._first = [
-            self._value(np.zeros(port.shape, np.float32), kind, self._number)
+            self._value(np.zeros(port.shape, np.float32), device_type, self._number)
             for port in self._session.get_inputs()
             if port.name.startswith("state_")
         ]
@@ -79,14 +82,14 @@ class OnnxRuntime:
                 binding.bind_ortvalue_input(name, value)
             else:
                 binding.bind_cpu_input(name, value)
-        for place, name in enumerate(self._outputs):
-            binding.bind_output(name, "cpu" if place < 2 else self._kind, self._number)
+        for index, name in enumerate(self._outputs):
+            binding.bind_output(name, "cpu" if index < 2 else self._device_type, self._number)
         self._session.run_with_iobinding(binding)
         boxes, scores, *new = binding.get_outputs()
         return boxes.numpy(), scores.numpy(), new
 
     def inputs(self, frame: Picture, previous_frame: Picture, state: Any) -> dict[str, Any]:
-        """Return what a step is fed, by name; states are the runtime's own values."""
+        """Return the inputs of a step by name; states are OrtValues."""
         old = self._first if state is None else state
         values = {
             "frame": pixels_of(frame)[None],
@@ -103,12 +106,12 @@ def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OnnxRuntime:
-    """Return what `write` wrote.
+    """Read a file of `write`.
 
     Raises:
         ModelError: the file is damaged or not ours.
     """
-    return OnnxRuntime(path, place=str(path), device=device, threads=threads)
+    return OnnxRuntime(path, where=str(path), device=device, threads=threads)
 
 
 def _to_onnx(step: ExportableStep, metadata: ModelMetadata) -> Any:
@@ -129,6 +132,6 @@ def _to_onnx(step: ExportableStep, metadata: ModelMetadata) -> Any:
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:
-        node.ClearField("metadata_props")  # where in whose files each line stood
+        node.ClearField("metadata_props")  # file names of this machine
     onnx.helper.set_model_props(model, metadata.as_texts())
     return model

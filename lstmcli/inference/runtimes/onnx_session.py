@@ -1,4 +1,4 @@
-"""Any ONNX network run by ONNX Runtime: arrays in, arrays out."""
+"""Session of ONNX Runtime for third-party networks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = npt.NDArray[Any]
 
 
 class OnnxSession:
-    """A foreign network in ONNX Runtime.
+    """A third-party network in ONNX Runtime.
 
     Args:
         path: of the file.
-        file: what it declares.
+        file: its declarations.
         size_hw: (height, width) of its input.
         device: `cpu`, `cuda` or `cuda:N`.
-        threads: at the most; 0: `thread_count`.
+        threads: maximum; 0: `thread_count`.
 
     Raises:
         ModelError: ONNX Runtime cannot read it, or it has another input size.
@@ -51,10 +51,13 @@ class OnnxSession:
         options.log_severity_level = 4  # errors come as exceptions too
         # Threads that spin for work take the core from decoding and encoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        kind, _, number = device.partition(":")
+        device_type, _, number = device.partition(":")
         provider: Any = "CPUExecutionProvider"
         self.device = "cpu"
-        if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        if (
+            device_type == "cuda"
+            and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        ):
             provider = ("CUDAExecutionProvider", {"device_id": number or "0"})
             self.device = device
         try:
@@ -74,7 +77,7 @@ class OnnxSession:
 
 
 def _check_size(path: Path, shape: tuple[int | None, ...], size_hw: tuple[int, int]) -> None:
-    """Refuse another size where the file fixes one: ONNX Runtime cannot change it."""
+    """Raise where the file has another fixed size, which ONNX Runtime cannot change."""
     if len(shape) != 4 or 3 not in shape:
         return
     fixed = shape[2:] if shape[1] == 3 else shape[1:3]

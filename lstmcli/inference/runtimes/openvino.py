@@ -1,4 +1,4 @@
-"""The network run by OpenVINO: the quickest on x86 processors. The only file that imports it."""
+"""OpenVINO: the fastest runtime on x86 processors. Only this module writes and runs it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ _ROOM = "lstmcli"
 class OpenVINORuntime:
     """A step run by OpenVINO on the CPU, in bfloat16 where the chip has units for it.
 
-    The state stays in OpenVINO's own tensors: a step writes the new one into fresh memory, which
-    the next step reads where it lies. So the answer for one stream never depends on another, and
-    an old state stays good.
+    The state stays in OpenVINO tensors: a step writes the new state into new memory, which the next
+    step reads without a copy. So streams are independent, and an old state stays valid.
 
     Args:
         model: an `openvino.Model` with the inputs and outputs of `ExportableStep`.
         metadata: of the network.
-        threads: at the most; 0: `thread_count`.
+        threads: maximum; 0: `thread_count`.
     """
 
     engine = "openvino"
@@ -73,13 +72,13 @@ class OpenVINORuntime:
         }
         try:
             request = self._idle.get_nowait()
-        except queue.Empty:  # one request for each thread that ever stepped at the same time
+        except queue.Empty:  # one request for each concurrent thread
             request = self._compiled.create_infer_request()
-        for place, name in enumerate(self._inputs):
-            request.set_input_tensor(place, values[name])
+        for index, name in enumerate(self._inputs):
+            request.set_input_tensor(index, values[name])
         new = [tensor(value.element_type, value.shape) for value in old]
-        for place, value in enumerate(new):
-            request.set_output_tensor(2 + place, value)
+        for index, value in enumerate(new):
+            request.set_output_tensor(2 + index, value)
         request.infer()
         boxes, scores = (request.get_output_tensor(i).data.copy() for i in range(2))
         self._idle.put(request)
@@ -87,9 +86,9 @@ class OpenVINORuntime:
 
 
 def _with_planes(model: Any) -> Any:
-    """Return a copy that takes pictures as planes, as they come from the scaler.
+    """Return a copy that takes pictures as planes [1, 3, H, W], as the scaler writes them.
 
-    The network turns its pictures into planes itself; OpenVINO drops both turns.
+    The network transposes its pictures to planes; OpenVINO removes both transposes.
     """
     from openvino import Layout
     from openvino.preprocess import PrePostProcessor
@@ -125,14 +124,14 @@ def _embed(model: Any, metadata: ModelMetadata) -> None:
 
 
 def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
-    """Write a graph (`.xml`) and beside it its weights (`.bin`), in full precision."""
+    """Write graph (`.xml`) and weights (`.bin`) in full precision."""
     import openvino
 
     openvino.save_model(convert(step, metadata), path, compress_to_fp16=False)
 
 
 def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
-    """Write an ONNX file in OpenVINO's format, in whatever precision it has."""
+    """Write an ONNX file in OpenVINO's format, in the precision of the file."""
     import openvino
 
     model = openvino.convert_model(onnx)
@@ -141,7 +140,7 @@ def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntime:
-    """Return what `write` wrote.
+    """Read files of `write`.
 
     Raises:
         ModelError: the file is damaged or not ours.
@@ -150,7 +149,7 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntim
 
     if not path.with_suffix(".bin").is_file():
         raise ModelError(
-            f"{path}: the weights {path.with_suffix('.bin').name} are not beside it",
+            f"{path}: the weights {path.with_suffix('.bin').name} are missing",
             hint="keep both files together",
         )
     try:

@@ -1,4 +1,4 @@
-"""Any ONNX network run by OpenVINO: arrays in, arrays out."""
+"""Session of OpenVINO for third-party networks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Array = npt.NDArray[Any]
 
 
 class OpenVINOSession:
-    """A foreign network in OpenVINO, with all input shapes fixed.
+    """A third-party network in OpenVINO, with all input shapes fixed.
 
     Args:
         path: of the ONNX file.
-        file: what it declares.
+        file: its declarations.
         size_hw: (height, width) of its input.
         device: is `cpu`.
-        threads: at the most; 0: `thread_count`.
+        threads: maximum; 0: `thread_count`.
 
     Raises:
         ModelError: OpenVINO cannot read it, or not at this size.
@@ -75,14 +75,14 @@ class OpenVINOSession:
         """Return the outputs by name, in the file's order."""
         try:
             request = self._idle.get_nowait()
-        except queue.Empty:  # one request for each thread that ever ran at the same time
+        except queue.Empty:  # one request for each concurrent thread
             request = self._compiled.create_infer_request()
         for name in self._inputs:
             request.set_tensor(name, self._tensor(np.ascontiguousarray(feed[name])))
         request.infer()
         found = {
-            name: np.array(request.get_output_tensor(place).data)
-            for place, name in enumerate(self._outputs)
+            name: np.array(request.get_output_tensor(index).data)
+            for index, name in enumerate(self._outputs)
         }
         self._idle.put(request)
         return found

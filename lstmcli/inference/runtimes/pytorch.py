@@ -1,4 +1,4 @@
-"""The network run by torch: everywhere, and first of all on CUDA."""
+"""torch: the default runtime on CUDA, available everywhere."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class TorchRuntime:
     """A step run by torch: float16 and a CUDA graph on CUDA, bfloat16 on a CPU made for it.
 
     Args:
-        step: the network; its `input_names` say what it is fed.
+        step: the network.
         metadata: of the network.
-        first: the state in which a video begins.
+        first: the initial state of a video.
         input_names: of the step.
         device: `cpu`, `cuda` or `cuda:N`.
         mixed: whether convolutions may run in half precision.
@@ -58,7 +58,7 @@ class TorchRuntime:
 
     @property
     def problem(self) -> str:
-        """Why the step could not be captured as a CUDA graph, "" where it was or none is wanted."""
+        """Reason why the step was not captured as a CUDA graph, "" if it was or on a CPU."""
         return "" if self._graph is None else self._graph.problem
 
     def _first_inputs(self) -> tuple[Tensor, ...]:
@@ -91,9 +91,9 @@ class TorchRuntime:
     def step_many(
         self, frames: Sequence[Picture], previous_frames: Sequence[Picture], states: Sequence[Any]
     ) -> list[Step]:
-        """Return for each stream what `step` would; an exported graph takes one at a time.
+        """Return the step of every stream; an exported graph takes one at a time.
 
-        So does a CUDA graph, which is quicker than a batch of one kernel by kernel.
+        So does a CUDA graph, which is faster than a batch of one kernel by kernel.
         """
         if len(frames) == 1 or not isinstance(self._step, ExportableStep):
             return [self.step(*one) for one in zip(frames, previous_frames, states, strict=True)]
@@ -113,7 +113,7 @@ class TorchRuntime:
         ]
 
     def _picture(self, picture: Picture) -> Tensor:
-        if not picture.flags.writeable:  # torch warns of memory that it must not write
+        if not picture.flags.writeable:  # torch warns about read-only memory
             picture = picture.copy()
         return torch.from_numpy(picture).to(self._device).unsqueeze(0)
 
@@ -122,22 +122,21 @@ class TorchRuntime:
         with torch.autocast(
             self._device.type, self._half, enabled=self._mixed, cache_enabled=not self._on_cuda
         ):
-            answers: tuple[Tensor, ...] = self._step(*inputs)
-        return answers
+            outputs: tuple[Tensor, ...] = self._step(*inputs)
+        return outputs
 
 
 class _Graph:
-    """A CUDA graph of one step: inputs are copied into fixed memory, answers out of it.
+    """A CUDA graph of one step: inputs are copied into static memory, outputs out of it.
 
-    Where the network cannot be captured, it is called kernel by kernel as ever, and `problem` says
-    why.
+    A network that cannot be captured runs kernel by kernel, and `problem` is the reason.
     """
 
     def __init__(self, run: Any, examples: tuple[Tensor, ...]) -> None:
         self._run, self._lock = run, threading.Lock()
         self._inputs = tuple(value.clone() for value in examples)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._answers: tuple[Tensor, ...] = ()
+        self._outputs: tuple[Tensor, ...] = ()
         self.problem = ""
         with torch.inference_mode():
             self._capture()
@@ -152,11 +151,11 @@ class _Graph:
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         try:
-            # other streams' threads may take memory meanwhile; only this one's calls are judged
+            # other streams' threads may allocate meanwhile; only this one's calls are checked
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._answers = tuple(self._run(self._inputs))
+                self._outputs = tuple(self._run(self._inputs))
         except RuntimeError as error:
-            self.problem = (str(error).splitlines() or ["for no reason that torch gives"])[0]
+            self.problem = (str(error).splitlines() or ["no reason given"])[0]
             return
         self._graph = graph
 
@@ -167,13 +166,13 @@ class _Graph:
             for fixed, value in zip(self._inputs, inputs, strict=True):
                 fixed.copy_(value, non_blocking=True)
             self._graph.replay()
-            return tuple(value.clone() for value in self._answers)
+            return tuple(value.clone() for value in self._outputs)
 
 
 def make(
     step: ExportableStep, metadata: ModelMetadata, *, device: str = "cpu", threads: int = 0
 ) -> TorchRuntime:
-    """Return the step run by torch itself. The number of threads is torch's own."""
+    """Return the step run by torch; the number of threads is torch's own."""
     step = step.to(memory_format=torch.channels_last)
     return TorchRuntime(
         step, metadata, first=step.first, input_names=step.input_names, device=device
@@ -190,7 +189,7 @@ def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchRuntime:
-    """Return what `write` wrote; its graph is in float32, as it was captured.
+    """Read a file of `write`; its graph is in float32, as captured.
 
     Raises:
         ModelError: the file is damaged or not ours.
@@ -201,7 +200,7 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchRuntime:
             warnings.simplefilter("ignore")
             program = torch.export.load(file, extra_files=extra)
         texts = json.loads(extra[_METADATA_FILE] or "{}")
-    except Exception as error:  # torch raises whatever its reader met
+    except Exception as error:  # torch raises many types here
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{path}: not an exported network, or cut short ({reason})", hint="export it again"

@@ -1,7 +1,7 @@
-"""torchvision's detectors and segmenters by name: `torchvision:fasterrcnn_resnet50_fpn_v2`.
+"""Detectors and segmenters of torchvision by name: `torchvision:fasterrcnn_resnet50_fpn_v2`.
 
-torchvision (BSD-3) brings the network and, from its own server, the weights. Detectors scale and
-suppress by themselves; of a segmenter every connected region of a class becomes a box.
+torchvision (BSD-3) has the networks and, on its server, the weights. Detectors scale and run NMS
+inside; for a segmenter every connected region of a class becomes a box.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lstmcli.inference.runtime import Step
 LICENCE = "BSD-3-Clause (torchvision); weights trained on COCO"
 SEGMENTER_HW = (520, 924)
 """(height, width) of a segmenter's picture: torchvision resizes the lesser side to 520."""
-LEAST_REGION = 0.0004
+MIN_REGION = 0.0004
 """Share of the canvas below which a region is noise: 20x20 pixels of a megapixel."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -42,8 +42,8 @@ class TorchvisionRuntime:
         find: the network with its own post-processing.
         table: its classes.
         input_hw: (height, width) of the canvas.
-        fit: how frames lie on it.
-        device: what it runs on.
+        fit: of frames on the canvas.
+        device: torch device.
     """
 
     engine = "torch"
@@ -82,11 +82,11 @@ def load(
     picture_hw: tuple[int, int] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> TorchvisionRuntime:
-    """Return a model of torchvision with its newest weights, from its cache or its server.
+    """Load a model of torchvision with its newest weights, from its cache or its server.
 
     Raises:
-        ConfigError: there is no such detector or segmenter.
-        ModelError: its weights are not here and cannot be downloaded.
+        ConfigError: no such detector or segmenter.
+        ModelError: its weights are not cached and cannot be downloaded.
     """
     known = sorted(_names())
     if name not in known:
@@ -108,7 +108,7 @@ def load(
     return make(
         model,
         tuple(weights.meta["categories"]),
-        place=f"torchvision:{name}",
+        where=f"torchvision:{name}",
         device=device,
         size_wh=size_wh,
         picture_hw=picture_hw,
@@ -127,7 +127,7 @@ def make(
     model: nn.Module,
     categories: tuple[str, ...],
     *,
-    place: str,
+    where: str,
     device: str = "cpu",
     size_wh: tuple[int, int] | None = None,
     picture_hw: tuple[int, int] | None = None,
@@ -137,13 +137,13 @@ def make(
     Args:
         model: a detector, which has a `transform`, or a segmenter.
         categories: names of its outputs, the background first.
-        place: the model, for errors.
-        device: what it runs on.
-        size_wh: (width, height) of the canvas; None: as the model resizes by itself.
-        picture_hw: (height, width) of the pictures to come, for a canvas without bars.
+        where: name of the model in errors.
+        device: torch device.
+        size_wh: (width, height) of the canvas; None: as the model resizes by default.
+        picture_hw: (height, width) of the source pictures, for a canvas without bars.
     """
     model = model.eval().to(device)
-    table = class_table(categories, place, len(categories), place)
+    table = class_table(categories, where, len(categories), where)
     transform: Any = getattr(model, "transform", None)
     if transform is None:
         input_hw = _canvas(SEGMENTER_HW, size_wh, picture_hw)
@@ -161,7 +161,7 @@ def _canvas(
     size_wh: tuple[int, int] | None,
     picture_hw: tuple[int, int] | None,
 ) -> tuple[int, int]:
-    """Return (height, width): as asked, else the usual one, turned for pictures that stand."""
+    """Return (height, width): the given one, else the default, swapped for portrait pictures."""
     if size_wh is not None:
         usual_hw = (size_wh[1], size_wh[0])
     if picture_hw is None:
@@ -203,13 +203,13 @@ def regions(shares: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
         if label == 0:
             continue
         numbers, _ = ndimage.label(best == label)
-        for number, place in enumerate(ndimage.find_objects(numbers), start=1):
-            inside = numbers[place] == number
-            if inside.sum() < LEAST_REGION * best.size:
+        for number, region in enumerate(ndimage.find_objects(numbers), start=1):
+            inside = numbers[region] == number
+            if inside.sum() < MIN_REGION * best.size:
                 continue
-            rows, columns = place
+            rows, columns = region
             boxes.append((columns.start, rows.start, columns.stop, rows.stop))
-            scores.append(float(shares[label][place][inside].mean()))
+            scores.append(float(shares[label][region][inside].mean()))
             labels.append(label)
     return (
         np.array(boxes, np.float32).reshape(-1, 4),

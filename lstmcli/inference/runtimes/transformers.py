@@ -1,7 +1,7 @@
 """Detectors of the Hugging Face Hub: `transformers:ORG/NAME`, or a folder with such a model.
 
-transformers (Apache-2.0, extra `pretrained`) brings network, image processor and post-processing:
-DETR, RT-DETR, D-FINE, DEIMv2, RF-DETR, YOLOS and whatever else `AutoModelForObjectDetection` knows.
+transformers (Apache-2.0, extra `pretrained`) has network, image processor and post-processing:
+DETR, RT-DETR, D-FINE, DEIMv2, RF-DETR, YOLOS and the other models of `AutoModelForObjectDetection`.
 Code of a repository is never run.
 """
 
@@ -23,7 +23,7 @@ from lstmcli.inference.foreign.class_names import ClassTable, class_table
 from lstmcli.inference.foreign.signature import scores_of_labels
 from lstmcli.inference.runtime import Step
 
-FLOOR = 1e-3
+MIN_SCORE = 1e-3
 FILES = "config.json, model.safetensors and preprocessor_config.json"
 
 
@@ -32,11 +32,11 @@ class TransformersRuntime:
 
     Args:
         model: of `AutoModelForObjectDetection`.
-        processor: of `AutoImageProcessor`; its resizing is left to the canvas.
+        processor: of `AutoImageProcessor`; the canvas replaces its resizing.
         table: the classes.
         input_hw: (height, width) of the canvas.
-        fit: how frames lie on it.
-        device: what it runs on.
+        fit: of frames on the canvas.
+        device: torch device.
         licence: of the weights, "" where unknown.
     """
 
@@ -74,7 +74,7 @@ class TransformersRuntime:
         )
         outputs = self._model(pixel_values=inputs["pixel_values"].to(self.device))
         (found,) = self._processor.post_process_object_detection(
-            outputs, threshold=FLOOR, target_sizes=[self.metadata.input_hw]
+            outputs, threshold=MIN_SCORE, target_sizes=[self.metadata.input_hw]
         )
         boxes, values, labels = (found[key].cpu().numpy() for key in ("boxes", "scores", "labels"))
         boxes, scores = scores_of_labels(
@@ -95,18 +95,18 @@ def load(
     picture_hw: tuple[int, int] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> TransformersRuntime:
-    """Return a detector of the Hub, of its cache, or of a folder.
+    """Load a detector of the Hub, of its cache, or of a folder.
 
     Args:
         name: `ORG/NAME`, `ORG/NAME@REVISION` or a folder.
-        device: what it runs on.
+        device: torch device.
         size_wh: (width, height) of the canvas; None: as its processor resizes.
-        picture_hw: (height, width) of the pictures to come, for a canvas without bars.
-        note: is told revision and licence.
+        picture_hw: (height, width) of the source pictures, for a canvas without bars.
+        note: called with revision and licence.
 
     Raises:
         ConfigError: transformers is not installed.
-        ModelError: the model is not here and cannot be downloaded, or it is no detector.
+        ModelError: the model is not cached and cannot be downloaded, or it is no detector.
     """
     if find_spec("transformers") is None:
         raise ConfigError(
@@ -114,7 +114,7 @@ def load(
         )
     try:
         import transformers
-    except ImportError as error:  # it checks the versions of what it needs
+    except ImportError as error:  # it checks the versions of its dependencies
         reason = (str(error).splitlines() or [""])[0][:160]
         raise ConfigError(
             f"transformers cannot be loaded ({reason})", hint="pip install -U 'lstmcli[pretrained]'"
@@ -136,12 +136,12 @@ def load(
     pinned = f"revision {commit}" if commit else "of a folder"
     note(f"transformers:{repository}, {pinned}; licence: {licence or 'see its model card'}")
     names = tuple(str(model.config.id2label[n]) for n in range(len(model.config.id2label)))
-    place = f"transformers:{name}"
+    where = f"transformers:{name}"
     input_hw, fit = _canvas(getattr(processor, "size", None), size_wh, picture_hw)
     return TransformersRuntime(
         model,
         processor,
-        class_table(names, "its configuration", len(names), place),
+        class_table(names, "its configuration", len(names), where),
         input_hw=input_hw,
         fit=fit,
         device=device,
@@ -152,7 +152,7 @@ def load(
 def _canvas(
     size: Any, size_wh: tuple[int, int] | None, picture_hw: tuple[int, int] | None
 ) -> tuple[tuple[int, int], Fit]:
-    """Return (height, width) of the canvas and how frames lie on it, as the processor resizes."""
+    """Return (height, width) of the canvas and the fit, as the processor resizes."""
     sides = {key: value for key, value in dict(size or {}).items() if value}
     if size_wh is not None:
         sides = {"height": size_wh[1], "width": size_wh[0]}

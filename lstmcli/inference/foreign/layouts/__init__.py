@@ -1,7 +1,7 @@
-"""Layouts: how a foreign detector writes its boxes.
+"""Output layouts of third-party detectors.
 
-A layout is a module with a function `recognize` that knows it by names, shapes and values of the
-outputs, and returns what decodes them; a new one is a file here and a row in `LAYOUTS`.
+A layout is a module with a function `recognize` that returns a decoder if names, shapes and values
+of the outputs match; a new one is a file here and a row in `LAYOUTS`.
 """
 
 from __future__ import annotations
@@ -26,4 +26,4 @@ LAYOUTS: Mapping[str, Recognize] = {
     "yolox": yolox.recognize,
     "rows": flat.recognize,
 }
-"""In the order in which they are tried: from the most to the least distinctive."""
+"""In the order of trial, from the most to the least distinctive."""

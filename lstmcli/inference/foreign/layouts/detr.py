@@ -27,7 +27,7 @@ from lstmcli.inference.foreign.signature import (
 LOGITS = (("dets", "labels"), ("pred_boxes", "logits"), ("pred_boxes", "pred_logits"))
 """Names of the outputs with the boxes and with the logits."""
 SOFTMAX_COLUMNS = (92,)
-"""DETR and YOLOS tell 91 classes and `no object`; the later ones have a sigmoid for each class."""
+"""DETR and YOLOS output 91 classes and `no object`; later models a sigmoid for each class."""
 
 
 def recognize_labels(signature: Signature) -> Decoder | None:

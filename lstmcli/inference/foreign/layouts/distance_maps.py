@@ -72,11 +72,11 @@ def recognize_maps(signature: Signature) -> Decoder | None:
     if len(counts) != 1 or len(bins) != 1:
         return None
     is_raw = any(_leaves_unit(rows[scores]) for scores, _ in levels)
-    places, sizes = cell_grid(signature.canvas_hw, strides)
+    cells, sizes = cell_grid(signature.canvas_hw, strides)
     decode = partial(
         _decode_maps,
         levels=tuple(levels),
-        centers=(places + 0.5) * sizes,
+        centers=(cells + 0.5) * sizes,
         strides=sizes,
         is_raw=is_raw,
     )
@@ -93,13 +93,13 @@ def recognize_tensor(signature: Signature) -> Decoder | None:
     columns = next((c for c in known for b in BINS if values.shape[2] == c + 4 * b), None)
     if found is None or found[1] != 1 or columns is None:
         return None
-    places, sizes = cell_grid(signature.canvas_hw, found[0])
+    cells, sizes = cell_grid(signature.canvas_hw, found[0])
     offset = 0.0 if len(found[0]) >= NO_OFFSET_LEVELS else 0.5
     decode = partial(
         _decode_tensor,
         name=name,
         columns=columns,
-        centers=(places + offset) * sizes,
+        centers=(cells + offset) * sizes,
         strides=sizes,
         is_raw=_leaves_unit(values[0, :, :columns]),
     )

@@ -23,7 +23,7 @@ from lstmcli.inference.foreign.signature import (
 
 NMS_IOU = 0.7
 COMMON_COUNTS = (80, 90, 91)
-LEAST_BOXES = 32
+MIN_BOXES = 32
 """A tensor of fewer boxes is something else."""
 
 
@@ -35,7 +35,7 @@ def recognize(signature: Signature) -> Decoder | None:
     by_grid = [find_strides(signature.canvas_hw, side) is not None for side in values.shape[1:]]
     is_channels_first = by_grid[1] if any(by_grid) else values.shape[1] < values.shape[2]
     rows = values[0].T if is_channels_first else values[0]
-    if len(rows) < LEAST_BOXES:
+    if len(rows) < MIN_BOXES:
         return None
     has_objectness = _has_objectness(rows.shape[1], signature.class_count, is_channels_first)
     columns = rows.shape[1] - 4 - has_objectness
@@ -47,14 +47,14 @@ def recognize(signature: Signature) -> Decoder | None:
         is_channels_first=is_channels_first,
         has_objectness=has_objectness,
         is_raw=bool(rows[:, 4:].min() < 0 or rows[:, 4:].max() > 1),
-        # a network that answers in shares of the input has no box of more than about its size
+        # boxes as shares of the input are not much larger than 1
         scale_wh=signature.canvas_hw[::-1] if rows[:, :4].max() <= 2 else (1, 1),
     )
     return Decoder(decode, columns, Preprocessing(fit="center"), NMS_IOU)
 
 
 def _has_objectness(width: int, class_count: int | None, is_channels_first: bool) -> bool:
-    """Return whether a column before the classes says how surely anything is there."""
+    """Return whether an objectness column precedes the classes."""
     for count in (class_count,) if class_count else COMMON_COUNTS:
         if width - 4 == count:
             return False
