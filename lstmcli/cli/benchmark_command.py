@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,8 +20,7 @@ from lstmcli.cli.options import (
     option,
 )
 from lstmcli.cli.train_command import quiet_fabric
-from lstmcli.core.errors import output_exists
-from lstmcli.core.files import write_json
+from lstmcli.core.files import check_free, claim, write_json
 
 if TYPE_CHECKING:
     from lstmcli.workflows.benchmark import Benchmark, TrainingSpeed
@@ -58,25 +56,39 @@ def benchmark(
     device: Device = "auto",
 ) -> None:
     """Measure the speed of a model on this machine by runtime and stage."""
-    if json_file is not None and json_file.exists() and not overwrite:
-        raise output_exists(json_file)
     console: Console = context.obj
+    with claim(json_file):
+        check_free(json_file, overwrite=overwrite)
+        values = _measure(console, model, video, frames, train, train_time, engine, size, device)
+        if json_file is not None:
+            write_json(json_file, values, overwrite=overwrite)
+            console.result(f"wrote {json_file}")
+
+
+def _measure(
+    console: Console,
+    model: str,
+    video: Path | None,
+    frames: int,
+    train: Path | None,
+    train_time: str,
+    engine: str | None,
+    size: str | None,
+    device: str,
+) -> dict[str, Any]:
     if train is not None:
         if video is not None:
             raise typer.BadParameter("--train measures training: omit VIDEO")
-        values = _measure_training(console, model, train, train_time, device)
-    else:
-        from lstmcli.workflows.benchmark import benchmark as work
+        return _measure_training(console, model, train, train_time, device)
+    from lstmcli.workflows.benchmark import benchmark as work
 
-        engines = parsing.names(engine) or ()
-        model = parsing.sized_model(model, size) or model
-        measured = work(
-            model, video, engines=engines, device=device, frames=frames, progress=console.progress
-        )
-        show_benchmark(console, measured)
-        values = measured.as_json()
-    if json_file is not None:
-        _write_json(console, json_file, values)
+    engines = parsing.names(engine) or ()
+    model = parsing.sized_model(model, size) or model
+    measured = work(
+        model, video, engines=engines, device=device, frames=frames, progress=console.progress
+    )
+    show_benchmark(console, measured)
+    return measured.as_json()
 
 
 def _measure_training(
@@ -94,11 +106,6 @@ def _measure_training(
         raise typer.Exit(130)
     show_training(console, measured)
     return measured.as_json()
-
-
-def _write_json(console: Console, path: Path, values: Mapping[str, object]) -> None:
-    write_json(path, values)
-    console.result(f"wrote {path}")
 
 
 def show_training(console: Console, measured: TrainingSpeed) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import DataError, near_name
+from lstmcli.core.files import write_text
 from lstmcli.core.types import FloatArray, IntArray, Picture, VideoLabels
 from lstmcli.dataset.frame_store import FrameStore
 
@@ -172,10 +173,7 @@ class Dataset:
             },
             "videos": [_video_as_json(video) for video in self.videos],
         }
-        path = self.folder / FILE_NAME
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
-        temporary.replace(path)
+        write_text(self.folder / FILE_NAME, json.dumps(values, ensure_ascii=False))
 
 
 def _pair(values: Any) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.files import write_text
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import Annotations, FloatArray, Picture
 from lstmcli.video import VideoWriter
@@ -226,9 +227,7 @@ def write_video_set(
             }
         )
     path = folder / "annotations.json"
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(gt), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(gt))
     return path
 
 

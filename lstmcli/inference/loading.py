@@ -11,11 +11,12 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.devices import choose_device
-from lstmcli.core.errors import ConfigError, ModelError, choose
+from lstmcli.core.errors import ConfigError, ModelError, choose, write_failure
+from lstmcli.core.files import publish_file, temporary_folder
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.metadata import FORMAT, ModelMetadata
 from lstmcli.core.model_files import LIBRARIES, find_checkpoint
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_export", "load_runtime", "write_export"]
 
+Written = TypeVar("Written")
 VARIABLE = "LSTMCLI_ENGINE"
 """Environment variable that replaces `auto`, to skip the benchmark."""
 
@@ -216,7 +218,12 @@ def find_export(model: Path | str) -> Path | None:
 
 
 def write_export(
-    model: DetectorNet, path: Path, *, metadata: ModelMetadata, feed: Feed | None = None
+    model: DetectorNet,
+    path: Path,
+    *,
+    metadata: ModelMetadata,
+    feed: Feed | None = None,
+    overwrite: bool = True,
 ) -> ModelMetadata:
     """Write a network in the format of the suffix of `path`.
 
@@ -225,6 +232,7 @@ def write_export(
         path: of the new file; it appears under its name when complete.
         metadata: of the network.
         feed: clips on which the ranges of 8-bit maps are measured; None: full precision.
+        overwrite: replace a file that is there.
 
     Returns:
         The metadata as it was written.
@@ -238,28 +246,34 @@ def write_export(
     (name,) = (name for name, engine in RUNTIMES.items() if engine.suffix == path.suffix)
     _check_installed(name, RUNTIMES[name].to_write)
     step = ExportableStep(model)
-    if feed is None:
-        _publish(path, lambda target: RUNTIMES[name].write(step, metadata, target))
-        return metadata
-    if name == "torch":
+    if feed is not None and name == "torch":
         raise ConfigError("the torch format has no 8-bit networks", hint="use onnx or openvino")
-    _check_installed("onnx", (*RUNTIMES["onnx"].to_run, *RUNTIMES["onnx"].to_write))
-    _publish(path, lambda target: write_int8(step, metadata, target, feed))
-    return replace(metadata, precision="int8")
+    if feed is not None:
+        _check_installed("onnx", (*RUNTIMES["onnx"].to_run, *RUNTIMES["onnx"].to_write))
 
+    def write(place: Path) -> ModelMetadata:
+        if feed is None:
+            RUNTIMES[name].write(step, metadata, place)
+            return metadata
+        return write_int8(step, metadata, place, feed)
 
-def _publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name; rename when complete."""
-    temporary = path.with_name(f"{path.stem}.part{path.suffix}")
-    weights = temporary.with_suffix(".bin")
     try:
-        write(temporary)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _publish(path, write, overwrite=overwrite)
+    except OSError as error:
+        raise write_failure(path, error) from None
+
+
+def _publish(path: Path, write: Callable[[Path], Written], *, overwrite: bool = True) -> Written:
+    """Write under a temporary name, and give the file its own when it is complete."""
+    with temporary_folder(path) as folder:
+        complete = folder / f"network{path.suffix}"
+        weights = complete.with_suffix(".bin")
+        written = write(complete)
         if weights.is_file():
-            weights.replace(path.with_suffix(".bin"))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        weights.unlink(missing_ok=True)
+            publish_file(weights, path.with_suffix(".bin"), overwrite=overwrite)
+        publish_file(complete, path, overwrite=overwrite)
+    return written
 
 
 def _load_checkpoint(

@@ -7,6 +7,7 @@ precision weights and the same facts as JSON in its header.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import warnings
@@ -17,12 +18,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.config import Config, config_from
-from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError
+from lstmcli.core.errors import ConfigError, LstmcliError, ModelError
+from lstmcli.core.files import atomic_write
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -91,16 +93,10 @@ def save_checkpoint(
     """
     metadata = _metadata(model) | {"metrics": dict(metrics)}
     values = metadata | {"weights": dict(weights), "training": dict(training or {})}
-    temporary = path.with_name(path.name + ".part")
-    try:
-        torch.save(values, temporary)
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: the checkpoint cannot be written ({error})",
-            hint="free some space or choose another --out",
-        ) from None
+    buffer = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.save(values, buffer)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def save_shipped(path: Path, model: DetectorNet, *, metrics: Mapping[str, Any]) -> None:
@@ -114,16 +110,8 @@ def save_shipped(path: Path, model: DetectorNet, *, metrics: Mapping[str, Any]) 
         for name, value in model.state_dict().items()
     }
     header = {"lstmcli": json.dumps(_metadata(model) | {"metrics": dict(metrics)})}
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(weights, temporary, metadata=header)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: the model cannot be written ({error})",
-            hint="free some space or choose another place",
-        ) from None
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(weights, metadata=header))
 
 
 def _metadata(model: DetectorNet) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class CocoOutput:
             "videos": [{"id": 1, "name": job.video, "width": width, "height": height}],
             "categories": [{"id": i + 1, "name": name} for i, name in enumerate(job.classes)],
         }
-        self._file = LinesFile(self.path)
+        self._file = LinesFile(self.path, overwrite=job.overwrite)
         self._rest = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         self._file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "images": [')
 

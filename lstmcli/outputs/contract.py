@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +27,7 @@ class OutputSpec:
         size_hw: (height, width) of the frames.
         rate: frames per second of the output, None where unknown.
         source_rate: frames per second that frame numbers count, None where they are `rate`'s.
+        overwrite: replace outputs of these names.
         begins_s: the time of the source that is 0 in the annotated video.
         ends_s: where the sound ends, None for all of it.
         sound_from: the file whose sound and metadata are kept, None for neither.
@@ -48,6 +48,7 @@ class OutputSpec:
     codec: str = "h264"
     quality: int = 23
     source_rate: float | None = None
+    overwrite: bool = False
 
     def path(self, suffix: str) -> Path:
         """Return where an output with this suffix lies."""
@@ -124,31 +125,3 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_failure(folder, error) from None
-
-
-def make_partial_folder(path: Path) -> Path:
-    """Make the empty folder in which an output grows; leftovers of a stopped run go.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise write_failure(partial, error) from None
-    return partial
-
-
-def publish_folder(partial: Path, path: Path) -> None:
-    """Give a complete folder its name, in place of an older one.
-
-    Raises:
-        OutputError: it cannot be given.
-    """
-    with as_output_errors(path):
-        if path.exists():
-            shutil.rmtree(path)
-        partial.replace(path)

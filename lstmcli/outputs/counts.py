@@ -19,7 +19,7 @@ class CountsFile:
     def __init__(self, job: OutputSpec) -> None:
         self._job = job
         self.path = job.path(SUFFIX)
-        self._file = LinesFile(self.path)
+        self._file = LinesFile(self.path, overwrite=job.overwrite)
         self._file.write(csv_line(HEADER))
 
     def write(

@@ -7,14 +7,9 @@ import re
 import numpy as np
 from PIL import Image
 
+from lstmcli.core.files import PartialFolder
 from lstmcli.core.types import Picture
-from lstmcli.outputs.contract import (
-    AnnotatedFrame,
-    OutputSpec,
-    as_output_errors,
-    make_partial_folder,
-    publish_folder,
-)
+from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec, as_output_errors
 
 _QUALITY = 92
 
@@ -30,7 +25,7 @@ class CropsOutput:
         self._classes = job.classes
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
-        self._partial = make_partial_folder(self.path)
+        self._folder = PartialFolder(self.path, overwrite=job.overwrite)
 
     def write(self, annotated: AnnotatedFrame) -> None:
         """Cut the detections of a frame out of the undrawn picture."""
@@ -39,21 +34,22 @@ class CropsOutput:
             return
         picture = annotated.frame.rgb()
         for row in range(len(detections)):
-            folder = self._partial / file_name(self._classes[int(detections.labels[row])])
+            folder = file_name(self._classes[int(detections.labels[row])])
             track = int(detections.track_ids[row])
             which = f"t{track}" if track >= 0 else f"n{row}"
             name = f"{annotated.frame.index:06d}_{which}_{float(detections.scores[row]):.2f}.jpg"
             cut = crop(picture, detections.boxes[row], self.MARGIN)
             with as_output_errors(self.path):
-                folder.mkdir(exist_ok=True)
-                Image.fromarray(cut).save(folder / name, quality=_QUALITY)
+                path = self._folder.place(f"{folder}/{name}")
+                Image.fromarray(cut).save(path, quality=_QUALITY)
 
     def close(self) -> None:
         """Complete the folder."""
-        publish_folder(self._partial, self.path)
+        self._folder.publish()
 
     def abandon(self) -> None:
         """Leave the pictures so far."""
+        self._folder.abandon()
 
 
 class FramesOutput:
@@ -64,22 +60,23 @@ class FramesOutput:
     def __init__(self, job: OutputSpec) -> None:
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
-        self._partial = make_partial_folder(self.path)
+        self._folder = PartialFolder(self.path, overwrite=job.overwrite)
 
     def write(self, annotated: AnnotatedFrame) -> None:
         """Write the frame if it has detections."""
         if len(annotated.detections):
             picture = annotated.drawn.rgb()
-            path = self._partial / f"{annotated.frame.index:06d}.jpg"
             with as_output_errors(self.path):
+                path = self._folder.place(f"{annotated.frame.index:06d}.jpg")
                 Image.fromarray(picture).save(path, quality=_QUALITY)
 
     def close(self) -> None:
         """Complete the folder."""
-        publish_folder(self._partial, self.path)
+        self._folder.publish()
 
     def abandon(self) -> None:
         """Leave the pictures so far."""
+        self._folder.abandon()
 
 
 def crop(picture: Picture, box: np.ndarray, margin: float) -> Picture:

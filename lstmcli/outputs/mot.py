@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from lstmcli.outputs.contract import (
-    AnnotatedFrame,
-    OutputSpec,
-    as_output_errors,
-    make_partial_folder,
-    publish_folder,
-)
+from lstmcli.core.files import PartialFolder
+from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec, as_output_errors
 
 
 class MotOutput:
@@ -22,13 +17,13 @@ class MotOutput:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
-        self._partial = make_partial_folder(self.path)
+        self._folder = PartialFolder(self.path, overwrite=job.overwrite)
         self._last = 0
-        gt = self._partial / "gt"
         with as_output_errors(self.path):
-            gt.mkdir()
-            (gt / "labels.txt").write_text("\n".join(job.classes) + "\n", encoding="utf-8")
-            self._file = (gt / "gt.txt").open("w", encoding="utf-8", newline="\n", buffering=1)
+            names = self._folder.place("gt/labels.txt")
+            names.write_text("\n".join(job.classes) + "\n", encoding="utf-8")
+            rows = self._folder.place("gt/gt.txt")
+            self._file = rows.open("w", encoding="utf-8", newline="\n", buffering=1)
 
     def write(self, annotated: AnnotatedFrame) -> None:
         """Add the rows of a frame: frame, id, x, y, width, height, score, class, visibility."""
@@ -53,7 +48,7 @@ class MotOutput:
         with as_output_errors(self.path):
             self._file.close()
             self._write_info()
-        publish_folder(self._partial, self.path)
+        self._folder.publish()
 
     def _write_info(self) -> None:
         height, width = self._job.size_hw
@@ -68,9 +63,10 @@ class MotOutput:
             f"imHeight={height}",
             "imExt=.jpg",
         )
-        (self._partial / "seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._folder.place("seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def abandon(self) -> None:
         """Leave the rows so far."""
         with contextlib.suppress(OSError):
             self._file.close()
+        self._folder.abandon()

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 from lstmcli.core.errors import OutputError, write_failure
+from lstmcli.core.files import open_partial, partial_path, publish_file
 from lstmcli.core.types import Detections
 from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec
-from lstmcli.video import partial_path
 
 
 class LinesFile:
@@ -20,16 +20,18 @@ class LinesFile:
 
     Args:
         path: the name it has when it is complete.
+        overwrite: replace a file of that name.
 
     Raises:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path, self.partial = path, partial_path(path)
+        self._overwrite = overwrite
         try:
             # Line by line to the system: what ends the process never cuts a line in two.
-            self._file = self.partial.open("w", encoding="utf-8", newline="\n", buffering=1)
+            self._file = open_partial(path)
         except OSError as error:
             raise self._failure(error) from None
 
@@ -43,9 +45,8 @@ class LinesFile:
     def close(self) -> None:
         """Give the file its name."""
         try:
-            os.fsync(self._file.fileno())
             self._file.close()
-            self.partial.replace(self.path)
+            publish_file(self.partial, self.path, overwrite=self._overwrite)
         except OSError as error:
             self.abandon()
             raise self._failure(error) from None
@@ -72,7 +73,7 @@ class JsonLinesOutput:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
-        self._file = LinesFile(self.path)
+        self._file = LinesFile(self.path, overwrite=job.overwrite)
 
     def write(self, annotated: AnnotatedFrame) -> None:
         """Add a frame."""
@@ -125,7 +126,7 @@ class CsvOutput:
         self._job = job
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
-        self._file = LinesFile(self.path)
+        self._file = LinesFile(self.path, overwrite=job.overwrite)
         self._file.write(csv_line(self.HEADER))
 
     def write(self, annotated: AnnotatedFrame) -> None:

@@ -22,6 +22,7 @@ class VideoOutput:
             ends_s=job.ends_s,
             sound_from=job.sound_from,
             pixel_aspect=job.pixel_aspect,
+            overwrite=job.overwrite,
         )
         self.notes = self._writer.notes
         self._size_hw = job.size_hw

@@ -27,6 +27,8 @@ def write_report(
     scores: Mapping[str, Any],
     curves: Mapping[str, FloatArray],
     pictures: Sequence[PagePicture],
+    *,
+    overwrite: bool = True,
 ) -> Path:
     """Write the page, under its name only when it is complete; return its path.
 
@@ -35,12 +37,13 @@ def write_report(
         scores: the plain values of an evaluation, as its JSON has them.
         curves: by class name, the precision at evenly spaced recalls from 0 to 1.
         pictures: the worst frames.
+        overwrite: replace a page that is there.
 
     Raises:
         OutputError: the folder cannot be made or written.
     """
     path = folder / PAGE_NAME
-    write_page(path, render(scores, curves, pictures), option="--report")
+    write_page(path, render(scores, curves, pictures), option="--report", overwrite=overwrite)
     return path
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lstmcli.core.files import atomic_write
 from lstmcli.core.types import FloatArray, Picture
 
 PANEL_HW = (256, 320)
@@ -121,6 +122,5 @@ def draw_timeline(
     reaches.set(
         xlabel="past frames that the state comes from", ylabel=f"score at {at_s:.2f} s", ylim=(0, 1)
     )
-    temporary = path.with_name(f"{path.stem}.part{path.suffix}")
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110)

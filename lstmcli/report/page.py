@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lstmcli.core.errors import OutputError
+from lstmcli.core.files import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,22 @@ def render_page(template: str, **values: Any) -> str:
     return environment.get_template(f"{template}.html.j2").render(**values)
 
 
-def write_page(path: Path, page: str, *, option: str) -> None:
+def write_page(path: Path, page: str, *, option: str, overwrite: bool = True) -> None:
     """Write a page under its name when it is complete.
 
     Args:
         path: its folder is made where it is missing.
         page: the whole text.
         option: the option that names another path, for the hint.
+        overwrite: replace a page that is there.
 
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
+        write_text(path, page, overwrite=overwrite)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise OutputError(f"{path}: {error.strerror}", hint=f"choose another {option}") from None
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from lstmcli.core.files import atomic_write, write_text
 
 Row = Mapping[str, float | int | str | None]
 
@@ -12,13 +15,12 @@ Row = Mapping[str, float | int | str | None]
 def write_metrics(path: Path, rows: Sequence[Row]) -> None:
     """Write one line an epoch, under its name only when it is complete."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    temporary = path.with_suffix(".part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    temporary.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_text(path, text.getvalue())
 
 
 def draw_curves(path: Path, rows: Sequence[Row]) -> None:
@@ -48,6 +50,5 @@ def draw_curves(path: Path, rows: Sequence[Row]) -> None:
             panel.set_ylim(0, 1)
         if panel.lines:
             panel.legend(fontsize=8)
-    temporary = path.with_suffix(".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -9,7 +9,7 @@ from lstmcli.video.read_report import ReadReport
 from lstmcli.video.reader import ASSUMED_RATE, read_frames
 from lstmcli.video.sources import Source, find_sources, output_names
 from lstmcli.video.times import frame_times
-from lstmcli.video.writer import CODECS, VideoWriter, has_nvenc, partial_path
+from lstmcli.video.writer import CODECS, VideoWriter, has_nvenc
 
 __all__ = [
     "ASSUMED_RATE",
@@ -32,7 +32,6 @@ __all__ = [
     "latest",
     "open_frames",
     "output_names",
-    "partial_path",
     "probe",
     "read_frames",
     "read_images",

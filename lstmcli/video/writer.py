@@ -22,6 +22,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from lstmcli.core.errors import LstmcliError, OutputError, choose, write_failure
+from lstmcli.core.files import atomic_write, make_partial, partial_path, sync_file
 from lstmcli.core.types import Picture
 from lstmcli.video.container import FFMPEG_ERRORS, open_media, reason_of
 from lstmcli.video.frame import LIMITED, Planes
@@ -68,11 +69,6 @@ lists shift nothing, and the length of variable-rate video is true in every play
 """
 
 
-def partial_path(path: Path) -> Path:
-    """Return the name of a file that is not complete: `a.mp4` is `a.partial.mp4` until it is."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
 class VideoWriter:
     """Writes one video; use it in a `with`: leaving it well completes the file.
 
@@ -87,6 +83,7 @@ class VideoWriter:
         ends_s: sound from this time on is left out; None for all of it.
         sound_from: the file whose sound and metadata are taken over, None for neither.
         pixel_aspect: width of a pixel by its height.
+        overwrite: replace a file of that name.
 
     Raises:
         ConfigError: no such codec.
@@ -104,8 +101,9 @@ class VideoWriter:
         ends_s: float | None = None,
         sound_from: str | Path | None = None,
         pixel_aspect: Fraction = Fraction(1),
+        overwrite: bool = True,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._overwrite = Path(path), overwrite
         self.partial = partial_path(self.path)
         self.frames = 0
         self.notes: list[str] = []
@@ -176,16 +174,13 @@ class VideoWriter:
         """
         if self._stream is None:
             raise OutputError(f"{self.path}: there is no frame to write", hint="is it empty?")
-        finished = self.path.with_name(f".{self.path.name}.finishing")
         try:
             self._flush()
-            self._finish(finished)
-            publish(finished, self.path)
+            with atomic_write(self.path, overwrite=self._overwrite) as finished:
+                self._finish(finished)
             self.partial.unlink()
         except FFMPEG_ERRORS as error:
             raise self._failure(error) from error
-        finally:
-            finished.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Stop without completing: what was written stays as `*.partial.mp4`."""
@@ -205,6 +200,7 @@ class VideoWriter:
 
     def _open(self, planes: Planes) -> None:
         self._size_hw = planes.size_hw
+        os.close(make_partial(self.path))
         self._container = av.open(
             str(self.partial), "w", format="mp4", container_options=dict(_FRAGMENTS)
         )
@@ -312,21 +308,6 @@ def _video_packets(
 def _decode_time(packet: av.Packet[Any]) -> float:
     stamp = packet.dts if packet.dts is not None else packet.pts
     return float((stamp or 0) * packet.time_base)
-
-
-def sync_file(path: Path) -> None:
-    """Bring a file's content to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def publish(finished: Path, path: Path) -> None:
-    """Give a complete file its name; the name never shows a half-written one."""
-    sync_file(finished)
-    finished.replace(path)
 
 
 @cache

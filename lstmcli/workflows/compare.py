@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.boxes import clip_boxes
-from lstmcli.core.errors import ConfigError, DataError, output_exists
-from lstmcli.core.files import write_json
+from lstmcli.core.errors import ConfigError, DataError
+from lstmcli.core.files import check_free, claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import Annotations, Detections, VideoLabels
 from lstmcli.dataset.stream import RATE, open_source
@@ -89,16 +89,16 @@ def compare_models(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice!r} stands in the comparison twice", hint="name each once")
-    if json_file is not None and json_file.exists() and not overwrite:
-        raise output_exists(json_file)
     domains = {}
-    for path in data:
-        contenders = [_model(name, path, options, progress) for name in models]
-        contenders += [_results(name, file, path, options) for name, file in files.items()]
-        domains[str(path)] = _on_common_frames(contenders, path, progress)
-    table = side_by_side(domains, iou=options.iou, draws=options.draws)
-    if json_file is not None:
-        write_json(json_file, table.as_json())
+    with claim(json_file):
+        check_free(json_file, overwrite=overwrite)
+        for path in data:
+            contenders = [_model(name, path, options, progress) for name in models]
+            contenders += [_results(name, file, path, options) for name, file in files.items()]
+            domains[str(path)] = _on_common_frames(contenders, path, progress)
+        table = side_by_side(domains, iou=options.iou, draws=options.draws)
+        if json_file is not None:
+            write_json(json_file, table.as_json(), overwrite=overwrite)
     return table
 
 

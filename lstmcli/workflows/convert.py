@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lstmcli.core.errors import OutputError, choose, output_exists
+from lstmcli.core.errors import choose
+from lstmcli.core.files import (
+    atomic_write,
+    check_free,
+    check_replaceable,
+    claim,
+    new_folder,
+    real_place,
+)
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.scratch import scratch_folder
 from lstmcli.core.types import DataWarning, LabelSet
 from lstmcli.labels.clock import LabelRate
 from lstmcli.labels.media import MediaFinder, ReadContext, aligned
 from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.labels.warning_collector import WarningCollector
-from lstmcli.labels.writers import LABEL_WRITERS, LabelWriter
+from lstmcli.labels.writers import LABEL_WRITERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,19 @@ def convert(
         out = Path(f"{stem}-{to}" if writer.FOLDER else f"{stem}.{to}.json")
     if not writer.FOLDER and (out.is_dir() or out.suffix.lower() != ".json"):
         out = out / "annotations.json"
-    _check_free(out, writer, overwrite=overwrite)
+    out = real_place(out) if writer.FOLDER else out
     progress = progress or SilentProgress()
     how = ReadOptions(format, media, size_hw, annotator, label_rate)
-    labels = aligned(read_labels(source, options=how), source, media, label_rate)
-    if writer.NEEDS_SIZE:
-        labels = _with_sizes(labels, source, media, size_hw, progress)
     warnings = WarningCollector()
-    _write(writer, labels, out, warnings)
+    with claim(out):
+        check = check_replaceable if writer.FOLDER else check_free
+        check(out, overwrite=overwrite)
+        labels = aligned(read_labels(source, options=how), source, media, label_rate)
+        if writer.NEEDS_SIZE:
+            labels = _with_sizes(labels, source, media, size_hw, progress)
+        write = new_folder if writer.FOLDER else atomic_write
+        with write(out, overwrite=overwrite) as path:
+            writer.write(labels, path, warnings)
     videos = labels.videos
     return ConvertResult(
         path=out,
@@ -99,26 +109,6 @@ def convert(
         ignored=sum(int(video.ignore.sum()) for video in videos),
         warnings=labels.warnings + warnings.collected(),
     )
-
-
-def _check_free(out: Path, writer: LabelWriter, *, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and writer.FOLDER and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise output_exists(out)
-    if out.is_dir():
-        files = sorted(path for path in out.rglob("*") if not path.is_dir() or path.is_symlink())
-        other = next((p for p in files if not _is_ours(p.relative_to(out), out)), None)
-        if other is not None or not writer.FOLDER:
-            raise OutputError(
-                f"{out} holds other things than convert writes there ({(other or out).name})",
-                hint="name a folder of its own with --out",
-            )
-
-
-def _is_ours(path: Path, folder: Path) -> bool:
-    """Return whether a file was written by any of the writers, so that it may be replaced."""
-    return any(writer.wrote(path, folder) for writer in LABEL_WRITERS.values())
 
 
 def _with_sizes(
@@ -137,21 +127,3 @@ def _with_sizes(
             video = replace(video, size_hw=size)
         videos.append(video)
     return LabelSet(labels.classes, tuple(videos), labels.warnings)
-
-
-def _write(writer: LabelWriter, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
-    """Write under a temporary name beside `out` and rename: no output is half-written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(out) as scratch:
-            part = scratch / "part"
-            if writer.FOLDER:
-                part.mkdir()
-            writer.write(labels, part, warnings)
-            if out.is_dir():
-                shutil.rmtree(out)
-            os.replace(part, out)  # noqa: PTH105 - also from a file to a file
-    except OSError as error:
-        raise OutputError(
-            f"{out}: {error.strerror or error}", hint="name another place with --out"
-        ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +71,10 @@ def demo(
     dataset, run = out / "dataset", out / "run"
     progress.note(f"1. drawing videos of moving shapes in {out / 'source'}")
     videos = draw_demo(out, seed=seed, overwrite=overwrite, progress=progress)
-    for folder in (dataset, run):
-        shutil.rmtree(folder, ignore_errors=True)
     progress.note(f"2. lstmcli prepare {videos.train} --val {videos.val} --out {dataset}")
-    prepared = prepare([videos.train], val=[videos.val], out=dataset, progress=progress)
+    prepared = prepare(
+        [videos.train], val=[videos.val], out=dataset, overwrite=overwrite, progress=progress
+    )
     yield DemoStage("prepare", prepared)
     progress.note(f"3. lstmcli train {dataset} --preset demo --out {run}")
     trained = train(
@@ -83,6 +82,7 @@ def demo(
         config=load_config("demo", [f"train.seed={seed}"]),
         out=run,
         options=TrainOptions(epochs=epochs, device=device),
+        overwrite=overwrite,
         progress=progress,
     )
     yield DemoStage("train", trained)

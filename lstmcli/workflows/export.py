@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lstmcli.core.errors import ConfigError, DataError, OutputError, choose, output_exists
+from lstmcli.core.errors import ConfigError, DataError, choose
+from lstmcli.core.files import check_free, claim
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import AnnotatedSource, open_source
@@ -136,22 +137,17 @@ def export(
     checkpoint = load_checkpoint(model)
     path = _place(out, _name(checkpoint.path), suffix, int8=int8)
     weights = path.with_suffix(".bin")
-    for there in (path, weights) if format == "openvino" else (path,):
-        if there.exists() and not overwrite:
-            raise output_exists(there)
-    metadata = replace(checkpoint.metadata, threshold=threshold, licence=licence)
-    feed = None
-    if int8 and data is not None:
-        feed = _Calibration(
-            open_source(data, split=split, canvas_hw=checkpoint.canvas_hw), str(data), progress
+    with claim(path):
+        for there in (path, weights) if format == "openvino" else (path,):
+            check_free(there, overwrite=overwrite)
+        metadata = replace(checkpoint.metadata, threshold=threshold, licence=licence)
+        feed = None
+        if int8 and data is not None:
+            source = open_source(data, split=split, canvas_hw=checkpoint.canvas_hw)
+            feed = _Calibration(source, str(data), progress)
+        metadata = write_export(
+            checkpoint.model, path, metadata=metadata, feed=feed, overwrite=overwrite
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = write_export(checkpoint.model, path, metadata=metadata, feed=feed)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: {error.strerror or error}", hint="choose another place with --out"
-        ) from None
     paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
     size = sum(part.stat().st_size for part in paths)
     return Exported(checkpoint.path, format, paths, size, metadata)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox, box_iou
-from lstmcli.core.errors import ConfigError, DataError, ModelError, output_exists
-from lstmcli.core.files import write_json
+from lstmcli.core.errors import ConfigError, DataError, ModelError
+from lstmcli.core.files import check_free, claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.inference.gate_probe import GateProbe
@@ -124,13 +124,27 @@ def inspect(
         DataError: nothing is detected at the moment, or the moment is not in the video.
         OutputError: an output exists.
     """
-    progress = progress or SilentProgress()
     if limit < 2:
         raise ConfigError(f"a limit of {limit} frames", hint="give 2 or more")
     paths = tuple(out / f"{video.stem}{suffix}" for suffix in SUFFIXES)
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise output_exists(path)
+    with claim(*paths):
+        for path in paths:
+            check_free(path, overwrite=overwrite)
+        return _inspect(
+            model, video, at_s, class_name, paths, limit, overwrite, progress or SilentProgress()
+        )
+
+
+def _inspect(
+    model: str,
+    video: Path,
+    at_s: float | None,
+    class_name: str | None,
+    paths: tuple[Path, ...],
+    limit: int,
+    overwrite: bool,
+    progress: Progress,
+) -> Inspection:
     checkpoint = load_checkpoint(model)
     net = checkpoint.model
     if not net.has_temporal_core:
@@ -144,8 +158,9 @@ def inspect(
     followed = _followed(seen, moment, label, box)
     rows = tuple(_row(frame, label, box_at, runtime) for frame, box_at in followed)
     reach = _reach(seen, moment, label, box, runtime)
-    out.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(paths[0], rate=_rate(seen), begins_s=seen[0].time_s) as writer:
+    with VideoWriter(
+        paths[0], rate=_rate(seen), begins_s=seen[0].time_s, overwrite=overwrite
+    ) as writer:
         for (frame, box_at), row in zip(followed, rows, strict=True):
             panels = draw_panels(frame.canvas, frame.maps, box_at, row.score, row.score_alone)
             writer.write(panels, frame.time_s)
@@ -155,7 +170,7 @@ def inspect(
     )
     title = f"{found.class_name} in {video.name}"
     draw_timeline(paths[1], rows, reach, at_s=found.at_s, title=title)
-    write_json(paths[2], found.as_json())
+    write_json(paths[2], found.as_json(), overwrite=overwrite)
     return found
 
 

@@ -57,7 +57,7 @@ def write_all(
     """Give a writer four frames, of which the first and the third hold something."""
     source = make_video(tmp_path / "a.mp4", frames)
     (tmp_path / "out").mkdir(exist_ok=True)
-    job = OutputSpec("a.mp4", tmp_path / "out" / "a", CLASSES, (64, 96), rate=25)
+    job = OutputSpec("a.mp4", tmp_path / "out" / "a", CLASSES, (64, 96), rate=25, overwrite=True)
     annotator = Annotator(CLASSES, (64, 96), draw_style or DrawStyle())
     output = WRITERS[kind].make(job)
     for frame in read_frames(source):
@@ -189,7 +189,7 @@ def test_crops_are_the_undrawn_objects_in_a_folder_a_class(
 def test_frames_are_drawn_where_something_was_found(tmp_path: Path, make_video: MakeVideo) -> None:
     output = write_all("frames", tmp_path, make_video)
     output.close()
-    assert sorted(path.name for path in output.path.iterdir()) == ["000000.jpg", "000002.jpg"]
+    assert sorted(path.name for path in output.path.glob("*.jpg")) == ["000000.jpg", "000002.jpg"]
     with Image.open(output.path / "000000.jpg") as picture:
         assert picture.size == (96, 64)
         assert np.asarray(picture).std() > 10
@@ -415,7 +415,7 @@ def test_a_folder_that_cannot_get_its_name_is_an_error_that_names_it(
         raise OSError(28, "No space left on device")
 
     output = write_all(kind, tmp_path, make_video)
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("pathlib.Path.rename", full)
     with pytest.raises(OutputError, match=f"a.{kind}: .*No space left"):
         output.close()
 

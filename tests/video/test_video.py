@@ -14,13 +14,13 @@ from conftest import MakeVideo, grey_level
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import MediaError, OutputError
+from lstmcli.core.files import partial_path
 from lstmcli.core.types import pixels_of, planes_of
 from lstmcli.video import (
     Frame,
     Planes,
     ReadReport,
     VideoWriter,
-    partial_path,
     probe,
     read_frames,
     read_images,

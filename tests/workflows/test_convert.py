@@ -225,7 +225,8 @@ def test_convert_overwrites_only_when_told(coco_file: Path, tmp_path: Path) -> N
         convert(coco_file, "mot", tmp_path / "out")
     assert "--overwrite" in caught.value.hint
     convert(coco_file, "yolo", tmp_path / "out", overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data.yaml", "labels"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [".lstmcli-files", "data.yaml", "labels"]
 
 
 def test_convert_never_deletes_other_peoples_files(coco_file: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def check(out: Path) -> int:
     played = 0
     for path in out.iterdir() if out.exists() else ():
         is_partial = ".partial" in path.name
-        if path.name.endswith(".finishing"):
+        if ".lstmcli-" in path.name:
             continue  # hidden, and never named as an output
         if path.name == "a.annotated.mp4":
             assert len(list(read_frames(path))) == FRAMES

@@ -384,7 +384,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(
 def test_numbers_outlive_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*args: object) -> None:
+    def full(*args: object, **options: object) -> None:
         raise OutputError("scores.json: No space left on device", hint="free some space")
 
     monkeypatch.setattr("lstmcli.workflows.evaluate.run._write", full)

@@ -26,12 +26,6 @@ class LabelWriter(Protocol):
     def NEEDS_SIZE(self) -> bool:
         """Whether the format cannot be written without the size of every picture."""
 
-    def wrote(self, path: Path, folder: Path) -> bool:
-        """Return whether `write` made a file, by its path in the folder that it wrote.
-
-        Only such files may be replaced.
-        """
-
     def write(self, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
         """Write a set to a file, or into a folder that exists and is empty.
 

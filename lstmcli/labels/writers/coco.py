@@ -20,11 +20,6 @@ FOLDER = False
 NEEDS_SIZE = False
 
 
-def wrote(path: Path, folder: Path) -> bool:
-    """Return False: a folder is never replaced by a file."""
-    return False
-
-
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a set to a file, one image and one annotation a line."""
     labels = one_a_class(labels)

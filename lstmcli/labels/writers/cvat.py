@@ -24,14 +24,6 @@ PICTURES = "images.xml"
 MARK = "<!-- written by lstmcli convert -->"
 
 
-def wrote(path: Path, folder: Path) -> bool:
-    """Return whether a file carries the comment that `write` puts at its beginning."""
-    if path.suffix != ".xml" or not (folder / path).is_file():
-        return False
-    with (folder / path).open(encoding="utf-8", errors="replace") as file:
-        return MARK in file.read(200)
-
-
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write `NAME.xml` for every video, and `images.xml` for all pictures."""
     pictures = [video for video in labels.videos if len(video.images) == 1]

@@ -22,11 +22,6 @@ FOLDER = False
 NEEDS_SIZE = True
 
 
-def wrote(path: Path, folder: Path) -> bool:
-    """Return False: a folder is never replaced by a file."""
-    return False
-
-
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a set to a file, one task a line."""
     with out.open("w", encoding="utf-8") as file:

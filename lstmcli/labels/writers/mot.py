@@ -23,18 +23,6 @@ NEEDS_SIZE = False
 MARK = "; written by lstmcli convert"
 
 
-def wrote(path: Path, folder: Path) -> bool:
-    """Return whether a file is of a sequence that `write` marked as its own."""
-    if path.name == "seqinfo.ini":
-        sequence = path.parent
-    elif path.parent.name == "gt" and path.name in {"gt.txt", "labels.txt"}:
-        sequence = path.parent.parent
-    else:
-        return False
-    info = folder / sequence / "seqinfo.ini"
-    return info.is_file() and info.read_text(encoding="utf-8", errors="replace").startswith(MARK)
-
-
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a folder for every video below `out`."""
     for video in one_a_class(labels).videos:

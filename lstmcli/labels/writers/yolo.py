@@ -21,16 +21,6 @@ NEEDS_SIZE = True
 MARK = "# written by lstmcli convert\n"
 
 
-def wrote(path: Path, folder: Path) -> bool:
-    """Return whether a file is of a set whose `data.yaml` `write` marked as its own."""
-    described = folder / "data.yaml"
-    if not described.is_file():
-        return False
-    marked = described.read_text(encoding="utf-8", errors="replace").startswith(MARK)
-    is_label = path.parts[0] == "labels" and path.suffix == ".txt"
-    return marked and (is_label or path.as_posix() == "data.yaml")
-
-
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write the labels below `out`; every size is known.
 

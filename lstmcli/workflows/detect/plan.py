@@ -36,6 +36,7 @@ class ProbedSource:
 
     source: Source
     stem: Path
+    is_claimed: bool = False
     _info: VideoInfo | None = None
     _error: LstmcliError | None = None
     _is_probed: bool = False

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import LstmcliError, explain
+from lstmcli.core.files import claim
 from lstmcli.core.jobs import ProgressCallback, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.inference.batching import micro_batch
@@ -24,6 +26,9 @@ from lstmcli.workflows.detect.plan import MakePredictor, Plan, PredictorFor, Pro
 from lstmcli.workflows.detect.sources import default_model, kept_classes, to_do
 from lstmcli.workflows.detect.video_job import Stopped, VideoJob
 from lstmcli.workflows.schedule import inference_stride
+
+CLAIMED_AT_ONCE = 200
+"""Outputs that are claimed before the first video; each claim is an open file."""
 
 
 def detect(
@@ -87,31 +92,44 @@ def detect(
     for name in classes:
         if "video" in options.write and not can_draw(name):
             progress.note(f"no font here has the letters of {name!r}; install Noto fonts")
-    todo, skipped = to_do(probed, plan)
-    if options.events is not None:
-        sink = open_event_sink(
-            options.events,
-            append=options.skip_existing,
-            overwrite=options.overwrite,
-            say=progress.note,
-        )
-        plan = replace(plan, events=sink)
     notes: list[str] = []
-    try:
-        results = _run_all(todo, plan, progress)
-    except KeyboardInterrupt:
-        progress.note(
-            "what is not finished has `.partial` in its name; --skip-existing does the rest"
-        )
-        raise
-    finally:
-        notes += plan.events.close() if plan.events is not None else []
+    with claim(_events_file(options), *_claimed_stems(probed)):
+        todo, skipped = to_do(probed, plan)
+        if options.events is not None:
+            sink = open_event_sink(
+                options.events,
+                append=options.skip_existing,
+                overwrite=options.overwrite,
+                say=progress.note,
+            )
+            plan = replace(plan, events=sink)
+        try:
+            results = _run_all(todo, plan, progress)
+        except KeyboardInterrupt:
+            progress.note(
+                "what is not finished has `.partial` in its name; --skip-existing does the rest"
+            )
+            raise
+        finally:
+            notes += plan.events.close() if plan.events is not None else []
     done = tuple(result for result in results if isinstance(result, VideoDone))
     failures = [result for result in results if isinstance(result, tuple)]
     if len(found) == 1 and failures:
         raise failures[0][1]
     failed = tuple(VideoFailed(name, e.problem, e.hint) for name, e in failures)
     return DetectReport(sentence, done, failed, tuple(skipped), tuple(notes))
+
+
+def _claimed_stems(probed: Sequence[ProbedSource]) -> list[Path]:
+    """Return the stems that are claimed before the first video; the others are at their turn."""
+    for one in probed[:CLAIMED_AT_ONCE]:
+        one.is_claimed = True
+    return [one.stem for one in probed[:CLAIMED_AT_ONCE]]
+
+
+def _events_file(options: DetectOptions) -> Path | None:
+    is_file = options.events is not None and "://" not in options.events
+    return Path(str(options.events)) if is_file else None
 
 
 def _runtimes(options: DetectOptions, model: str, streams: int, progress: Progress) -> RuntimePool:
@@ -156,7 +174,8 @@ def _run_one(source: ProbedSource, plan: Plan, track: ProgressCallback) -> Resul
     """Do one video: files in, files out; nothing else is shared with other videos."""
     name = source.source.name
     try:
-        return VideoJob(source, plan).run(track)
+        with claim(None if source.is_claimed else source.stem):
+            return VideoJob(source, plan).run(track)
     except LstmcliError as error:
         return name, error
     except (Stopped, BrokenPipeError):

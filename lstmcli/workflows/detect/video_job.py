@@ -213,6 +213,7 @@ class VideoJob:
             begins_s=first.time_s,
             codec=plan.codec,
             quality=options.quality,
+            overwrite=(options.overwrite or options.skip_existing) and not self.source.is_live,
         )
         if info is None:
             return job

@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from lstmcli.core.errors import DataError, OutputError, output_exists
-from lstmcli.core.files import write_json
+from lstmcli.core.errors import DataError, OutputError
+from lstmcli.core.files import check_free, claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import open_source
 from lstmcli.inference.loading import load_runtime
@@ -55,8 +55,28 @@ def evaluate(
         ModelError: the model cannot be read.
         OutputError: the JSON file or report exists or cannot be written.
     """
-    options = options or EvaluateOptions()
-    progress = progress or SilentProgress()
+    _check_outputs(json_file, report, overwrite=overwrite)
+    with claim(json_file, report):
+        return _evaluate(
+            model,
+            data,
+            options or EvaluateOptions(),
+            json_file,
+            report,
+            overwrite,
+            progress or SilentProgress(),
+        )
+
+
+def _evaluate(
+    model: Path | str | Runtime,
+    data: Path | str,
+    options: EvaluateOptions,
+    json_file: Path | None,
+    report: Path | None,
+    overwrite: bool,
+    progress: Progress,
+) -> Evaluation:
     _check_outputs(json_file, report, overwrite=overwrite)
     runtime = (
         load_runtime(model, device=options.device, engine=options.engine, note=progress.note)
@@ -96,7 +116,7 @@ def evaluate(
         results=tuple(stream.results),
     )
     try:
-        _write(evaluation, stream.gallery, json_file, report)
+        _write(evaluation, stream.gallery, json_file, report, overwrite=overwrite)
     except OutputError as error:
         raise UnwrittenEvaluation(error, evaluation) from error
     return evaluation
@@ -118,9 +138,8 @@ def _pipeline_use(options: EvaluateOptions, device: str) -> PipelineUse:
 def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bool) -> None:
     """Say before the long work that its outcome could not be written."""
     for path in (json_file, report / PAGE_NAME if report else None):
-        if path is not None and path.exists() and not overwrite:
-            raise output_exists(path)
-    if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        check_free(path, overwrite=overwrite)
+    if json_file is not None and not json_file.absolute().parent.is_dir():
         raise OutputError(f"{json_file}: cannot be written there", hint="name a file in a folder")
     folders = [json_file.absolute().parent] if json_file is not None else []
     folders += [report.absolute()] if report is not None else []
@@ -133,9 +152,15 @@ def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bo
 
 
 def _write(
-    evaluation: Evaluation, gallery: Gallery | None, json_file: Path | None, report: Path | None
+    evaluation: Evaluation,
+    gallery: Gallery | None,
+    json_file: Path | None,
+    report: Path | None,
+    *,
+    overwrite: bool,
 ) -> None:
     if json_file is not None:
-        write_json(json_file, evaluation.as_json())
+        write_json(json_file, evaluation.as_json(), overwrite=overwrite)
     if report is not None and gallery is not None:
-        write_report(report, evaluation.as_json(), evaluation.scores.curves, gallery.pictures())
+        curves, pictures = evaluation.scores.curves, gallery.pictures()
+        write_report(report, evaluation.as_json(), curves, pictures, overwrite=overwrite)

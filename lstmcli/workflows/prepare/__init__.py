@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,18 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lstmcli.core.errors import (
-    DataError,
-    LstmcliError,
-    OutputError,
-    output_exists,
-    write_failure,
-)
+from lstmcli.core.errors import DataError, LstmcliError
+from lstmcli.core.files import check_replaceable, claim, new_folder, real_place
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.scratch import scratch_folder
 from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
 from lstmcli.dataset.label_checks import Review, review
-from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
+from lstmcli.dataset.manifest import Dataset, PreparedVideo
 from lstmcli.dataset.pixel_checks import check_pictures
 from lstmcli.dataset.plan import (
     TimeSplit,
@@ -76,83 +69,67 @@ def prepare(
     """
     options = options or PrepareOptions()
     progress = progress or SilentProgress()
-    out = out.resolve() if out.is_symlink() else out  # a link stays; its target is written
-    if Path.cwd().is_relative_to(out.resolve()):
-        raise OutputError(
-            f"{out}: the folder that this was started in cannot be made anew",
-            hint="give --out a folder that is not there yet",
-        )
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
-        raise output_exists(out)
-    if overwrite and out.is_dir() and any(out.iterdir()) and not (out / FILE_NAME).is_file():
-        raise OutputError(
-            f"{out}: holds other things than a prepared dataset, it is not replaced",
-            hint="choose another --out",
-        )
-    labels, splits = _read_all(sources, val, test, options)
-    if options.propagate:
-        labels = propagate(labels, progress)
-    labels = replace(labels, warnings=(*options.notes, *labels.warnings))
-    splits, division = keep_division(labels, splits, options)
-    try:
-        return replace(_write(labels, splits, out, options, progress), division=division)
-    except LstmcliError:
-        for warning in labels.warnings:  # they may be the cause, and nobody would tell them now
-            times = f" ({warning.count} times)" if warning.count > 1 else ""
-            told = ": ".join(part for part in (warning.where, warning.text) if part)
-            progress.note(f"{told}{times}")
-        raise
+    out = real_place(out)
+    with claim(out):
+        check_replaceable(out, overwrite=overwrite)
+        labels, splits = _read_all(sources, val, test, options)
+        if options.propagate:
+            labels = propagate(labels, progress)
+        labels = replace(labels, warnings=(*options.notes, *labels.warnings))
+        splits, division = keep_division(labels, splits, options)
+        try:
+            with new_folder(out, overwrite=overwrite) as folder:
+                prepared = _write(labels, splits, folder, out.name, options, progress)
+        except LstmcliError:
+            for warning in labels.warnings:  # they may be the cause, and nobody would tell them now
+                times = f" ({warning.count} times)" if warning.count > 1 else ""
+                told = ": ".join(part for part in (warning.where, warning.text) if part)
+                progress.note(f"{told}{times}")
+            raise
+    return replace(
+        prepared,
+        dataset=replace(prepared.dataset, folder=out.resolve()),
+        previews=tuple(out / path.relative_to(folder) for path in prepared.previews),
+        division=division,
+    )
 
 
 def _write(
     labels: LabelSet,
     splits: list[str | None],
-    out: Path,
+    folder: Path,
+    name: str,
     options: PrepareOptions,
     progress: Progress,
 ) -> Prepared:
-    """Write the dataset in a folder of its own beside `out` and rename it."""
+    """Write the dataset into an empty folder."""
     if not any(len(video.box_frames) for video in labels.videos):
         raise DataError("there is no box in these labels", hint="annotate some objects first")
     sizes = [video.size_hw for video in labels.videos if video.size_hw is not None]
     canvas_hw = choose_canvas(sizes, options.size_wh, options.grid)
     crop = options.crop or choose_crop(labels.videos, canvas_hw)
     every = options.every or choose_every(labels.videos)
-    try:
-        if not out.parent.exists():
-            out.parent.mkdir(parents=True)
-        with scratch_folder(out) as scratch:
-            part = scratch / "part"
-            (part / "frames").mkdir(parents=True)
-            dataset = Dataset(
-                part.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ()
-            )
-            dataset, warnings, uncut = write_frames(dataset, labels, splits, options, progress)
-            dataset.save()
-            previews = write_previews(
-                dataset, part / "preview", count=options.previews, positive_cells=_positive_cells
-            )
-            found = _review(dataset, uncut, options, [*labels.warnings, *warnings])
-            page = part / "preview" / "index.html"
-            write_dataset_page(
-                page,
-                title=f"Dataset {out.name}",
-                warnings=found.warnings,
-                tables=found.tables()[:2],
-                histograms=(found.sizes, found.motion),
-                pictures=_page_pictures(previews),
-            )
-            if out.exists():
-                shutil.rmtree(out)
-            part.replace(out)
-    except OSError as error:
-        raise write_failure(out, error) from None
-    dataset = replace(dataset, folder=out.resolve())
+    (folder / "frames").mkdir()
+    dataset = Dataset(folder.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ())
+    dataset, warnings, uncut = write_frames(dataset, labels, splits, options, progress)
+    dataset.save()
+    previews = write_previews(
+        dataset, folder / "preview", count=options.previews, positive_cells=_positive_cells
+    )
+    found = _review(dataset, uncut, options, [*labels.warnings, *warnings])
+    write_dataset_page(
+        folder / "preview" / "index.html",
+        title=f"Dataset {name}",
+        warnings=found.warnings,
+        tables=found.tables()[:2],
+        histograms=(found.sizes, found.motion),
+        pictures=_page_pictures(previews),
+    )
     return Prepared(
         dataset,
         tuple(_counts(dataset, name) for name in ("train", "val", "test") if _has(dataset, name)),
         found.warnings,
-        tuple(out / path.relative_to(part) for path in previews),
+        tuple(previews),
     )
 
 

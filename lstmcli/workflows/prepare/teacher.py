@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from lstmcli.core.boxes import Letterbox, box_overlap_of_first
 from lstmcli.core.errors import ConfigError, DataError, OutputError, near_name
+from lstmcli.core.files import atomic_write, claim
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, Detections, IntArray, LabelSet, VideoLabels
 from lstmcli.inference.ensemble import fuse_boxes
@@ -148,10 +149,11 @@ def label_footage(
     key = _key(options, classes)
     made: list[tuple[VideoLabels, OfflineTracks]] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for video, step in zip(videos, steps, strict=True):
-            made += list(_label(video, step, teachers, folder, key, progress))
-        taught = _write(made, classes, options, folder)
+        with claim(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for video, step in zip(videos, steps, strict=True):
+                made += list(_label(video, step, teachers, folder, key, progress))
+            taught = _write(made, classes, options, folder)
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}",
@@ -424,18 +426,17 @@ def _save(
 ) -> None:
     if cache.is_file() or not found:
         return
-    temporary = cache.with_name(f"{cache.stem}.part.npz")
-    np.savez_compressed(
-        temporary,
-        counts=np.array([len(one) for one in found], np.int64),
-        boxes=np.concatenate([one.boxes for one in found]),
-        scores=np.concatenate([one.scores for one in found]),
-        labels=np.concatenate([one.labels for one in found]),
-        frames=frames,
-        times=times,
-        sizes=sizes,
-    )
-    temporary.replace(cache)
+    with atomic_write(cache) as temporary:
+        np.savez_compressed(
+            temporary,
+            counts=np.array([len(one) for one in found], np.int64),
+            boxes=np.concatenate([one.boxes for one in found]),
+            scores=np.concatenate([one.scores for one in found]),
+            labels=np.concatenate([one.labels for one in found]),
+            frames=frames,
+            times=times,
+            sizes=sizes,
+        )
 
 
 def _write(
@@ -451,11 +452,9 @@ def _write(
     table[kept] = np.arange(len(kept))
     videos = tuple(_relabelled(labels, table) for labels, _ in made)
     names = tuple(classes[n] for n in kept)
-    temporary = folder / f"{LABELS}.part"
-    coco.write(LabelSet(names, videos), temporary, WarningCollector())
-    temporary.replace(folder / LABELS)
-    temporary = folder / f"{SCORES}.part"
-    with temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(folder / LABELS) as temporary:
+        coco.write(LabelSet(names, videos), temporary, WarningCollector())
+    with atomic_write(folder / SCORES) as temporary, temporary.open("w", encoding="utf-8") as file:
         for labels, (_, tracks) in zip(videos, made, strict=True):
             for row in range(len(tracks.frames)):
                 line = {
@@ -467,7 +466,6 @@ def _write(
                     "status": STATUS[int(tracks.status[row])],
                 }
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    temporary.replace(folder / SCORES)
     status = np.concatenate([tracks.status for _, tracks in made] or [np.zeros(0, np.int64)])
     return Taught(
         path=folder / LABELS,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import torch
 
 from lstmcli.core.config import dump_yaml
 from lstmcli.core.errors import OutputError
+from lstmcli.core.files import write_text
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.training.records import draw_curves, write_metrics
 from lstmcli.workflows.train.state import TrainerState, known_metrics, on_cpu
@@ -19,15 +19,7 @@ from lstmcli.workflows.train.state import TrainerState, known_metrics, on_cpu
 def write_config(run: TrainerState) -> None:
     """Write `config.yaml`: everything that is needed to repeat the run."""
     text = dump_yaml(run.config.model_dump(mode="json") | {"run": _metadata(run)})
-    path = run.folder / "config.yaml"
-    temporary = path.with_suffix(".part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: {error.strerror}", hint="choose another --out") from None
+    write_text(run.folder / "config.yaml", text)
 
 
 def _metadata(run: TrainerState) -> dict[str, Any]:
@@ -63,10 +55,9 @@ def keep_records(run: TrainerState, *, keep: bool, better: bool) -> None:
     try:
         write_metrics(run.folder / "metrics.csv", run.counters.history)
         draw_curves(run.folder / "curves.png", run.counters.history)
-    except OSError as error:
+    except OutputError as error:
         raise OutputError(
-            f"{run.folder}: metrics.csv and curves.png cannot be written ({error.strerror})",
-            hint="free some space; `lstmcli train --resume` goes on",
+            error.problem, hint="free some space; `lstmcli train --resume` goes on"
         ) from None
     run.progress.note(_sentence(row, better))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lightning_fabric import Fabric
 from lstmcli.core.config import Config
 from lstmcli.core.devices import choose_device, has_fast_bf16
 from lstmcli.core.errors import ConfigError, LstmcliError
+from lstmcli.core.files import claim
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.system import keep_freed_memory
 from lstmcli.dataset.manifest import Dataset
@@ -55,10 +57,30 @@ def train(
         OutputError: the run exists, or cannot be written.
         TrainingError: the loss diverged.
     """
+    # of several machines, each runs this command for the same folder
+    with claim(None if options is not None and options.nodes > 1 else out):
+        return _train(
+            dataset,
+            config,
+            out,
+            options or TrainOptions(),
+            resume,
+            overwrite,
+            progress or SilentProgress(),
+        )
+
+
+def _train(
+    dataset: Path | str,
+    config: Config,
+    out: Path,
+    options: TrainOptions,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+) -> Trained:
     began = time.monotonic()
-    options = options or TrainOptions()
     _check_budget(options.time_budget_s)
-    progress = progress or SilentProgress()
     prepared = Dataset.load(dataset)
     last: Checkpoint | None = None
     if resume:
@@ -88,10 +110,12 @@ def train(
     try:
         return run_in_processes(fabric, work)
     except (LstmcliError, KeyboardInterrupt):  # the latter only before the first step
-        if is_new and not (out / "last.pt").exists():  # nothing was trained: free the name
+        kept = [name for name in ("best.pt", "last.pt") if (out / name).exists()]
+        if is_new and not kept:  # nothing was trained: free the name
             for name in RUN_FILES:
                 (out / name).unlink(missing_ok=True)
-            out.rmdir()
+            with suppress(OSError):  # something else has come into it
+                out.rmdir()
         raise
 
 

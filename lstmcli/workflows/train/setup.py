@@ -53,14 +53,15 @@ def next_run(folder: Path, name: str) -> Path:
 def make_folder(out: Path, *, overwrite: bool) -> bool:
     """Make the run's folder; return whether it is new.
 
-    An older run in it stays until the new one is ready to train: see `begin`.
+    An older run in it stays until the new one is ready to train: see `begin`. What a run left that
+    was ended before its first checkpoint is no run.
 
     Raises:
         OutputError: it holds something, cannot be made, or cannot be written into.
     """
     try:
         is_new = not out.exists()
-        if not is_new and any(out.iterdir()) and not overwrite:
+        if not is_new and not overwrite and not _holds_no_run(out):
             raise output_exists(out)
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -68,6 +69,11 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
     return is_new
+
+
+def _holds_no_run(out: Path) -> bool:
+    """Return whether a folder is empty but for the records of a run without a checkpoint."""
+    return {path.name for path in out.iterdir()} <= {*RUN_FILES} - {"best.pt", "last.pt"}
 
 
 def _remove_older(out: Path) -> None:
