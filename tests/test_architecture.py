@@ -38,7 +38,8 @@ ALLOWED = {
     "report": {"core"},
     "outputs": {"video", "labels", "core"},
     "workflows": BELOW,
-    "cli": {"workflows", "core"},
+    "service": {"workflows", "inference", "tracking", "outputs", "report", "video", "core"},
+    "cli": {"service", "workflows", "core"},
 }
 CALLS = {
     "demo": {"prepare", "train", "evaluate", "detect"},
@@ -115,6 +116,8 @@ def test_workflows_call_each_other_downward() -> None:
         ("openvino", {"inference"}),
         ("onnxruntime", {"inference"}),
         ("paho", {"outputs"}),
+        ("starlette", {"service"}),
+        ("uvicorn", {"service"}),
     ],
 )
 def test_each_foreign_library_has_one_door(library: str, door: set[str]) -> None:

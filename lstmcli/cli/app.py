@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -24,6 +24,7 @@ from lstmcli.cli.inspect_command import inspect
 from lstmcli.cli.list_commands import models, presets
 from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.reference_commands import formats, settings
+from lstmcli.cli.serve_command import serve
 from lstmcli.cli.standard_streams import (
     accept_every_letter,
     files_like_options,
@@ -42,9 +43,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-PANELS = {
+PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "From labels to detections": (prepare, train, evaluate, detect, demo),
-    "Tools": (convert, export, benchmark, inspect),
+    "Tools": (serve, convert, export, benchmark, inspect),
     "Reference": (settings, formats, presets, models),
 }
 for panel, commands in PANELS.items():

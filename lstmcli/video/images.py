@@ -23,9 +23,9 @@ PIL_ERRORS = (OSError, ValueError, SyntaxError, RuntimeError, Image.Decompressio
 Image.MAX_IMAGE_PIXELS = None  # people's own pictures may be large; Pillow takes them for attacks
 _FEWEST_BITS, _MOST_BITS = 9, 14
 """Bits that a camera puts into 16 without filling them."""
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held (EXIF 2.32, 4.6.4)."""
-_TURNS = {
+TURNS = {
     1: Turn(),
     2: Turn(False, True, False),
     3: Turn(False, True, True),
@@ -63,7 +63,7 @@ def image_size(path: str | Path) -> ImageSize:
     try:
         with Image.open(path) as image:
             stored_hw = (image.height, image.width)
-            orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)
+            orientation = int(image.getexif().get(ORIENTATION, 1) or 1)
     except PIL_ERRORS as error:
         raise MediaError(
             f"{path}: {_pil_reason(error)}", hint="give a JPEG, PNG or other image"
@@ -171,7 +171,7 @@ def _turn_of(data: bytes) -> Turn | None:
     """Return the turn of the EXIF data, mirrors too, which FFmpeg's rotation leaves out."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return _TURNS.get(int(image.getexif().get(_ORIENTATION, 0) or 0))
+            return TURNS.get(int(image.getexif().get(ORIENTATION, 0) or 0))
     except PIL_ERRORS:
         return None
 

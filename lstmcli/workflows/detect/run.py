@@ -12,8 +12,6 @@ from lstmcli.core.errors import LstmcliError, explain
 from lstmcli.core.files import claim
 from lstmcli.core.jobs import ProgressCallback, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.inference.batching import micro_batch
-from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime_pool import RuntimePool
 from lstmcli.outputs.events import open_event_sink
@@ -23,6 +21,7 @@ from lstmcli.video import find_sources, has_nvenc, output_names
 from lstmcli.video.container import FFMPEG_ERRORS, reason_of
 from lstmcli.workflows.detect.options import DetectOptions, DetectReport, VideoDone, VideoFailed
 from lstmcli.workflows.detect.plan import MakePredictor, Plan, PredictorFor, ProbedSource
+from lstmcli.workflows.detect.runtimes import open_runtimes
 from lstmcli.workflows.detect.sources import default_model, kept_classes, to_do
 from lstmcli.workflows.detect.video_job import Stopped, VideoJob
 from lstmcli.workflows.schedule import inference_stride
@@ -36,6 +35,7 @@ def detect(
     options: DetectOptions | None = None,
     *,
     make_predictor: MakePredictor | None = None,
+    runtimes: RuntimePool | None = None,
     progress: Progress | None = None,
 ) -> DetectReport:
     """Detect objects in videos and write the detections.
@@ -45,6 +45,7 @@ def detect(
         options: see `DetectOptions`.
         make_predictor: brings its own network, in place of `model`, `memory`, `device` and
             `engine` of the options.
+        runtimes: of the model of the options, where they are open already.
         progress: is shown how far the work is.
 
     Raises:
@@ -64,8 +65,13 @@ def detect(
         model, sentence = default_model(options.model)
         if sentence:
             progress.note(sentence)
-        streams = min(options.jobs, len(found))
-        runtimes = _runtimes(options, model, streams, progress)
+        runtimes = runtimes or open_runtimes(
+            model,
+            device=options.device,
+            engine=options.engine,
+            streams=min(options.jobs, len(found)),
+            progress=progress,
+        )
         first = runtimes.of(size_hw)
         device, calibration = first.device, first.metadata.calibration
         predictor_for = _predictors(runtimes, memory=options.memory)
@@ -130,18 +136,6 @@ def _claimed_stems(probed: Sequence[ProbedSource]) -> list[Path]:
 def _events_file(options: DetectOptions) -> Path | None:
     is_file = options.events is not None and "://" not in options.events
     return Path(str(options.events)) if is_file else None
-
-
-def _runtimes(options: DetectOptions, model: str, streams: int, progress: Progress) -> RuntimePool:
-    load = partial(
-        load_runtime,
-        model,
-        device=options.device,
-        engine=options.engine,
-        leave_core_free=True,
-        note=progress.note,
-    )
-    return RuntimePool(lambda shape: micro_batch(load(picture_hw=shape), streams))
 
 
 def _predictors(runtimes: RuntimePool, *, memory: bool) -> PredictorFor:

@@ -1,0 +1,1 @@
+"""Detection as a network service: cameras, videos and streams of frames (extra `serve`)."""
