@@ -16,13 +16,14 @@ from lstmcli.core.boxes import clip_boxes
 from lstmcli.core.errors import ConfigError, DataError
 from lstmcli.core.files import check_free, claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.core.types import Annotations, Detections, VideoLabels
+from lstmcli.core.types import Annotations, Detections, IntArray, VideoLabels
 from lstmcli.dataset.stream import RATE, open_source
 from lstmcli.labels.detections import DetectionSet, read_detections
 from lstmcli.metrics.bootstrap import HEADLINES
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
+from lstmcli.workflows.evaluate.classes import known_as, listed
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
 
@@ -94,7 +95,9 @@ def compare_models(
         check_free(json_file, overwrite=overwrite)
         for path in data:
             contenders = [_model(name, path, options, progress) for name in models]
-            contenders += [_results(name, file, path, options) for name, file in files.items()]
+            contenders += [
+                _results(name, file, path, options, progress) for name, file in files.items()
+            ]
             domains[str(path)] = _on_common_frames(contenders, path, progress)
         table = side_by_side(domains, iou=options.iou, draws=options.draws)
         if json_file is not None:
@@ -125,7 +128,9 @@ def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -
     return Contender(name, evaluation.classes, evaluation.results, details)
 
 
-def _results(name: str, file: Path, data: Path, options: CompareOptions) -> Contender:
+def _results(
+    name: str, file: Path, data: Path, options: CompareOptions, progress: Progress
+) -> Contender:
     """Return what a result file says, as if a model had been run."""
     source = open_source(
         data,
@@ -136,19 +141,39 @@ def _results(name: str, file: Path, data: Path, options: CompareOptions) -> Cont
     )
     videos = [video.labels for video in source.videos]
     found = read_detections(file, videos, source.classes, images=data)
-    classes = (*source.classes, *(c for c in found.classes if c not in source.classes))
+    names = [_labelled_name(one, source.classes, progress) for one in found.classes]
+    others = [one for one in names if one not in source.classes]
+    if names and len(others) == len(names):
+        raise DataError(
+            f"{file}: has the classes {listed(found.classes)}, the data {listed(source.classes)}",
+            hint="rename the classes of one of them",
+        )
+    if others:
+        progress.note(f"{data} does not label {listed(others)}; such detections are not scored")
+    table = np.array([_index(one, source.classes) for one in names], np.int64)
     results = [
-        result for video in videos for result in _frames_of(video, found, classes, options.limit)
+        result for video in videos for result in _frames_of(video, found, table, options.limit)
     ]
     if not results:
         raise DataError(f"{data}: no annotated frame", hint="a comparison needs ground truth")
-    return Contender(name, classes, tuple(results), {"results": str(file)})
+    return Contender(name, source.classes, tuple(results), {"results": str(file)})
+
+
+def _labelled_name(name: str, classes: Sequence[str], progress: Progress) -> str:
+    """Return the data's name of a class of a result file, or the file's own."""
+    same = [one for one in classes if known_as(one, (name,), SilentProgress()) == name]
+    if same and same[0] != name:
+        progress.note(f"the data's {same[0]} is the results' {name}")
+    return same[0] if same else known_as(name, classes, progress)
+
+
+def _index(name: str, classes: Sequence[str]) -> int:
+    return classes.index(name) if name in classes else -1
 
 
 def _frames_of(
-    video: VideoLabels, found: DetectionSet, classes: Sequence[str], limit: int
+    video: VideoLabels, found: DetectionSet, table: IntArray, limit: int
 ) -> list[FrameResult]:
-    table = np.array([classes.index(name) for name in found.classes], np.int64)
     of_video = found.videos.get(video.name, {})
     rows = []
     for frame in video.annotated_frames.tolist():
@@ -157,7 +182,8 @@ def _frames_of(
             continue
         detections = of_video.get(frame, Detections.none())
         if len(detections):
-            detections = replace(detections, labels=table[detections.labels])
+            labels = table[detections.labels]
+            detections = replace(detections, labels=labels).select(labels >= 0)
         size_hw = video.size_hw or _size_around(gt, detections)
         time_s = frame / (video.rate or RATE)
         rows.append(

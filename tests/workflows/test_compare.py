@@ -115,6 +115,27 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path, dataset: Path) -> None
         compare_models([], [dataset], detections={"a": results, "b": tmp_path / "absent.json"})
 
 
+def test_classes_of_results_that_the_data_does_not_label_do_not_count(
+    tmp_path: Path, dataset: Path
+) -> None:
+    plain = renamed(write_results(tmp_path / "a.jsonl", hit=lambda f: True), dataset)
+    more = tmp_path / "b.jsonl"
+    extra = {"class": "ufo", "score": 0.99, "box": [1, 1, 9, 9], "track_id": 9}
+    lines = [json.loads(line) for line in plain.read_text().splitlines()]
+    more.write_text(
+        "\n".join(json.dumps(row | {"detections": [*row["detections"], extra]}) for row in lines)
+    )
+    table = compare_models([], [dataset], detections={"a": plain, "b": more})
+    (standings,) = table.domains.values()
+    one, other = (standing.comparison for standing in standings)
+    assert len(one.shown.scores) == len(other.shown.scores)
+
+    strange = tmp_path / "c.jsonl"
+    strange.write_text("\n".join(json.dumps(row | {"detections": [extra]}) for row in lines))
+    with pytest.raises(DataError, match="ufo"):
+        compare_models([], [dataset], detections={"a": plain, "c": strange})
+
+
 def test_the_command_prints_a_table_a_domain_and_stops_a_release(
     tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -284,6 +284,16 @@ def test_classes_are_joined_by_their_names(tmp_path: Path) -> None:
     assert "the model does not know kite; such boxes are counted as missed" in listener.notes
 
 
+def test_classes_that_the_data_does_not_label_are_not_scored(tmp_path: Path) -> None:
+    listener = Listener()
+    done = evaluate(
+        FakeNetwork((0.4, 0.9)), prepare_by_hand(tmp_path, classes=("bird",)), progress=listener
+    )
+    assert "the data does not label drone; such detections are not scored" in listener.notes
+    assert done.scores.recall == 0  # nothing but drones is shown
+    assert done.scores.map50 == pytest.approx(5 / 6, abs=0.01)  # of its second class
+
+
 def test_data_that_shares_no_class_with_the_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="fish"):
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path, classes=("fish", "crab")))

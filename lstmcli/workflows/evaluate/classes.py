@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.progress import Progress
-from lstmcli.core.types import IntArray, VideoLabels
+from lstmcli.core.types import BoolArray, Detections, IntArray, VideoLabels
 
 SAME_CLASS: Mapping[str, tuple[str, ...]] = {
     "pedestrian": ("person",),
@@ -34,22 +34,27 @@ def join_classes(
     if told and all(match is not None and int(match[1]) < len(known) for match in numbers):
         progress.note("the labels only number their classes: taken in the model's order")
         return tuple(known), np.array([int(match[1]) for match in numbers if match], np.int64)
-    told = [_known_as(name, known, progress) for name in told]
+    told = [known_as(name, known, progress) for name in told]
     strange = [name for name in told if name not in known]
     if told and len(strange) == len(told):
         raise ConfigError(
-            f"the data has the classes {_listed(told)}, the model {_listed(known)}",
+            f"the data has the classes {listed(told)}, the model {listed(known)}",
             hint="prepare the data with --rename, or evaluate another model",
         )
     if strange:
         progress.note(
             f"the model does not know {', '.join(strange)}; such boxes are counted as missed"
         )
+    unlabelled = [name for name in known if name not in told]
+    if told and unlabelled:
+        progress.note(
+            f"the data does not label {listed(unlabelled)}; such detections are not scored"
+        )
     classes = (*known, *strange)
     return classes, np.array([classes.index(name) for name in told], np.int64)
 
 
-def _known_as(name: str, known: Sequence[str], progress: Progress) -> str:
+def known_as(name: str, known: Sequence[str], progress: Progress) -> str:
     """Return the model's name of a class that the data calls otherwise, or the data's."""
     if name in known:
         return name
@@ -59,7 +64,7 @@ def _known_as(name: str, known: Sequence[str], progress: Progress) -> str:
     return other
 
 
-def _listed(names: Sequence[str], most: int = 12) -> str:
+def listed(names: Sequence[str], most: int = 12) -> str:
     """Return names with commas between them, the first ones of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
@@ -72,3 +77,23 @@ def relabelled(labels: VideoLabels, table: IntArray) -> VideoLabels:
         return labels
     # An ignored region may have no class; it stays below 0.
     return replace(labels, labels=np.where(numbers < 0, numbers, table[numbers.clip(0)]))
+
+
+def is_scored(classes: Sequence[str], table: IntArray) -> BoolArray:
+    """Return which classes the data labels; detections of others cannot be right or wrong.
+
+    Args:
+        classes: of the model and the data, see `join_classes`.
+        table: the number of each of the data's classes in `classes`; empty scores all.
+    """
+    if not len(table):
+        return np.ones(len(classes), bool)
+    scored = np.zeros(len(classes), bool)
+    scored[table] = True
+    return scored
+
+
+def scored_only(detections: Detections, scored: BoolArray) -> Detections:
+    """Return the detections of scored classes."""
+    rows = scored[detections.labels]
+    return detections if rows.all() else detections.select(rows)

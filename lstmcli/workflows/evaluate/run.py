@@ -15,7 +15,7 @@ from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.scoring import score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery
-from lstmcli.workflows.evaluate.classes import join_classes, relabelled
+from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.result import (
     Evaluation,
@@ -95,7 +95,13 @@ def _evaluate(
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")
     classes, table = join_classes(runtime.metadata.classes, source.classes, progress)
     use = _pipeline_use(options, runtime.device)
-    stream = EvaluationStream(runtime, options, use, gallery=Gallery(classes) if report else None)
+    stream = EvaluationStream(
+        runtime,
+        options,
+        use,
+        gallery=Gallery(classes) if report else None,
+        scored=is_scored(classes, table),
+    )
     for video in source.videos:
         stream.add(replace(video, labels=relabelled(video.labels, table)), progress)
     stream.note_omissions(progress)

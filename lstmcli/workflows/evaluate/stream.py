@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.boxes import Letterbox, box_iou, clip_boxes
 from lstmcli.core.progress import Progress
-from lstmcli.core.types import Annotations, Detections
+from lstmcli.core.types import Annotations, BoolArray, Detections
 from lstmcli.dataset.stream import AnnotatedVideo, StreamFrame
 from lstmcli.inference.predictor import Postprocessor, Predictor
 from lstmcli.inference.runtime import Runtime
@@ -18,6 +18,7 @@ from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult
 from lstmcli.report.gallery import Gallery, Mark
 from lstmcli.tracking import Tracker
+from lstmcli.workflows.evaluate.classes import scored_only
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.result import PipelineUse
 from lstmcli.workflows.pipeline import StreamItem, run_pipeline
@@ -39,12 +40,14 @@ class EvaluationStream:
         options: of the evaluation.
         use: the stages of the pipeline that are on.
         gallery: collects frames with errors; None without a report.
+        scored: which classes are scored, see `is_scored`; None: all.
     """
 
     runtime: Runtime
     options: EvaluateOptions
     use: PipelineUse
     gallery: Gallery | None
+    scored: BoolArray | None = None
     results: list[FrameResult] = field(default_factory=list)
     timed: int = 0
     seconds: float = 0.0
@@ -68,6 +71,9 @@ class EvaluationStream:
             ranked_candidates = candidates
             if self.use.tracker:
                 ranked_candidates = ranked(shown, candidates, self.options.threshold)
+            if self.scored is not None:
+                ranked_candidates = scored_only(ranked_candidates, self.scored)
+                shown = scored_only(shown, self.scored)
             result = FrameResult(
                 video.name,
                 item.index,
