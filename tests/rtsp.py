@@ -54,7 +54,7 @@ def _payloads(unit: bytes) -> list[bytes]:
 
 
 class RtspCamera:
-    """Plays a video to whoever asks, some times; afterwards nobody is let in.
+    """Plays a video to every client, a few times; afterwards clients are refused.
 
     Args:
         video: a transport stream in H.264.

@@ -44,7 +44,7 @@ def clip_boxes(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
 
 
 Fit = Literal["center", "corner", "stretch"]
-"""How a picture is laid on a canvas: in the middle of grey bars, in the upper left corner before
+"""Placement of a picture on a canvas: in the middle of grey bars, in the upper left corner before
 them, or stretched to the whole canvas."""
 SKIPS_PIXELS = 2.0
 """Bilinear interpolation between two pixels skips others where it shrinks by more."""
@@ -88,7 +88,7 @@ class Letterbox:
 
     @property
     def offset_yx(self) -> tuple[int, int]:
-        """Where the scaled picture's upper left corner lies on the canvas."""
+        """(y, x) of the scaled picture's upper left corner on the canvas, in pixels."""
         if self.fit != "center":
             return 0, 0
         inner = self.inner_hw

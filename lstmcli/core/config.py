@@ -185,7 +185,7 @@ class AugmentConfig(Section):
 
 
 class ClipConfig(Section):
-    """How clips are sampled from the prepared frames."""
+    """Sampling of clips from the prepared frames."""
 
     length: int = Field(8, ge=1, le=256, description="frames per clip")
     stride: Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_rising)] = Field(

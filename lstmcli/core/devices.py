@@ -22,7 +22,7 @@ def choose_device(device: str, *, count: int = 1) -> str:
     """Return the torch device of `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Args:
-        device: what was asked for.
+        device: the value of `--device`.
         count: how many devices will be used; `auto` takes the CPU where there are fewer.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Ground truth, detections, label sets: the arrays that rooms hand to each other.
+"""Annotations, detections and label sets: the data structures of all rooms.
 
 NumPy only, so that labels, metrics and writers need no torch. Boxes are always float32 [N, 4]
 (x1, y1, x2, y2) in pixels of the frame they belong to; classes are indices into a tuple of names.
@@ -184,7 +184,7 @@ class DataWarning:
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """What a reader returns: class names, videos, and warnings."""
+    """Class names, videos and warnings, as a reader returns them."""
 
     classes: tuple[str, ...]
     videos: tuple[VideoLabels, ...]

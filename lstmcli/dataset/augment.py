@@ -1,4 +1,4 @@
-"""One draw serves a whole clip: the same window, flip and colours for all of its frames."""
+"""Augmentation of clips: one random crop, flip and colour change for all frames of a clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which prepared frames show which class."""
+"""Index of the prepared frames by class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstmcli.dataset.manifest import PreparedVideo
 
 @dataclass(frozen=True, slots=True)
 class ClassIndex:
-    """Which prepared frames show which class, for drawing classes and videos evenly."""
+    """The prepared frames of each class, for sampling classes and videos evenly."""
 
     classes: tuple[int, ...]
     videos: dict[int, tuple[int, ...]]

@@ -22,9 +22,9 @@ from lstmcli.labels.warning_collector import WarningCollector
 SIZE_EDGES = (0, 8, 16, 32, 64, 128, 256, 512)
 """Pixels of the square root of a box's area."""
 MOTION_EDGES = (0, 0.01, 0.03, 0.1, 0.3, 1, 3)
-"""How far a box's centre goes from one frame to the next, in its own sizes."""
+"""Histogram edges of motion: steps of the centre from frame to frame in box sizes."""
 IMBALANCE = 20
-"""How many times rarer than the most frequent class a class may be before it is said."""
+"""Ratio of class frequencies from which a rare class is reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from lstmcli.core.types import FloatArray, Picture
 
 MARGIN = 0.35
-"""How far beyond each side of its box an object's surroundings are taken along, in sides."""
+"""Margin of a patch around its box on each side, as a share of the box's sides."""
 AROUND = 0.3
-"""Where a patch's share is less, it shows surroundings and not the object."""
+"""Blending weight below which a pixel belongs to the surroundings, not to the object."""
 
 
 def region_of(box: FloatArray) -> tuple[int, int, int, int]:

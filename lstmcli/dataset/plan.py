@@ -1,4 +1,4 @@
-"""What to prepare: classes, splits by video or by time, frames, canvas, and boxes put right."""
+"""Plan of a preparation: classes, splits by video or time, frames, canvas, sanitized boxes."""
 
 from __future__ import annotations
 

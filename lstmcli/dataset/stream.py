@@ -17,14 +17,14 @@ from lstmcli.labels.search import read_labels
 from lstmcli.video import ReadReport, count_packets, read_frames, read_images
 
 WHOLE = "all"
-"""What the split is called of a source that was not prepared."""
+"""Name of the split of a source that was not prepared."""
 
 RATE = 25.0
 """Default frames per second of image sequences."""
 
 
 class StreamFrame(Protocol):
-    """One frame of a stream, and its canvas when it is asked for."""
+    """One frame of a stream, and its canvas, made on demand."""
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -57,7 +57,7 @@ class AnnotatedVideo:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedSource:
-    """What a person named as data.
+    """Annotated videos of a prepared dataset or of label files.
 
     Args:
         classes: class names, in the order of the labels' indices.

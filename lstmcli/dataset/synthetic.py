@@ -30,7 +30,7 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One thing that moves through a clip.
+    """A shape that moves through a clip.
 
     Args:
         label: index into `CLASSES`.

@@ -37,7 +37,7 @@ _KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 _HIGHEST_TRACK = 1 << 62
 """Track ids above would not fit into the columns; they are names."""
 _UNTAKEN_TRACK = 10**15
-"""Where such names are counted from, so that they do not meet the small ids next to them."""
+"""First track id of such names, so that they do not collide with small ids."""
 
 EVERY_CLASS = -1
 """The label of an ignored region that speaks of no class: it covers all of them."""

@@ -20,7 +20,7 @@ from lstmcli.labels.warning_collector import WarningCollector
 
 Times = npt.NDArray[np.float64]
 LabelRate = float | Literal["film"] | None
-"""How labels count: frames a second of their own clock, "film" (the film's frames), or unsaid."""
+"""Clock of the labels: frame rate of their own, "film" (the film's frames), or unknown."""
 RATE_SLACK = 0.02
 """Relative difference of rates that is rounding (23.976 and 24, 29.97 and 30)."""
 COUNT_SLACK = 2
@@ -45,7 +45,7 @@ def nearest_frames(times: Times, wanted_s: npt.ArrayLike) -> IntArray:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What is known of the film that labels belong to.
+    """Rate, frame count and times of the film that labels belong to.
 
     Args:
         path: the file.

@@ -185,7 +185,7 @@ class MediaFinder:
         above = self._walked > 1
         for path in media_files(base, MOST_ENTRIES if above else None):
             self._by_name.setdefault(_key(path.name), []).append(path)
-            # Above the labels a stem alone is weak evidence: 000001 is in every data set.
+            # Above the labels a stem alone proves little: 000001 is in every data set.
             if not above or len(path.relative_to(base).parts) <= 2:
                 self._by_stem.setdefault(_stem_key(path.name), []).append(path)
         return True
@@ -231,7 +231,7 @@ class ReadContext:
         finder: finds the media, for formats without sizes or rates.
         size_hw: the size that the person gave, for media that are not there.
         hold: whether a track that never ends is held to the end of the video.
-        within: the folder that the person asked for, where what describes its labels lies above
+        within: the folder to read, where the file that describes its labels lies above
             it: nothing else that is described there is read.
         annotator: whose boxes are taken where several people drew them; "": see the reader.
         label_rate: the frame rate that the labels count at, see `--label-rate`.
@@ -365,9 +365,11 @@ def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: Labe
     warnings = WarningCollector()
     videos = []
     for video in labels.videos:
-        asks = label_rate is not None or video.rate is not None or video.frame_count is not None
+        is_checkable = (
+            label_rate is not None or video.rate is not None or video.frame_count is not None
+        )
         path = None
-        if asks and not video.images and not video.placed_by_time:
+        if is_checkable and not video.images and not video.placed_by_time:
             path = finder.find(video.media or video.name, video=True)
         videos.append(video if path is None else align(video, path, label_rate, warnings))
     return replace(labels, videos=tuple(videos), warnings=labels.warnings + warnings.collected())

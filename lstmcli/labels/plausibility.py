@@ -1,6 +1,6 @@
 """Share tests: when most boxes of a file break a rule, the file is wrong and not the box.
 
-A slip of the pen is put right and counted; a rule that many boxes of one file break says that the
+A slip of the pen is corrected and counted; a rule that many boxes of one file break says that the
 file holds something else (sizes for corners, fractions for pixels, y before x). Guessing would put
 labels on the wrong pixels without a trace, so that is an error.
 """

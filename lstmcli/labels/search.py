@@ -26,7 +26,7 @@ _FOUND = (".detections.csv", ".detections.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How labels are read.
+    """Options of reading labels.
 
     Args:
         format: a key of READERS; None detects it from the content.
@@ -134,7 +134,7 @@ def _sources(folder: Path, only: Reader | None = None) -> Iterator[tuple[Path, R
 
     Args:
         folder: where to search.
-        only: the reader that a person chose; no other is asked.
+        only: the reader of `--format`; no other is tried.
     """
     readers = [only] if only is not None else list(READERS.values())
     seen: set[tuple[Path, int]] = set()

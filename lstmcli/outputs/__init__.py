@@ -41,6 +41,6 @@ WRITERS: Mapping[str, WriterSpec] = {
     "crops": WriterSpec(CropsOutput.SUFFIX, CropsOutput, is_folder=True),
     "frames": WriterSpec(FramesOutput.SUFFIX, FramesOutput, is_folder=True),
 }
-"""What `--write` takes."""
+"""Values of `--write`."""
 
 __all__ = ["WRITERS", "AnnotatedFrame", "Output", "OutputSpec", "WriterSpec"]

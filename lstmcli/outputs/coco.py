@@ -11,7 +11,7 @@ from lstmcli.outputs.records import LinesFile
 
 
 class CocoOutput:
-    """One JSON file; the annotations wait in a nameless file, so that memory stays flat."""
+    """One JSON file; annotations are buffered in a temporary file, so that memory stays flat."""
 
     SUFFIX = ".coco.json"
 

@@ -36,7 +36,7 @@ _GROUND: Colour = (40, 40, 40)
 
 @dataclass(frozen=True, slots=True)
 class DrawStyle:
-    """How detections are drawn.
+    """Style of drawn detections.
 
     Args:
         style: boxes with labels, or detections blurred or pixelated, or nothing.

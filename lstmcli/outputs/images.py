@@ -19,7 +19,7 @@ class CropsOutput:
 
     SUFFIX = ".crops"
     MARGIN = 0.1
-    """Of the box's sides, added on every side."""
+    """Margin on every side, as a share of the box's sides."""
 
     def __init__(self, job: OutputSpec) -> None:
         self._classes = job.classes

@@ -65,7 +65,7 @@ class LinesFile:
 
 
 class JsonLinesOutput:
-    """One JSON object a frame, empty frames too."""
+    """JSON lines: one object a frame, empty frames too."""
 
     SUFFIX = ".detections.jsonl"
 
@@ -117,7 +117,7 @@ def detection_records(detections: Detections, classes: tuple[str, ...]) -> list[
 
 
 class CsvOutput:
-    """One row a detection."""
+    """CSV: one row a detection."""
 
     SUFFIX = ".detections.csv"
     HEADER = ("video", "frame", "time", "track_id", "class", "score", "x1", "y1", "x2", "y2")

@@ -48,7 +48,7 @@ class OutputGroup:
 
     @property
     def paths(self) -> list[Path]:
-        """Where the outputs lie when they are complete."""
+        """Paths of the complete outputs."""
         return [output.path for output in self._outputs]
 
     @property

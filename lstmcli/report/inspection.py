@@ -18,7 +18,7 @@ GREEN, GREY = (60, 200, 90), (235, 235, 235)
 
 
 class Row(Protocol):
-    """What the plot shows of a frame."""
+    """Values of a frame in the plot over time."""
 
     @property
     def time_s(self) -> float:
@@ -30,7 +30,7 @@ class Row(Protocol):
 
     @property
     def score_alone(self) -> float:
-        """By the frame alone."""
+        """Highest score without memory."""
 
     @property
     def gates(self) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""One decoded frame as a player shows it: turned, and in the pixel format that is asked for."""
+"""Decoded frames as a player shows them: rotated, converted to RGB or YUV, scaled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCALING = _SWS_BILINEAR | _SWS_FULL_CHROMA | _SWS_ROUND
 
 
 class Turn(NamedTuple):
-    """How a stored picture becomes the shown one: swap the axes first, then mirror."""
+    """Rotation and mirroring from stored to shown picture: swap the axes first, then mirror."""
 
     transposed: bool = False
     mirrored_x: bool = False
@@ -284,7 +284,7 @@ def _neighbors(
 
 
 class Frame:
-    """One decoded frame, as shown.
+    """A decoded frame, as shown.
 
     Args:
         index: decoded frames of the source from 0.
@@ -319,7 +319,7 @@ class Frame:
         """(height, width) in pixels as shown."""
         length = float((picture.duration or 0) * (picture.time_base or 0))
         self.lasts_s: float | None = length or None
-        """How long it is shown in seconds, None where unknown."""
+        """Duration in seconds, None where unknown."""
         self._picture, self._turn, self._scaler = _known_matrix(picture), turn, scaler
 
     def rgb(self) -> Picture:

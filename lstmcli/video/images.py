@@ -19,7 +19,7 @@ from lstmcli.video.frame import Frame, Scaler, Turn
 from lstmcli.video.read_report import ReadReport
 
 PIL_ERRORS = (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError)
-"""What Pillow raises for images that it cannot decode."""
+"""Exceptions of Pillow for images that it cannot decode."""
 Image.MAX_IMAGE_PIXELS = None  # people's own pictures may be large; Pillow takes them for attacks
 _FEWEST_BITS, _MOST_BITS = 9, 14
 """Bits that a camera puts into 16 without filling them."""
@@ -107,7 +107,7 @@ def read_images(
     report: ReadReport | None = None,
     skips_broken: bool = False,
 ) -> Iterator[Frame]:
-    """Yield still images as the frames of a video of a steady rate; each keeps its own size.
+    """Yield still images as the frames of a video of constant rate; each keeps its own size.
 
     Args:
         paths: of the images.

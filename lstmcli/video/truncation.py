@@ -16,7 +16,7 @@ from lstmcli.video.read_report import ReadReport
 _STEPS = 4
 """Frames by which a header may be wrong."""
 _LOOSE_S, _LOOSE_SHARE = 1.0, 0.02
-"""By which the length of a whole file may differ from that of its pictures."""
+"""Tolerances of the length of a whole file against that of its pictures."""
 
 
 def note_truncation(

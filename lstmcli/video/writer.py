@@ -62,7 +62,7 @@ CODECS: Mapping[str, Encoder] = {
         "libx265", "crf", {"preset": "veryfast", "x265-params": "log-level=error:bframes=0"}, "hvc1"
     ),
 }
-"""What `--codec` takes; `nvenc` needs an NVIDIA card with an encoder, otherwise h264 does it.
+"""Values of `--codec`; `nvenc` needs an NVIDIA card with an encoder, otherwise h264 does it.
 
 No frame refers to a later one: so a frame's decoding time is its own time, fragments and edit
 lists shift nothing, and the length of variable-rate video is true in every player.

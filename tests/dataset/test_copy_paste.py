@@ -96,7 +96,7 @@ def test_every_box_of_a_clip_with_pasted_objects_is_on_its_colour(dataset: Datas
                 colour = picture[:, y, x].int().numpy()
                 away = [int(np.abs(colour - np.array(one)).sum()) for one in COLOURS[:2]]
                 right.append(int(np.argmin(away)) == int(label) and min(away) < 300)
-    assert np.mean(right) > 0.97, "but for the few that hide behind another"
+    assert np.mean(right) > 0.97, "but for the few that are occluded by another"
     assert more > 30, "most clips got one more object"
 
 

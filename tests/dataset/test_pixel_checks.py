@@ -35,7 +35,9 @@ def sky(seed: int) -> Picture:
     return np.clip(rows + noise + np.array((-30, 0, 30)), 0, 255).astype(np.uint8)
 
 
-def twins(first: Picture, second: Picture, *, splits: tuple[str, str] = ("train", "val")) -> bool:
+def are_near_duplicates(
+    first: Picture, second: Picture, *, splits: tuple[str, str] = ("train", "val")
+) -> bool:
     warnings, seen = WarningCollector(), (thumbnail(first), thumbnail(second))
     thumbnails = {
         name: [one for one in [small] if one is not None]
@@ -48,16 +50,16 @@ def twins(first: Picture, second: Picture, *, splits: tuple[str, str] = ("train"
 def test_a_copy_is_known_however_it_was_scaled_and_brightened() -> None:
     picture = blocks(0)
     copy = (picture.astype(np.float32) * 0.7 + 30).astype(np.uint8)[::2, ::2]
-    assert twins(picture, copy)
-    assert not twins(picture, copy, splits=("train", "train"))
-    assert not twins(picture, blocks(1))
-    assert not twins(picture, picture[::-1, ::-1])
+    assert are_near_duplicates(picture, copy)
+    assert not are_near_duplicates(picture, copy, splits=("train", "train"))
+    assert not are_near_duplicates(picture, blocks(1))
+    assert not are_near_duplicates(picture, picture[::-1, ::-1])
 
 
 def test_two_clear_skies_are_not_called_the_same() -> None:
     assert thumbnail(sky(0)) is None
-    assert not twins(sky(0), sky(1))
-    assert not twins(sky(0), sky(0)), "nothing can be said of it"
+    assert not are_near_duplicates(sky(0), sky(1))
+    assert not are_near_duplicates(sky(0), sky(0)), "nothing can be said of it"
 
 
 def scene(count: int) -> tuple[Picture, np.ndarray]:

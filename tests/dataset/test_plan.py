@@ -1,4 +1,4 @@
-"""Classes, splits, frames, canvas, and boxes put right: small sets, decided by hand."""
+"""Classes, splits, frames, canvas, and sanitized boxes: small sets, decided by hand."""
 
 from __future__ import annotations
 

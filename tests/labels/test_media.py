@@ -52,7 +52,7 @@ def touched(folder: Path, *names: str) -> Path:
         ("a.mp4", "videos/a.mp4"),
         ("films/a%20b%C3%A4.mp4", "films/a bä.mp4"),
         ("C:\\Users\\me\\films\\a.mp4", "deep/films/a.mp4"),
-        ("/home/somebody/films/a.mp4", "deep/films/a.mp4"),
+        ("/home/user/films/a.mp4", "deep/films/a.mp4"),
         ("file:///data/films/a.mp4", "films/a.mp4"),
         ("https://host/x/a.mp4?token=1", "a.mp4"),
         ("/data/local-files/?d=films/a%20b.mp4", "films/a b.mp4"),
@@ -94,9 +94,9 @@ def test_a_mere_number_far_above_is_no_evidence(tmp_path: Path) -> None:
 
 
 def test_media_of_the_neighbouring_data_set_are_not_taken(tmp_path: Path) -> None:
-    touched(tmp_path, "birds/truth.json", "cats/video.mp4")
+    touched(tmp_path, "birds/labels.json", "cats/video.mp4")
     assert MediaFinder(tmp_path / "birds").find("video.mp4", video=True) is None
-    assert MediaFinder(tmp_path / "birds/truth.json").find("video.mp4", video=True) is None
+    assert MediaFinder(tmp_path / "birds/labels.json").find("video.mp4", video=True) is None
 
 
 def test_only_media_are_ever_opened(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from lstmcli.labels.readers.sniff import FileSniff
 
 
 class Reader(Protocol):
-    """What a module must offer to read a format."""
+    """The contract of a reader module."""
 
     @property
     def SUFFIXES(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ class Reader(Protocol):
 
     @property
     def DROPS(self) -> tuple[str, ...]:
-        """What the reader leaves out, or keeps in another form; each case is counted and said."""
+        """Content that the reader drops or converts; each case is counted as a warning."""
 
     def sniff(self, sniffed: FileSniff) -> bool:
         """Return whether the content of a file is of this format."""

@@ -36,7 +36,7 @@ DROPS: tuple[str, ...] = (
     "annotations of images that are not listed",
     "scores and attributes",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -217,7 +217,7 @@ def _is_yes(value: object) -> bool:
 
 
 class _Categories:
-    """Class indices by category id; an id that nobody declared becomes a class of its own."""
+    """Class indices by category id; an undeclared id becomes a class of its own."""
 
     def __init__(self, labels: dict[str, int], columns: LabelSetBuilder) -> None:
         self._labels = labels

@@ -17,7 +17,7 @@ from lstmcli.labels.readers.sniff import FileSniff
 
 SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = ()
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

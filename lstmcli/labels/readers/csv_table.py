@@ -54,7 +54,7 @@ DROPS: tuple[str, ...] = (
     "rows of four zeros or empty cells (an empty picture)",
     "columns that are not known",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -72,7 +72,7 @@ def root_of(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Where each kind of column stands."""
+    """Index of each column by its meaning."""
 
     at: dict[str, int]
     headless: bool

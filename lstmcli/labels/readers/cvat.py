@@ -41,7 +41,7 @@ DROPS: tuple[str, ...] = (
     "attributes",
     "frames after the last written box of a track that never ends",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -21,7 +21,7 @@ DROPS: tuple[str, ...] = (
     "tags of whole pictures",
     "attributes",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -25,7 +25,7 @@ DROPS: tuple[str, ...] = (
     "shapes other than boxes: the upright hull is kept",
     "labels and captions of whole items",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

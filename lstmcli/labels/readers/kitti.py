@@ -68,7 +68,7 @@ DROPS: tuple[str, ...] = (
     "truncation, occlusion and scores",
     "DontCare: an ignored region",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -44,7 +44,7 @@ DROPS: tuple[str, ...] = (
     "rows with flag 0: an ignored region",
     "vehicles, bicycles and occluders of MOTChallenge sets of pedestrians",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -25,7 +25,7 @@ DROPS: tuple[str, ...] = (
     "3D boxes without box2d: an ignored region",
     "frames whose labels are null",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -18,7 +18,7 @@ from lstmcli.labels.shapes import Box
 
 SUFFIXES = (".xml",)
 DROPS: tuple[str, ...] = ("attributes other than the vehicle type",)
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

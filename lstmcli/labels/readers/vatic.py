@@ -24,7 +24,7 @@ DROPS: tuple[str, ...] = (
     "lost boxes (outside of the view)",
     "attributes",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -39,7 +39,7 @@ DROPS: tuple[str, ...] = (
     "truncation and occlusion",
     "categories 0 and 11: an ignored region",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -47,7 +47,7 @@ DROPS: tuple[str, ...] = (
     "label files whose image is not there",
     "images without a label file (unannotated)",
 )
-"""What of a file does not reach the data set as it stands; each case is counted and said."""
+"""Content that the reader drops or converts; each case is counted as a warning."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -1,4 +1,4 @@
-"""What the rows of YOLO text files are: boxes, polygons, key points, or DOTA's turned boxes."""
+"""Row formats of YOLO text files: boxes, polygons, key points, or DOTA's turned boxes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 Row = tuple[float | str, ...]
 """The numbers of a line; texts of a line of DOTA."""
 _SLACK = 0.02
-"""How far outside of its box, as a share of the image, a key point may lie."""
+"""Largest distance of a key point from its box, as a share of the image."""
 _ENOUGH = 0.9
 """The share of rows that must fit before they are taken for boxes with key points."""
 

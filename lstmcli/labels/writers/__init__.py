@@ -16,7 +16,7 @@ from lstmcli.labels.writers import coco, cvat, label_studio, mot, yolo
 
 
 class LabelWriter(Protocol):
-    """What a module must offer to write a format."""
+    """The contract of a writer module."""
 
     @property
     def FOLDER(self) -> bool:
