@@ -64,7 +64,7 @@ class Tallies:
 
 
 def gauge(name: str, values: Iterable[tuple[Labels, float]], *, kind: str = "gauge") -> list[str]:
-    """Return the lines of a value that rises and falls, or of a counter that somebody keeps."""
+    """Return the lines of a value that rises and falls, or of a counter kept elsewhere."""
     return [
         f"# TYPE {name} {kind}",
         *(f"{name}{labelled(labels)} {value:g}" for labels, value in values),

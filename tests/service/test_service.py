@@ -111,19 +111,19 @@ def scores(record: dict[str, Any]) -> list[float]:
 
 def test_each_session_has_a_memory_of_its_own() -> None:
     with running() as service, service.session() as first, service.session() as second:
-        told = []
+        records = []
         for frame in range(4):
             first.send(jpeg())
-            told.append(json.loads(first.recv()))
+            records.append(json.loads(first.recv()))
             if frame % 2:
                 second.send(jpeg())
                 other = json.loads(second.recv())
-        assert [record["frame"] for record in told] == [0, 1, 2, 3]
-        single = [scores(record)[0] for record in told]
+        assert [record["frame"] for record in records] == [0, 1, 2, 3]
+        single = [scores(record)[0] for record in records]
         assert single == sorted(single)
         assert single[0] == 0.5
         assert single[-1] > single[1] == scores(other)[0]  # the second session's second frame
-        assert {one["track_id"] for record in told for one in record["detections"]} == {1}
+        assert {one["track_id"] for record in records for one in record["detections"]} == {1}
 
 
 def test_frames_that_are_sent_at_once_are_all_answered_in_order() -> None:
@@ -131,9 +131,9 @@ def test_frames_that_are_sent_at_once_are_all_answered_in_order() -> None:
         for frame in range(50):
             socket_.send(json.dumps({"time": frame / 25}))
             socket_.send(jpeg())
-        told = [json.loads(socket_.recv()) for _ in range(50)]
-    assert [record["frame"] for record in told] == list(range(50))
-    assert [record["time"] for record in told] == [frame / 25 for frame in range(50)]
+        records = [json.loads(socket_.recv()) for _ in range(50)]
+    assert [record["frame"] for record in records] == list(range(50))
+    assert [record["time"] for record in records] == [frame / 25 for frame in range(50)]
 
 
 def test_a_frame_that_is_no_picture_is_refused_and_the_session_continues() -> None:
@@ -269,7 +269,7 @@ def test_uploads_have_limits(tmp_path: Path, make_video: MakeVideo) -> None:
         assert service.send("PUT", "/videos/a.mp4", data)[0] == 413
         chunked = urllib.request.Request(
             f"http://{service.address}/videos/a.mp4", data=iter([data]), method="PUT"
-        )  # no length is told beforehand
+        )  # no length is given beforehand
         with pytest.raises(urllib.error.HTTPError) as refusal:
             urllib.request.urlopen(chunked, timeout=20)
         refusal.value.close()

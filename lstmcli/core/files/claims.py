@@ -1,4 +1,4 @@
-"""An output belongs to one process at a time: the second one is told so at once."""
+"""An output belongs to one process at a time: the second one gets an error at once."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def publish_folder(complete: Path, out: Path, *, overwrite: bool) -> None:
     check_replaceable(out, overwrite=overwrite)
     _sync_all(complete)
     if not out.is_dir() or next(out.iterdir(), None) is None:
-        complete.rename(out)  # fails where somebody has just filled it
+        complete.rename(out)  # fails where another process has just filled it
         sync_folder(out.parent)
         return
     old = complete

@@ -14,7 +14,7 @@ from lstmcli.core.files.locks import NO_FOLLOW
 LIST_NAME = ".lstmcli-files"
 """One path a line, as a JSON text, from the folder on."""
 _OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""What file managers leave in every folder that somebody looks into."""
+"""Files that file managers leave in every folder that they open."""
 
 
 def files_below(folder: Path) -> Iterator[str]:

@@ -75,7 +75,7 @@ def remove_leftovers(folder: Path) -> None:
     """
     try:
         names = [entry.name for entry in folder.iterdir()]
-    except OSError:  # whoever writes there is told
+    except OSError:  # writing there will raise
         return
     for name in names:
         found = _OURS.fullmatch(name)
