@@ -57,7 +57,7 @@ class Dataset:
         canvas_hw: (height, width) of the model canvas in pixels.
         grid: pixels of the canvas a grid cell is wide and high.
         crop: side of the square training crops in pixels of the canvas.
-        every: every how manieth source frame was prepared.
+        frame_stride: every how manieth source frame was prepared.
         videos: of all splits.
     """
 
@@ -66,7 +66,7 @@ class Dataset:
     canvas_hw: tuple[int, int]
     grid: int
     crop: int
-    every: int
+    frame_stride: int
     videos: tuple[PreparedVideo, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -149,7 +149,7 @@ class Dataset:
                 canvas_hw=_pair(values["canvas_hw"]),
                 grid=int(values["grid"]),
                 crop=int(values["crop"]),
-                every=int(values["every"]),
+                frame_stride=int(_either(values, "frame_stride", "every")),
                 videos=tuple(_video_from(item) for item in values["videos"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
@@ -166,7 +166,7 @@ class Dataset:
             "canvas_hw": list(self.canvas_hw),
             "grid": self.grid,
             "crop": self.crop,
-            "every": self.every,
+            "frame_stride": self.frame_stride,
             "splits": {
                 name: [video.name for video in self.videos if video.split == name]
                 for name in sorted({video.split for video in self.videos})
@@ -204,10 +204,14 @@ def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
     }
 
 
+def _either(values: dict[str, Any], key: str, old: str) -> Any:
+    """Return a value by its key, or by the key of releases before 2026-12."""
+    return values[key] if key in values else values[old]
+
+
 def _video_from(item: dict[str, Any]) -> PreparedVideo:
     gt = item["annotations"]
-    # "looked_at" until 2026-11
-    annotated = gt["annotated_frames"] if "annotated_frames" in gt else gt["looked_at"]
+    annotated = _either(gt, "annotated_frames", "looked_at")
     labels = VideoLabels(
         name=item["name"],
         media=item["path"],

@@ -169,7 +169,7 @@ def choose_crop(videos: Sequence[VideoLabels], canvas_hw: tuple[int, int]) -> in
     return min(max(SMALLEST_CROP, rounded), *canvas_hw)
 
 
-def choose_every(videos: Sequence[VideoLabels]) -> int:
+def choose_frame_stride(videos: Sequence[VideoLabels]) -> int:
     """Return the default frame stride of preparation.
 
     Neighbouring frames of fast footage are nearly equal: about ten frames a second are taken, but
@@ -183,23 +183,23 @@ def choose_every(videos: Sequence[VideoLabels]) -> int:
     return max(1, min(by_rate, labelled // ENOUGH_FRAMES))
 
 
-def frames_to_prepare(video: VideoLabels, frame_count: int, every: int) -> IntArray:
+def frames_to_prepare(video: VideoLabels, frame_count: int, frame_stride: int) -> IntArray:
     """Return which frames are prepared, int64 [F], sorted.
 
-    Every `every`-th frame from the first to the last annotated one. Where ground truth is
+    Every `frame_stride`-th frame from the first to the last annotated one. Where ground truth is
     rarer than that, or off that beat, the annotated frames are added.
     """
     annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
     if len(annotated_frames) == 0:
         return np.zeros(0, np.int64)
-    beat = np.arange(int(annotated_frames[0]), int(annotated_frames[-1]) + 1, every)
+    beat = np.arange(int(annotated_frames[0]), int(annotated_frames[-1]) + 1, frame_stride)
     hits = np.isin(beat, annotated_frames).sum()
     if len(annotated_frames) > hits and len(annotated_frames) < 0.9 * (
         annotated_frames[-1] - annotated_frames[0] + 1
     ):
-        kept, last = [], -every
+        kept, last = [], -frame_stride
         for frame in annotated_frames.tolist():
-            if frame - last >= every:
+            if frame - last >= frame_stride:
                 kept.append(frame)
                 last = frame
         return np.union1d(beat, np.array(kept, np.int64)).astype(np.int64)

@@ -24,7 +24,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def test_what_was_saved_is_loaded(dataset: Dataset) -> None:
     loaded = Dataset.load(dataset.folder)
-    for name in ("folder", "classes", "canvas_hw", "grid", "crop", "every"):
+    for name in ("folder", "classes", "canvas_hw", "grid", "crop", "frame_stride"):
         assert getattr(loaded, name) == getattr(dataset, name)
     assert [video.split for video in loaded.videos] == ["train", "train", "val"]
     for one, other in zip(loaded.videos, dataset.videos, strict=True):
@@ -51,7 +51,8 @@ def test_an_unannotated_frame_has_no_ground_truth(dataset: Dataset) -> None:
 
 def test_a_dataset_of_an_earlier_release_is_read(dataset: Dataset) -> None:
     path = dataset.folder / "dataset.json"
-    path.write_text(path.read_text().replace('"annotated_frames"', '"looked_at"'))
+    text = path.read_text().replace('"annotated_frames"', '"looked_at"')
+    path.write_text(text.replace('"frame_stride"', '"every"'))
     found = Dataset.load(dataset.folder).videos[0].labels
     expected = dataset.videos[0].labels.annotated_frames
     np.testing.assert_array_equal(found.annotated_frames, expected)

@@ -15,7 +15,7 @@ from lstmcli.dataset.plan import (
     choose_canvas,
     choose_classes,
     choose_crop,
-    choose_every,
+    choose_frame_stride,
     frames_to_prepare,
     merge_sets,
     sanitize_boxes,
@@ -176,8 +176,11 @@ def test_frames_are_taken_from_the_first_to_the_last_with_truth(
 def test_fast_footage_is_thinned_only_where_there_is_enough(
     labelled: int, rate: float, expected: int
 ) -> None:
-    assert choose_every([video(annotated_frames=range(labelled), frames=(), rate=rate)]) == expected
-    assert choose_every([]) == 1
+    assert (
+        choose_frame_stride([video(annotated_frames=range(labelled), frames=(), rate=rate)])
+        == expected
+    )
+    assert choose_frame_stride([]) == 1
 
 
 def test_whole_videos_are_split_and_every_class_is_on_both_sides() -> None:

@@ -22,7 +22,7 @@ from lstmcli.dataset.plan import (
     choose_canvas,
     choose_classes,
     choose_crop,
-    choose_every,
+    choose_frame_stride,
     merge_sets,
 )
 from lstmcli.dataset.preview import write_previews
@@ -108,7 +108,7 @@ def _write(
     sizes = [video.size_hw for video in labels.videos if video.size_hw is not None]
     canvas_hw = choose_canvas(sizes, options.size_wh, options.grid)
     crop = options.crop or choose_crop(labels.videos, canvas_hw)
-    every = options.every or choose_every(labels.videos)
+    every = options.every or choose_frame_stride(labels.videos)
     (folder / "frames").mkdir()
     dataset = Dataset(folder.resolve(), labels.classes, canvas_hw, options.grid, crop, every, ())
     dataset, warnings, uncut = write_frames(dataset, labels, splits, options, progress)

@@ -41,7 +41,7 @@ def write_frames(
         pictures, for the checks.
     """
     jobs = assign_splits(list(zip(labels.videos, splits, strict=True)), options)
-    expected = [frames_to_prepare(v, _known_count(v), dataset.every) for v, _ in jobs]
+    expected = [frames_to_prepare(v, _known_count(v), dataset.frame_stride) for v, _ in jobs]
     total = sum(len(frames) for frames in expected)
     form = _form_of(dataset, total, options.store)
     warnings: list[DataWarning] = []
