@@ -96,6 +96,9 @@ class TemporalConfig(NamedSection):
     pool: int = Field(
         1, ge=1, le=4, description="average pooling before the core (its map is this much smaller)"
     )
+    levels: Literal["finest", "all"] = Field(
+        "finest", description="maps of a multi-scale head that the core runs over"
+    )
     skip: Literal["none", "add", "concat"] = Field(
         "concat", description="skip connection around the core"
     )

@@ -56,6 +56,8 @@ class DetectorNet(nn.Module):
         self.memory_dropout = nn.Dropout2d(temporal.dropout)
         self.skip_dropout = nn.Dropout2d(temporal.skip_dropout)
         self.pool = temporal.pool if self.has_temporal_core else 1
+        self.levels = len(self.neck.strides) if temporal.levels == "all" else 1
+        """How many maps the core runs over, each with a state of its own; the finest first."""
         self.reduce: nn.Module = nn.Identity()
         if self.has_temporal_core and hidden != channels:
             if self.skip != "concat":
@@ -179,7 +181,23 @@ class DetectorNet(nn.Module):
         )
         return maps
 
-    def recur(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def recur(self, maps: Sequence[Tensor], state: State | None) -> tuple[list[Tensor], State]:
+        """Run the core over every one of its levels; return the maps and the states in a row.
+
+        Args:
+            maps: [B, T, C, h, w] of each level, the finest first.
+            state: what the previous call returned, or None where a video begins.
+        """
+        outputs, states = [], []
+        for level, features in enumerate(maps):
+            count = len(state) // len(maps) if state is not None else 0
+            own = None if state is None else state[level * count : (level + 1) * count]
+            output, after = self._recur_level(features, own)
+            outputs.append(output)
+            states.extend(after)
+        return outputs, tuple(states)
+
+    def _recur_level(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Run the core with its skip connection over features [B, T, C, h, w]; return the state."""
         batch, time = features.shape[:2]
         skip = features.flatten(0, 1)
@@ -205,8 +223,11 @@ class DetectorNet(nn.Module):
 
     def initial_state(self, features: Tensor) -> State:
         """Return the state in which a video begins, for features [B, T, C, h, w] of the grid."""
-        height, width = (-(-side // self.pool) for side in features.shape[-2:])
-        return self.temporal.initial_state(features[..., :height, :width])
+        states: list[Tensor] = []
+        for level in range(self.levels):
+            height, width = (-(-side // (self.pool << level)) for side in features.shape[-2:])
+            states.extend(self.temporal.initial_state(features[..., :height, :width]))
+        return tuple(states)
 
     def forward(
         self,
@@ -233,11 +254,11 @@ class DetectorNet(nn.Module):
         before = None if previous_frames is None else previous_frames.flatten(0, 1)
         maps = self.features(frames.flatten(0, 1), before)
         if memory:
-            clips = maps[0].view(batch, time, *maps[0].shape[1:])
+            clips = [torch.unflatten(one, 0, (batch, time)) for one in maps[: self.levels]]
             if state is not None and starts is not None:
-                state = reset_rows(state, starts, self.initial_state(clips))
+                state = reset_rows(state, starts, self.initial_state(clips[0]))
             fused, state = self.recur(clips, state)
-            maps[0] = fused.flatten(0, 1)
+            maps[: self.levels] = [one.flatten(0, 1) for one in fused]
         else:
             state = ()
         raw: Tensor = self.head(maps)

@@ -159,6 +159,25 @@ def test_a_whole_video_has_the_output_of_torch(
         assert agree(one, two), f"frame {frame}"
 
 
+@pytest.mark.parametrize("name", INSTALLED)
+def test_a_core_over_all_levels_has_the_output_of_torch(name: str, tmp_path: Path) -> None:
+    model = lively(
+        "aligned_lstm",
+        "temporal.levels=all",
+        "temporal.pool=1",
+        "temporal.channels=8",
+        "head.name=multi_scale",
+        "backbone.name=dense",
+        "backbone.width=0.25",
+    )
+    frames = moving_frames(CANVAS_HW, FRAMES)
+    wanted = follow(in_full_precision(model), frames)
+    found = follow(run_by(name, model, tmp_path), frames)
+    assert np.stack([scores for _, scores in wanted]).std(axis=0).max() > 0.01
+    for frame, (one, two) in enumerate(zip(found, wanted, strict=True)):
+        assert agree(one, two), f"frame {frame}"
+
+
 def test_the_export_of_torch_has_the_output_of_torch(conv_lstm: DetectorNet, folder: Path) -> None:
     frames = moving_frames(CANVAS_HW, FRAMES)
     found = follow(exported_by("torch", conv_lstm, folder), frames)

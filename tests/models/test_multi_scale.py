@@ -11,13 +11,15 @@ from lstmcli.models.detector import DetectorNet
 from lstmcli.models.pyramid import pyramid_strides
 
 
-def network(grid: int = 8, temporal: str = "none", backbone: str = "dense") -> DetectorNet:
+def network(
+    grid: int = 8, temporal: str = "none", backbone: str = "dense", **settings: object
+) -> DetectorNet:
     torch.manual_seed(0)
     config = Config.model_validate(
         {
             "backbone": {"name": backbone, "width": 0.25},
             "neck": {"channels": 16},
-            "temporal": {"name": temporal},
+            "temporal": {"name": temporal, **settings},
             "head": {"name": "multi_scale"},
         }
     )
@@ -55,6 +57,41 @@ def test_a_memory_works_at_the_finest_level() -> None:
     first, state = net(frames[:, :2])
     last, _ = net(frames[:, 2:], state=state)
     torch.testing.assert_close(whole, torch.cat((first, last), dim=1))
+
+
+@pytest.mark.parametrize("core", ["aligned_lstm", "conv_gru", "object_lstm"])
+@pytest.mark.parametrize("size_hw", [(64, 96), (33, 47)])
+def test_a_memory_works_at_all_levels(core: str, size_hw: tuple[int, int]) -> None:
+    net = network(temporal=core, levels="all", channels=8)
+    torch.nn.init.normal_(net.fuse.weight, std=0.5)
+    frames = torch.randint(0, 255, (1, 3, 3, *size_hw), dtype=torch.uint8)
+    whole, end = net(frames)
+    first, state = net(frames[:, :2])
+    last, after = net(frames[:, 2:], state=state)
+    torch.testing.assert_close(whole, torch.cat((first, last), dim=1))
+    torch.testing.assert_close(end, after)
+    for level, stride in enumerate((8, 16, 32)):
+        cells = -(-size_hw[0] // stride) * -(-size_hw[1] // stride)
+        start = sum(-(-size_hw[0] // s) * -(-size_hw[1] // s) for s in (8, 16, 32)[:level])
+        part = slice(start, start + cells)
+        alone, _ = net(frames[:, 2:])
+        assert not torch.allclose(alone[:, 0, :1, part], whole[:, 2, :1, part])
+
+
+def test_a_memory_of_all_levels_begins_as_the_frame_detector() -> None:
+    net = network(temporal="aligned_lstm", levels="all", channels=8)
+    frames = torch.randint(0, 255, (2, 3, 3, 64, 96), dtype=torch.uint8)
+    torch.testing.assert_close(net(frames)[0], net(frames, memory=False)[0], rtol=0, atol=1e-5)
+
+
+def test_a_row_that_starts_forgets_at_every_level() -> None:
+    net = network(temporal="aligned_lstm", levels="all", channels=8)
+    torch.nn.init.normal_(net.fuse.weight, std=0.5)
+    frames = torch.randint(0, 255, (2, 2, 3, 64, 96), dtype=torch.uint8)
+    _, state = net(frames)
+    both, _ = net(frames, state=state, starts=torch.tensor([True, False]))
+    torch.testing.assert_close(both[:1], net(frames[:1])[0])
+    assert not torch.allclose(both[1:], net(frames[1:])[0])
 
 
 def test_levels_keep_their_weights_whatever_other_levels_there_are() -> None:

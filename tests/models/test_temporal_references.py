@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from lstmcli.models.temporal.attention import Attention
+from lstmcli.models.temporal.aligned_lstm import AlignedLSTM
 from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
 from lstmcli.models.temporal.conv_gru import ConvGRU, gru
 from lstmcli.models.temporal.conv_lstm import ConvLSTM, lstm
@@ -255,6 +256,34 @@ def test_the_object_lstm_depends_on_motion_but_not_on_position() -> None:
     # The rest of the map keeps a thousandth of the attention, and that lies elsewhere.
     assert_close(there, here, rtol=0, atol=2e-3)
     assert (faster - here).abs().max() > 2e-2
+
+
+def test_the_aligned_lstm_reads_its_past_where_the_features_came_from() -> None:
+    """A spot that moves by (1, 2) cells takes its hidden map and cell along; the rest stands."""
+    torch.manual_seed(0)
+    core = AlignedLSTM(4)
+    before, after = torch.zeros(1, 8, 6, 9), torch.zeros(1, 8, 6, 9)
+    before[0, 0, 2, 3] = after[0, 0, 3, 5] = 100.0
+    hidden, cell = torch.randn(1, 4, 6, 9), torch.randn(1, 4, 6, 9)
+    moved_hidden, moved_cell = core._moved(after, before, hidden, cell)
+    assert_close(moved_hidden[0, :, 3, 5], hidden[0, :, 2, 3])
+    assert_close(moved_cell[0, :, 3, 5], cell[0, :, 2, 3])
+    with torch.no_grad():
+        core.bias[12] = 100.0
+    assert_close(core._moved(0 * after, before, hidden, cell), (hidden, cell))
+
+
+def test_an_aligned_lstm_that_stands_still_is_a_separable_conv_lstm() -> None:
+    torch.manual_seed(0)
+    core, plain = AlignedLSTM(4, kernel_size=1), ConvLSTM(4, kernel_size=1)
+    with torch.no_grad():
+        core.bias[12] = 100.0
+        core.mix.weight.fill_(1.0)
+        plain.from_input.weight.copy_(core.gates.weight[:, :4])
+        plain.from_hidden.weight.copy_(core.gates.weight[:, 4:])
+        plain.from_input.bias.copy_(core.gates.bias)
+    features = torch.randn(2, 4, 4, 3, 5)
+    assert_close(core(features)[0], plain(features)[0])
 
 
 def test_a_cell_that_counts_stays_within_its_limit() -> None:

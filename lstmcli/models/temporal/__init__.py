@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lstmcli.core.errors import choose
+from lstmcli.models.temporal.aligned_lstm import AlignedLSTM
 from lstmcli.models.temporal.attention import Attention
 from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
 from lstmcli.models.temporal.conv_gru import ConvGRU, gru
@@ -32,6 +33,7 @@ TEMPORAL_CORES: Mapping[str, Callable[..., TemporalCore]] = {
     "conv_gru": ConvGRU,
     "bottleneck_lstm": BottleneckLSTM,
     "peephole_lstm": PeepholeLSTM,
+    "aligned_lstm": AlignedLSTM,
     "attention": Attention,
     "spatial_lstm": SpatialLSTM,
     "object_lstm": ObjectLSTM,
