@@ -188,7 +188,8 @@ class DetectorNet(nn.Module):
             maps: [B, T, C, h, w] of each level, the finest first.
             state: what the previous call returned, or None where a video begins.
         """
-        outputs, states = [], []
+        outputs: list[Tensor] = []
+        states: list[Tensor] = []
         for level, features in enumerate(maps):
             count = len(state) // len(maps) if state is not None else 0
             own = None if state is None else state[level * count : (level + 1) * count]

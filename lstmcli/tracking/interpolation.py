@@ -22,7 +22,9 @@ GAP_S = 0.5
 """Longest gap that is interpolated, in seconds; also the delay of the output."""
 GAP_FRAMES = 15
 """The same in frames: an upper bound of the frames in memory."""
-_MIN_LATER = 3
+_MIN_LATER = 4
+"""Later frames with inference without which a track of one detection stays: at five frames a second
+something fast is often seen once."""
 MAX_TRACK_COUNTS = 20_000
 
 
@@ -41,7 +43,7 @@ def interpolate_gaps(
 
     Where a track returns within the gap, its boxes in between are interpolated linearly. A track
     with fewer than `min_hits` detections when its frame is output is dropped, unless there are
-    fewer than three later frames with inference. No frame is output before a later one with
+    fewer than four later frames with inference. No frame is output before a later one with
     inference; after the last one, its boxes are held.
 
     Args:

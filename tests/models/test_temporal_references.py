@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from lstmcli.models.temporal.attention import Attention
 from lstmcli.models.temporal.aligned_lstm import AlignedLSTM
+from lstmcli.models.temporal.attention import Attention
 from lstmcli.models.temporal.bottleneck_lstm import BottleneckLSTM
 from lstmcli.models.temporal.conv_gru import ConvGRU, gru
 from lstmcli.models.temporal.conv_lstm import ConvLSTM, lstm

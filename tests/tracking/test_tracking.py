@@ -172,6 +172,14 @@ def test_a_single_detection_is_dropped_and_a_late_one_is_not() -> None:
     assert [sorted(ids) for ids in kept] == frames
 
 
+@pytest.mark.parametrize(("fps", "stays"), [(5, True), (7, False), (25, False)])
+def test_a_single_detection_stays_where_frames_are_few(fps: float, stays: bool) -> None:
+    """Something fast is seen once at five frames a second, and three frames follow in time."""
+    frames = ((i, i / fps, found((50, 50, 20, 0.9, 0), ids=[1])) for i in range(40))
+    flash = ((i, t, found(ids=[]) if i != 20 else boxes) for i, t, boxes in frames)
+    assert any(len(output) for _, output in interpolate_gaps(flash)) == stays
+
+
 def test_at_most_sixteen_frames_are_buffered() -> None:
     taken = 0
 
