@@ -62,14 +62,21 @@ def nms(
         rows, labels = np.nonzero(scores > threshold)
         values = scores[rows, labels]
     else:
-        labels = scores.argmax(axis=1) if len(scores) else np.zeros(0, np.int64)
-        values = scores[np.arange(len(scores)), labels]
-        rows = np.nonzero(values > threshold)[0]
-        values, labels = values[rows], labels[rows]
-    order = np.argsort(-values, kind="stable")[: PRE_NMS_TOP_K * limit]
+        rows = np.flatnonzero((scores > threshold).any(axis=1))
+        labels = scores[rows].argmax(axis=1) if len(rows) else np.zeros(0, np.int64)
+        values = scores[rows, labels]
+    order = _best(values, PRE_NMS_TOP_K * limit)
     rows, labels = rows[order], labels[order]
     kept = _greedy_nms(boxes[rows], labels if multi_label else None, iou, limit)
     return rows[kept].astype(np.int64), labels[kept].astype(np.int64)
+
+
+def _best(values: FloatArray, count: int) -> IntArray:
+    """Return the rows of the highest values, at most `count`, the highest and the earlier first."""
+    rows = np.arange(len(values))
+    if 0 < count < len(values):  # sorting all candidates of a frame costs more than the rest
+        rows = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return rows[np.argsort(-values[rows], kind="stable")[:count]]
 
 
 def _greedy_nms(boxes: FloatArray, labels: IntArray | None, iou: float, limit: int) -> IntArray:
@@ -91,7 +98,7 @@ def _greedy_nms(boxes: FloatArray, labels: IntArray | None, iou: float, limit: i
         some = columns.at(rows)
         table = some.overlaps(some.at(np.s_[:, None]), iou)
         free = np.ones(len(rows), bool)
-        for row in range(len(rows)):
+        for row in np.flatnonzero(table.sum(axis=1) > 1):  # each overlaps itself
             if free[row]:
                 free[row + 1 :] &= ~table[row, row + 1 :]
         kept.append(rows[free])

@@ -244,7 +244,9 @@ def likeness(expected: Floats, detected: Floats, reach: Floats) -> Floats:
 
 def _widened(rows: npt.NDArray[np.floating], count: int) -> Floats:
     """Return rows with `count` columns, zeros behind the others."""
-    return np.pad(rows.astype(np.float64), ((0, 0), (0, count - rows.shape[1])))
+    if rows.shape[1] == count:
+        return rows.astype(np.float64)
+    return np.concatenate((rows, np.zeros((len(rows), count - rows.shape[1]))), axis=1)
 
 
 def _unit(rows: Floats) -> Floats:
