@@ -8,18 +8,22 @@ every class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from lstmcli.core.boxes import box_iou, box_overlap_of_first
+from lstmcli.core.boxes import box_area, box_iou
 from lstmcli.core.types import Annotations, BoolArray, Detections, FloatArray, IntArray
 from lstmcli.metrics.frame_result import FrameResult
 
 DUPLICATE_IOU = 0.6
 """Detections of different classes that overlap by more are duplicates of one object."""
+
+
+PAIRS_AT_ONCE = 1_000_000
+"""Detections times ground truth of the frames that are matched in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +85,91 @@ def match_frame(
         iou: minimum intersection over union of a match.
         by_class: False matches boxes of different classes, too.
     """
-    rows = np.full(len(detections), -1, np.int64)
-    ignored = np.zeros(len(detections), np.bool_)
-    if not len(detections) or not len(gt):
-        return rows, ignored
-    overlap = np.where(
-        gt.ignore[None, :],
-        box_overlap_of_first(detections.boxes, gt.boxes),
-        box_iou(detections.boxes, gt.boxes),
+    frame = np.zeros(len(gt), np.int64), np.zeros(len(detections), np.int64)
+    return _match(gt, detections, frame, 1, iou=iou, by_class=by_class)
+
+
+def _match(
+    gt: Annotations,
+    detections: Detections,
+    frames: tuple[IntArray, IntArray],
+    count: int,
+    *,
+    iou: float,
+    by_class: bool,
+) -> tuple[IntArray, BoolArray]:
+    """Match the boxes of many frames at once; see `match_frame`.
+
+    Args:
+        gt: ground truth of all frames.
+        detections: of all frames.
+        frames: numbers of the frames of each of them, rising.
+        count: of the frames.
+        iou: minimum intersection over union of a match.
+        by_class: False matches boxes of different classes, too.
+    """
+    rank = np.empty(len(detections), np.int64)
+    rank[np.argsort(-detections.scores, kind="stable")] = np.arange(len(detections))
+    rows, touched = [-1] * len(detections), np.zeros(len(detections), np.bool_)
+    free = [True] * len(gt)
+    for pairs in _pairs(gt, detections, frames, count, by_class=by_class):
+        first, second = pairs
+        ignore = gt.ignore[second]
+        boxes, others = detections.boxes[first], gt.boxes[second]
+        # an ignored region is a crowd, as COCO has it: the detection has to lie inside
+        overlap = np.where(ignore, _overlap(boxes, others, of_first=True), _overlap(boxes, others))
+        near = overlap >= iou
+        touched[first[near & ignore]] = True
+        kept = np.flatnonzero(near & ~ignore)
+        # COCO lets the later one of two equal overlaps win.
+        order = np.lexsort((-second[kept], -overlap[kept], rank[first[kept]]))
+        kept = kept[order]
+        for row, other in zip(first[kept].tolist(), second[kept].tolist(), strict=True):
+            if rows[row] < 0 and free[other]:
+                rows[row], free[other] = other, False
+    matched = np.array(rows, np.int64)
+    return matched, touched & (matched < 0)
+
+
+def _pairs(
+    gt: Annotations,
+    detections: Detections,
+    frames: tuple[IntArray, IntArray],
+    count: int,
+    *,
+    by_class: bool,
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield rows of detections and of ground truth that may match, some frames at a time."""
+    gt_ends = np.searchsorted(frames[0], np.arange(count + 1))
+    ends = np.searchsorted(frames[1], np.arange(count + 1))
+    sizes = np.cumsum(np.diff(gt_ends) * np.diff(ends))
+    begin = 0
+    while begin < count:
+        before = sizes[begin - 1] if begin else 0
+        end = max(int(np.searchsorted(sizes, before + PAIRS_AT_ONCE, side="right")), begin + 1)
+        some = np.arange(ends[begin], ends[end])
+        partners = np.diff(gt_ends)[frames[1][some]]
+        first = np.repeat(some, partners)
+        offsets = np.arange(len(first)) - np.repeat(np.cumsum(partners) - partners, partners)
+        second = np.repeat(gt_ends[frames[1][some]], partners) + offsets
+        if by_class:
+            labels = gt.labels[second]
+            same = (detections.labels[first] == labels) | (gt.ignore[second] & (labels < 0))
+            first, second = first[same], second[same]
+        yield first, second
+        begin = end
+
+
+def _overlap(first: FloatArray, second: FloatArray, *, of_first: bool = False) -> FloatArray:
+    """Return the intersection over union of each pair, or over the area of the first; [N]."""
+    sides = np.clip(
+        np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2]), 0, None
     )
-    near = overlap >= iou
-    if by_class:
-        same = detections.labels[:, None] == gt.labels[None, :]
-        near &= same | (gt.ignore & (gt.labels < 0))[None, :]
-    free = ~gt.ignore
-    order = np.argsort(-detections.scores, kind="stable")
-    for row in order[near[order].any(axis=1)]:
-        candidates = np.flatnonzero(near[row] & free)
-        if len(candidates):
-            # COCO lets the later one of two equal overlaps win.
-            best = candidates[len(candidates) - 1 - np.argmax(overlap[row, candidates][::-1])]
-            rows[row] = best
-            free[best] = False
-        else:
-            ignored[row] = bool((near[row] & gt.ignore).any())
-    return rows, ignored
+    shared = sides[:, 0] * sides[:, 1]
+    whole = box_area(first)
+    if not of_first:
+        whole = whole + box_area(second) - shared
+    return np.asarray(shared / np.maximum(whole, 1e-9), np.float32)
 
 
 def ground_truth_table(results: Sequence[FrameResult]) -> GroundTruthTable:
@@ -129,25 +193,31 @@ def match_all(
     by_class: bool = True,
 ) -> Matching:
     """Match the detections that `select` takes of each result."""
-    parts, gts, ignores = [], [], []
-    first = 0
-    for result in results:
-        detections = select(result)
-        rows, ignored = match_frame(result.gt, detections, iou=iou, by_class=by_class)
-        counted = np.cumsum(~result.gt.ignore) - 1
-        hits = rows >= 0
-        rows[hits] = first + counted[rows[hits]]
-        first += int((~result.gt.ignore).sum())
-        parts.append(detections)
-        gts.append(rows)
-        ignores.append(ignored)
+    parts = [select(result) for result in results]
+    gts = [result.gt for result in results]
+    gt = Annotations(
+        _joined([g.boxes for g in gts], np.zeros((0, 4), np.float32)),
+        _joined([g.labels for g in gts], np.zeros(0, np.int64)),
+        _joined([g.tracks for g in gts], np.zeros(0, np.int64)),
+        _joined([g.ignore for g in gts], np.zeros(0, np.bool_)),
+    )
+    detections = Detections(
+        _joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
+        _joined([part.scores for part in parts], np.zeros(0, np.float32)),
+        _joined([part.labels for part in parts], np.zeros(0, np.int64)),
+        _joined([part.track_ids for part in parts], np.zeros(0, np.int64)),
+    )
+    numbers = np.arange(len(results))
+    frames = np.repeat(numbers, [len(g) for g in gts]), np.repeat(numbers, [len(p) for p in parts])
+    rows, ignored = _match(gt, detections, frames, len(results), iou=iou, by_class=by_class)
+    counted = np.append(np.cumsum(~gt.ignore) - 1, -1)  # -1 stays -1
     return Matching(
-        results=np.repeat(np.arange(len(results)), [len(part) for part in parts]),
-        scores=_joined([part.scores for part in parts], np.zeros(0, np.float32)),
-        labels=_joined([part.labels for part in parts], np.zeros(0, np.int64)),
-        boxes=_joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
-        gt=_joined(gts, np.zeros(0, np.int64)),
-        ignored=_joined(ignores, np.zeros(0, np.bool_)),
+        results=frames[1],
+        scores=detections.scores,
+        labels=detections.labels,
+        boxes=detections.boxes,
+        gt=counted[rows],
+        ignored=ignored,
     )
 
 
