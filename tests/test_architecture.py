@@ -49,6 +49,7 @@ CALLS = {
     "evaluate": {"pipeline", "schedule"},
     "pipeline": {"schedule"},
     "compare": {"evaluate"},
+    "ablate": {"evaluate"},
 }
 """The workflows that call others; no circle, see `test_workflows_call_each_other_downward`."""
 ROOF = {"__init__", "__main__"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstmcli.cli import parsing
-from lstmcli.cli.comparison_table import show_comparison
+from lstmcli.cli.comparison_runs import Outputs, ablate_models, compare, models_and_data
 from lstmcli.cli.console import Console, number
 from lstmcli.cli.options import (
     DATA,
@@ -41,7 +40,8 @@ def evaluate(
             DATA,
             "MODEL... [DATA]...",
             "Checkpoints, run folders, exported, shipped or foreign models (A,B fuses two), then "
-            "prepared datasets or labels; default: dataset. Two models or more are compared.",
+            "prepared datasets or labels; default: dataset. Two models or more are compared. "
+            "NAME=PATH gives a name for the tables.",
         ),
     ],
     split: Split = "val",
@@ -79,6 +79,16 @@ def evaluate(
         ),
     ] = False,
     memory: Memory = True,
+    ablate: Annotated[
+        bool,
+        option(
+            DETECTION,
+            None,
+            "Measure what memory is worth: the same weights with it, reset at every frame, frozen, "
+            "and on shuffled frames.",
+            "--ablate",
+        ),
+    ] = False,
     json_file: JsonFile = None,
     report: Annotated[
         Path | None, option(OUTPUT, "DIR", "Write an HTML report with plots and pictures.")
@@ -107,45 +117,36 @@ def evaluate(
     minimums = parsing.minimums(fail_below, "--fail-below")
     results = {n: Path(file) for n, file in parsing.pairs(detections, "--detections")}
     models, data = models_and_data(names, few=1 if not results else 0)
+    chosen = EvaluateOptions(
+        split=split,
+        threshold=threshold,
+        iou=iou,
+        memory=memory,
+        frames_alone=frames_alone,
+        device=device,
+        engine=engine,
+        limit=limit,
+        format=label_format,
+        media=media,
+    )
+    sized = {name: sized_model(model, size) or model for name, model in models.items()}
+    outputs = Outputs(json_file, report, overwrite)
+    if ablate:
+        if results or not memory or frames_alone:
+            raise typer.BadParameter(
+                "goes without --detections, --no-memory and --frames-alone", param_hint="--ablate"
+            )
+        ablate_models(console, sized, data, chosen, outputs)
+        return
     if len(models) + len(results) > 1 or len(data) > 1:
-        if report is not None:
-            raise typer.BadParameter("a comparison has no report yet", param_hint="--report")
-        from lstmcli.workflows.compare import HEADLINES, CompareOptions, compare_models
-
-        options = CompareOptions(split, iou, limit, memory, device, engine, label_format, media)
-        options = replace(options, frames_alone=frames_alone)
-        table = compare_models(
-            [sized_model(name, size) or name for name in models],
-            data,
-            detections=results,
-            options=options,
-            json_file=json_file,
-            overwrite=overwrite,
-            progress=console.progress,
-        )
-        show_comparison(console, table)
-        if json_file is not None:
-            console.result(f"wrote {json_file}")
-        first = table.names[0]
-        means = {key: table.over_domains(key)[first][0] for key in HEADLINES}
+        means = compare(console, (sized, data, results), chosen, outputs)
         check_minimums(means, minimums)
         return
     try:
         evaluation = work(
-            sized_model(models[0], size) or models[0],
-            data[0],
-            EvaluateOptions(
-                split=split,
-                threshold=threshold,
-                iou=iou,
-                memory=memory,
-                frames_alone=frames_alone,
-                device=device,
-                engine=engine,
-                limit=limit,
-                format=label_format,
-                media=media,
-            ),
+            next(iter(sized.values())),
+            next(iter(data.values())),
+            chosen,
             json_file=json_file,
             report=report,
             overwrite=overwrite,
@@ -159,16 +160,6 @@ def evaluate(
         if path is not None:
             console.result(f"wrote {path}")
     check_minimums(evaluation.as_json(), minimums)
-
-
-def models_and_data(names: list[str], *, few: int) -> tuple[list[str], list[Path]]:
-    """Divide the arguments into at least `few` models, which come first, and data."""
-    from lstmcli.core.model_files import looks_like_model
-
-    count = few
-    while count < len(names) and looks_like_model(names[count]):
-        count += 1
-    return names[:count], [Path(name) for name in names[count:]] or [Path("dataset")]
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:

@@ -134,11 +134,36 @@ def video_sums(comparison: Comparison) -> VideoSums:
     )
 
 
+def mean_intervals(domains: Sequence[VideoSums], *, draws: int = DRAWS) -> dict[str, Interval]:
+    """Return the mean of every headline over domains with its 95 % interval.
+
+    Videos are drawn within their domain; a domain of a single video adds no spread.
+    """
+    means: dict[str, list[Numbers]] = {}
+    for seed, sums in enumerate(domains):
+        count = len(sums.names)
+        weights = video_weights(count, draws, seed) if count >= MIN_VIDEOS else np.ones((1, count))
+        drawn = sums.headlines(np.concatenate((np.ones((1, count)), weights)))
+        for name, values in drawn.items():
+            rows = means.setdefault(name, [])
+            if not np.isnan(values[0]):
+                rows.append(values if count >= MIN_VIDEOS else np.full(draws + 1, values[0]))
+    spread = any(len(sums.names) >= MIN_VIDEOS for sums in domains)
+    found = {}
+    for name, rows in means.items():
+        if not rows:
+            found[name] = Interval(None, None, None)
+            continue
+        mean = np.mean(rows, axis=0)
+        found[name] = bootstrap_interval(float(mean[0]), mean[1:] if spread else mean[:0])
+    return found
+
+
 def intervals(sums: VideoSums, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Interval]:
     """Return every headline with its 95 % interval."""
     whole = sums.headlines(np.ones((1, len(sums.names))))
-    drawn = sums.headlines(_weights(len(sums.names), draws, seed))
-    return {name: _interval(float(whole[name][0]), drawn[name]) for name in whole}
+    drawn = sums.headlines(video_weights(len(sums.names), draws, seed))
+    return {name: bootstrap_interval(float(whole[name][0]), drawn[name]) for name in whole}
 
 
 def paired_differences(
@@ -151,14 +176,16 @@ def paired_differences(
     """
     if sorted(ours.names) != sorted(theirs.names):
         raise ValueError("a paired bootstrap needs the same videos on both sides")
-    weights = _weights(len(ours.names), draws, seed)
+    weights = video_weights(len(ours.names), draws, seed)
     # a video has the same weight on both sides, wherever it stands in the order of either
     order = [ours.names.index(name) for name in theirs.names]
     whole = np.ones((1, len(ours.names)))
     one, other = ours.headlines(weights), theirs.headlines(weights[:, order])
     point, reference = ours.headlines(whole), theirs.headlines(whole)
     return {
-        name: _interval(float(point[name][0] - reference[name][0]), one[name] - other[name])
+        name: bootstrap_interval(
+            float(point[name][0] - reference[name][0]), one[name] - other[name]
+        )
         for name in point
     }
 
@@ -180,7 +207,8 @@ def mean_and_worst(
     return float(np.mean(list(known.values()))), name, known[name]
 
 
-def _weights(videos: int, draws: int, seed: int) -> Numbers:
+def video_weights(videos: int, draws: int, seed: int) -> Numbers:
+    """Return how often each draw took each video, [draws, videos]; no draws of too few videos."""
     if videos < MIN_VIDEOS:
         return np.zeros((0, videos))
     chosen = np.random.default_rng(seed).integers(0, videos, (draws, videos))
@@ -189,7 +217,8 @@ def _weights(videos: int, draws: int, seed: int) -> Numbers:
     return weights
 
 
-def _interval(value: float, drawn: Numbers) -> Interval:
+def bootstrap_interval(value: float, drawn: Numbers) -> Interval:
+    """Return a value with the 95 % interval of its draws; NaN is not measurable."""
     point = None if np.isnan(value) else value
     drawn = drawn[~np.isnan(drawn)]
     if point is None or not len(drawn):

@@ -14,6 +14,7 @@ from lstmcli.metrics.bootstrap import (
     VideoSums,
     intervals,
     mean_and_worst,
+    mean_intervals,
     paired_differences,
     video_sums,
 )
@@ -122,10 +123,21 @@ class SideBySide:
     def as_json(self) -> dict[str, Json]:
         """Return plain values; unmeasurable ones are None."""
         means: dict[str, Json] = {}
+        spread = [
+            mean_intervals([standings[place].sums for standings in self.domains.values()])
+            for place in range(len(self.names))
+        ]
         for headline in HEADLINES:
+            rows = zip(self.over_domains(headline).items(), spread, strict=True)
             means[headline] = {
-                name: {"mean": mean, "worst_domain": domain, "worst": worst}
-                for name, (mean, domain, worst) in self.over_domains(headline).items()
+                name: {
+                    "mean": mean,
+                    "low": of_mean[headline].low,
+                    "high": of_mean[headline].high,
+                    "worst_domain": domain,
+                    "worst": worst,
+                }
+                for (name, (mean, domain, worst)), of_mean in rows
             }
         return {
             "schema": SCHEMA,

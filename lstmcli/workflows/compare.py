@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from lstmcli.core.boxes import clip_boxes
 from lstmcli.core.errors import ConfigError, DataError
 from lstmcli.core.files import check_free, claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
@@ -24,6 +24,7 @@ from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 from lstmcli.workflows.evaluate.classes import known_as, listed
+from lstmcli.workflows.evaluate.stream import clip_ground_truth
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
 
@@ -56,8 +57,8 @@ class CompareOptions:
 
 
 def compare_models(
-    models: Sequence[str],
-    data: Sequence[Path],
+    models: Sequence[str] | Mapping[str, str],
+    data: Sequence[Path] | Mapping[str, Path],
     *,
     detections: Mapping[str, Path] | None = None,
     options: CompareOptions | None = None,
@@ -68,8 +69,8 @@ def compare_models(
     """Compare detectors on the same frames, with intervals; the first one is the reference.
 
     Args:
-        models: checkpoints, runs, exported, shipped or foreign models.
-        data: prepared datasets or labels that `prepare` reads, each a domain.
+        models: checkpoints, runs, exported, shipped or foreign models; or by a name for the tables.
+        data: prepared datasets or labels that `prepare` reads, each a domain; or by a name.
         detections: name -> result file or folder of another program.
         options: see `CompareOptions`.
         json_file: where to write everything as JSON.
@@ -84,7 +85,8 @@ def compare_models(
     options = options or CompareOptions()
     progress = progress or SilentProgress()
     files = detections or {}
-    names = [*models, *files]
+    chosen, domain_paths = by_name(models), by_name(data)
+    names = [*chosen, *files] if isinstance(models, Mapping) else [*models, *files]
     if len(names) < 2 and len(data) < 2:
         raise ConfigError("a comparison of one detector", hint="name two, or use --detections")
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -93,22 +95,41 @@ def compare_models(
     domains = {}
     with claim(json_file):
         check_free(json_file, overwrite=overwrite)
-        for path in data:
-            contenders = [_model(name, path, options, progress) for name in models]
+        for domain, path in domain_paths.items():
+            contenders = [
+                _model(name, model, path, options, progress, needs_class=len(domain_paths) == 1)
+                for name, model in chosen.items()
+            ]
             contenders += [
                 _results(name, file, path, options, progress) for name, file in files.items()
             ]
-            domains[str(path)] = _on_common_frames(contenders, path, progress)
+            domains[domain] = _on_common_frames(contenders, path, progress)
         table = side_by_side(domains, iou=options.iou, draws=options.draws)
         if json_file is not None:
             write_json(json_file, table.as_json(), overwrite=overwrite)
     return table
 
 
-def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -> Contender:
+T = TypeVar("T")
+
+
+def by_name(items: Sequence[T] | Mapping[str, T]) -> dict[str, T]:
+    """Return models or data by their names; those without a name are called as they are given."""
+    return dict(items) if isinstance(items, Mapping) else {str(item): item for item in items}
+
+
+def _model(
+    name: str,
+    model: str,
+    data: Path,
+    options: CompareOptions,
+    progress: Progress,
+    *,
+    needs_class: bool,
+) -> Contender:
     progress.note(f"{name} on {data}")
     evaluation: Evaluation = evaluate(
-        name,
+        model,
         data,
         EvaluateOptions(
             split=options.split,
@@ -120,6 +141,7 @@ def _model(name: str, data: Path, options: CompareOptions, progress: Progress) -
             frames_alone=options.frames_alone,
             format=options.format,
             media=options.media,
+            needs_class=needs_class,
         ),
         progress=progress,
     )
@@ -186,9 +208,8 @@ def _frames_of(
             detections = replace(detections, labels=labels).select(labels >= 0)
         size_hw = video.size_hw or _size_around(gt, detections)
         time_s = frame / (video.rate or RATE)
-        rows.append(
-            FrameResult(video.name, frame, time_s, size_hw, _inside(gt, video.size_hw), detections)
-        )
+        inside = gt if video.size_hw is None else clip_ground_truth(gt, video.size_hw)
+        rows.append(FrameResult(video.name, frame, time_s, size_hw, inside, detections))
     return rows
 
 
@@ -197,15 +218,6 @@ def _size_around(gt: Annotations, found: Detections) -> tuple[int, int]:
     corners = np.concatenate((gt.boxes[:, 2:], found.boxes[:, 2:], np.ones((1, 2), np.float32)))
     width, height = np.ceil(corners.max(axis=0)).astype(int).tolist()
     return height, width
-
-
-def _inside(gt: Annotations, size_hw: tuple[int, int] | None) -> Annotations:
-    """Cut ground truth to the frame, as `evaluate` does."""
-    if size_hw is None:
-        return gt
-    boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
-    rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
 
 
 def _on_common_frames(

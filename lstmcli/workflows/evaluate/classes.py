@@ -27,16 +27,26 @@ _UNNAMED = re.compile(r"class (\d+)")
 
 
 def join_classes(
-    known: Sequence[str], told: Sequence[str], progress: Progress
+    known: Sequence[str], told: Sequence[str], progress: Progress, *, needs_one: bool = True
 ) -> tuple[tuple[str, ...], IntArray]:
-    """Return the model's classes and the data's others, and the number of each of the data's."""
+    """Return the model's classes and the data's others, and the number of each of the data's.
+
+    Args:
+        known: the model's classes.
+        told: the data's classes.
+        progress: is told of differences.
+        needs_one: refuse data of which the model knows no class.
+
+    Raises:
+        ConfigError: the model knows none of the data's classes.
+    """
     numbers = [_UNNAMED.fullmatch(name) for name in told]
     if told and all(match is not None and int(match[1]) < len(known) for match in numbers):
         progress.note("the labels only number their classes: taken in the model's order")
         return tuple(known), np.array([int(match[1]) for match in numbers if match], np.int64)
     told = [known_as(name, known, progress) for name in told]
     strange = [name for name in told if name not in known]
-    if told and len(strange) == len(told):
+    if needs_one and told and len(strange) == len(told):
         raise ConfigError(
             f"the data has the classes {listed(told)}, the model {listed(known)}",
             hint="prepare the data with --rename, or evaluate another model",

@@ -30,6 +30,8 @@ class EvaluateOptions:
         limit: frames of each video from its beginning; 0: all.
         format: of the labels of a source that is not prepared; None recognises it.
         media: where its videos or frames lie, when the labels do not say so.
+        needs_class: refuse data of which the model knows no class; otherwise only what is scored
+            with all classes taken as one is above 0.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -47,6 +49,7 @@ class EvaluateOptions:
     limit: int = 0
     format: str | None = None
     media: Path | None = None
+    needs_class: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:

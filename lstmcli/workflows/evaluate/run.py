@@ -93,7 +93,9 @@ def _evaluate(
     )
     for warning in source.warnings:
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")
-    classes, table = join_classes(runtime.metadata.classes, source.classes, progress)
+    classes, table = join_classes(
+        runtime.metadata.classes, source.classes, progress, needs_one=options.needs_class
+    )
     use = _pipeline_use(options, runtime.device)
     stream = EvaluationStream(
         runtime,

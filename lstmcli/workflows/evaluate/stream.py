@@ -127,10 +127,9 @@ class EvaluationStream:
 
     def _inside(self, gt: Annotations, size_hw: tuple[int, int]) -> Annotations:
         """Clip the ground truth to the frame; count the boxes outside of it."""
-        boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
-        rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        self.outside += int((~rows & ~gt.ignore).sum())
-        return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
+        inside = clip_ground_truth(gt, size_hw)
+        self.outside += int((~gt.ignore).sum() - (~inside.ignore).sum())
+        return inside
 
     def _offer(self, result: FrameResult, frame: StreamFrame) -> None:
         """Offer a frame with errors to the gallery."""
@@ -155,6 +154,13 @@ class EvaluationStream:
         self.gallery.offer(
             badness, result.video, result.frame, result.time_s, frame.canvas(letterbox), marks
         )
+
+
+def clip_ground_truth(gt: Annotations, size_hw: tuple[int, int]) -> Annotations:
+    """Return ground truth clipped to the frame, without the boxes outside of it."""
+    boxes = clip_boxes(gt.boxes.astype(np.float32), size_hw)
+    rows = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return Annotations(boxes[rows], gt.labels[rows], gt.tracks[rows], gt.ignore[rows])
 
 
 def with_candidates(

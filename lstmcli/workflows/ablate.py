@@ -1,0 +1,181 @@
+"""Measures what memory is worth: the same weights with it, without, frozen, and shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lstmcli.core.errors import DataError
+from lstmcli.core.files import check_free, claim, write_json
+from lstmcli.core.progress import Progress, SilentProgress
+from lstmcli.dataset.stream import open_source
+from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.runtime import Runtime
+from lstmcli.metrics.comparison import Json
+from lstmcli.metrics.frame_result import FrameResult
+from lstmcli.metrics.memory_gain import MemoryGain, memory_gain
+from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
+from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablated_results
+from lstmcli.workflows.evaluate.classes import join_classes, relabelled
+from lstmcli.workflows.evaluate.options import EvaluateOptions
+
+SCHEMA = 1
+PAIRS: Mapping[str, tuple[str, str]] = {
+    "network": ("frame", "+memory"),
+    "pipeline": ("+tracker", "+both"),
+}
+"""Gains that are measured: of the network's own detections, and of what `detect` outputs."""
+SEED = 0
+CHOSEN_VARIANTS = tuple(v for v in VARIANTS if v.mode in ("reset", "memory"))
+"""Those that a user may choose; the others only explain where a gain comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """The variants of every model side by side, and what memory gains and loses.
+
+    Args:
+        table: the variants over the domains; differences are to the first model's frames alone.
+        gains: domain -> model -> name of `PAIRS` -> gain.
+    """
+
+    table: SideBySide
+    gains: Mapping[str, Mapping[str, Mapping[str, MemoryGain]]]
+
+    def as_json(self) -> dict[str, Json]:
+        """Return plain values; what is not measurable is None."""
+        gains: dict[str, Json] = {}
+        for domain, models in self.gains.items():
+            classes = self.table.domains[domain][0].comparison.classes
+            gains[domain] = {
+                model: {name: gain.as_json(classes) for name, gain in pairs.items()}
+                for model, pairs in models.items()
+            }
+        return {**self.table.as_json(), "schema": SCHEMA, "memory_gain": gains}
+
+
+def ablate(
+    models: Mapping[str, str | Runtime],
+    data: Mapping[str, Path],
+    options: EvaluateOptions | None = None,
+    *,
+    variants: Sequence[Variant] = VARIANTS,
+    draws: int = 2000,
+    json_file: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Ablation:
+    """Score models with memory, without, with a frozen memory, and on shuffled frames.
+
+    The network runs at every frame. Recurrent networks and track memories behind any detector are
+    ablated alike.
+
+    Args:
+        models: name -> checkpoint, run, exported, shipped or foreign model, or runtime at hand.
+        data: name -> prepared dataset or labels that `prepare` reads, each a domain.
+        options: `memory`, `frames_alone` and `schedule` have no effect.
+        variants: of `VARIANTS`; the first one is the reference.
+        draws: of the bootstrap.
+        json_file: where to write everything as JSON.
+        overwrite: replace a JSON file that exists.
+        progress: is shown how far the work is.
+
+    Raises:
+        ConfigError: no class of the only domain is known to a model.
+        DataError: data that cannot be read, or without annotated frames.
+        ModelError: a model cannot be read.
+        OutputError: the JSON file exists or cannot be written.
+    """
+    options = replace(options or EvaluateOptions(), needs_class=len(data) == 1)
+    progress = progress or SilentProgress()
+    with claim(json_file):
+        check_free(json_file, overwrite=overwrite)
+        domains: dict[str, list[Contender]] = {name: [] for name in data}
+        for model, given in models.items():
+            runtime = (
+                load_runtime(
+                    given, device=options.device, engine=options.engine, note=progress.note
+                )
+                if isinstance(given, str)
+                else given
+            )
+            for domain, path in data.items():
+                progress.note(f"{model} on {domain}")
+                domains[domain] += [
+                    replace(contender, name=_row_name(model, contender.name, len(models)))
+                    for contender in _contenders(runtime, path, variants, options, progress)
+                ]
+        table = side_by_side(domains, iou=options.iou, draws=draws)
+        ablation = Ablation(table, _gains(table, models, draws))
+        if json_file is not None:
+            write_json(json_file, ablation.as_json(), overwrite=overwrite)
+    return ablation
+
+
+def _row_name(model: str, variant: str, models: int) -> str:
+    """Return the name of a row; the frame alone has the model's name."""
+    if models == 1:
+        return variant
+    return model if variant == VARIANTS[0].name else f"{model} {variant}"
+
+
+def _gains(
+    table: SideBySide, models: Iterable[str], draws: int
+) -> dict[str, dict[str, dict[str, MemoryGain]]]:
+    names = list(models)
+    gains: dict[str, dict[str, dict[str, MemoryGain]]] = {}
+    for domain, standings in table.domains.items():
+        compared = {standing.name: standing.comparison for standing in standings}
+        gains[domain] = {}
+        for model in names:
+            gains[domain][model] = {}
+            for name, pair in PAIRS.items():
+                without, with_memory = (_row_name(model, one, len(names)) for one in pair)
+                if without in compared and with_memory in compared:
+                    gains[domain][model][name] = memory_gain(
+                        compared[without], compared[with_memory], draws=draws
+                    )
+    return gains
+
+
+def _contenders(
+    runtime: Runtime,
+    path: Path,
+    variants: Sequence[Variant],
+    options: EvaluateOptions,
+    progress: Progress,
+) -> list[Contender]:
+    """Return every variant's results on a domain."""
+    source = open_source(
+        path,
+        split=options.split,
+        canvas_hw=runtime.metadata.input_hw,
+        fit=runtime.metadata.fit,
+        format=options.format,
+        media=options.media,
+    )
+    for warning in source.warnings:
+        progress.note(f"{warning.where}: {warning.text} ({warning.count})")
+    classes, class_table = join_classes(
+        runtime.metadata.classes, source.classes, progress, needs_one=options.needs_class
+    )
+    results: dict[str, list[FrameResult]] = {variant.name: [] for variant in variants}
+    for video in source.videos:
+        found = ablated_results(
+            runtime,
+            replace(video, labels=relabelled(video.labels, class_table)),
+            threshold=options.threshold,
+            limit=options.limit,
+            seed=SEED,
+            progress=progress,
+            variants=variants,
+        )
+        for name, rows in found.items():
+            results[name] += rows
+    if not results[variants[0].name]:
+        raise DataError(
+            f"{path}: no annotated frame in split {source.split!r}",
+            hint="evaluate needs annotated frames",
+        )
+    return [Contender(name, classes, tuple(rows)) for name, rows in results.items()]
