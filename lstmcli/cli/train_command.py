@@ -41,7 +41,7 @@ def train(
     ] = None,
     preset: Annotated[
         str, option(MODEL, "NAME|FILE", "Shipped preset (see `lstmcli presets`) or YAML file.")
-    ] = "small",
+    ] = "general",
     setting: Annotated[
         list[str] | None,
         option(

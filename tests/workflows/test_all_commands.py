@@ -24,9 +24,11 @@ SMALL = (
 NOT_HERE = (
     "lstmcli demo",
     "lstmcli detect camera:0 --segment 10m",
-    "lstmcli inspect runs/small video.mp4 --out inspected/",
+    "lstmcli inspect runs/general video.mp4 --out inspected/",
+    "lstmcli serve general --camera gate=rtsp://...",
 )
-"""The demo has a slow test of its own, there is no camera, a run of seconds detects nothing."""
+"""The demo has a slow test of its own, there is no camera, a run of seconds detects nothing, and
+a service runs until it is stopped."""
 
 
 def lstmcli(line: str) -> int:
@@ -139,7 +141,7 @@ def test_every_command_of_the_readme_runs(
     assert (footage / "new-video.detections.jsonl").is_file()
     assert (footage / "report").is_dir()
     for name in ("best.pt", "last.pt", "config.yaml", "metrics.csv", "curves.png"):
-        assert (footage / "runs" / "small" / name).is_file(), name
+        assert (footage / "runs" / "general" / name).is_file(), name
     assert not list(footage.rglob("*.part"))
 
 
@@ -172,7 +174,7 @@ def test_the_lines_of_detect_are_as_the_readme_shows(footage: Path) -> None:
 
 def test_the_python_of_the_readme_runs(footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs after the commands above, on the run that they left."""
-    if not (footage / "runs" / "small" / "best.pt").is_file():
+    if not (footage / "runs" / "general" / "best.pt").is_file():
         pytest.skip("the commands of the README did not run in this process")
     monkeypatch.chdir(footage)
     names: dict[str, Any] = {}
