@@ -1,8 +1,8 @@
-"""Weights on disk, with everything that is needed to use them again.
+"""Checkpoints: weights with configuration, classes, metrics and training state.
 
 A checkpoint (`.pt`) holds plain dicts, lists, numbers, strings and tensors only and is loaded with
 `weights_only=True`: a hostile file cannot run code. A shipped model (`.safetensors`) holds half
-precision weights and the same facts as JSON in its header.
+precision weights and the same metadata as JSON in its header.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from lstmcli.models.renamed_weights import upgrade_weights
 
 FORMAT = 1
 BEST_THRESHOLD = "best_threshold"
-"""The metric that tells the score at which the validation's F1 was the best."""
+"""Name of the metric: the score threshold of the best F1 on the validation split."""
 SCORE_SLOPE = "score_slope"
-"""The metric that holds the slope of the `ScoreCalibration`."""
+"""Name of the metric: the slope of the `ScoreCalibration`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A network and how to use it.
+    """A loaded network with metadata, metrics and training state.
 
     Args:
-        path: where it was read.
+        path: of the file.
         model: in evaluation mode, on the CPU.
-        metadata: of the network, with the calibration that its validation found.
-        metrics: the numbers of the epoch that it is from, by name.
+        metadata: of the network, with the calibration of its validation.
+        metrics: of its epoch, by name.
         training: optimizer, schedule, carried state and so on of `last.pt`; empty elsewhere.
     """
 
@@ -83,10 +83,10 @@ def save_checkpoint(
 
     Args:
         path: ends in `.pt`.
-        model: whose configuration, classes and canvas are saved.
-        weights: what `model.state_dict()` returns, or an average of it.
+        model: its configuration, classes and canvas are saved.
+        weights: of `model.state_dict()`, or an average of it.
         metrics: plain numbers, strings and lists.
-        training: whatever a resumed run needs; tensors in plain containers.
+        training: state of a resumable run; tensors in plain containers.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
@@ -199,7 +199,7 @@ def _read_pickle(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of foreign files before it refuses them
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler met
+    except Exception as error:  # torch raises many types here
         if "GLOBAL" in str(error):
             raise ModelError(
                 f"{path}: holds more than weights; it was not loaded",

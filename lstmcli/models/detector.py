@@ -244,7 +244,7 @@ class DetectorNet(nn.Module):
         Args:
             frames: uint8 [B, T, 3, H, W], RGB.
             previous_frames: uint8 [B, T, 3, H, W], see `normalise`.
-            state: what the previous call returned, or None where every row's video begins.
+            state: of the previous call, or None where every video begins.
             starts: bool [B], rows whose state is reset before the clip; None: no row.
             memory: False bypasses the core, to train and evaluate the frame detector alone.
 

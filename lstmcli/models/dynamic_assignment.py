@@ -1,4 +1,4 @@
-"""Which cells of which level learn which box: those that predict it best already (SimOTA)."""
+"""Dynamic label assignment over cells of all levels (SimOTA)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MOST_CELLS = 10
-"""Cells that one box has at the most."""
+MAX_CELLS = 10
+"""Maximum number of cells of a box."""
 RADIUS = 2.5
-"""Cells whose centre lies within so many strides of a box's centre may learn it."""
+"""Cells whose centre is within this many strides of a box's centre are candidates."""
 OVERLAP_COST = 3.0
-"""What a poor box costs beside a poor score (YOLOX, 2107.08430)."""
+"""Weight of the IoU cost relative to the class cost (YOLOX, 2107.08430)."""
 MOSTLY_IGNORED = 0.6
 """A cell whose box lies in an ignored region by more than this share does not count."""
 OUT_OF_REACH = 1e4
@@ -20,11 +20,11 @@ OUT_OF_REACH = 1e4
 
 @dataclass(frozen=True, slots=True)
 class DynamicAssignment:
-    """What each cell of all levels must learn.
+    """The target of each cell of all levels.
 
     Args:
-        box: int64 [N, cells], the row of the box that the cell answers for, -1 for background.
-        quality: [N, cells] in 0..1, the overlap of the cell's present box with that box.
+        box: int64 [N, cells], the row of the box that the cell is assigned to, -1 for background.
+        quality: [N, cells] in 0..1, IoU of the cell's predicted box with that box.
         counted: bool [N, cells], False in ignored regions and on frames without annotation.
     """
 
@@ -45,10 +45,10 @@ def assign_dynamically(
     ignored: Tensor,
     annotated_frames: Tensor,
 ) -> DynamicAssignment:
-    """Give each box the cells that cost least, as many as the best ten overlap it in sum.
+    """Assign the cells of lowest cost to each box; their number is the sum of the ten best IoUs.
 
-    SimOTA of YOLOX (2107.08430): a cost of class and overlap chooses among the cells near the
-    centre; so the level is chosen by what it predicts and not by a table of sizes. A box narrower
+    SimOTA of YOLOX (2107.08430): a cost of class and IoU selects among the cells near the centre,
+    so that the level follows from the predictions and not from a table of sizes. A box smaller
     than two of the finest cells always has the cell that holds its centre.
 
     Args:
@@ -60,9 +60,11 @@ def assign_dynamically(
         annotated_frames: bool [N].
     """
     if boxes.shape[1] == 0:
-        nothing = torch.full(scores[:, 0].shape, -1, dtype=torch.int64, device=boxes.device)
+        background = torch.full(scores[:, 0].shape, -1, dtype=torch.int64, device=boxes.device)
         return DynamicAssignment(
-            nothing, torch.zeros_like(scores[:, 0]), annotated_frames[:, None].expand_as(nothing)
+            background,
+            torch.zeros_like(scores[:, 0]),
+            annotated_frames[:, None].expand_as(background),
         )
     centres, strides = cells[:, :2], cells[:, 2]
     shared = _shared_area(boxes[:, :, None], predicted[:, None])
@@ -73,15 +75,15 @@ def assign_dynamically(
     inside = ((centres > corners[..., :2]) & (centres < corners[..., 2:])).all(dim=-1)
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     away = (centres - middle[:, :, None]).abs().amax(dim=-1)
-    narrow = (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) < 2 * strides.min()
-    holds = (away <= strides / 2) & (strides == strides.min()) & narrow[..., None]
-    able = (inside & (away < RADIUS * strides)) | holds
+    is_small = (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) < 2 * strides.min()
+    holds = (away <= strides / 2) & (strides == strides.min()) & is_small[..., None]
+    eligible = (inside & (away < RADIUS * strides)) | holds
     of_class = scores.gather(1, labels[..., None].expand(-1, -1, scores.shape[-1]))
     cost = -of_class.clamp_min(1e-6).log() - OVERLAP_COST * overlap.clamp_min(1e-6).log()
-    cost = cost + OUT_OF_REACH * (~able)
+    cost = cost + OUT_OF_REACH * (~eligible)
 
-    most = min(MOST_CELLS, scores.shape[-1])
-    shares = overlap.masked_fill(~able, 0).topk(most, dim=-1).values.sum(dim=-1)
+    most = min(MAX_CELLS, scores.shape[-1])
+    shares = overlap.masked_fill(~eligible, 0).topk(most, dim=-1).values.sum(dim=-1)
     least, which = cost.topk(most, dim=-1, largest=False)
     within = torch.arange(most, device=boxes.device) < shares.int().clamp_min(1)[..., None]
     taken = within & (least < OUT_OF_REACH) & wanted[..., None]

@@ -1,4 +1,4 @@
-"""Targets, label assignment by centre sampling, and the parts of the loss."""
+"""Targets, label assignment by centre sampling, and loss functions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def assign(targets: Targets, centres: Tensor, *, stride: int, radius: float) -> 
         return Assignment(box, targets.annotated_frames[:, None].expand_as(box))
     smallest, box = area.min(dim=-1)
     box = box.masked_fill(smallest.isinf(), -1)
-    # as for an object, the cell that holds the centre of what is smaller than it
+    # as for an object, a region smaller than a cell covers the cell that holds its centre
     covered = inside | (away <= stride / 2)
     ignored = (covered & (targets.valid & targets.ignore)[:, None]).any(dim=-1) & (box < 0)
     return Assignment(box, targets.annotated_frames[:, None] & ~ignored)
@@ -100,7 +100,7 @@ class Positives:
 
     @property
     def total(self) -> Tensor:
-        """What sums over them are divided by: how many, at least one."""
+        """Divisor of sums over them: their number, at least one."""
         return self.count.clamp_min(1)
 
 

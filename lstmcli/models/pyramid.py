@@ -1,4 +1,4 @@
-"""The neck of a detector for all sizes: one map a stride, each with context from the others."""
+"""Pyramid neck: one map a stride, fused from coarse to fine and back."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def pyramid_strides(finest: int) -> tuple[int, ...]:
 
 
 def level_name(stride: int) -> str:
-    """Return the name of a level's own weights, the same whatever other levels there are."""
+    """Return the name of a level's weights, independent of the other levels."""
     return f"stride_{stride}"
 
 
 def separable(channels: int, *, stride: int = 1) -> nn.Sequential:
     """Make a depthwise 5x5 and a pointwise convolution (MobileNet, 1704.04861), ReLU behind.
 
-    Depthwise kernels cost little, and 5x5 see as far as two of 3x3 (as in PicoDet, 2111.00902).
+    Depthwise kernels are cheap, and 5x5 has the receptive field of two 3x3 (PicoDet, 2111.00902).
     """
     return nn.Sequential(
         nn.Conv2d(channels, channels, 5, stride, 2, groups=channels, bias=False),

@@ -20,6 +20,7 @@ RENAMED_WEIGHTS: Mapping[str, str] = {
     "temporal.place.": "temporal.local.",
     "temporal.narrow.": "temporal.reduce.",
     "temporal.widen.": "temporal.expand.",
+    "temporal.from_evidence.": "temporal.from_slot.",
 }
 """Beginning of an old key -> of the new one, 2026-11."""
 _AVERAGED = "module."

@@ -1,1 +1,1 @@
-"""Fitting a network: optimizers, schedules, the loop that carries the state."""
+"""Training: optimizers, schedules, the loop that carries the state."""

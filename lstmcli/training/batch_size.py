@@ -1,4 +1,4 @@
-"""Finds the batch that a machine trains fastest with: by taking a few steps of each size."""
+"""Search for the fastest batch size by timing a few steps of each size."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lstmcli.training.optim import build_optimizer
 from lstmcli.training.schedule import TrainingBudget
 
 SMALLEST, LARGEST = 4, 128
-"""Batches that are tried, in clips; each is twice the one before."""
-PAYS = 1.05
-"""A batch that is not faster by this factor than a smaller one is not worth its memory."""
+"""Range of the search in clips; each batch is twice the one before."""
+MIN_SPEEDUP = 1.05
+"""Minimum speed-up over a smaller batch that justifies the memory."""
 MEMORY_SHARE = 0.6
-"""Of the free memory that a step may take; the rest is for validation and for other programs."""
+"""Share of the free memory for a step; the rest is for validation and other programs."""
 LONGEST_STEP_S = 5.0
 STEPS = 3
 
@@ -35,14 +35,14 @@ def measured_batch(
     train: TrainConfig,
     loss: LossConfig,
 ) -> int:
-    """Return the clips of a batch that this machine trains fastest with, within its memory.
+    """Return the fastest batch size in clips that fits into the memory.
 
     Powers of two are tried from small to large, on a copy of the network, in the stage that takes
-    the most memory, until the memory ends or a larger batch does not pay.
+    the most memory, until the memory ends or a larger batch is not faster.
 
     Args:
         fabric: of one process.
-        network: on its device; it stays as it is.
+        network: on its device; unchanged.
         draw: returns a batch of so many clips; of single frames, as many as the clips have, where
             the second argument is False.
         train: the settings of the training.
@@ -61,19 +61,19 @@ def measured_batch(
             if fabric.device.type == "cuda":
                 torch.cuda.empty_cache()
         rates[batch] = batch / step_s
-        taken = _held_memory(fabric.device) - held  # what was freed is kept for the next one
+        taken = _held_memory(fabric.device) - held  # freed memory stays with the process
         # twice the batch takes twice the memory, and the time
-        if step_s > LONGEST_STEP_S or 2 * taken > MEMORY_SHARE * free or not _pays(rates):
+        if step_s > LONGEST_STEP_S or 2 * taken > MEMORY_SHARE * free or not _is_faster(rates):
             break
         batch *= 2
     torch.set_rng_state(random)
     return best_batch(rates)
 
 
-def _pays(rates: Mapping[int, float]) -> bool:
-    """Whether the largest batch so far was worth it."""
+def _is_faster(rates: Mapping[int, float]) -> bool:
+    """Whether the largest batch so far is faster than all smaller ones."""
     *smaller, largest = rates.values()
-    return not smaller or largest > PAYS * max(smaller)
+    return not smaller or largest > MIN_SPEEDUP * max(smaller)
 
 
 def best_batch(rates: Mapping[int, float]) -> int:
@@ -85,7 +85,7 @@ def best_batch(rates: Mapping[int, float]) -> int:
     if not rates:
         return SMALLEST
     fastest = max(rates.values())
-    return min(batch for batch, rate in rates.items() if PAYS * rate >= fastest)
+    return min(batch for batch, rate in rates.items() if MIN_SPEEDUP * rate >= fastest)
 
 
 def _step_s(
@@ -99,10 +99,10 @@ def _step_s(
 ) -> float:
     """Return the seconds of a step, the best of some."""
     memory = network.has_temporal_core and train.stage1_fraction == 0
-    tried = copy.deepcopy(network)
-    set_trainable(tried, train, memory=memory)
-    optimizer: Any = fabric.setup_optimizers(build_optimizer(train, tried))
-    model = fabric.setup_module(tried)
+    trial = copy.deepcopy(network)
+    set_trainable(trial, train, memory=memory)
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(train, trial))
+    model = fabric.setup_module(trial)
     drawn = draw(batch, memory)
     times: list[float] = []
 
@@ -113,7 +113,7 @@ def _step_s(
     began = time.perf_counter()
     for _ in train_steps(
         fabric,
-        tried,
+        trial,
         model,
         optimizer,
         batches(),
@@ -125,7 +125,7 @@ def _step_s(
         memory=memory,
         stats=EpochStats(),
     ):
-        times.append(time.perf_counter() - began)  # the loss was read: the device is done
+        times.append(time.perf_counter() - began)  # reading the loss has synchronised the device
         if times[-1] > LONGEST_STEP_S:
             break
         began = time.perf_counter()

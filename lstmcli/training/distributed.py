@@ -1,4 +1,4 @@
-"""The processes of a training: how many, on what device, how they stop and how they fail."""
+"""Processes of a training: launch, device, interruption and failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def build_fabric(*, device: str, devices: int, nodes: int, half: bool) -> Fabric:
-    """Make what places tensors and joins processes.
+    """Build the Fabric that places tensors and communicates between processes.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`.
@@ -31,43 +31,47 @@ def build_fabric(*, device: str, devices: int, nodes: int, half: bool) -> Fabric
         nodes: machines.
         half: compute in bf16 where that is safe, keep weights in float32.
     """
-    # it tells on stderr in what precision it computes
+    # it logs the precision to stderr
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    kind, _, number = device.partition(":")
+    device_type, _, number = device.partition(":")
     precision: Any = "bf16-mixed" if half else "32-true"
     if devices * nodes == 1:
         index: Any = [int(number)] if number else 1
-        return Fabric(accelerator=kind, devices=index, precision=precision)
+        return Fabric(accelerator=device_type, devices=index, precision=precision)
     strategy = DDPStrategy(
         start_method="fork" if nodes == 1 else "popen",
-        process_group_backend="nccl" if kind == "cuda" else "gloo",
+        process_group_backend="nccl" if device_type == "cuda" else "gloo",
     )
     return Fabric(
-        accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision
+        accelerator=device_type,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=precision,
     )
 
 
 def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
-    """Call `work` in every process of the fabric and return what the first one returns.
+    """Call `work` in every process of the fabric; return the result of the first one.
 
-    An expected failure in any of them comes out here as it went in; an interruption is handed on
-    to all of them, and `work` ends as it sees fit (see `Interruption`).
+    An expected failure in any process is raised here; an interruption is forwarded to all of them,
+    and `work` ends at its next step (see `Interruption`).
 
     Raises:
-        TrainingError: a process ended without a word.
+        TrainingError: a process ended without an error.
     """
     if not isinstance(fabric.strategy, DDPStrategy):
         return work(fabric)
     if fabric.strategy.num_nodes > 1:
         result: T = fabric.launch(work)  # every process is a command of its own
         return result
-    # it tells on stderr whom it ends when one fails
+    # it logs terminated processes to stderr
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     failures = multiprocessing.get_context("fork").SimpleQueue()
 
     def guarded(fabric: Fabric) -> _Result:
         with suppress(OSError):
-            os.setpgid(0, 0)  # an interruption reaches the first process alone, which hands it on
+            os.setpgid(0, 0)  # an interruption reaches the first process alone, which forwards it
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # and may still write to the terminal
         try:
             value = work(fabric)
@@ -77,18 +81,18 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
         torch.distributed.destroy_process_group()
         return _Result(value)
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    def forward_interrupt(number: int, frame: FrameType | None) -> None:
         for child in multiprocessing.active_children():
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGINT)
 
-    with _HandlingInterrupts(hand_on):
+    with _HandlingInterrupts(forward_interrupt):
         try:
             result = fabric.launch(guarded).value
         except ProcessException as error:
             if not failures.empty():
-                kind, problem, hint = failures.get()
-                raise kind(problem, hint=hint) from None
+                error_type, problem, hint = failures.get()
+                raise error_type(problem, hint=hint) from None
             raise TrainingError(
                 f"a training process ended: {str(error).strip().splitlines()[-1]}",
                 hint="a killed process usually had too little memory: lower train.batch_size",
@@ -97,7 +101,7 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
 
 
 class _Result:
-    """Travels from process to process whole: Fabric would take a dataclass apart."""
+    """Result of a process as one object: Fabric would convert a dataclass field by field."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -118,36 +122,36 @@ class _HandlingInterrupts:
 
 
 class Interruption:
-    """Lets Ctrl-C end a training between two steps, where everything fits together.
+    """Lets Ctrl-C end a training between two steps, where all state is consistent.
 
     The first one sets `requested`; a second one raises KeyboardInterrupt at once.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._handling = _HandlingInterrupts(self._ask)
+        self._handling = _HandlingInterrupts(self._request)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
 
     def __enter__(self) -> Interruption:
-        """Listen."""
+        """Install the handler."""
         self._handling.__enter__()
         return self
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave Ctrl-C to whoever had it."""
-        self._handling.__exit__(kind, error, trace)
+        """Restore the previous handler."""
+        self._handling.__exit__(error_type, error, trace)
 
 
 def quiet_worker(worker: int) -> None:
-    """Begin a process that loads batches: one thread, and deaf to Ctrl-C, its parent hears it."""
+    """Initialise a loader process: one thread, Ctrl-C is left to the parent."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The training loop: truncated backpropagation through time over clips.
+"""Training loop: truncated backpropagation through time over clips.
 
 The state carries over from clip to clip of a stream slot, but gradients stop at a clip's edge (as
 in RVT, 2212.05598).
@@ -111,14 +111,14 @@ def train_steps(
     Args:
         fabric: places tensors, sets the precision, averages gradients between processes.
         network: the detector.
-        model: the same as `fabric.setup` returned it.
+        model: the network after `fabric.setup`.
         optimizer: likewise.
         batches: this process's part of every batch, in order.
         train: schedule, learning rates and seed.
         loss: weights and label assignment.
         epoch: for messages.
-        budget: gives the progress of the whole training.
-        steps_before: steps that were taken before this epoch.
+        budget: progress of the whole training.
+        steps_before: steps before this epoch.
         memory: False trains the frame detector alone (stage 1).
         stats: sums of the epoch so far; changed in place.
         state: carried from before, None at the beginning of an epoch.
@@ -138,7 +138,7 @@ def train_steps(
     requested = time.monotonic()
     for batch in batches:
         data_wait = time.monotonic() - requested
-        # dropout draws the same in a resumed run, and differently in every process
+        # dropout is the same in a resumed run, and different in every process
         step_seed = train.seed * 1_000_003 + steps_before + stats.steps
         torch.manual_seed(step_seed * fabric.world_size + fabric.global_rank)
         progress = budget.progress(steps_before + stats.steps)
@@ -209,7 +209,7 @@ def set_trainable(network: DetectorNet, config: TrainConfig, *, memory: bool) ->
     Processes wait for the gradient of every parameter that requires one, so none may be unused.
 
     Args:
-        network: whose parameters are switched; its own settings may freeze the backbone.
+        network: its settings may freeze the backbone.
         config: may freeze backbone and neck in stage 2.
         memory: False in stage 1.
     """

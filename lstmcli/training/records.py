@@ -1,4 +1,4 @@
-"""What a run writes down besides its weights: metrics.csv and curves.png."""
+"""Records of a run: metrics.csv and curves.png."""
 
 from __future__ import annotations
 

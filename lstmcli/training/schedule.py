@@ -1,4 +1,4 @@
-"""How far the training is, and the learning rate at that point."""
+"""Progress of the training, and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def stage_progress(
     """Return the progress of the current stage, 0..1, from that of the whole training.
 
     Each stage has a schedule of its own: stage 2 begins with untrained weights of the core, which
-    would learn little at the end of the first stage's schedule.
+    would hardly be trained at the end of the first stage's schedule.
 
     Args:
-        config: `stage1_fraction` says where stage 2 begins.
+        config: stage 2 begins at `stage1_fraction`.
         progress: of the whole training, 0..1.
         memory: whether it is stage 2.
         stage1_end: progress at which stage 1 did end: earlier where a resumed run was lengthened.
@@ -89,7 +89,7 @@ class TrainingBudget:
         return self.share(steps, self.spent_s if self._agreed_s is None else self._agreed_s)
 
     def share(self, steps: int, spent_s: float) -> float:
-        """Return what share of the training, 0..1, so many steps and seconds are."""
+        """Return the share of the training, 0..1, of a number of steps and seconds."""
         by_steps = steps / self.total_steps if self.total_steps else 0.0
         by_time = spent_s / self.budget_s if self.budget_s else 0.0
         return min(1.0, max(by_steps, by_time))

@@ -39,7 +39,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("in_channels", [3, 6])
 @pytest.mark.parametrize("size_hw", [(64, 96), (67, 101)])
-def test_maps_have_the_promised_channels_and_strides(
+def test_maps_have_the_declared_channels_and_strides(
     name: str, in_channels: int, size_hw: tuple[int, int]
 ) -> None:
     backbone = make(name, in_channels=in_channels)
@@ -168,7 +168,7 @@ def test_maps_are_those_of_torchvision(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_trained_weights_answer_the_same_with_motion_as_without(
+def test_trained_weights_have_the_same_output_with_frame_difference(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = make(name).body.state_dict()
@@ -193,7 +193,7 @@ def test_trained_weights_answer_the_same_with_motion_as_without(
         RuntimeError("invalid hash value"),
     ],
 )
-def test_a_failed_download_says_that_a_file_would_do(failure: Exception) -> None:
+def test_a_failed_download_hints_at_a_file(failure: Exception) -> None:
     class Weights:
         url = "https://example.org/resnet18.pth"
 
@@ -231,7 +231,7 @@ def test_weights_come_from_a_file(tmp_path: Path, suffix: str, prefix: str) -> N
     assert_close(make("tiny", weights=str(path)).body.state_dict(), source)
 
 
-def test_a_file_that_lacks_a_little_is_used_with_a_warning(tmp_path: Path) -> None:
+def test_a_file_without_some_weights_is_used_with_a_warning(tmp_path: Path) -> None:
     source = make("tiny").body.state_dict()
     del source["stages.1.1.weight"]
     torch.save(source, tmp_path / "tiny.pth")

@@ -50,7 +50,7 @@ def rewrite(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_what_was_saved_is_loaded(saved: Path, model: DetectorNet) -> None:
+def test_a_saved_checkpoint_is_loaded(saved: Path, model: DetectorNet) -> None:
     loaded = load_checkpoint(saved)
     assert (loaded.classes, loaded.canvas_hw, loaded.model.grid) == (("cat", "dog"), (32, 64), 8)
     assert loaded.config == model.config
@@ -66,7 +66,7 @@ def test_what_was_saved_is_loaded(saved: Path, model: DetectorNet) -> None:
     ("best", "calibrated"),
     [(0.2, 0.3), (0.3, 0.3), (0.5, 0.3), (None, 0.2), (0.0, 0.2), (1.0, 0.2)],
 )
-def test_the_best_threshold_becomes_the_usual_one(
+def test_the_best_threshold_is_calibrated_to_the_usual_one(
     best: float | None, calibrated: float, model: DetectorNet, tmp_path: Path
 ) -> None:
     metrics = {} if best is None else {"best_threshold": best}
@@ -78,16 +78,14 @@ def test_the_best_threshold_becomes_the_usual_one(
         assert score**power == pytest.approx(calibrated)
 
 
-def test_how_sure_scores_are_is_kept(model: DetectorNet, tmp_path: Path) -> None:
+def test_the_calibration_is_saved(model: DetectorNet, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={"score_slope": 2.5})
     assert load_checkpoint(tmp_path / "best.pt").metadata.calibration.slope == 2.5
     save_checkpoint(tmp_path / "best.pt", model, model.state_dict(), metrics={})
     assert load_checkpoint(tmp_path / "best.pt").metadata.calibration.slope == 1
 
 
-def test_a_shipped_model_answers_as_the_one_it_was_made_from(
-    model: DetectorNet, tmp_path: Path
-) -> None:
+def test_a_shipped_model_has_the_output_of_its_source(model: DetectorNet, tmp_path: Path) -> None:
     """Half precision keeps three digits."""
     path = tmp_path / "birds.safetensors"
     save_shipped(path, model, metrics={"map50": 0.5})
@@ -102,14 +100,14 @@ def test_a_shipped_model_answers_as_the_one_it_was_made_from(
     assert path.stat().st_size < 4 * sum(v.numel() for v in model.state_dict().values())
 
 
-def test_a_run_means_its_best_checkpoint_and_else_its_last(saved: Path) -> None:
+def test_a_run_is_its_best_checkpoint_or_else_its_last(saved: Path) -> None:
     run = saved.parent
     assert find_checkpoint(run) == saved
     saved.rename(run / "last.pt")
     assert find_checkpoint(run) == run / "last.pt"
 
 
-def test_the_weights_of_the_backbone_are_not_looked_for_again(saved: Path) -> None:
+def test_the_weights_of_the_backbone_are_not_read_again(saved: Path) -> None:
     config = torch.load(saved, weights_only=True)["config"]
     config["backbone"]["weights"] = "a-file-of-another-machine.pth"
     assert load_checkpoint(rewrite(saved, config=config)).config.backbone.weights == "none"
@@ -170,7 +168,7 @@ def under_the_old_key(name: str, value: torch.Tensor, core: str) -> tuple[str, t
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
-def test_a_truncated_checkpoint_is_told(saved: Path, kept: float) -> None:
+def test_a_truncated_checkpoint_is_an_error(saved: Path, kept: float) -> None:
     data = saved.read_bytes()
     saved.write_bytes(data[: int(kept * len(data)) if kept < 1 else int(kept)])
     with pytest.raises(ModelError, match=r"best\.pt: not a checkpoint, or cut short"):
@@ -178,7 +176,9 @@ def test_a_truncated_checkpoint_is_told(saved: Path, kept: float) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 4, 0.5, 0.99])
-def test_a_truncated_shipped_model_is_told(model: DetectorNet, tmp_path: Path, kept: float) -> None:
+def test_a_truncated_shipped_model_is_an_error(
+    model: DetectorNet, tmp_path: Path, kept: float
+) -> None:
     path = tmp_path / "birds.safetensors"
     save_shipped(path, model, metrics={})
     data = path.read_bytes()
@@ -198,7 +198,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("way", ["torch", "pickle", "inside"])
-def test_a_hostile_checkpoint_runs_nothing(saved: Path, way: str) -> None:
+def test_a_hostile_checkpoint_runs_no_code(saved: Path, way: str) -> None:
     harm = saved.parent / "harm"
     payload = Payload(f"touch {harm}")
     if way == "torch":
@@ -242,7 +242,7 @@ def test_a_hostile_checkpoint_runs_nothing(saved: Path, way: str) -> None:
         ({"training": 3}, "damaged"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_told(
+def test_a_checkpoint_that_does_not_fit_is_an_error(
     saved: Path, changes: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ModelError) as caught:
@@ -254,14 +254,14 @@ def test_a_checkpoint_that_does_not_fit_is_told(
 
 
 @pytest.mark.parametrize("value", [[1, 2], "text", 3, torch.zeros(2), {"a": 1}])
-def test_a_file_of_torch_that_is_no_checkpoint_is_told(saved: Path, value: Any) -> None:
+def test_a_file_of_torch_without_a_checkpoint_is_an_error(saved: Path, value: Any) -> None:
     torch.save(value, saved)
     with pytest.raises(ModelError, match="not a checkpoint of lstmcli"):
         load_checkpoint(saved)
 
 
 @pytest.mark.parametrize("header", [None, "[]", "3", "{", '{"format": 1}'])
-def test_a_foreign_model_file_is_told(tmp_path: Path, header: str | None) -> None:
+def test_a_third_party_model_file_is_an_error(tmp_path: Path, header: str | None) -> None:
     path = tmp_path / "other.safetensors"
     metadata = None if header is None else {"lstmcli": header}
     save_file({"a": torch.zeros(2)}, path, metadata=metadata)
@@ -277,7 +277,7 @@ def test_a_foreign_model_file_is_told(tmp_path: Path, header: str | None) -> Non
         ("text.pt", "not a checkpoint"),
     ],
 )
-def test_what_is_no_model_is_told(tmp_path: Path, name: str, problem: str) -> None:
+def test_a_path_without_a_model_is_an_error(tmp_path: Path, name: str, problem: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
     with pytest.raises(ModelError, match=problem):
@@ -309,7 +309,7 @@ def test_a_folder_that_cannot_be_written_is_told(model: DetectorNet, tmp_path: P
         save_shipped(tmp_path / "no" / "best.safetensors", model, metrics={})
 
 
-def test_what_a_checkpoint_holds_is_plain(saved: Path) -> None:
+def test_a_checkpoint_holds_plain_values(saved: Path) -> None:
     values = torch.load(saved, weights_only=True)
     assert set(values) == {
         "format",

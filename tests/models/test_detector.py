@@ -68,7 +68,7 @@ def test_a_memory_may_be_narrower_than_the_features(core: str) -> None:
 
 
 @pytest.mark.parametrize("skip", ["none", "add"])
-def test_a_narrow_memory_needs_the_features_beside_it(skip: str) -> None:
+def test_a_reduced_core_needs_the_skip_connection(skip: str) -> None:
     with pytest.raises(ConfigError, match=r"temporal\.channels=4") as caught:
         build(temporal={"name": "conv_lstm", "channels": 4, "skip": skip})
     assert "concat" in caught.value.hint
@@ -95,7 +95,7 @@ def test_a_memory_may_be_coarser_than_the_grid(core: str, skip: str) -> None:
 
 
 @torch.inference_mode()
-def test_every_cell_hears_the_coarse_cell_that_it_lies_in() -> None:
+def test_every_cell_gets_the_state_of_its_coarse_cell() -> None:
     model = build(temporal={"name": "conv_lstm", "pool": 2})
     memory = torch.arange(12.0).view(1, 1, 3, 4)
     larger = model._upsampled(memory, torch.zeros(1, 8, 5, 7))
@@ -104,7 +104,7 @@ def test_every_cell_hears_the_coarse_cell_that_it_lies_in() -> None:
             assert larger[0, 0, y, x] == memory[0, 0, y // 2, x // 2]
 
 
-def test_what_goes_past_the_memory_may_be_dropped_while_it_is_trained() -> None:
+def test_the_skip_connection_has_dropout_in_training() -> None:
     model = build(temporal={"name": "conv_lstm", "skip_dropout": 0.9})
     frames = clip()
     with torch.no_grad():
@@ -118,7 +118,7 @@ def test_what_goes_past_the_memory_may_be_dropped_while_it_is_trained() -> None:
     assert torch.equal(*alone)  # the frame detector keeps all of its features
 
 
-def test_a_row_that_starts_forgets_and_the_others_do_not() -> None:
+def test_a_row_that_starts_is_reset_and_the_others_are_not() -> None:
     model, frames = build(), clip(batch=2)
     _, state = model(frames)
     fresh, _ = model(frames)
@@ -130,7 +130,7 @@ def test_a_row_that_starts_forgets_and_the_others_do_not() -> None:
 
 
 @torch.inference_mode()
-def test_memory_can_be_left_out() -> None:
+def test_the_core_can_be_bypassed() -> None:
     model, frames = build(), clip()
     alone, state = model(frames, memory=False)
     assert state == ()
@@ -139,7 +139,7 @@ def test_memory_can_be_left_out() -> None:
 
 
 @torch.inference_mode()
-def test_the_memory_begins_by_changing_nothing() -> None:
+def test_an_untrained_core_changes_nothing() -> None:
     """With the skip `concat`, so that a trained frame detector is not harmed."""
     torch.manual_seed(0)
     values: dict[str, Any] = {"backbone": "tiny", "neck": {"channels": 8}}
@@ -151,7 +151,7 @@ def test_the_memory_begins_by_changing_nothing() -> None:
 @pytest.mark.parametrize(
     ("core", "remembers"), [("none", False), ("objects", True), ("lstm", True)]
 )
-def test_it_knows_whether_it_has_a_memory(core: str, remembers: bool) -> None:
+def test_it_reports_whether_it_is_stateful(core: str, remembers: bool) -> None:
     assert build(temporal=core).is_stateful is remembers
 
 
@@ -164,7 +164,7 @@ def test_pixels_are_normalised_as_for_imagenet() -> None:
 
 
 @torch.inference_mode()
-def test_motion_is_shown_where_it_is_asked_for() -> None:
+def test_frame_difference_is_an_input_where_configured() -> None:
     model, frames = build(input={"motion_lag_s": 0.2}), clip()
     still, _ = model(frames, frames)
     unknown, _ = model(frames)
@@ -194,7 +194,7 @@ def test_crops_of_any_size_are_taken(head: str) -> None:
     assert raw.shape[3:] == cells
 
 
-def test_a_grid_finer_than_the_backbone_needs_context() -> None:
+def test_a_grid_finer_than_the_backbone_needs_coarse_levels() -> None:
     with pytest.raises(ConfigError, match="a grid of 2 pixels") as caught:
         DetectorNet(
             Config.model_validate({"backbone": "tiny", "neck": {"coarse_levels": False}}),
@@ -206,7 +206,7 @@ def test_a_grid_finer_than_the_backbone_needs_context() -> None:
 
 
 @torch.inference_mode()
-def test_the_neck_joins_coarser_maps_only_if_context_is_wanted() -> None:
+def test_the_neck_fuses_coarser_maps_only_with_coarse_levels() -> None:
     for context, maps in ((True, 2), (False, 1)):
         neck = Neck((4, 4), (8, 16), outputs=8, stride=8, coarse_levels=context)
         assert len(neck.used) == maps
@@ -216,7 +216,7 @@ def test_the_neck_joins_coarser_maps_only_if_context_is_wanted() -> None:
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("skip", ["none", "add", "concat"])
 @pytest.mark.parametrize("core", TEMPORAL_CORES)
-def test_gradients_reach_exactly_what_learns_in_a_stage(
+def test_gradients_reach_exactly_the_trained_weights_of_a_stage(
     core: str, skip: str, memory: bool, frozen: bool
 ) -> None:
     """Otherwise two processes would wait for a gradient that never comes."""

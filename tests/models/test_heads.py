@@ -22,7 +22,7 @@ def test_distances_become_boxes_around_the_centres_of_cells() -> None:
     torch.testing.assert_close(boxes, expected)
 
 
-def test_boxes_stay_finite_whatever_the_network_says() -> None:
+def test_boxes_stay_finite_for_any_output() -> None:
     raw = torch.full((1, 4, 2, 2), 1e30)
     boxes = distances_to_boxes(raw, raw, 8)
     assert bool(boxes.isfinite().all())
@@ -31,7 +31,7 @@ def test_boxes_stay_finite_whatever_the_network_says() -> None:
 
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("depth", [0, 2])
-def test_every_head_keeps_its_promise(name: str, depth: int) -> None:
+def test_every_head_fulfils_the_contract(name: str, depth: int) -> None:
     strides, cells = ((4, 8), 24 + 6) if takes_pyramid(name) else ((4,), 24)
     head = build_head(HeadConfig(name=name, depth=depth), 8, 3, strides).eval()
     raw = head([torch.randn(2, 8, 16 // stride, 24 // stride) for stride in strides])
@@ -44,7 +44,7 @@ def test_every_head_keeps_its_promise(name: str, depth: int) -> None:
     assert float(scores.detach().max()) < 0.1  # untrained, it finds nothing
 
 
-def test_an_unknown_head_is_told() -> None:
+def test_an_unknown_head_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no head named 'clasic'") as caught:
         build_head(HeadConfig(name="clasic"), 8, 3, (4,))
     assert caught.value.hint == "did you mean 'classic'?"

@@ -70,14 +70,14 @@ def test_cells_count_their_centres_from_the_upper_left() -> None:
     assert centres.tolist() == expected
 
 
-def test_the_cells_around_the_centre_of_a_box_answer_for_it() -> None:
+def test_the_cells_around_the_centre_of_a_box_are_assigned_to_it() -> None:
     """The centre (20, 12) is that of cell (1, 2); 1.5 strides reach to its neighbours, not on."""
     found = assigned(targets([(0.0, 0.0, 40.0, 24.0)]))
     assert cells_of(found, 0) == {(row, column) for row in (0, 1, 2) for column in (1, 2, 3)}
     assert cells_of(found, -1) == {divmod(n, 6) for n in range(24)} - cells_of(found, 0)
 
 
-def test_cells_outside_of_a_box_do_not_answer_for_it() -> None:
+def test_cells_outside_of_a_box_are_not_assigned_to_it() -> None:
     found = assigned(targets([(13.0, 0.0, 27.0, 24.0)]))
     assert cells_of(found, 0) == {(0, 2), (1, 2), (2, 2)}
 
@@ -104,7 +104,7 @@ def test_an_ignored_region_counts_neither_way_but_for_the_objects_in_it() -> Non
     assert uncounted == {(row, column) for row in range(4) for column in range(3)} - {(0, 0)}
 
 
-def test_an_ignored_box_smaller_than_a_cell_is_not_punished() -> None:
+def test_an_ignored_box_smaller_than_a_cell_has_no_loss() -> None:
     """It lies between the centres of cells, in the one at row 1, column 2."""
     found = assigned(targets([(17.0, 9.0, 19.0, 11.0)], ignored=(0,)))
     uncounted = {divmod(n, 6) for n in (~found.counted[0]).nonzero()[:, 0].tolist()}
@@ -153,7 +153,7 @@ def test_no_gradient_comes_from_an_ignored_region(name: str) -> None:
 @pytest.mark.parametrize(
     "gt", [targets([]), targets(None), targets([], None), targets([(0.0, 0.0, 9.0, 9.0)], [])]
 )
-def test_the_loss_is_a_number_with_few_boxes_or_none(name: str, gt: Targets) -> None:
+def test_the_loss_is_finite_with_few_boxes_or_none(name: str, gt: Targets) -> None:
     head = make_head(name)
     raw = raw_of(head, frames=len(gt.annotated_frames))
     parts = head.loss(raw, gt, LossConfig())
@@ -167,7 +167,7 @@ def test_the_loss_is_a_number_with_few_boxes_or_none(name: str, gt: Targets) -> 
 
 @pytest.mark.parametrize("name", GRID_HEADS)
 @pytest.mark.parametrize("value", [-100.0, 100.0])
-def test_the_loss_is_a_number_for_wild_answers(name: str, value: float) -> None:
+def test_the_loss_is_finite_for_extreme_outputs(name: str, value: float) -> None:
     head = make_head(name)
     raw = torch.full_like(raw_of(head), value).requires_grad_()
     parts = head.loss(raw, targets([(0.0, 0.0, 40.0, 24.0)]), LossConfig())
@@ -194,7 +194,7 @@ def perfect(head: DetectionHead, gt: Targets, kind: int) -> Tensor:
 
 
 @pytest.mark.parametrize("name", GRID_HEADS)
-def test_the_right_answer_costs_nothing_and_a_wrong_class_does(name: str) -> None:
+def test_a_correct_prediction_has_no_loss_and_a_wrong_class_does(name: str) -> None:
     head = make_head(name)
     gt = targets([(0.0, 0.0, 40.0, 24.0)], labels=[1])
     config = LossConfig(label_smoothing=0.0)

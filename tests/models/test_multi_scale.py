@@ -41,7 +41,7 @@ def test_there_is_a_box_and_a_score_for_every_cell_of_every_level(size_hw: tuple
     assert net.head.scores(raw[:, 0]).shape == (1, cells, 2)
 
 
-def test_cells_know_where_they_are() -> None:
+def test_cells_have_their_centre_and_stride() -> None:
     """By hand: the first cell of each level has its centre at half a stride."""
     raw, _ = network()(torch.zeros(1, 1, 3, 64, 96, dtype=torch.uint8))
     rows = raw[0, 0, -3:]
@@ -50,7 +50,7 @@ def test_cells_know_where_they_are() -> None:
     assert rows[:, -1].tolist() == [80, 48, 32]
 
 
-def test_a_memory_works_at_the_finest_level() -> None:
+def test_the_core_runs_at_the_finest_level() -> None:
     net = network(temporal="conv_lstm")
     frames = torch.randint(0, 255, (1, 3, 3, 64, 96), dtype=torch.uint8)
     whole, _ = net(frames)
@@ -101,6 +101,6 @@ def test_levels_keep_their_weights_whatever_other_levels_there_are() -> None:
     assert len(shared) == len(coarse)
 
 
-def test_a_grid_that_the_backbone_does_not_have_is_refused() -> None:
+def test_a_grid_without_a_map_of_the_backbone_is_an_error() -> None:
     with pytest.raises(ConfigError, match="a grid of 2 pixels"):
         network(2)

@@ -199,7 +199,7 @@ def test_the_attention_agrees_with_torchs_over_the_unmasked_cells() -> None:
     assert_close(core(features)[0][0, 2, :, y, x], expected)
 
 
-def test_an_attention_forgets_what_left_its_window() -> None:
+def test_attention_ends_with_its_window() -> None:
     torch.manual_seed(0)
     core = Attention(16, window=3)
     features = torch.randn(1, 5, 16, 4, 4)

@@ -56,7 +56,7 @@ def draw(batch: int, memory: bool) -> ClipBatch:
         ({4: 10.0, 8: 18.0, 16: 30.0}, 16),
     ],
 )
-def test_a_larger_batch_must_pay(rates: dict[int, float], best: int) -> None:
+def test_a_larger_batch_must_be_faster(rates: dict[int, float], best: int) -> None:
     assert best_batch(rates) == best
 
 
@@ -67,7 +67,7 @@ def measured(network: DetectorNet, config: Config, draw: Callable[[int, bool], C
 
 
 @pytest.mark.parametrize("stage1_fraction", [0.0, 0.5])
-def test_measuring_leaves_network_and_chance_as_they_were(
+def test_measuring_changes_neither_network_nor_random_state(
     stage1_fraction: float, config: Config
 ) -> None:
     config = config.model_copy(
@@ -134,6 +134,6 @@ def test_slow_steps_and_little_memory_end_the_search(
     assert tried == [4, 8]  # sixteen would take 60 of the 30 that a step may have
 
 
-def test_the_system_tells_of_its_memory() -> None:
+def test_the_system_reports_its_memory() -> None:
     assert available_memory() > 1e6
     assert held_memory() > 1e6

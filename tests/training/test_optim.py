@@ -114,7 +114,7 @@ def test_one_stage_has_the_whole_training(done: float) -> None:
         ({"schedule": "cosin"}, "no schedule named 'cosin'", "'cosine'"),
     ],
 )
-def test_an_unknown_name_is_told(
+def test_an_unknown_name_is_an_error(
     setting: dict[str, str], problem: str, hint: str, detector: DetectorNet
 ) -> None:
     config = TrainConfig.model_validate(setting)
@@ -159,7 +159,7 @@ def test_classes_weigh_by_how_rare_they_are() -> None:
         (None, 20.0, 50.0, 1.0),
     ],
 )
-def test_the_clock_goes_by_steps_or_seconds_whichever_is_further(
+def test_progress_is_the_larger_of_steps_and_seconds(
     steps: int | None,
     budget_s: float | None,
     now: float,

@@ -121,7 +121,7 @@ def unbroken(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_every_epoch_says_on_what_it_was_trained(unbroken: Path) -> None:
+def test_every_epoch_records_its_stage(unbroken: Path) -> None:
     rows = load_checkpoint(unbroken / "last.pt").training["counters"]["history"]
     assert [row["stage"] for row in rows] == ["frames", "clips", "clips", "clips"]
     with (unbroken / "metrics.csv").open(encoding="utf-8") as file:
@@ -167,7 +167,7 @@ def test_coarser_maps_take_part_where_objects_are_large(
         assert load_config(tmp_path / "run" / "config.yaml").neck.coarse_levels is False
 
 
-def test_a_measured_batch_is_told_and_stays_when_resumed(
+def test_a_measured_batch_is_noted_and_kept_when_resumed(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
@@ -266,7 +266,7 @@ def fresh_weights(dataset: Path, config: Config) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_a_loss_that_diverges_is_told_with_its_place(dataset: Path, tmp_path: Path) -> None:
+def test_a_diverging_loss_is_an_error_with_epoch_and_step(dataset: Path, tmp_path: Path) -> None:
     config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "max_grad_norm": 1e9})
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch \d+, step \d+"):
         train(dataset, config=config, out=tmp_path / "run")
@@ -389,7 +389,7 @@ def test_training_ends_early_when_it_gets_no_better(
     assert load_checkpoint(tmp_path / "run" / "best.pt").metrics["map50"] == 0.3
 
 
-def test_training_that_finds_nothing_ends_early_with_its_latest_epoch(
+def test_training_without_detections_ends_early_with_its_latest_epoch(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("map50", "map50_any_class", "precision", "recall")
@@ -522,7 +522,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[LstmcliError], str, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_trained_is_told_and_leaves_nothing(
+def test_invalid_data_is_an_error_and_leaves_nothing(
     case: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes, asked, kind, problem, hint = BAD[case]
@@ -543,7 +543,7 @@ def test_what_cannot_be_trained_is_told_and_leaves_nothing(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_gpu_that_is_not_there_is_told(device: str, dataset: Path, tmp_path: Path) -> None:
+def test_a_missing_gpu_is_an_error(device: str, dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="0 CUDA devices"):
         train(
             dataset,
@@ -570,7 +570,7 @@ def test_a_run_is_not_resumed_with_other_classes(unbroken: Path, tmp_path: Path)
         ({}, "runs/typo"),
     ],
 )
-def test_an_older_run_outlives_a_beginning_that_fails(
+def test_an_older_run_survives_a_failed_start(
     changes: dict[str, Any], init: str | None, dataset: Path, tmp_path: Path
 ) -> None:
     run = full(tmp_path / "run")
@@ -596,7 +596,7 @@ def test_a_run_is_not_resumed_on_another_canvas_or_grid(unbroken: Path, tmp_path
         train(made.folder, config=settings(), out=unbroken, resume=True)
 
 
-def test_a_lengthened_run_goes_on_with_its_memory(dataset: Path, tmp_path: Path) -> None:
+def test_a_lengthened_run_continues_in_stage_2(dataset: Path, tmp_path: Path) -> None:
     config = settings(
         train={"epochs": 2, "stage1_fraction": 0.5, "clips_per_epoch": 4, "warmup": 0.0}
     )
@@ -614,7 +614,7 @@ def test_a_lengthened_run_goes_on_with_its_memory(dataset: Path, tmp_path: Path)
     assert len(set(rates)) == 4
 
 
-def test_a_budget_of_no_time_is_told(dataset: Path, tmp_path: Path) -> None:
+def test_a_budget_without_time_is_an_error(dataset: Path, tmp_path: Path) -> None:
     options = TrainOptions(time_budget_s=0.0)
     with pytest.raises(ConfigError, match="a time budget of 0 s"):
         train(dataset, config=settings(), out=tmp_path / "run", options=options)
@@ -695,9 +695,7 @@ def test_ctrl_c_ends_a_run_cleanly(processes: int, dataset: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_processes_go_through_all_stages_and_go_on_after_a_break(
-    dataset: Path, tmp_path: Path
-) -> None:
+def test_processes_go_through_all_stages_and_resume(dataset: Path, tmp_path: Path) -> None:
     """One seed, one interruption between the stages; only training's own words on the terminal."""
     config = settings(train={"epochs": 3, "stage1_fraction": 0.3})
     preset = write_preset(tmp_path / "staged.yaml", config)
@@ -717,7 +715,7 @@ def test_processes_go_through_all_stages_and_go_on_after_a_break(
 
 
 @pytest.mark.slow
-def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: Path) -> None:
+def test_a_failure_in_a_process_is_one_line(dataset: Path, tmp_path: Path) -> None:
     config = settings(train={"lr": 1e6, "warmup": 0.0, "optimizer": "sgd", "max_grad_norm": 1e9})
     preset = write_preset(tmp_path / "wild.yaml", config)
     words = ("train", str(dataset), "--preset", str(preset), "--devices", "2", "--device", "cpu")
@@ -738,7 +736,7 @@ def test_a_failure_in_a_process_comes_out_in_one_line(dataset: Path, tmp_path: P
         (475, 7, [(234, 241)]),
     ],
 )
-def test_epochs_are_judged_on_frames_in_a_row(
+def test_epochs_are_validated_on_consecutive_frames(
     frames: int, share: int, expected: list[tuple[int, int]]
 ) -> None:
     """A memory that sees two frames a second is not the one that was trained."""

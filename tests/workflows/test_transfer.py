@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 
 from lstmcli.core.config import load_config
-from lstmcli.workflows.train.transfer import care_for, chosen_init, like_named, with_class_rows
+from lstmcli.workflows.train.transfer import (
+    chosen_init,
+    fine_tuning_for,
+    like_named,
+    with_class_rows,
+)
 
 
 def test_classes_are_matched_by_name_whatever_their_case_number_or_synonym() -> None:
@@ -21,23 +26,23 @@ def test_rows_of_like_named_classes_are_copied_and_others_stay() -> None:
     assert own.sum() == 0
 
 
-def test_the_fewer_frames_the_less_is_trained() -> None:
-    cares = [care_for(frames) for frames in (70, 1000, 40_000)]
-    assert [care.freeze for care in cares] == [True, False, False]
-    rates = [care.lr * care.backbone_lr for care in cares]
+def test_fewer_frames_train_fewer_weights() -> None:
+    tunings = [fine_tuning_for(frames) for frames in (70, 1000, 40_000)]
+    assert [tuning.freeze for tuning in tunings] == [True, False, False]
+    rates = [tuning.lr * tuning.backbone_lr for tuning in tunings]
     assert rates == sorted(rates)
     assert rates[0] == 0
 
 
-def test_none_starts_from_nothing_and_a_name_from_that_model() -> None:
+def test_none_starts_untrained_and_a_name_from_that_model() -> None:
     config = load_config("small")
     assert chosen_init("none", config) is None
     assert chosen_init("sky", config) == "sky"
 
 
-def test_a_preset_of_another_shape_starts_from_nothing_of_its_own_accord() -> None:
+def test_a_preset_of_another_architecture_starts_untrained_by_default() -> None:
     assert chosen_init(None, load_config("small")) is None
 
 
-def test_its_own_preset_starts_from_general() -> None:
+def test_the_preset_general_starts_from_general() -> None:
     assert chosen_init(None, load_config("general")) == "general"

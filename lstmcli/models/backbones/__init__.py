@@ -53,7 +53,7 @@ IMAGENET: Mapping[str, Any] = {
 
 
 def build_backbone(config: BackboneConfig, in_channels: int = 3) -> Backbone:
-    """Make the backbone that a configuration names, with the weights that it asks for.
+    """Build the backbone of a configuration with its initial weights.
 
     Args:
         config: name, weights, width and so on.

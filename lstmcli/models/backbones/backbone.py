@@ -1,4 +1,4 @@
-"""What every backbone is to the rest of the network, and how a frozen one stays frozen."""
+"""Backbone: the common wrapper of all variants, frozen or trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
-    """A CNN that gives feature maps at some strides, and stays as it was loaded if it is frozen.
+    """A CNN with feature maps at several strides; frozen ones keep weights and statistics.
 
     Args:
         body: the variant.
@@ -31,7 +31,7 @@ class Backbone(nn.Module):
             self.eval()
 
     def keep(self, levels: int) -> None:
-        """Drop what only makes coarser maps than the first so many; it costs time for nothing."""
+        """Drop the layers after the first `levels` maps."""
         if levels < len(self.strides):
             self.body.keep(levels)
             self.channels, self.strides = self.channels[:levels], self.strides[:levels]

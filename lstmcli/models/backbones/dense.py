@@ -28,7 +28,7 @@ class ConvUnit(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity (He et al. 2015, arXiv 1512.03385, basic block)."""
+    """Basic block of a ResNet, two 3x3 convolutions and a skip (He et al. 2015, 1512.03385)."""
 
     def __init__(self, channels: int, *, activation: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Dense(nn.Module):
     three times as fast.
 
     Args:
-        in_channels: 3 for RGB, more where motion is shown too.
+        in_channels: 3 for RGB, 6 with frame difference.
         width: multiplies the channels (24 at stride 2, then 48, 96, 160, 192), in steps of 8.
         activation: a name of `ACTIVATIONS`.
         pooling: `conv`, `max` or `avg`.
@@ -92,7 +92,7 @@ class Dense(nn.Module):
         self.stages = nn.ModuleList(layers)
 
     def keep(self, levels: int) -> None:
-        """Drop the stages after the first so many maps."""
+        """Drop the stages after the first `levels` maps."""
         self.stages = self.stages[:levels]
 
     def forward(self, images: Tensor) -> list[Tensor]:

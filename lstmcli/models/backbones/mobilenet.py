@@ -20,7 +20,7 @@ class MobileNet(nn.Module):
     Args:
         features: torchvision's blocks.
         ends: index of the last block of each stride: 4, 8, 16 and 32.
-        in_channels: 3 for RGB, more where motion is shown too.
+        in_channels: 3 for RGB, 6 with frame difference.
     """
 
     strides = (4, 8, 16, 32)
@@ -34,7 +34,7 @@ class MobileNet(nn.Module):
         self.channels: tuple[int, ...] = tuple(blocks[end].out_channels for end in ends)
 
     def keep(self, levels: int) -> None:
-        """Drop the blocks after the first so many maps."""
+        """Drop the blocks after the first `levels` maps."""
         self.ends = self.ends[:levels]
         self.features = self.features[: self.ends[-1] + 1]
 

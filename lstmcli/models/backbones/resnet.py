@@ -15,7 +15,7 @@ class ResNet18(nn.Module):
     The names of the weights are torchvision's.
 
     Args:
-        in_channels: 3 for RGB, more where motion is shown too.
+        in_channels: 3 for RGB, 6 with frame difference.
         width: 1; it has one width only.
         activation: unused: it has its own.
         pooling: unused: it has its own.
@@ -45,7 +45,7 @@ class ResNet18(nn.Module):
         self._stages: tuple[str, ...] = ("layer1", "layer2", "layer3", "layer4")
 
     def keep(self, levels: int) -> None:
-        """Drop the layers after the first so many maps."""
+        """Drop the layers after the first `levels` maps."""
         for name in self._stages[levels:]:
             delattr(self, name)
         self._stages = self._stages[:levels]

@@ -19,11 +19,11 @@ WIDTHS = {
 class ShuffleNetV2(nn.Module):
     """A ShuffleNetV2 (Ma et al. 2018, https://arxiv.org/abs/1807.11164), untrained.
 
-    The map of stride 4 is what its pool leaves of the first convolution; the last convolution, that
+    The map of stride 4 is the pooled output of the first convolution; the last convolution, that
     only widens for the classifier, is left out. The names of the weights are torchvision's.
 
     Args:
-        in_channels: 3 for RGB, more where motion is shown too.
+        in_channels: 3 for RGB, 6 with frame difference.
         width: a key of `WIDTHS`.
         activation: unused: it has its own.
         pooling: unused: it has its own.
@@ -57,7 +57,7 @@ class ShuffleNetV2(nn.Module):
         self._stages: tuple[str, ...] = ("stage2", "stage3", "stage4")
 
     def keep(self, levels: int) -> None:
-        """Drop the stages after the first so many maps."""
+        """Drop the stages after the first `levels` maps."""
         for name in self._stages[levels - 1 :]:
             delattr(self, name)
         self._stages = self._stages[: levels - 1]

@@ -13,7 +13,7 @@ class Tiny(nn.Module):
     With `pooling="max"` and `activation="relu"` it is the CNN of the textbooks.
 
     Args:
-        in_channels: 3 for RGB, more where motion is shown too.
+        in_channels: 3 for RGB, 6 with frame difference.
         width: multiplies the channels (8, 16 and 24), in steps of 8.
         activation: a name of `dense.ACTIVATIONS`.
         pooling: `conv`, `max` or `avg`.
@@ -39,7 +39,7 @@ class Tiny(nn.Module):
         )
 
     def keep(self, levels: int) -> None:
-        """Drop the stages after the first so many maps."""
+        """Drop the stages after the first `levels` maps."""
         self.stages = self.stages[:levels]
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Weights that a backbone starts from: read, downloaded, fitted."""
+"""Initial weights of a backbone: reading, download, fitting."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from lstmcli.core.errors import ModelError
 
 CONTAINERS = ("state_dict", "model", "weights")
-"""Under which a training program may keep the weights in its file."""
+"""Keys under which training programs store the weights."""
 PREFIXES = ("", "module.", "backbone.", "body.", "backbone.body.", "model.", "model.backbone.")
-"""What a training program may put before the names of a backbone's weights."""
+"""Prefixes that training programs add to the names of a backbone's weights."""
 
 
 def take_channels(layer: nn.Conv2d, in_channels: int) -> nn.Conv2d:
@@ -47,7 +47,7 @@ def download(weights: Any, name: str) -> Mapping[str, Tensor]:
         name: the backbone's, for the message.
 
     Raises:
-        ModelError: no network, or what came was not what was promised.
+        ModelError: no network, or a wrong checksum.
     """
     try:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
@@ -76,7 +76,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         ) from None
     except SafetensorError as error:
         raise _not_weights(path, str(error)) from None
-    except Exception as error:  # torch raises whatever its unpickler met
+    except Exception as error:  # torch raises many types here
         raise _not_weights(path, (str(error) or type(error).__name__).splitlines()[0]) from None
     for name in CONTAINERS:
         if isinstance(values, Mapping) and isinstance(values.get(name), Mapping):
@@ -96,16 +96,16 @@ def _not_weights(path: Path, reason: str) -> ModelError:
     )
 
 
-def fit_weights(body: nn.Module, found: Mapping[str, Tensor], place: str) -> None:
+def fit_weights(body: nn.Module, source: Mapping[str, Tensor], where: str) -> None:
     """Load weights into a backbone where name and shape agree.
 
     Channels of the first convolution that the file does not have get zeros there, so that the
-    backbone answers as it was trained to until it learns what to do with them.
+    output of the backbone is unchanged until these channels are trained.
 
     Args:
-        body: a variant of the backbone; changed in place.
-        found: tensors by name; further ones, a classifier's for example, are not used.
-        place: the file, for the message.
+        body: a variant of the backbone; changed in where.
+        source: tensors by name; further ones, a classifier's for example, are not used.
+        where: the file, for the message.
 
     Raises:
         ModelError: fewer than half of the backbone's weights are there.
@@ -113,13 +113,13 @@ def fit_weights(body: nn.Module, found: Mapping[str, Tensor], place: str) -> Non
     wanted = body.state_dict()
     first = next(name for name, value in wanted.items() if value.dim() == 4)
     fitting = max(
-        (_fitting(wanted, found, prefix=prefix, first=first) for prefix in PREFIXES), key=len
+        (_fitting(wanted, source, prefix=prefix, first=first) for prefix in PREFIXES), key=len
     )
     learned = [name for name in wanted if not name.endswith("num_batches_tracked")]
     missing = [name for name in learned if name not in fitting]
     if missing:
         names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        lack = f"{place}: {len(missing)} of the backbone's {len(learned)} weights are not in it or"
+        lack = f"{where}: {len(missing)} of the backbone's {len(learned)} weights are not in it or"
         lack = f"{lack} have another shape: {names}"
         if 2 * len(missing) > len(learned):
             raise ModelError(lack, hint="choose the backbone that the file was made for")
@@ -128,12 +128,12 @@ def fit_weights(body: nn.Module, found: Mapping[str, Tensor], place: str) -> Non
 
 
 def _fitting(
-    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], *, prefix: str, first: str
+    wanted: Mapping[str, Tensor], source: Mapping[str, Tensor], *, prefix: str, first: str
 ) -> dict[str, Tensor]:
     """Return the tensors under a prefix whose names and shapes a backbone wants."""
     fitting = {}
     for name, value in wanted.items():
-        tensor = found.get(prefix + name)
+        tensor = source.get(prefix + name)
         if tensor is None:
             continue
         lacking = value.shape[1] - tensor.shape[1] if name == first and tensor.dim() == 4 else 0

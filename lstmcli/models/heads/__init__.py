@@ -31,5 +31,5 @@ def build_head(
 
 def takes_pyramid(name: str) -> bool:
     """Return whether a head takes maps of all strides; ConfigError if there is none."""
-    kind = choose(HEADS, name, "head")
-    return isinstance(kind, type) and issubclass(kind, DetectionHead) and kind.all_levels
+    head = choose(HEADS, name, "head")
+    return isinstance(head, type) and issubclass(head, DetectionHead) and head.all_levels

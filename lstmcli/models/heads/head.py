@@ -1,4 +1,4 @@
-"""The contract of a detection head, and the parts that heads share."""
+"""Detection heads: the contract and shared layers."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class DetectionHead(nn.Module, ABC):
         """Return the parts of the loss by name, already weighted; their sum is the loss.
 
         Args:
-            raw: what `forward` returned.
+            raw: output of `forward`.
             targets: the ground truth of the same N frames.
             config: weights and rules.
             class_weights: [classes], mean 1; None counts every class alike.
-            normaliser: what the sums are divided by; None: `count_positives`. Processes that share
+            normaliser: divisor of the sums; None: `count_positives`. Processes that share
                 a batch pass their common mean.
         """
 

@@ -1,4 +1,4 @@
-"""A head for objects of all sizes: the same towers over maps of several strides."""
+"""Multi-scale head: shared towers over maps of several strides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST_EXPONENT = 6.0
 PRIOR_LOGIT = -4.6
 """Objectness before training: a prior of 1 % objects (RetinaNet, 1708.02002)."""
 FIRST_EXPONENT = 0.7
-"""Boxes before training are about four cells wide, so that each level claims its own sizes."""
+"""Boxes before training are about four cells wide, so that each level is assigned its own sizes."""
 OBJECT_WEIGHT = 3.0
 """Of the objectness loss, whose targets sum up to less than the number of positive cells."""
 
@@ -28,7 +28,7 @@ OBJECT_WEIGHT = 3.0
 class SharedTower(nn.Module):
     """Separable layers that every level shares; the norms are each level's own.
 
-    What is learned of people of 30 pixels serves people of 300; only the statistics differ.
+    Weights learned on small objects serve large ones; only the statistics differ.
 
     Args:
         channels: of the input, between the layers and of the output.
@@ -63,7 +63,7 @@ class SharedTower(nn.Module):
 
 
 class MultiScaleHead(DetectionHead):
-    """An objectness, a class distribution and a box for every cell of every level.
+    """Predicts an objectness, a class distribution and a box for every cell of every level.
 
     As `AnchorFreeHead`, over several strides. `raw` is [N, 5 + classes + 3, cells], the cells of
     the finest level first: objectness logit, box (x1, y1, x2, y2) in pixels of the canvas, class
@@ -98,14 +98,16 @@ class MultiScaleHead(DetectionHead):
         """Return raw [N, 5 + classes + 3, cells] for maps [N, channels, h, w], the finest first."""
         parts = []
         for level, stride, features in zip(self.levels, self.strides, maps, strict=True):
-            answers = self.box_pred(self.box_tower(features, level))
-            kinds = self.cls_pred(self.class_tower(features, level))
-            exponents = (answers[:, 1:] * self.scale[level]).float()
+            predicted = self.box_pred(self.box_tower(features, level))
+            class_logits = self.cls_pred(self.class_tower(features, level))
+            exponents = (predicted[:, 1:] * self.scale[level]).float()
             sides = exponents.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp() * stride
             cells = cell_rows(features, stride)
             boxes = torch.cat((cells[:, :2] - sides[:, :2], cells[:, :2] + sides[:, 2:]), dim=1)
             cells = cells.expand(len(features), -1, -1, -1)
-            parts.append(torch.cat((answers[:, :1], boxes, kinds, cells), dim=1).flatten(2))
+            parts.append(
+                torch.cat((predicted[:, :1], boxes, class_logits, cells), dim=1).flatten(2)
+            )
         return torch.cat(parts, dim=2)
 
     def boxes(self, raw: Tensor) -> Tensor:
@@ -114,8 +116,8 @@ class MultiScaleHead(DetectionHead):
 
     def scores(self, raw: Tensor) -> Tensor:
         """Return objectness times class probability, [N, cells, classes]."""
-        kinds = raw[:, 5 : 5 + self.classes].float().softmax(dim=1)
-        return (raw[:, :1].float().sigmoid() * kinds).transpose(1, 2)
+        probabilities = raw[:, 5 : 5 + self.classes].float().softmax(dim=1)
+        return (raw[:, :1].float().sigmoid() * probabilities).transpose(1, 2)
 
     def loss(
         self,
@@ -135,19 +137,19 @@ class MultiScaleHead(DetectionHead):
         total = _count(labels).clamp_min(1) if normaliser is None else normaliser
         target = torch.zeros_like(raw[:, 0])
         target[rows] = assignment.quality[rows] if config.iou_aware else 1.0
-        found = quality_focal_loss(raw[:, 0], target)
-        kinds = F.cross_entropy(
+        objectness = quality_focal_loss(raw[:, 0], target)
+        classes = F.cross_entropy(
             raw[:, 5 : 5 + self.classes].transpose(1, 2)[rows],
             labels,
             reduction="none",
             label_smoothing=config.label_smoothing,
         )
         if class_weights is not None:
-            kinds = kinds * class_weights[labels]
+            classes = classes * class_weights[labels]
         overlaps = box_loss(self.boxes(raw)[rows], targets.boxes[rows[0], which].float())
         return {
-            "object": OBJECT_WEIGHT * (found * assignment.counted).sum() / total,
-            "class": config.class_weight * kinds.sum() / total,
+            "object": OBJECT_WEIGHT * (objectness * assignment.counted).sum() / total,
+            "class": config.class_weight * classes.sum() / total,
             "box": config.box_weight * overlaps.sum() / total,
         }
 

@@ -69,7 +69,7 @@ class Attention(nn.Module):
 
         Args:
             features: [B, T, C, H, W].
-            state: what the previous call returned, or None where a video begins.
+            state: of the previous call, or None where a video begins.
         """
         old_keys, old_values, old_valid = self.initial_state(features) if state is None else state
         frames = features.shape[1]

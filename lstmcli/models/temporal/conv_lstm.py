@@ -52,7 +52,7 @@ class ConvLSTM(nn.Module):
 
         Args:
             features: [B, T, C, H, W].
-            state: what the previous call returned, or None where a video begins.
+            state: of the previous call, or None where a video begins.
         """
         hidden, cell = self.initial_state(features) if state is None else state
         outputs = []

@@ -52,7 +52,7 @@ class PeepholeLSTM(nn.Module):
 
         Args:
             features: [B, T, C, H, W].
-            state: what the previous call returned, or None where a video begins.
+            state: of the previous call, or None where a video begins.
         """
         hidden, cell = self.initial_state(features) if state is None else state
         w_i, w_f, w_o = self.peepholes.to(cell.dtype).unbind(0)

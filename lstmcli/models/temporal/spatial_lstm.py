@@ -53,7 +53,7 @@ class SpatialLSTM(nn.Module):
 
         Args:
             features: [B, T, C, H, W].
-            state: what the previous call returned, or None where a video begins.
+            state: of the previous call, or None where a video begins.
         """
         tokens = along_time(self.reduce, features).flatten(0, 1).permute(0, 2, 3, 1)
         tokens = self._run(self.rows, tokens).transpose(1, 2)

@@ -20,7 +20,7 @@ class TemporalCore(Protocol):
 
         Args:
             features: [B, T, C, H, W].
-            state: what the previous call returned, or None where every row's video begins.
+            state: of the previous call, or None where every video begins.
         """
 
     def initial_state(self, features: Tensor) -> State:
@@ -36,7 +36,7 @@ def reset_rows(state: State | None, starts: Tensor, initial: State) -> State:
     Nothing of the old rows survives, NaN included (0 * NaN would).
 
     Args:
-        state: what the core returned last, or None for the initial state in every row.
+        state: of the previous call, or None for the initial state in every row.
         starts: bool [B], True where a row starts a new video.
         initial: the core's `initial_state` for the features to come.
     """

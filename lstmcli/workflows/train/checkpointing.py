@@ -1,4 +1,4 @@
-"""The files of a run: config.yaml, best.pt, last.pt, metrics.csv and curves.png."""
+"""Files of a run: config.yaml, best.pt, last.pt, metrics.csv and curves.png."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def keep_records(run: TrainerState, *, keep: bool, better: bool) -> None:
     """Write `best.pt`, the metrics and the curves after an epoch.
 
     Args:
-        run: whose last epoch it is.
+        run: the training, after an epoch.
         keep: write `best.pt`.
-        better: note that it is the best so far.
+        better: whether the epoch is the best so far.
     """
     row = run.counters.history[-1]
     if keep:

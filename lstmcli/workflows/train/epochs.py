@@ -1,4 +1,4 @@
-"""The epochs of a training; all processes take the same decisions."""
+"""Epochs of a training; all processes take the same decisions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Agreement:
 
 
 def _agree(run: TrainerState, *, epoch_s: float = float("inf")) -> _Agreement:
-    """Decide what happens next: any process may stop, the clock of rank 0 decides the rest.
+    """Agree on the next action: any process may stop, the clock of rank 0 decides the rest.
 
     Args:
         run: the training.

@@ -44,12 +44,12 @@ def train(
     """Train a detector; keep its best and last checkpoint.
 
     Args:
-        dataset: what `prepare` wrote.
+        dataset: folder of `prepare`.
         config: all settings; ignored when resuming, where the run's own are taken.
         out: the run's folder.
         options: see `TrainOptions`.
-        resume: go on with the run in `out`, to the same result as without the break.
-        overwrite: replace a run that is there.
+        resume: continue the run in `out`, to the same result as without the break.
+        overwrite: replace an existing run.
         progress: shows progress and notes.
 
     Raises:
@@ -102,9 +102,9 @@ def _train(
     is_new = False if resume else make_folder(out, overwrite=overwrite)
 
     def work(fabric: Fabric) -> Trained:
-        watched = progress if fabric.is_global_zero else SilentProgress()
-        watched.adopt()  # the first of several processes is a forked one itself
-        run = begin(fabric, config, options, prepared, out, watched, last, began)
+        shown = progress if fabric.is_global_zero else SilentProgress()
+        shown.adopt()  # the first of several processes is a forked one, too
+        run = begin(fabric, config, options, prepared, out, shown, last, began)
         return fit(run)
 
     try:
@@ -120,13 +120,13 @@ def _train(
 
 
 def _check_budget(budget_s: float | None) -> None:
-    """Refuse a budget of no time.
+    """Raise for a budget without time.
 
     Raises:
-        ConfigError: there is no time.
+        ConfigError: the budget is not positive.
     """
     if budget_s is not None and budget_s <= 0:
         raise ConfigError(
             f"a time budget of {budget_s:g} s",
-            hint="give --time-budget some time, as 40m or 1h30m, or leave it away",
+            hint="give --time-budget a time, as 40m or 1h30m, or leave it out",
         )

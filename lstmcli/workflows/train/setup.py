@@ -1,4 +1,4 @@
-"""Builds a training from a dataset and settings, new or resumed."""
+"""Setup of a training from dataset and settings, new or resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from lstmcli.workflows.train.transfer import start_from
 FINEST_STRIDE = 4
 """Pixels a cell of the finest map of every backbone."""
 NEAR_CELLS = 8
-"""Objects up to so many cells wide lie within the receptive field of the finest maps."""
+"""Objects up to this many cells wide are within the receptive field of the finest maps."""
 
 
 def next_run(folder: Path, name: str) -> Path:
@@ -77,7 +77,7 @@ def _holds_no_run(out: Path) -> bool:
 
 
 def _remove_older(out: Path) -> None:
-    """Take an older run out of the folder.
+    """Remove an older run from the folder.
 
     Raises:
         OutputError: it cannot be removed.
@@ -90,7 +90,7 @@ def _remove_older(out: Path) -> None:
 
 
 def last_of(out: Path) -> Checkpoint:
-    """Return the `last.pt` of a run that is to go on."""
+    """Return the `last.pt` of a run to resume."""
     path = out / "last.pt"
     if not path.is_file():
         raise ModelError(f"{out}: no last.pt, there is nothing to resume", hint="check the folder")
@@ -123,7 +123,7 @@ def begin(
 ) -> TrainerState:
     """Build everything, then restore a resumed run, or remove an older one.
 
-    The older one is removed last: by then the new one is known to be valid.
+    The older one is removed last, when the new one is known to be valid.
     """
     torch.manual_seed(config.train.seed)
     network = (
@@ -168,7 +168,7 @@ def begin(
     if last is not None:
         run.restore(saved)
         return run
-    _clip_source(dataset, config, batch, memory=True)  # raises what is wrong with the data
+    _clip_source(dataset, config, batch, memory=True)  # raises for invalid data
     fabric.barrier()  # all have read --init, which may be the older run
     if fabric.is_global_zero:
         _remove_older(out)
@@ -177,10 +177,10 @@ def begin(
 
 
 def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
-    """Refuse to resume with data that was prepared otherwise.
+    """Raise where a run is resumed with another dataset.
 
     Raises:
-        DataError: the classes, the canvas or the grid are others.
+        DataError: classes, canvas or grid differ.
     """
     hint = "resume with the dataset that the run was started with"
     if network.classes != dataset.classes:
@@ -201,8 +201,8 @@ def _check_same_data(network: DetectorNet, dataset: Dataset) -> None:
 def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
     """Return the settings with `neck.coarse_levels: auto` decided by the sizes of the boxes.
 
-    Small objects are recognised by their surroundings. Coarser maps would add what is far away,
-    which leaks the location, and the location gives away the class.
+    Small objects are recognised by their surroundings. Coarser maps leak the location, and the
+    location gives away the class.
     """
     if config.neck.coarse_levels != "auto":
         return config
@@ -212,7 +212,7 @@ def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
     ]
     sides = np.sqrt(box_area(np.concatenate([no_boxes(), *boxes])))
     is_large = len(sides) > 0 and float(np.percentile(sides, 90)) > NEAR_CELLS * dataset.grid
-    # no backbone has a map as fine as such a grid: it takes what there is
+    # no backbone has a map as fine as such a grid: all levels are used
     neck = config.neck.model_copy(
         update={"coarse_levels": is_large or dataset.grid < FINEST_STRIDE}
     )
@@ -220,7 +220,7 @@ def fit_to_dataset(config: Config, dataset: Dataset) -> Config:
 
 
 def check_batch(batch: int | str, world: int) -> None:
-    """Refuse a batch that the processes cannot share evenly.
+    """Raise for a batch that the processes cannot share evenly.
 
     Raises:
         ConfigError: it cannot be divided.
@@ -240,7 +240,7 @@ def _batch_size(
         return config.train.batch_size
     if fabric.world_size > 1:  # all would have to measure alike
         return (32 if fabric.device.type == "cuda" else 8) * fabric.world_size
-    progress.note("train.batch_size: measuring which is the fastest here ...")
+    progress.note("train.batch_size: measuring the fastest on this machine ...")
     batch = measured_batch(
         fabric,
         network,
@@ -273,7 +273,7 @@ def _clip_source(dataset: Dataset, config: Config, batch: int, *, memory: bool) 
 
 def _class_weights(dataset: Dataset, config: Config) -> torch.Tensor | None:
     if config.loss.class_balance == 0 or config.clips.balance:
-        return None  # drawn evenly already
+        return None  # sampled evenly already
     counts = np.zeros(len(dataset.classes), np.int64)
     for video in dataset.split("train"):
         counts += np.bincount(

@@ -1,4 +1,4 @@
-"""The state of a training: options, outcome, counters and the objects that change."""
+"""State of a training: options, result, counters and mutable objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUN_FILES = ("best.pt", "last.pt", "config.yaml", "metrics.csv", "curves.png")
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """What a user can choose besides the configuration.
+    """Options of a training besides the configuration.
 
     Args:
         epochs: overrides the configuration's; None with a budget: as many as fit.
@@ -50,7 +50,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The outcome of a training.
+    """Result of a training.
 
     Args:
         run: the folder.
@@ -104,7 +104,7 @@ class Counters:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Counters:
-        """Return what `to_dict` made."""
+        """Return the counters of `to_dict`."""
         counters = cls(**{part.name: values[part.name] for part in fields(cls)})
         counters.history = [dict(row) for row in counters.history]
         counters.best = dict(counters.best)
@@ -114,7 +114,7 @@ class Counters:
 
 @dataclass(slots=True)
 class TrainerState:
-    """Everything of a training that changes, in one process."""
+    """All mutable state of a training, in one process."""
 
     folder: Path
     config: Config
@@ -137,7 +137,7 @@ class TrainerState:
     interruption: Interruption = field(default_factory=Interruption)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs, as plain containers; all processes call it together."""
+        """Return the state of a resumable run as plain containers; collective over processes."""
         return {
             "model": on_cpu(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
@@ -152,7 +152,7 @@ class TrainerState:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continue from what `to_dict` made; the network and the budget were built from it."""
+        """Restore the state of `to_dict`; network and budget were built from it."""
         load_optimizer(self.optimizer, saved["optimizer"])
         if self.ema is not None and saved["ema"] is not None:
             self.ema.load_state_dict(saved["ema"])
@@ -170,7 +170,7 @@ class TrainerState:
             if self.fabric.world_size > 1:
                 gathered = self.fabric.all_gather(part)
                 assert isinstance(gathered, Tensor)
-                part = gathered.transpose(0, 1).flatten(0, 1)  # slot s is process s % world's
+                part = gathered.transpose(0, 1).flatten(0, 1)  # slot s belongs to process s % world
             whole.append(part.cpu())
         return whole
 

@@ -1,4 +1,4 @@
-"""Starting from a trained model: which one, what of it, and how carefully it is trained on."""
+"""Transfer: initial model, weights of like-named classes, learning rates for few frames."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import DetectorNet
 
 GENERAL = "general"
-"""The shipped model of everyday things."""
-FROM_NOTHING = "none"
+"""The shipped model of everyday objects."""
+UNTRAINED = "none"
 FEW_FRAMES, SOME_FRAMES = 300, 3000
-"""Annotated frames up to which a backbone is kept as it is, and up to which it learns slowly."""
-LIKE: Mapping[str, frozenset[str]] = {
+"""Annotated frames up to which the backbone is frozen, and up to which its rate is lower."""
+SYNONYMS: Mapping[str, frozenset[str]] = {
     "person": frozenset({"human", "people", "pedestrian", "man", "woman", "player", "swimmer"}),
     "bicycle": frozenset({"bike", "cyclist"}),
     "car": frozenset({"automobile", "van", "vehicle", "taxi"}),
@@ -34,14 +34,14 @@ LIKE: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
-    """How carefully a trained model is trained on.
+class FineTuning:
+    """Learning rates and freezing for fine-tuning.
 
     Args:
         lr: multiplies `train.lr`.
         backbone_lr: multiplies `train.backbone_lr_scale`.
-        freeze: whether the backbone stays as it is, its norms included.
-        reason: for a person.
+        freeze: whether the backbone is frozen, its norms included.
+        reason: for the note.
     """
 
     lr: float
@@ -54,10 +54,10 @@ def chosen_init(init: str | None, config: Config) -> str | None:
     """Return the model to start from: the named one, none, or `general` where it fits the preset.
 
     Args:
-        init: as given; None: not given.
+        init: of `--init`, or None.
         config: of the training.
     """
-    if init == FROM_NOTHING:
+    if init == UNTRAINED:
         return None
     if init is not None:
         return init
@@ -71,28 +71,30 @@ def chosen_init(init: str | None, config: Config) -> str | None:
     return GENERAL if same and theirs.neck.channels == config.neck.channels else None
 
 
-def care_for(frames: int) -> Care:
-    """Return how carefully to train on, by the number of annotated frames that train."""
+def fine_tuning_for(frames: int) -> FineTuning:
+    """Return learning rates and freezing by the number of annotated training frames."""
     if frames <= FEW_FRAMES:
-        return Care(0.5, 0.0, True, "few frames: the backbone stays as it is")
+        return FineTuning(0.5, 0.0, True, "few frames: the backbone is frozen")
     if frames <= SOME_FRAMES:
-        return Care(0.5, 0.4, False, "the backbone learns slowly")
-    return Care(1.0, 1.0, False, "plenty of frames: everything learns")
+        return FineTuning(0.5, 0.4, False, "the backbone has a lower learning rate")
+    return FineTuning(1.0, 1.0, False, "many frames: all weights are trained")
 
 
 def fit_to_init(config: Config, dataset: Dataset, progress: Progress) -> Config:
-    """Return the settings of a training that starts from a model, made careful for few frames."""
+    """Return the settings for fine-tuning, with lower rates for few frames."""
     videos = dataset.split("train")
     frames = sum(sum(video.labels.at(int(f)) is not None for f in video.frames) for video in videos)
-    care = care_for(frames)
-    progress.note(f"{frames} annotated frames to train on: {care.reason}")
+    tuning = fine_tuning_for(frames)
+    progress.note(f"{frames} annotated frames to train on: {tuning.reason}")
     train = config.train.model_copy(
         update={
-            "lr": config.train.lr * care.lr,
-            "backbone_lr_scale": config.train.backbone_lr_scale * care.backbone_lr,
+            "lr": config.train.lr * tuning.lr,
+            "backbone_lr_scale": config.train.backbone_lr_scale * tuning.backbone_lr,
         }
     )
-    backbone = config.backbone.model_copy(update={"freeze": config.backbone.freeze or care.freeze})
+    backbone = config.backbone.model_copy(
+        update={"freeze": config.backbone.freeze or tuning.freeze}
+    )
     return config.model_copy(update={"train": train, "backbone": backbone})
 
 
@@ -124,14 +126,16 @@ def start_from(network: DetectorNet, init: str, progress: Progress) -> None:
 
 
 def like_named(own: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
-    """Return for each own class the row of the other model's class that means the same."""
+    """Return own class -> row of the other model's class of the same name or a synonym."""
     rows = {}
     names = [name.lower() for name in theirs]
     for row, name in enumerate(own):
         lower = name.lower().strip()
-        tries = [lower, lower.removesuffix("s")]
-        tries += [general for general, others in LIKE.items() if others & set(tries)]
-        found = next((one for one in tries if one in names), None)
+        names_to_try = [lower, lower.removesuffix("s")]
+        names_to_try += [
+            general for general, others in SYNONYMS.items() if others & set(names_to_try)
+        ]
+        found = next((one for one in names_to_try if one in names), None)
         if found is not None:
             rows[row] = names.index(found)
     return rows
@@ -143,7 +147,7 @@ def with_class_rows(own: Tensor, theirs: Tensor, rows: Mapping[int, int], before
     Args:
         own: [before + classes, ...]; theirs: the same of other classes.
         rows: own class to their class.
-        before: rows before those of the classes, which are taken as they are.
+        before: rows before those of the classes, copied unchanged.
     """
     result = own.clone()
     result[:before] = theirs[:before]

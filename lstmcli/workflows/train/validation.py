@@ -1,4 +1,4 @@
-"""Validation after an epoch, on part of every validation video."""
+"""Validation after an epoch on a subset of every validation video."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lstmcli.workflows.train.state import BUDGET_EPOCHS, TrainerState
 VALIDATION_SHARE = 0.15
 """Share of a time budget for all validations; the number of frames is cut to fit."""
 VALIDATION_THRESHOLD = 0.3
-"""Where the validation is too small to find a better one."""
+"""Default where the validation split is too small to find the best one."""
 WINDOW = 20
 """Consecutive frames of a window, at least."""
-LEAST_FRAMES = 100
+MIN_FRAMES = 100
 """Fewer frames are too noisy, however short the budget."""
 
 
 def validate(run: TrainerState) -> dict[str, Any]:
-    """Return the metrics on part of every validation video, streamed as `detect` does."""
+    """Return the metrics on a subset of every validation video, streamed as in `detect`."""
     source = run.network if run.ema is None else run.ema.module
     was_training = source.training
     splits = {video.split for video in run.dataset.videos}
@@ -79,7 +79,7 @@ def _affordable(run: TrainerState, predictor: Predictor, video: PreparedVideo) -
         predictor.step(canvas, float(number))
         times.append(time.monotonic() - began)
     affordable = VALIDATION_SHARE * budget / BUDGET_EPOCHS / max(min(times), 1e-4)
-    return min(wanted, max(LEAST_FRAMES, int(affordable)))
+    return min(wanted, max(MIN_FRAMES, int(affordable)))
 
 
 def _stream(
@@ -89,13 +89,13 @@ def _stream(
     store = dataset.open(video)
     for window in windows(len(video.frames), share):
         predictor.start(video.size_hw)
-        for place in window:
-            frame, time_s = int(video.frames[place]), float(video.times[place])
-            found = predictor.step(store.picture(place), time_s)
+        for index in window:
+            frame, time_s = int(video.frames[index]), float(video.times[index])
+            candidates = predictor.step(store.picture(index), time_s)
             gt: Annotations | None = video.labels.at(frame)
             if gt is not None:
-                shown = class_agnostic_nms(found)
-                yield FrameResult(video.name, frame, time_s, video.size_hw, gt, found, shown)
+                shown = class_agnostic_nms(candidates)
+                yield FrameResult(video.name, frame, time_s, video.size_hw, gt, candidates, shown)
 
 
 def windows(frames: int, share: int) -> list[range]:
