@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """Import `Detector` when it is first asked for, so that `lstmcli --help` stays quick."""
+    """Import `Detector` lazily, so that `lstmcli --help` is fast."""
     if name == "Detector":
         return import_module("lstmcli.workflows.detect").Detector
     raise AttributeError(f"module 'lstmcli' has no attribute {name!r}")

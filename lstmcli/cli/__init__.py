@@ -1,1 +1,1 @@
-"""The command line: options in, words and numbers out."""
+"""The command line: options, help and terminal output."""

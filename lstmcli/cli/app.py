@@ -1,4 +1,7 @@
-"""From words to a workflow to an exit code. The only folder with typer; commands load torch."""
+"""Entry point: parses the command line, runs a command, prints errors, sets the exit code.
+
+Only this folder imports typer; commands import torch lazily.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.reference_commands import formats, settings
 from lstmcli.cli.serve_command import serve
 from lstmcli.cli.standard_streams import (
-    accept_every_letter,
+    escape_unencodable,
     files_like_options,
     open_closed_streams,
     use_utf8_file_names,
@@ -80,7 +83,7 @@ def options(
 
 MISUSED = 2
 INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     open_closed_streams()
     if arguments is None:
         use_utf8_file_names()
-    accept_every_letter()
+    escape_unencodable()
     console = Console()
     try:
         app(
@@ -105,11 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _close_pipe()
         sys.exit(1)
     except KeyboardInterrupt:
-        _tell_interrupted(console)
+        _report_interruption(console)
         sys.exit(INTERRUPTED)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer has met the interruption first
-            _tell_interrupted(console)
+        if end.code == INTERRUPTED:  # typer has caught the interruption
+            _report_interruption(console)
         if end.code == MISUSED:
             given = sys.argv[1:] if arguments is None else list(arguments)
             for name in files_like_options(given):
@@ -123,13 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.progress.stop()
 
 
-def _tell_interrupted(console: Console) -> None:
+def _report_interruption(console: Console) -> None:
     console.progress.stop()
     console.say("interrupted")
 
 
 def _without_worker(problem: str) -> str:
-    """Return the problem alone where torch wrapped it into the traceback of a loading process."""
+    """Return the problem without the traceback of a loader process around it."""
     if not problem.startswith("Caught "):
         return problem
     last = problem.rstrip().splitlines()[-1]
@@ -137,6 +140,6 @@ def _without_worker(problem: str) -> str:
 
 
 def _close_pipe() -> None:
-    """Whoever read our results has gone; point stdout at nothing so that the exit is quiet."""
+    """Redirect stdout to the null device after a broken pipe, for a quiet exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`benchmark`: how fast a model is on this computer, and where the time goes."""
+"""`benchmark`: speed of a model on this machine by runtime and stage."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def benchmark(
         argument(
             DATA,
             "MODEL",
-            "Checkpoint, run folder, exported, shipped or foreign (ONNX) model; with "
+            "Checkpoint, run folder, exported, shipped or third-party (ONNX) model; with "
             "--train a preset.",
         ),
     ],
     video: Annotated[
-        Path | None, argument(DATA, "VIDEO", "Video file; without it only the network is timed.")
+        Path | None, argument(DATA, "VIDEO", "Video file; default: time the network alone.")
     ] = None,
     frames: Annotated[int, option(DATA, "N", "Maximum number of frames.", min=6)] = 300,
     train: Annotated[

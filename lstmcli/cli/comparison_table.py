@@ -118,12 +118,12 @@ def short_names(names: Mapping[str, Any] | list[str], *, width: int = NAME_WIDTH
 def _precision(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     difference = row["difference"].get("map50") or {"value": None, "low": None, "high": None}
     low, high = difference["low"], difference["high"]
-    sure = "*" if low is not None and (low > 0 or high < 0) else ""
+    significant = "*" if low is not None and (low > 0 or high < 0) else ""
     return (
         name,
         number(row["map50"]["value"]),
         _interval(row["map50"]),
-        "" if difference["value"] is None else f"{difference['value']:+.3f}{sure}",
+        "" if difference["value"] is None else f"{difference['value']:+.3f}{significant}",
         _interval(difference, signed=True),
         number(row["map50_any_class"]["value"]),
     )

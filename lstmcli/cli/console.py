@@ -25,19 +25,19 @@ from rich.text import Text
 T = TypeVar("T")
 
 PIPE_WIDTH = 200
-"""Columns of a table that goes to a file: wide, so that nothing is folded that a script reads."""
+"""Columns of a table in a pipe: wide, so that nothing is folded for scripts."""
 PLAIN_LINE_EVERY_S = 10.0
-NARROW = 70
-"""Columns under which a bar is short and shows no rate."""
-NARROW_LISTING = 80
-"""Columns under which a table of texts is printed as blocks."""
+COMPACT_WIDTH = 70
+"""Columns below which a bar is short and has no rate."""
+MIN_LISTING_WIDTH = 80
+"""Columns below which a table of texts is printed as blocks."""
 
 
 class Console:
-    """The view of every command.
+    """Terminal output of all commands.
 
     Args:
-        verbosity: -1 only results and errors, 0 talk too, 1 whatever helps to find a mistake.
+        verbosity: -1 results and errors only, 0 also messages, 1 also tracebacks.
     """
 
     def __init__(self, verbosity: int = 0) -> None:
@@ -53,7 +53,7 @@ class Console:
 
     @property
     def width(self) -> int:
-        """Columns of the terminal that talk goes to."""
+        """Columns of the terminal of stderr."""
         return self._err.width
 
     def result(self, text: str) -> None:
@@ -82,8 +82,8 @@ class Console:
             self._blocks(columns, cells)
             return
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for place, column in enumerate(columns):
-            table.add_column(Text(column), justify="right" if place else "left", overflow="fold")
+        for number, column in enumerate(columns):
+            table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         self._out.print(table)
@@ -98,7 +98,7 @@ class Console:
     def listing(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table of texts to stdout, one block an entry where the terminal is narrow."""
         self.progress.pause()
-        if self._out.width < NARROW_LISTING:
+        if self._out.width < MIN_LISTING_WIDTH:
             for first, *others in rows:
                 self._out.print(Text(first, style="bold"))
                 for text in filter(None, others):
@@ -112,7 +112,7 @@ class Console:
         self._out.print(table)
 
     def say(self, text: str) -> None:
-        """Print a line of talk to stderr."""
+        """Print a message to stderr."""
         if self.verbosity >= 0:
             self._err.print(Text(text), soft_wrap=True)
 
@@ -122,12 +122,12 @@ class Console:
             self._err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
     def warn_of_data(self, where: str, text: str, count: int) -> None:
-        """Print a problem of the data: its first place, the rule, and the count."""
+        """Print a warning about the data: first location, rule and count."""
         times = f" ({count} times)" if count > 1 else ""
         self.warn(": ".join(part for part in (where, text) if part) + times)
 
     def error(self, problem: str, hint: str = "") -> None:
-        """Print what went wrong, and what to do about it, to stderr."""
+        """Print an error and its hint to stderr."""
         self.progress.stop()
         self._err.print(
             Text.assemble(("error: ", "bold red"), " ".join(problem.split())), soft_wrap=True
@@ -136,7 +136,7 @@ class Console:
             self.hint(hint)
 
     def hint(self, text: str) -> None:
-        """Print what to do about an error to stderr."""
+        """Print a hint to stderr."""
         self._err.print(Text.assemble(("hint: ", "cyan"), " ".join(text.split())), soft_wrap=True)
 
     def traceback(self, text: str) -> None:
@@ -147,7 +147,7 @@ class Console:
 
 
 class RateColumn(ProgressColumn):
-    """How many a second."""
+    """Column with the rate per second."""
 
     def render(self, task: Task) -> Text:
         """Return the speed of the last seconds."""
@@ -156,10 +156,9 @@ class RateColumn(ProgressColumn):
 
 
 class ConsoleProgress:
-    """A bar with rate and time left on a terminal, a plain line now and then in a pipe.
+    """Progress bar with rate and time left on a terminal, a plain line every 10 s in a pipe.
 
-    Processes that were forked from the one that made it say nothing: they do the same work. One
-    of them may adopt it.
+    Silent in forked processes, which do the same work; one of them may adopt it.
     """
 
     def __init__(self, console: Console) -> None:
@@ -168,7 +167,7 @@ class ConsoleProgress:
         self._process = os.getpid()
 
     def adopt(self) -> None:
-        """Speak for this process from now on, not for the one that this was made in."""
+        """Show the progress of this forked process instead of its parent's."""
         if os.getpid() != self._process:
             self._process, self._bars = os.getpid(), None
 
@@ -195,11 +194,11 @@ class ConsoleProgress:
             self._console.say(text)
 
     def pause(self) -> None:
-        """Take the bars away before something is printed to stdout."""
+        """Remove the bars before something is printed to stdout."""
         self.stop()
 
     def stop(self) -> None:
-        """Leave the terminal as it was found."""
+        """Remove the bars."""
         if self._bars is not None and os.getpid() == self._process:
             self._bars.stop()
             self._bars = None
@@ -207,7 +206,9 @@ class ConsoleProgress:
     def _with_bar(self, items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
         bars = self._open_bars()
         width = self._console.width
-        room = max(10, width - (22 if width < NARROW else 54))  # beside bar, share, rate and time
+        room = max(
+            10, width - (22 if width < COMPACT_WIDTH else 54)
+        )  # without bar, share, rate and time
         shown = label if len(label) <= room else label[: room - 1] + "…"
         task = bars.add_task(shown, total=total)
         try:
@@ -221,10 +222,10 @@ class ConsoleProgress:
 
     def _open_bars(self) -> Progress:
         if self._bars is None:
-            narrow = self._console.width < NARROW
+            is_compact = self._console.width < COMPACT_WIDTH
             columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
-            columns += [BarColumn(bar_width=10 if narrow else 30), TaskProgressColumn()]
-            columns += [] if narrow else [RateColumn()]
+            columns += [BarColumn(bar_width=10 if is_compact else 30), TaskProgressColumn()]
+            columns += [] if is_compact else [RateColumn()]
             columns += [TimeRemainingColumn(compact=True)]
             self._bars = Progress(*columns, console=self._console._err, transient=True)
             self._bars.start()
@@ -245,7 +246,7 @@ class ConsoleProgress:
 
 
 def plain_line(label: str, count: int, total: int | None, elapsed_s: float) -> str:
-    """Return where long work is, in words.
+    """Return the progress as a line of text.
 
     >>> plain_line("train", 30, 120, 10.0)
     'train: 30 of 120 (25 %), 3.0/s, 0:30 left'

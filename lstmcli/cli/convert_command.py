@@ -1,4 +1,4 @@
-"""`convert`: labels of one format in, labels of another out."""
+"""`convert`: labels of one format to another."""
 
 from __future__ import annotations
 

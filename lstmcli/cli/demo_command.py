@@ -1,4 +1,4 @@
-"""`demo`: the whole job on a video set that it draws itself."""
+"""`demo`: all workflows on a drawn video set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`detect`: video in, annotated video and detections as data out."""
+"""`detect`: annotated videos and machine-readable detections."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, rate_text, time_text
 from lstmcli.cli.options import (
     DETECTION,
+    DRAWING,
     HARDWARE,
-    LOOKS,
     OUTPUT,
     SOURCE,
     Device,
@@ -67,7 +67,7 @@ def detect(
             SOURCE,
             "FPS",
             "Frame rate of image sequences and of raw streams (.h264, .mjpeg), frames per second. "
-            "Default: what the stream's headers say, else 25.",
+            "Default: that of the stream's headers, else 25.",
             min=0.01,
         ),
     ] = None,
@@ -83,7 +83,7 @@ def detect(
         option(
             DETECTION,
             "MODEL",
-            "Checkpoint, run folder, exported, shipped or foreign (ONNX) model; A,B fuses two. "
+            "Checkpoint, run folder, exported, shipped or third-party (ONNX) model; A,B fuses two. "
             "Default: the best "
             "checkpoint of the newest run, else a shipped model.",
         ),
@@ -98,7 +98,10 @@ def detect(
     track: Annotated[
         bool,
         option(
-            DETECTION, None, "Track objects: stable ids, short gaps filled.", "--track/--no-track"
+            DETECTION,
+            None,
+            "Track objects: stable ids, short gaps interpolated.",
+            "--track/--no-track",
         ),
     ] = True,
     fill: Annotated[
@@ -139,16 +142,16 @@ def detect(
     ] = False,
     overwrite: Overwrite = False,
     style: Annotated[
-        Style, option(LOOKS, "NAME", "Drawing of objects: box, blur, pixelate or none.")
+        Style, option(DRAWING, "NAME", "Drawing of objects: box, blur, pixelate or none.")
     ] = "box",
     labels: Annotated[
-        bool, option(LOOKS, None, "Draw class and score at each box.", "--labels/--no-labels")
+        bool, option(DRAWING, None, "Draw class and score at each box.", "--labels/--no-labels")
     ] = True,
     trails: Annotated[
-        bool, option(LOOKS, None, "Draw traces of tracked objects.", "--trails/--no-trails")
+        bool, option(DRAWING, None, "Draw traces of tracked objects.", "--trails/--no-trails")
     ] = True,
     stamp: Annotated[
-        Timestamp, option(LOOKS, "NAME", "Timestamp in the corner: none, time, frame or both.")
+        Timestamp, option(DRAWING, "NAME", "Timestamp in the corner: none, time, frame or both.")
     ] = "none",
     device: Device = "auto",
     engine: Engine = "auto",
@@ -199,7 +202,7 @@ def detect(
 
 
 def show_detected(console: Console, report: DetectReport) -> None:
-    """Print the outputs of every video, and at the end what failed."""
+    """Print the outputs of every video, then the failures."""
     for done in report.done:
         console.say(f"{done.name}: {_summary(done)}")
         for note in done.notes:

@@ -1,4 +1,4 @@
-"""`evaluate`: how good a model is on annotated video."""
+"""`evaluate`: metrics of models on annotated videos."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def evaluate(
         argument(
             DATA,
             "MODEL... [DATA]...",
-            "Checkpoints, run folders, exported, shipped or foreign models (A,B fuses two), then "
+            "Checkpoints, run folders, exported, shipped or ONNX models (A,B fuses two), then "
             "prepared datasets or labels; default: dataset. Two models or more are compared. "
             "NAME=PATH gives a name for the tables.",
         ),
@@ -73,7 +73,7 @@ def evaluate(
         option(
             DETECTION,
             None,
-            "Score the network's own detections at every frame; default: what `detect` outputs, "
+            "Score the network's own detections at every frame; default: the output of `detect`, "
             "with tracker, schedule and interpolation.",
             "--frames-alone",
         ),
@@ -152,7 +152,7 @@ def evaluate(
             overwrite=overwrite,
             progress=console.progress,
         )
-    except UnwrittenEvaluation as error:  # an hour's numbers are shown before the error
+    except UnwrittenEvaluation as error:  # the metrics are shown before the error
         show_evaluation(console, error.evaluation)
         raise
     show_evaluation(console, evaluation)
@@ -163,7 +163,7 @@ def evaluate(
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
-    """Print the scores: a row a class, then what there is to say about all."""
+    """Print the metrics: a row a class, then those of all classes."""
     values: dict[str, Any] = evaluation.as_json()
     fields = ("ap50", "ap", "precision", "recall", "f1")
     console.table(
@@ -197,6 +197,6 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def _scored(pipeline: dict[str, bool]) -> str:
-    """Say what the numbers are of; the JSON says more."""
+    """Return the scored output in words; the JSON has the details."""
     memory = "" if pipeline["memory"] else ", no memory"
     return ("output of detect" if pipeline["tracker"] else "frames alone") + memory

@@ -1,4 +1,4 @@
-"""`export`: a trained network as one file for a runtime."""
+"""`export`: a trained network as a file of a runtime."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def export(
 
 
 def show_exported(console: Console, exported: Exported) -> None:
-    """Print the files, and what they hold to stderr."""
+    """Print the files to stdout and their content to stderr."""
     metadata = exported.metadata
     height, width = metadata.input_hw
     console.say(

@@ -16,8 +16,8 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 WIDEST = 100
-NARROW = 72
-"""Columns below which a help text stands under its option instead of beside it."""
+COMPACT_WIDTH = 72
+"""Columns below which a help text is under its option instead of next to it."""
 
 LONGEST_NAME = 28
 """Columns of an option's name; the help text of a longer one begins on the next line."""
@@ -31,7 +31,7 @@ class Entry:
 
     Args:
         name: option with its metavar, argument or command.
-        text: what it does, with unit and default.
+        text: description with unit and default.
     """
 
     name: str
@@ -135,7 +135,7 @@ def render_help(command: Any, context: Any, panels: dict[str, list[Entry]]) -> s
             console.print(Text(" ".join(paragraph.split())))
         for title, entries in panels.items():
             console.print()
-            if console.width < NARROW:
+            if console.width < COMPACT_WIDTH:
                 _print_stacked(console, title, entries)
             else:
                 _print_panel(console, title, entries)

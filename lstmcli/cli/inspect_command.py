@@ -1,4 +1,4 @@
-"""`inspect`: what the recurrent core of a model does in a video."""
+"""`inspect`: gates and state of a model's recurrent core in a video."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def inspect(
         option(
             DETECTION,
             "TIME",
-            "Moment, in seconds or h:mm:ss; default: where memory raises a score the most.",
+            "Time of the inspected frame: seconds or h:mm:ss; default: where memory raises a score "
+            "the most.",
         ),
     ] = None,
     class_name: Annotated[
         str | None,
-        option(DETECTION, "NAME", "Class of the object; default: the best-scored.", "--class"),
+        option(DETECTION, "NAME", "Class of the object; default: highest score.", "--class"),
     ] = None,
-    limit: Annotated[int, option(SOURCE, "N", "Frames that are shown.", min=2)] = 240,
+    limit: Annotated[int, option(SOURCE, "N", "Number of frames shown.", min=2)] = 240,
     out: Annotated[Path, option(OUTPUT, "DIR", "Folder of the outputs.")] = Path(),
     overwrite: Overwrite = False,
 ) -> None:
@@ -38,7 +39,7 @@ def inspect(
     from lstmcli.workflows.inspect import inspect as work
 
     console: Console = context.obj
-    found = work(
+    inspection = work(
         model,
         video,
         at_s=parsing.moment_s(at),
@@ -48,14 +49,14 @@ def inspect(
         overwrite=overwrite,
         progress=console.progress,
     )
-    moment = next(row for row in found.rows if row.time_s == found.at_s)
+    moment = next(row for row in inspection.rows if row.time_s == inspection.at_s)
     console.table(
         ("past frames in the state", "score"),
-        [(str(frames), number(score)) for frames, score in found.reach.items()],
+        [(str(frames), number(score)) for frames, score in inspection.reach.items()],
     )
     console.result(
-        f"{found.class_name} at {found.at_s:.2f} s: {moment.score:.2f} with memory, "
+        f"{inspection.class_name} at {inspection.at_s:.2f} s: {moment.score:.2f} with memory, "
         f"{moment.score_alone:.2f} by the frame alone"
     )
-    for path in found.outputs:
+    for path in inspection.outputs:
         console.result(f"wrote {path}")

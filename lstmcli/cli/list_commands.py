@@ -1,4 +1,4 @@
-"""`presets` and `models`: the choices of `train --preset` and of `--model`."""
+"""`presets` and `models`: lists for `train --preset` and `--model`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def presets(context: typer.Context) -> None:
 
 
 def models(context: typer.Context) -> None:
-    """List models for `--model`: shipped, trained or lying here, and known elsewhere."""
+    """List models for `--model`: shipped, trained, in this folder, and available elsewhere."""
     from lstmcli.core.config import preset_folder
     from lstmcli.core.model_catalog import KNOWN_MODELS
 
@@ -36,12 +36,12 @@ def models(context: typer.Context) -> None:
     for path in reversed(runs):
         console.result(f"{path.parent}")
     for path in sorted(Path().glob("*.onnx")):
-        console.result(f"{path}  a file here")
+        console.result(f"{path}  a file in this folder")
     if not shipped and not runs:
         console.say("no models: `lstmcli train` makes one below runs/")
     console.result("")
     console.listing(
-        ("known elsewhere", "source", "licence", "MB", "published AP", "measured here"),
+        ("available elsewhere", "source", "licence", "MB", "published AP", "measured here"),
         [
             (
                 model.name,
@@ -57,6 +57,6 @@ def models(context: typer.Context) -> None:
 
 
 def first_comment(path: Path) -> str:
-    """Return the sentences that a preset begins with, without their `#`."""
+    """Return the leading comment of a preset without its `#`."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return " ".join(line[1:].strip() for line in takewhile(lambda line: line[:1] == "#", lines))

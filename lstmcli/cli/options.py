@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once, and the panels of the help."""
+"""Options shared by several commands, and the panels of the help."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SOURCE = "Source"
 DATA = "Data"
 DETECTION = "Detection"
 OUTPUT = "Output"
-LOOKS = "Looks"
+DRAWING = "Drawing"
 HARDWARE = "Hardware"
 LENGTH = "Length"
 
 
 def option(panel: str, metavar: str | None, text: str, *flags: str, **rules: Any) -> Any:
-    """Return an option of a panel; `{outputs}` and the like in its text become names of a table."""
+    """Return an option of a panel; `{outputs}` and the like are replaced by names of a table."""
     return typer.Option(*flags, metavar=metavar, help=text, rich_help_panel=panel, **rules)
 
 
@@ -45,21 +45,21 @@ LabelFormatName = Annotated[
 ]
 Annotator = Annotated[
     str,
-    option(DATA, "NAME", "Annotator whose boxes to use; default: one of several (see formats)."),
+    option(DATA, "NAME", "Annotator whose boxes are used; default: one of several (see formats)."),
 ]
 LabelRateText = Annotated[
     str | None,
     option(
         DATA,
         "FPS",
-        "Frame rate that the labels count at, to place them by time; `film`: frame numbers are the "
-        "film's. Default: compare with the film.",
+        "Frame rate of the labels, frames per second: match labels to frames by time; `film`: "
+        "match by frame number. Default: compare with the video.",
         "--label-rate",
     ),
 ]
 Media = Annotated[
     Path | None,
-    option(DATA, "DIR", "Folder of the videos or images; default: where the labels say."),
+    option(DATA, "DIR", "Folder of the videos or images; default: the paths in the labels."),
 ]
 Memory = Annotated[
     bool,
@@ -74,6 +74,6 @@ Memory = Annotated[
 Overwrite = Annotated[bool, option(OUTPUT, None, "Replace existing output.", "--overwrite")]
 InputSize = Annotated[
     str | None,
-    option(DETECTION, "W,H", "Input size of a foreign detector that leaves it open.", "--size"),
+    option(DETECTION, "W,H", "Input size of a third-party detector that leaves it open.", "--size"),
 ]
 Split = Annotated[str, option(DATA, "NAME", "Split of a prepared dataset: train, val or test.")]

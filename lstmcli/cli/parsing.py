@@ -1,4 +1,4 @@
-"""Values of options from text. A value that cannot be parsed is misuse: exit code 2."""
+"""Parsers of option values; an invalid value is misuse: exit code 2."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def sized_model(model: str | None, size: str | None) -> str | None:
     if wanted is None:
         return model
     if model is None:
-        raise typer.BadParameter("--size needs --model: it is the input size of a foreign detector")
+        raise typer.BadParameter(
+            "--size needs --model: it is the input size of a third-party detector"
+        )
     return ",".join(f"{name.strip()}@{wanted[1]}x{wanted[0]}" for name in model.split(","))
 
 
@@ -61,7 +63,7 @@ def moment_s(text: str | None) -> float | None:
     if not re.fullmatch(r"(?:\d+:){0,2}\d+(?:\.\d+)?", text.strip()):
         raise typer.BadParameter(f"{text!r} is no moment: write seconds or h:mm:ss")
     return math.fsum(
-        float(part) * 60**place for place, part in enumerate(reversed(text.split(":")))
+        float(part) * 60**power for power, part in enumerate(reversed(text.split(":")))
     )
 
 

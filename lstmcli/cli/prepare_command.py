@@ -1,4 +1,4 @@
-"""`prepare`: annotated videos or images in, a checked and split dataset out."""
+"""`prepare`: annotated videos or images to a checked and split dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lstmcli.cli.options import (
 if TYPE_CHECKING:
     from lstmcli.core.types import DataWarning
     from lstmcli.workflows.prepare import Prepared, SplitCounts
-    from lstmcli.workflows.prepare.teacher import Taught
+    from lstmcli.workflows.prepare.teacher import TeacherResult
 
 
 SPLITS = "Splits"
@@ -82,7 +82,7 @@ def prepare(
         option(
             SPLITS,
             "SHARE",
-            "Share of the videos in the train split, 0 to 1, drawn anew; default: the set's own "
+            "Share of the videos in the train split, 0 to 1, at random; default: the set's own "
             "train, val and test, else 0.8.",
             min=0,
             max=1,
@@ -134,8 +134,8 @@ def prepare(
     sources = source or [Path()]
     notes: tuple[DataWarning, ...] = ()
     if teacher is not None:
-        taught = _label(console, teacher, sources, out, kept, renamed, every, device, engine)
-        sources, notes, kept, renamed = [taught.path], taught.notes, None, {}
+        labelled = _label(console, teacher, sources, out, kept, renamed, every, device, engine)
+        sources, notes, kept, renamed = [labelled.path], labelled.notes, None, {}
     prepared = work(
         sources,
         out=out,
@@ -174,25 +174,25 @@ def _label(
     every: int,
     device: str,
     engine: str,
-) -> Taught:
-    """Label footage by teachers into a folder beside the dataset, and say what came of it."""
+) -> TeacherResult:
+    """Label footage by teachers into a folder next to the dataset, and print the counts."""
     from lstmcli.workflows.prepare.teacher import TeacherOptions, label_footage
 
     options = TeacherOptions(
         parsing.names(teacher) or (), classes or (), rename, every, device, engine
     )
     folder = out.with_name(f"{out.name}.teacher")
-    taught = label_footage(sources, folder, options, progress=console.progress)
+    labelled = label_footage(sources, folder, options, progress=console.progress)
     console.metadata(
         [
-            ("labelled", f"{taught.frames} frames, {taught.boxes} boxes"),
-            ("filled in gaps", _share(taught.filled, taught.boxes)),
-            ("uncertain, ignored", _share(taught.uncertain, taught.boxes)),
-            ("dropped flashes", str(taught.dropped)),
-            ("labels", str(taught.path)),
+            ("labelled", f"{labelled.frames} frames, {labelled.boxes} boxes"),
+            ("interpolated", _share(labelled.interpolated, labelled.boxes)),
+            ("uncertain, ignored", _share(labelled.uncertain, labelled.boxes)),
+            ("dropped single detections", str(labelled.dropped)),
+            ("labels", str(labelled.path)),
         ]
     )
-    return taught
+    return labelled
 
 
 def _share(part: int, whole: int) -> str:

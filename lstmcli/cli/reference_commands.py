@@ -1,4 +1,4 @@
-"""`settings` and `formats`: the reference, printed from the fields and tables themselves."""
+"""`settings` and `formats`: the reference, printed from the fields and tables."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def serve(
         argument(
             DETECTION,
             "MODEL",
-            "Checkpoint, run folder, exported, shipped or foreign model; default: as `detect`.",
+            "Checkpoint, run folder, exported, shipped or third-party model; default: as `detect`.",
         ),
     ] = None,
     camera: Annotated[

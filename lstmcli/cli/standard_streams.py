@@ -1,4 +1,4 @@
-"""Standard streams and the locale as a terminal, a container or a service leave them."""
+"""Standard streams and locale: closed streams, ASCII locales, invalid file names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ _RESTARTED = "LSTMCLI_RESTARTED"
 
 
 def open_closed_streams() -> None:
-    """Point closed standard streams at nothing.
+    """Redirect closed standard streams to the null device.
 
-    Otherwise the next file that is opened becomes number 1 or 2, and whatever a library prints
-    lands in it.
+    Otherwise the next opened file becomes number 1 or 2, and receives the output of libraries.
     """
     for number in (0, 1, 2):
         try:
@@ -27,7 +26,7 @@ def open_closed_streams() -> None:
 
 
 def use_utf8_file_names() -> None:
-    """Start the process again in UTF-8 mode where the locale cannot name all files.
+    """Restart the process in UTF-8 mode where the locale cannot encode all file names.
 
     In a container without a locale Python names files in ASCII (`LC_ALL=C`, `PYTHONUTF8=0`).
     """
@@ -38,10 +37,10 @@ def use_utf8_file_names() -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
-def accept_every_letter() -> None:
-    """Let no letter stop the output: a stream that lacks it prints its number.
+def escape_unencodable() -> None:
+    """Escape characters that a stream cannot encode, instead of failing.
 
-    File names whose bytes are no UTF-8 leave a UTF-8 stdout as those bytes.
+    File names whose bytes are not UTF-8 are written to a UTF-8 stdout as those bytes.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -1,4 +1,4 @@
-"""`train`: a dataset and a preset in, a run folder with checkpoints out."""
+"""`train`: dataset and preset to a run folder with checkpoints."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def train(
             MODEL,
             "MODEL",
             "Initial weights: checkpoint, run folder, shipped model or none; default: "
-            "general, where the preset has its shape.",
+            "general, where the preset has its architecture.",
         ),
     ] = None,
     seed: Annotated[
@@ -142,7 +142,7 @@ def dataset_of(run: Path) -> Path:
     """Return the dataset that a run was trained on, from its config.yaml.
 
     Raises:
-        ConfigError: the file is not there or does not say.
+        ConfigError: the file is missing or names no dataset.
     """
     from lstmcli.core.config import parse_yaml
 
@@ -161,7 +161,7 @@ def dataset_of(run: Path) -> Path:
 
 
 def show_trained(console: Console, trained: Trained) -> None:
-    """Print where the run lies and how good its best epoch was."""
+    """Print the run folder and the metrics of its best epoch."""
     best = trained.best
     console.metadata(
         [

@@ -1,1 +1,1 @@
-"""What the commands do: each joins the wings, returns a result and prints nothing."""
+"""Workflows: one module a command; each returns a result and prints nothing."""

@@ -1,4 +1,4 @@
-"""`benchmark`: time per stage and runtime, beside the plain transcode as the limit."""
+"""`benchmark`: time per stage and runtime, compared with a plain transcode."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STAGES = ("read", "scale", "network", "boxes", "track", "draw", "write")
 WARM_FRAMES = 5
 THRESHOLD = 0.3
 VALIDATE_FRAMES = 20
-"""Frames of a validation where only the speed of training is measured."""
+"""Frames of a validation when the speed of training is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class EngineSpeed:
 
     Args:
         engine: a name of `RUNTIMES`.
-        device: what it ran on.
-        ms: the median of the milliseconds a frame; None where it does not run.
-        slow_ms: nineteen of twenty frames take no longer.
+        device: torch device.
+        ms: median milliseconds a frame; None if it does not run.
+        slow_ms: 95th percentile.
         load_s: seconds from the file to the first output.
-        problem: why it does not run, "" where it does.
+        problem: reason why it does not run, "" if it does.
     """
 
     engine: str
@@ -62,13 +62,13 @@ class EngineSpeed:
 
     @property
     def frames_per_second(self) -> float | None:
-        """One network step after the other."""
+        """Sequential network steps per second."""
         return 1000 / self.ms if self.ms else None
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What was measured.
+    """Result of a benchmark.
 
     Args:
         model: as it was given.
@@ -76,15 +76,15 @@ class Benchmark:
         size_hw: of the video's frames, None without one.
         canvas_hw: of the network.
         frames: measured in the stages.
-        processor: what the CPU calls itself.
-        threads: that a network may use.
-        engines: the ones that were compared.
-        engine: the one that the stages ran with.
+        processor: name of the CPU.
+        threads: of a network.
+        engines: compared runtimes.
+        engine: runtime of the stages.
         stages: milliseconds a frame of each of `STAGES`, one after the other, nothing overlapped.
-        transcode_fps: frames a second of decoding and encoding the same file and nothing else.
-        detect_fps: frames a second of `detect` on the file, where it was run.
+        transcode_fps: frames a second of decoding and encoding the same file alone.
+        detect_fps: frames a second of `detect` on the file, None if it was not run.
         detect_all_fps: the same with `--every 1`.
-        memory_mb: the most memory that the process held.
+        memory_mb: peak memory of the process.
     """
 
     model: str
@@ -124,8 +124,8 @@ def benchmark(
     Args:
         model: a checkpoint, a run folder, an exported model or the name of a shipped one.
         video: a file; None measures the network alone, on drawn frames.
-        engines: names to compare; empty: all that are installed and can run the model. The stages
-            run with the quickest.
+        engines: names to compare; empty: all installed ones that can run the model. The stages
+            run with the fastest.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         frames: maximum number of frames.
         progress: shows the progress.
@@ -217,41 +217,41 @@ def _compare(
 def _step_times(network: Runtime, frames: int) -> tuple[list[float], float]:
     """Return milliseconds of each step, and the time of the first output."""
     pictures = moving_frames(network.metadata.input_hw, min(frames, 30))
-    state, previous_frames, times, first_s = None, pictures[0], [], 0.0
+    state, previous_frame, times, first_s = None, pictures[0], [], 0.0
     for number in range(frames):
         picture = pictures[number % len(pictures)]
         begin = time.perf_counter()
-        _, _, state = network.step(picture, previous_frames, state)
+        _, _, state = network.step(picture, previous_frame, state)
         end = time.perf_counter()
         first_s = first_s or end
         times.append(1000 * (end - begin))
-        previous_frames = picture
+        previous_frame = picture
     return times[WARM_FRAMES:], first_s
 
 
 class _Clock:
-    """Adds up what each stage took."""
+    """Sums the time of each stage."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
-        """Count the time inside to a stage."""
+        """Add the time of a `with` block to a stage."""
         begin = time.perf_counter()
         yield
         self.seconds[stage] += time.perf_counter() - begin
 
 
-class _Timed:
-    """A network whose steps are counted to the stage `network`."""
+class _TimedRuntime:
+    """A runtime whose time is added to the stage `network`."""
 
     def __init__(self, network: Runtime, clock: _Clock) -> None:
         self.metadata, self.engine, self.device = network.metadata, network.engine, network.device
         self._network, self._clock = network, clock
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
-        """Run the network and count its time."""
+        """Run the network and add its time."""
         with self._clock.of("network"):
             return self._network.step(frame, previous_frame, state)
 
@@ -262,7 +262,7 @@ def _stages(
     """Return the number of frames, and milliseconds per frame of each stage."""
     clock = _Clock()
     tracker = Tracker(threshold=THRESHOLD, calibration=network.metadata.calibration)
-    predictor = Predictor(_Timed(network, clock), threshold=tracker.min_score)
+    predictor = Predictor(_TimedRuntime(network, clock), threshold=tracker.min_score)
     annotator = Annotator(network.metadata.classes, info.size_hw, DrawStyle())
     letterbox = predictor.start(info.size_hw)
     count = 0
@@ -275,18 +275,18 @@ def _stages(
                 break
             with clock.of("scale"):
                 canvas = frame.canvas(letterbox)
-            with clock.of("boxes"):  # of which the network's part is taken off below
-                found = predictor.step(canvas, frame.time_s)
+            with clock.of("boxes"):  # the network's time is subtracted below
+                detections = predictor.step(canvas, frame.time_s)
             with clock.of("track"):
-                found = tracker.step(found, frame.time_s)
+                detections = tracker.step(detections, frame.time_s)
             with clock.of("draw"):
                 planes = frame.planes()
-                annotator.paint(planes, found, frame=frame.index, time_s=frame.time_s)
+                annotator.paint(planes, detections, frame=frame.index, time_s=frame.time_s)
             with clock.of("write"):
                 writer.write(planes, frame.time_s)
             count += 1
     if not count:
-        raise MediaError(f"{info.path}: no frame came", hint="does it play?")
+        raise MediaError(f"{info.path}: no frames", hint="does it play?")
     clock.seconds["boxes"] -= clock.seconds["network"]
     return count, {stage: 1000 * seconds / count for stage, seconds in clock.seconds.items()}
 

@@ -31,11 +31,11 @@ __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """How detectors are compared.
+    """Options of a comparison.
 
     Args:
         split: of prepared datasets.
-        iou: least overlap of a right detection, above 0 and at most 1.
+        iou: minimum IoU of a true positive, above 0 and at most 1.
         limit: frames of each video from its beginning; 0: all.
         memory: False resets every model's state before each frame.
         frames_alone: score the networks' own detections, without tracker and schedule.
@@ -69,13 +69,14 @@ def compare_models(
     """Compare detectors on the same frames, with intervals; the first one is the reference.
 
     Args:
-        models: checkpoints, runs, exported, shipped or foreign models; or by a name for the tables.
+        models: checkpoints, runs, exported, shipped or third-party models; or by a name for the
+            tables.
         data: prepared datasets or labels that `prepare` reads, each a domain; or by a name.
         detections: name -> result file or folder of another program.
         options: see `CompareOptions`.
         json_file: where to write everything as JSON.
         overwrite: replace a JSON file that exists.
-        progress: is shown how far the work is.
+        progress: shows progress and notes.
 
     Raises:
         ConfigError: fewer than two detectors, or two of one name.
@@ -91,7 +92,7 @@ def compare_models(
         raise ConfigError("a comparison of one detector", hint="name two, or use --detections")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"{twice!r} stands in the comparison twice", hint="name each once")
+        raise ConfigError(f"{twice!r} occurs twice in the comparison", hint="name each once")
     domains = {}
     with claim(json_file):
         check_free(json_file, overwrite=overwrite)
@@ -153,7 +154,7 @@ def _model(
 def _results(
     name: str, file: Path, data: Path, options: CompareOptions, progress: Progress
 ) -> Contender:
-    """Return what a result file says, as if a model had been run."""
+    """Return the results of a file like those of a model."""
     source = open_source(
         data,
         split=options.split,
@@ -213,9 +214,11 @@ def _frames_of(
     return rows
 
 
-def _size_around(gt: Annotations, found: Detections) -> tuple[int, int]:
-    """Return a size that holds all boxes, where the labels say none."""
-    corners = np.concatenate((gt.boxes[:, 2:], found.boxes[:, 2:], np.ones((1, 2), np.float32)))
+def _size_around(gt: Annotations, detections: Detections) -> tuple[int, int]:
+    """Return a size that holds all boxes, where the labels have none."""
+    corners = np.concatenate(
+        (gt.boxes[:, 2:], detections.boxes[:, 2:], np.ones((1, 2), np.float32))
+    )
     width, height = np.ceil(corners.max(axis=0)).astype(int).tolist()
     return height, width
 
@@ -223,7 +226,7 @@ def _size_around(gt: Annotations, found: Detections) -> tuple[int, int]:
 def _on_common_frames(
     contenders: Sequence[Contender], data: Path, progress: Progress
 ) -> list[Contender]:
-    """Keep the frames that all detectors have, and say how many were left out."""
+    """Keep the frames that all detectors have; note the number of the others."""
     keys = [{(r.video, r.frame) for r in contender.results} for contender in contenders]
     common = set.intersection(*keys)
     if not common:

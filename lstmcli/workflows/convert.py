@@ -25,16 +25,16 @@ from lstmcli.labels.writers import LABEL_WRITERS
 
 @dataclass(frozen=True, slots=True)
 class ConvertResult:
-    """What was written.
+    """Result of a conversion.
 
     Args:
         path: the file or folder.
-        classes: the names.
-        videos: how many videos and images.
+        classes: class names.
+        videos: number of videos and images.
         frames: annotated frames, empty ones too.
-        boxes: how many boxes.
-        ignored: how many of them are ignored regions.
-        warnings: what was dropped or doubtful in reading, and what the format cannot say.
+        boxes: number of boxes.
+        ignored: ignored regions among them.
+        warnings: of reading, and on properties that the format cannot hold.
     """
 
     path: Path
@@ -68,17 +68,16 @@ def convert(
             None: named after the source, in the current folder.
         format: the format of the source; None recognises it.
         media: folder of the videos or images; only used if the labels hold no sizes.
-        size_hw: (height, width) of media that are not there.
-        annotator: whose boxes count where several people drew them.
-        label_rate: frames a second that the labels count by, or "film"; None compares where the
-            film is found.
-        overwrite: whether what is at `out` may be replaced.
+        size_hw: (height, width) of missing media.
+        annotator: whose boxes are used where several people annotated.
+        label_rate: frame rate of the labels, or "film"; None: compared with the video, if found.
+        overwrite: replace existing output.
         progress: shows the reading of sizes.
 
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: no such format.
         DataError: the labels cannot be read, or sizes are missing that the format needs.
-        OutputError: something is at `out`, or it cannot be written.
+        OutputError: `out` exists, or cannot be written.
     """
     writer = choose(LABEL_WRITERS, to, "format to write")
     if out is None:

@@ -1,4 +1,4 @@
-"""`demo`: draws an annotated video set, then prepares, trains, evaluates and detects on it."""
+"""`demo`: draws an annotated video set, then runs prepare, train, evaluate and detect on it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lstmcli.workflows.train import TrainOptions, train
 
 @dataclass(frozen=True, slots=True)
 class DemoVideos:
-    """What was drawn.
+    """Paths of the drawn videos.
 
     Args:
-        train: annotations of the clips to train on.
-        val: annotations of the clips that training never sees.
-        video: one of the latter, to run `detect` on.
+        train: annotations of the training clips.
+        val: annotations of the held-out clips.
+        video: a held-out clip for `detect`.
     """
 
     train: Path
@@ -34,11 +34,11 @@ class DemoVideos:
 
 @dataclass(frozen=True, slots=True)
 class DemoStage:
-    """A stage of the demo that is done.
+    """A finished stage of the demo.
 
     Args:
         command: `prepare`, `train`, `evaluate` or `detect`.
-        result: what the workflow of that name returned.
+        result: of the workflow of that name.
     """
 
     command: str
@@ -62,7 +62,7 @@ def demo(
         seed: of the drawn videos and of the training.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         overwrite: replace an earlier demo.
-        progress: shows the commands that would do the same, and the progress of each.
+        progress: shows the equivalent commands, and the progress of each.
 
     Raises:
         OutputError: `out` holds something and `overwrite` is False, or it cannot be written.
@@ -115,9 +115,9 @@ def draw_demo(
     Args:
         out: the demo's folder; it is made where it is missing.
         train_videos: clips to train on.
-        val_videos: clips to be measured on.
-        seed: other seeds draw other clips.
-        overwrite: draw over what lies there.
+        val_videos: held-out clips.
+        seed: of the drawing.
+        overwrite: replace existing files.
         progress: shows the drawing.
 
     Raises:
@@ -128,7 +128,7 @@ def draw_demo(
             f"{out} exists and is not empty", hint="use --overwrite, or name another --out"
         )
     source = out / "source"
-    # Many short clips: few objects would be learned by heart, colours, background and all.
+    # Many short clips: a network would overfit to the colours and backgrounds of a few.
     train = write_video_set(
         source / "train", videos=train_videos, frames=8, seed=2 * seed, progress=progress
     )

@@ -1,4 +1,4 @@
-"""`export`: a trained network as one file for a runtime, with everything that its user needs."""
+"""`export`: a trained network as a file of a runtime, with its metadata."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 
 CALIBRATION_FRAMES = 120
 CALIBRATION_RUN = 12
-"""So many frames in a row of a video, so that the memory is filled as it will be."""
+"""Minimum consecutive frames of a video, so that the recurrent state is realistic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written.
+    """Result of an export.
 
     Args:
-        model: the checkpoint that it came from.
+        model: the exported checkpoint.
         format: a name of `engines.RUNTIMES`.
-        paths: the files, the one to name first.
-        size: of all of them in bytes.
-        metadata: that they carry.
+        paths: the files, the graph first.
+        size: of all files in bytes.
+        metadata: stored in the files.
     """
 
     model: Path
@@ -51,7 +51,7 @@ class ExportScores:
 
     Args:
         name: `before` or `after`.
-        scores: what `Evaluation.as_json` returns.
+        scores: of `Evaluation.as_json`.
     """
 
     name: str
@@ -70,7 +70,7 @@ def compare_export(
     """Return the accuracy and speed of the checkpoint and of its exported file.
 
     Args:
-        exported: what `export` returned.
+        exported: result of `export`.
         data: a prepared dataset, or any source that `prepare` reads.
         split: of the prepared dataset.
         threshold: minimum score for precision, recall and F1.
@@ -135,7 +135,7 @@ def export(
     if exported is not None:
         raise ConfigError(f"{exported} is exported already", hint="name the checkpoint or its run")
     checkpoint = load_checkpoint(model)
-    path = _place(out, _name(checkpoint.path), suffix, int8=int8)
+    path = _path_of(out, _name(checkpoint.path), suffix, int8=int8)
     weights = path.with_suffix(".bin")
     with claim(path):
         for there in (path, weights) if format == "openvino" else (path,):
@@ -159,7 +159,7 @@ def _name(checkpoint: Path) -> str:
     return checkpoint.absolute().parent.name if is_of_a_run else checkpoint.stem
 
 
-def _place(out: Path | None, name: str, suffix: str, *, int8: bool) -> Path:
+def _path_of(out: Path | None, name: str, suffix: str, *, int8: bool) -> Path:
     file_name = f"{name}.int8{suffix}" if int8 else f"{name}{suffix}"
     if out is None:
         return Path(file_name)
@@ -171,7 +171,7 @@ def _place(out: Path | None, name: str, suffix: str, *, int8: bool) -> Path:
 
 
 class _Calibration:
-    """Runs the network along pieces of all videos and yields what it was fed."""
+    """Runs the network on parts of all videos and yields its inputs."""
 
     def __init__(self, source: AnnotatedSource, name: str, progress: Progress) -> None:
         self._source, self._name, self._progress = source, name, progress
@@ -190,9 +190,9 @@ class _Calibration:
             )
 
     def _frames(self, network: OnnxRuntime) -> Iterator[Inputs]:
-        seen: list[Inputs] = []
+        recorded: list[Inputs] = []
         predictor = Predictor(
-            CalibrationRecorder(network, lambda inputs: seen.append(as_arrays(inputs)))
+            CalibrationRecorder(network, lambda inputs: recorded.append(as_arrays(inputs)))
         )
         videos = self._source.videos
         length = max(CALIBRATION_RUN, CALIBRATION_FRAMES // max(1, len(videos)))
@@ -202,4 +202,4 @@ class _Calibration:
                 if letterbox is None or letterbox.source_hw != frame.size_hw:
                     letterbox = predictor.start(frame.size_hw)
                 predictor.step(frame.canvas(letterbox), time_s)
-                yield seen.pop()
+                yield recorded.pop()

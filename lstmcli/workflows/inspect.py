@@ -1,4 +1,4 @@
-"""Shows what the recurrent core of a model does in a video: gates, cell, and reach of evidence."""
+"""`inspect`: gates, cell and temporal reach of a model's recurrent core in a video."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstmcli.report.inspection import draw_panels, draw_timeline
 from lstmcli.video import VideoWriter, read_frames
 
 REACHES = (0, 1, 2, 4, 8, 16, 32, 64)
-"""Past frames that the state may come from, when the reach of the evidence is measured."""
+"""Numbers of past frames for the measurement of the temporal reach."""
 OVERLAP = 0.5
 FOLLOW_OVERLAP = 0.3
 """Least overlap with the box of the frame before, where an object is followed."""
@@ -38,7 +38,7 @@ class FrameInspection:
         frame: index in the source.
         time_s: its time in seconds.
         score: of the object, with memory; 0 where nothing overlaps it.
-        score_alone: of the same place, by this frame alone (empty state).
+        score_alone: of the same box, by this frame alone (empty state).
         gates: gate -> its mean at the object's cells, 0..1; `cell` the mean magnitude there.
     """
 
@@ -51,15 +51,15 @@ class FrameInspection:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What an inspection found and wrote.
+    """Result of an inspection.
 
     Args:
         class_name: of the object.
         box: of the object at the moment, in pixels of the frame.
         at_s: the moment in seconds.
         rows: one a frame.
-        reach: past frames k -> score at the moment where the state began k frames before; the
-            smallest k from which it no longer changes is how far the evidence reaches back.
+        reach: past frames k -> score at the moment with a state that was reset k frames before; the
+            temporal reach is the smallest k from which the score no longer changes.
         outputs: video, plot and JSON.
     """
 
@@ -83,8 +83,8 @@ class Inspection:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """A frame on the canvas and what the network makes of it."""
+class _InspectedFrame:
+    """A frame on the canvas and the network's output for it."""
 
     frame: int
     time_s: float
@@ -107,7 +107,7 @@ def inspect(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Inspection:
-    """Render gates and cell of the recurrent core beside the video, and one plot over time.
+    """Render gates and cell of the recurrent core next to the video, and a plot over time.
 
     Args:
         model: a checkpoint, a run or a shipped model with a temporal core.
@@ -117,7 +117,7 @@ def inspect(
         out: folder of the outputs, `VIDEO.inspect.{mp4,png,json}`.
         limit: frames, up to the moment or from the beginning.
         overwrite: replace outputs.
-        progress: is shown how far the work is.
+        progress: shows progress and notes.
 
     Raises:
         ModelError: the model has no temporal core, or is no checkpoint.
@@ -153,38 +153,43 @@ def _inspect(
             hint="train with a preset whose temporal.name is not none",
         )
     runtime = EagerRuntime(net, checkpoint.metadata)
-    seen, letterbox = _stream(runtime, video, at_s, limit, progress)
-    moment, label, box = _object_of(seen, runtime, at_s, class_name)
-    followed = _followed(seen, moment, label, box)
+    history, letterbox = _stream(runtime, video, at_s, limit, progress)
+    moment, label, box = _object_of(history, runtime, at_s, class_name)
+    followed = _followed(history, moment, label, box)
     rows = tuple(_row(frame, label, box_at, runtime) for frame, box_at in followed)
-    reach = _reach(seen, moment, label, box, runtime)
+    reach = _reach(history, moment, label, box, runtime)
     with VideoWriter(
-        paths[0], rate=_rate(seen), begins_s=seen[0].time_s, overwrite=overwrite
+        paths[0], rate=_rate(history), begins_s=history[0].time_s, overwrite=overwrite
     ) as writer:
         for (frame, box_at), row in zip(followed, rows, strict=True):
             panels = draw_panels(frame.canvas, frame.maps, box_at, row.score, row.score_alone)
             writer.write(panels, frame.time_s)
     x1, y1, x2, y2 = letterbox.to_source(box[None])[0].astype(float).tolist()
-    found = Inspection(
-        runtime.metadata.classes[label], (x1, y1, x2, y2), seen[moment].time_s, rows, reach, paths
+    inspection = Inspection(
+        runtime.metadata.classes[label],
+        (x1, y1, x2, y2),
+        history[moment].time_s,
+        rows,
+        reach,
+        paths,
     )
-    title = f"{found.class_name} in {video.name}"
-    draw_timeline(paths[1], rows, reach, at_s=found.at_s, title=title)
-    write_json(paths[2], found.as_json(), overwrite=overwrite)
-    return found
+    title = f"{inspection.class_name} in {video.name}"
+    draw_timeline(paths[1], rows, reach, at_s=inspection.at_s, title=title)
+    write_json(paths[2], inspection.as_json(), overwrite=overwrite)
+    return inspection
 
 
-def _rate(seen: Sequence[_Seen]) -> float:
-    steps = np.diff([frame.time_s for frame in seen])
+def _rate(history: Sequence[_InspectedFrame]) -> float:
+    steps = np.diff([frame.time_s for frame in history])
     return float(1 / max(np.median(steps), 1e-3)) if len(steps) else 25.0
 
 
 def _stream(
     runtime: EagerRuntime, video: Path, at_s: float | None, limit: int, progress: Progress
-) -> tuple[list[_Seen], Letterbox]:
+) -> tuple[list[_InspectedFrame], Letterbox]:
     """Run the network over the video with and without state, and keep the last `limit` frames."""
     size = runtime.metadata.input_hw
-    seen: list[_Seen] = []
+    history: list[_InspectedFrame] = []
     letterbox: Letterbox | None = None
     state: Any = None
     recent: list[tuple[float, Picture]] = []
@@ -200,37 +205,42 @@ def _stream(
             alone = runtime.step(canvas, previous, None)[:2]
             boxes, scores, state = runtime.step(canvas, previous, state)
             maps = probe.maps(state)
-            seen.append(
-                _Seen(frame.index, frame.time_s, canvas, previous, boxes, scores, alone, maps)
+            history.append(
+                _InspectedFrame(
+                    frame.index, frame.time_s, canvas, previous, boxes, scores, alone, maps
+                )
             )
-            seen = seen[-limit:]
+            history = history[-limit:]
             if at_s is not None and frame.time_s >= at_s:
                 break
-    if letterbox is None or not seen:
-        raise DataError(f"{video}: no frame came", hint="does it play?")
-    if at_s is not None and seen[-1].time_s < at_s:
+    if letterbox is None or not history:
+        raise DataError(f"{video}: no frames", hint="does it play?")
+    if at_s is not None and history[-1].time_s < at_s:
         raise DataError(
-            f"{video}: it ends at {seen[-1].time_s:.2f} s, --at {at_s:g} lies behind",
+            f"{video}: it ends at {history[-1].time_s:.2f} s, before --at {at_s:g}",
             hint="give a moment within the video",
         )
-    return seen, letterbox
+    return history, letterbox
 
 
 def _object_of(
-    seen: Sequence[_Seen], runtime: EagerRuntime, at_s: float | None, class_name: str | None
+    history: Sequence[_InspectedFrame],
+    runtime: EagerRuntime,
+    at_s: float | None,
+    class_name: str | None,
 ) -> tuple[int, int, FloatArray]:
-    """Return the frame's place, the class and the box of the object that is inspected."""
+    """Return frame index, class and box of the inspected object."""
     metadata = runtime.metadata
     if class_name is not None and class_name not in metadata.classes:
         raise ConfigError(
             f"the model has no class {class_name!r}", hint=f"one of {', '.join(metadata.classes)}"
         )
     best: tuple[float, int, int, FloatArray] | None = None
-    places = range(len(seen)) if at_s is None else range(len(seen) - 1, len(seen))
-    for place in places:
+    indices = range(len(history)) if at_s is None else range(len(history) - 1, len(history))
+    for index in indices:
         boxes, scores, labels = multiclass_nms(
-            seen[place].boxes,
-            seen[place].scores,
+            history[index].boxes,
+            history[index].scores,
             threshold=0.05,
             iou=metadata.nms_iou,
             limit=20,
@@ -241,9 +251,9 @@ def _object_of(
                 continue
             gain = float(score)
             if at_s is None:
-                gain -= _score_at(*seen[place].alone, int(label), box)
+                gain -= _score_at(*history[index].alone, int(label), box)
             if best is None or gain > best[0]:
-                best = gain, place, int(label), box
+                best = gain, index, int(label), box
     if best is None:
         raise DataError(
             "nothing is detected there", hint="give another --at, or leave it out to search"
@@ -258,24 +268,26 @@ def _score_at(boxes: FloatArray, scores: FloatArray, label: int, box: FloatArray
 
 
 def _followed(
-    seen: Sequence[_Seen], moment: int, label: int, box: FloatArray
-) -> list[tuple[_Seen, FloatArray]]:
-    """Follow the object: the best cell of its class that overlaps the last frame's box."""
-    found: dict[int, FloatArray] = {moment: box}
+    history: Sequence[_InspectedFrame], moment: int, label: int, box: FloatArray
+) -> list[tuple[_InspectedFrame, FloatArray]]:
+    """Track the object: the best cell of its class that overlaps the last frame's box."""
+    boxes: dict[int, FloatArray] = {moment: box}
     for step in (-1, 1):
-        last, place = box, moment + step
-        while 0 <= place < len(seen):
-            frame = seen[place]
+        last, index = box, moment + step
+        while 0 <= index < len(history):
+            frame = history[index]
             overlaps = box_iou(frame.boxes.astype(np.float32), last[None].astype(np.float32))[:, 0]
             rows = np.flatnonzero(overlaps >= FOLLOW_OVERLAP)
             if len(rows):
                 last = frame.boxes[rows[int(np.argmax(frame.scores[rows, label]))]]
-            found[place] = last
-            place += step
-    return [(seen[place], found[place]) for place in range(len(seen))]
+            boxes[index] = last
+            index += step
+    return [(history[index], boxes[index]) for index in range(len(history))]
 
 
-def _row(frame: _Seen, label: int, box: FloatArray, runtime: EagerRuntime) -> FrameInspection:
+def _row(
+    frame: _InspectedFrame, label: int, box: FloatArray, runtime: EagerRuntime
+) -> FrameInspection:
     height, width = runtime.metadata.input_hw
     gates = {}
     for name, values in frame.maps.items():
@@ -293,15 +305,19 @@ def _row(frame: _Seen, label: int, box: FloatArray, runtime: EagerRuntime) -> Fr
 
 
 def _reach(
-    seen: Sequence[_Seen], moment: int, label: int, box: FloatArray, runtime: EagerRuntime
+    history: Sequence[_InspectedFrame],
+    moment: int,
+    label: int,
+    box: FloatArray,
+    runtime: EagerRuntime,
 ) -> dict[int, float]:
-    """Return the score at the moment where the state began k frames before it."""
+    """Return the score at the moment with a state that was reset k frames before it."""
     scores = {}
     for frames in REACHES:
         if frames > moment:
             break
         state: Any = None
-        for frame in seen[moment - frames : moment + 1]:
-            boxes, found, state = runtime.step(frame.canvas, frame.previous, state)
-        scores[frames] = _score_at(boxes, found, label, box)
+        for frame in history[moment - frames : moment + 1]:
+            boxes, values, state = runtime.step(frame.canvas, frame.previous, state)
+        scores[frames] = _score_at(boxes, values, label, box)
     return scores

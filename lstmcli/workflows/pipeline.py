@@ -1,9 +1,9 @@
-"""The one way of a frame, for `detect`, `evaluate` and Python callers.
+"""The pipeline of a frame, for `detect`, `evaluate` and Python callers.
 
 source -> schedule -> letterbox -> runtime -> postprocess -> track -> interpolate -> keep -> count
 
-Each stage is a generator that fills in its part of a `StreamItem` and hands it on, in order. What
-comes after it writes outputs (`detect`) or compares with ground truth (`evaluate`).
+Each stage is a generator that fills in its part of a `StreamItem` and yields it, in order. Callers
+write outputs (`detect`) or match with ground truth (`evaluate`).
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class SourceFrame(Protocol):
         """(height, width) as shown."""
 
     def canvas(self, letterbox: Letterbox) -> Picture:
-        """Return the frame laid on the canvas, uint8 [canvas height, canvas width, 3]."""
+        """Return the letterboxed frame, uint8 [canvas height, canvas width, 3]."""
 
 
 F = TypeVar("F", bound=SourceFrame)
 
 
 class StreamPredictor(Protocol):
-    """What carries the state along one stream; `inference.predictor.Predictor` is one."""
+    """Carries the state of one stream; implemented by `inference.predictor.Predictor`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
 
     def letterbox(self, size_hw: tuple[int, int]) -> Letterbox:
-        """Return how frames of (height, width) are laid on the canvas."""
+        """Return the letterbox of frames of (height, width)."""
 
     def start(self, size_hw: tuple[int, int]) -> Letterbox:
         """Begin a video."""
@@ -56,8 +56,8 @@ class StreamPredictor(Protocol):
         """Return the detections of a raw prediction, in pixels of the source."""
 
 
-class DetectionReader(Protocol):
-    """A second reading of the raw predictions; `inference.predictor.Postprocessor` is one."""
+class SecondPostprocessor(Protocol):
+    """A second postprocessing; implemented by `inference.predictor.Postprocessor`."""
 
     def step(self, raw: Any) -> Detections:
         """Return the detections of a raw prediction."""
@@ -65,20 +65,20 @@ class DetectionReader(Protocol):
 
 @dataclass(slots=True)
 class StreamItem(Generic[F]):
-    """A frame on its way, and what the stages made of it.
+    """A frame with the results of the stages.
 
     Args:
         index: of the frame in its source.
         time_s: the frame's own time in seconds.
         frame: as it came from the source.
-        should_run: whether the schedule lets the network run.
-        since_start: frames since the stream, or a frame of another size, began it.
+        should_run: whether the schedule runs the network.
+        since_start: frames since the start of the stream, or since a change of the frame size.
         canvas: the letterboxed picture, until the network ran.
         raw: the raw prediction, until it was post-processed.
-        network_s: seconds that runtime and post-processing took.
+        network_s: seconds of runtime and post-processing.
         detections: calibrated, in pixels of the frame; None: the network did not run.
-        candidates: of the second reading; None: there was none.
-        events: what was counted at this frame.
+        candidates: of the second postprocessing; None without one.
+        events: crossings of this frame.
     """
 
     index: int
@@ -103,29 +103,30 @@ def run_pipeline(
     interpolate: bool = True,
     kept: frozenset[int] | None = None,
     counter: Counter | None = None,
-    second_reading: DetectionReader | None = None,
+    second_postprocessor: SecondPostprocessor | None = None,
     depth: int = 4,
 ) -> Iterator[StreamItem[F]]:
     """Yield every frame of a source with its detections.
 
-    Decoding and letterboxing, the network, and post-processing with tracking each run ahead in a
-    thread of their own.
+    Decoding and letterboxing, the network, and post-processing with tracking each run in their own
+    thread and prefetch.
 
     Args:
         source: (index, time in seconds, frame), in order.
         predictor: of this stream.
-        schedule: at which frames the network runs; None: at all.
+        schedule: of inference; None: every frame.
         tracker: of this stream; None: detections have no track ids.
-        interpolate: fill gaps of tracks and drop flashes, half a second later.
-        kept: classes that are kept; None: all.
-        counter: of lines and zones; None: nothing is counted.
-        second_reading: reads the raw predictions once more, into `candidates`.
-        depth: frames that may wait behind the network; 1 hardly lets it run ahead.
+        interpolate: interpolate gaps of tracks and drop tracks of a single detection, with half a
+            second of delay.
+        kept: output classes; None: all.
+        counter: of lines and zones; None: no counting.
+        second_postprocessor: postprocesses the raw predictions once more, into `candidates`.
+        depth: frames in the queue after the network.
     """
     items = scheduled(source, schedule or InferenceSchedule())
     items = prefetch(letterboxed(items, predictor))
     items = prefetch(inferred(items, predictor), depth=depth)
-    items = postprocessed(items, predictor, second_reading)
+    items = postprocessed(items, predictor, second_postprocessor)
     if tracker is not None:
         items = tracked(items, tracker)
     if depth > 1:
@@ -139,7 +140,7 @@ def run_pipeline(
 def scheduled(
     source: Iterable[tuple[int, float, F]], schedule: InferenceSchedule
 ) -> Iterator[StreamItem[F]]:
-    """Decide for each frame whether the network runs."""
+    """Mark the frames with inference."""
     for index, time_s, frame in source:
         yield StreamItem(index, time_s, frame, should_run=schedule.should_run(time_s))
 
@@ -147,7 +148,7 @@ def scheduled(
 def letterboxed(
     items: Iterable[StreamItem[F]], predictor: StreamPredictor
 ) -> Iterator[StreamItem[F]]:
-    """Lay each frame at which the network runs on the canvas."""
+    """Letterbox each frame with inference."""
     size_hw: tuple[int, int] | None = None
     count = 0
     for item in items:
@@ -161,7 +162,7 @@ def letterboxed(
 
 
 def inferred(items: Iterable[StreamItem[F]], predictor: StreamPredictor) -> Iterator[StreamItem[F]]:
-    """Run the network; it begins anew where the frames' size changes."""
+    """Run the network; its state is reset where the frame size changes."""
     size_hw: tuple[int, int] | None = None
     for item in items:
         if item.canvas is not None:
@@ -178,13 +179,13 @@ def inferred(items: Iterable[StreamItem[F]], predictor: StreamPredictor) -> Iter
 def postprocessed(
     items: Iterable[StreamItem[F]],
     predictor: StreamPredictor,
-    second_reading: DetectionReader | None = None,
+    second_postprocessor: SecondPostprocessor | None = None,
 ) -> Iterator[StreamItem[F]]:
     """Turn raw predictions into calibrated detections in pixels of the frame."""
     for item in items:
         if item.should_run:
-            if second_reading is not None:
-                item.candidates = second_reading.step(item.raw)
+            if second_postprocessor is not None:
+                item.candidates = second_postprocessor.step(item.raw)
             began = time.perf_counter()
             item.detections = predictor.postprocess(item.raw)
             item.network_s += time.perf_counter() - began
@@ -193,7 +194,7 @@ def postprocessed(
 
 
 def tracked(items: Iterable[StreamItem[F]], tracker: Tracker) -> Iterator[StreamItem[F]]:
-    """Give detections ids that last."""
+    """Track the detections."""
     for item in items:
         if item.detections is not None:
             item.detections = tracker.step(item.detections, item.time_s)
@@ -201,7 +202,7 @@ def tracked(items: Iterable[StreamItem[F]], tracker: Tracker) -> Iterator[Stream
 
 
 def interpolated(items: Iterable[StreamItem[F]]) -> Iterator[StreamItem[F]]:
-    """Fill gaps of tracks and frames without inference; drop tracks of a single detection."""
+    """Interpolate gaps of tracks and frames without inference; drop single detections."""
     flow = ((item, item.time_s, item.detections) for item in items)
     for item, detections in interpolate_gaps(flow):
         item.detections = detections
@@ -211,19 +212,21 @@ def interpolated(items: Iterable[StreamItem[F]]) -> Iterator[StreamItem[F]]:
 def kept_classes(
     items: Iterable[StreamItem[F]], kept: frozenset[int] | None = None
 ) -> Iterator[StreamItem[F]]:
-    """Keep the wanted classes, and cut boxes to the frame; leave out frames without inference."""
+    """Keep the output classes and clip boxes to the frame; drop frames without inference."""
     for item in items:
         if item.detections is None:
             continue
-        found = item.detections
-        if kept is not None and len(found):
-            found = found.select(np.array([label in kept for label in found.labels.tolist()], bool))
-        item.detections = replace(found, boxes=clip_boxes(found.boxes, item.frame.size_hw))
+        detections = item.detections
+        if kept is not None and len(detections):
+            rows = np.array([label in kept for label in detections.labels.tolist()], bool)
+            detections = detections.select(rows)
+        boxes = clip_boxes(detections.boxes, item.frame.size_hw)
+        item.detections = replace(detections, boxes=boxes)
         yield item
 
 
 def counted(items: Iterable[StreamItem[F]], counter: Counter) -> Iterator[StreamItem[F]]:
-    """Count who crosses a line or the border of a zone."""
+    """Count crossings of lines and zones."""
     for item in items:
         assert item.detections is not None
         item.events = tuple(counter.step(item.detections, item.index, item.time_s))

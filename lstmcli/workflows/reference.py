@@ -1,4 +1,4 @@
-"""Reference: every setting, label format and name to choose from, as plain data."""
+"""Reference data: settings, label formats and names of all tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def label_targets() -> Sequence[str]:
 
 
 def outputs() -> Sequence[str]:
-    """Return the names of what `detect` writes."""
+    """Return the names of the outputs of `detect`."""
     from lstmcli.outputs import WRITERS
 
     return tuple(WRITERS)
@@ -48,7 +48,7 @@ CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
     "codecs": codecs,
     "runtimes": runtimes,
 }
-"""What `{name}` in a help text stands for; each loads no more than its own table."""
+"""Names for `{name}` in a help text; each function imports only its own table."""
 
 
 def _backbones() -> Sequence[str]:
@@ -88,7 +88,7 @@ SETTING_CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
     "train.optimizer": _optimizers,
     "train.schedule": _schedules,
 }
-"""The settings that take a name from a table, with what returns the names; it loads torch."""
+"""Settings that take a name of a table -> function that returns the names; imports torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,10 @@ class LabelFormat:
     """A label format.
 
     Args:
-        name: what `--format` or `--to` takes.
+        name: value of `--format` or `--to`.
         is_read: whether `prepare` and `convert` read it.
         is_written: whether `convert --to` writes it.
-        meaning: what it is and what of it is read, as sentences.
+        meaning: description, as sentences.
     """
 
     name: str
@@ -109,7 +109,7 @@ class LabelFormat:
 
 
 def list_formats() -> list[LabelFormat]:
-    """Return every label format in the order in which a file is offered to the readers."""
+    """Return every label format in the order of recognition."""
     from lstmcli.labels.readers import READERS
     from lstmcli.labels.writers import LABEL_WRITERS
 
@@ -128,9 +128,9 @@ def list_formats() -> list[LabelFormat]:
 
 
 def _losses(drops: Sequence[str]) -> str:
-    """Return what a reader leaves out or changes, as a list."""
+    """Return the losses of a reader as a list."""
     if not drops:
         return ""
-    return "\nLeft out or kept in another form; each case is counted and said:\n" + "".join(
+    return "\nLeft out or kept in another form; each case is counted and reported:\n" + "".join(
         f"- {text}\n" for text in drops
     )

@@ -1,21 +1,21 @@
-"""At which frames of a stream the network runs; boxes in between are interpolated."""
+"""Inference schedule: the frames of a stream at which the network runs."""
 
 from __future__ import annotations
 
 from lstmcli.tracking import GAP_FRAMES
 
 MIN_INFERENCE_FPS = 15
-"""Where no stride is given, the network runs so often at least: more gains hardly more."""
+"""Minimum inference rate without a stride: higher rates improve accuracy hardly."""
 _LATE_S = 0.003
-"""Times are rounded to a millisecond, and 29.97 frames a second are taken for 30."""
+"""Tolerance of rounded times, so that 29.97 frames a second count as 30."""
 
 
 class InferenceSchedule:
-    """Says of each frame of a stream, in order, whether the network runs.
+    """Decides for each frame of a stream, in order, whether the network runs.
 
     Args:
-        stride: run at every Nth frame; None: as seldom as `MIN_INFERENCE_FPS` allows by the frames'
-            own times, so that a variable rate is followed too.
+        stride: run at every Nth frame; None: the largest steps that keep `MIN_INFERENCE_FPS` by
+            the frames' own times, at variable rates, too.
     """
 
     def __init__(self, stride: int | None = 1) -> None:
@@ -25,7 +25,7 @@ class InferenceSchedule:
         self._ran_s = self._last_s = float("-inf")
 
     def should_run(self, time_s: float) -> bool:
-        """Return whether to run at the next frame, which is shown at that time in seconds."""
+        """Return whether to run at the next frame, at that time in seconds."""
         is_due = self._should_run(time_s)
         self.frames += 1
         self.inferences += is_due
@@ -37,11 +37,11 @@ class InferenceSchedule:
     def _should_run(self, time_s: float) -> bool:
         if self.stride is not None:
             return self.frames % self.stride == 0
-        follows_s = 2 * time_s - self._last_s  # when the frame after this one will be shown
+        follows_s = 2 * time_s - self._last_s  # expected time of the next frame
         too_late = follows_s > self._ran_s + 1 / MIN_INFERENCE_FPS + _LATE_S
         return too_late or time_s < self._last_s or self._skipped >= GAP_FRAMES - 1
 
 
 def inference_stride(*, device: str, track: bool) -> int | None:
-    """Return the stride where none is given: on a CPU the network is what takes the time."""
+    """Return the default stride: None on a CPU with tracking, where the network dominates."""
     return None if track and not device.startswith("cuda") else 1

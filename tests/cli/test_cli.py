@@ -74,7 +74,7 @@ def test_an_expected_failure_is_two_lines_and_exit_one(
     ]
 
 
-def test_a_failure_in_a_loading_process_is_told_without_its_traceback(
+def test_a_failure_in_a_loader_process_has_no_traceback(
     failing: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """torch puts the whole traceback of a DataLoader's worker into the message."""
@@ -109,7 +109,7 @@ def test_verbose_shows_where_an_expected_failure_came_from(
         (KeyError("weight"), "internal error (please report): KeyError: 'weight' (test_cli.py"),
     ],
 )
-def test_no_failure_meets_the_user_as_a_traceback(
+def test_no_failure_is_shown_as_a_traceback(
     error: BaseException,
     problem: str,
     failing: Callable[[BaseException], None],
@@ -165,7 +165,7 @@ def test_models_lists_runs_with_the_newest_first(
     assert [line for line in lines if line.startswith("runs")] == ["runs/new", "runs/old"]
 
 
-def test_models_lists_what_is_known_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_lists_models_available_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models") == 0
     out = capsys.readouterr().out
     assert "torchvision:fasterrcnn_resnet50_fpn_v2" in out
@@ -184,7 +184,7 @@ def test_a_pipe_gets_plain_lines() -> None:
     assert time_text(3723.4) == "1:02:03"
 
 
-def test_progress_passes_everything_through(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_yields_all_items(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Console().progress
     assert list(progress.track(iter("abc"), total=3, label="x")) == ["a", "b", "c"]
     progress.note("half way")
@@ -193,7 +193,7 @@ def test_progress_passes_everything_through(capsys: pytest.CaptureFixture[str]) 
     assert "half way" in said.err
 
 
-def test_quiet_says_nothing_but_results(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_results_only(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(-1)
     console.say("talk")
     console.progress.note("talk")
@@ -202,7 +202,7 @@ def test_quiet_says_nothing_but_results(capsys: pytest.CaptureFixture[str]) -> N
     assert (said.out, said.err) == ("42\n", "")
 
 
-def test_forked_processes_say_nothing(
+def test_forked_processes_are_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise every line of a training on two processes would come twice."""

@@ -81,7 +81,7 @@ README_COMMANDS = commands_of(README.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", [README, CHANGELOG, PRESETS], ids=lambda path: path.name)
-def test_tables_are_what_the_program_and_the_measurements_say(path: Path) -> None:
+def test_tables_are_those_of_the_program_and_the_measurements(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert MARK.search(text)
     assert text == filled(text), "run: python tests/cli/test_docs.py"

@@ -41,9 +41,9 @@ def test_help_fits_the_terminal_and_cuts_no_option(
                 assert flag in text
 
 
-def test_options_of_detect_stand_in_panels(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_detect_are_in_panels(capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of("detect", capsys=capsys)
-    panels = (options.SOURCE, options.DETECTION, options.OUTPUT, options.LOOKS, options.HARDWARE)
+    panels = (options.SOURCE, options.DETECTION, options.OUTPUT, options.DRAWING, options.HARDWARE)
     places = [text.index(f"─ {panel} ─") for panel in panels]
     assert places == sorted(places)
 

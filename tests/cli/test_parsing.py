@@ -51,13 +51,13 @@ def test_names_and_renames_are_split() -> None:
         (parsing.renames, ["=car"]),
     ],
 )
-def test_nonsense_is_misuse(function: object, text: object) -> None:
+def test_an_invalid_value_is_misuse(function: object, text: object) -> None:
     assert callable(function)
     with pytest.raises(typer.BadParameter, match="write"):
         function(text)
 
 
-def test_what_is_not_given_stays_open() -> None:
+def test_an_omitted_value_is_none() -> None:
     assert parsing.size_hw(None) is None
     assert parsing.duration_s(None) is None
     assert parsing.moment_s(None) is None

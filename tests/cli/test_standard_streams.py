@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 PRINT_LETTERS = (
-    "from lstmcli.cli.standard_streams import accept_every_letter\n"
-    "accept_every_letter()\n"
+    "from lstmcli.cli.standard_streams import escape_unencodable\n"
+    "escape_unencodable()\n"
     "print('größe 蜜蜂 \\udcff')\n"
 )
 
@@ -23,7 +23,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_no_letter_stops_the_output(encoding: str) -> None:
+def test_unencodable_characters_are_escaped(encoding: str) -> None:
     done = run(PRINT_LETTERS, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     expected = {
@@ -35,7 +35,7 @@ def test_no_letter_stops_the_output(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", ">&-", "2>&-", "<&-"])
-def test_closed_streams_end_nothing(redirection: str, tmp_path: Path) -> None:
+def test_closed_streams_are_tolerated(redirection: str, tmp_path: Path) -> None:
     wrote = tmp_path / "wrote"
     code = (
         "from lstmcli.cli.standard_streams import open_closed_streams\n"
@@ -67,7 +67,7 @@ def test_an_ascii_locale_still_names_every_file(tmp_path: Path) -> None:
     assert done.stdout.decode() == "utf-8 ['Grünfläche 🐝']\n"
 
 
-def test_a_file_that_looks_like_an_option_is_hinted_at(
+def test_a_file_named_like_an_option_has_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lstmcli.cli.app import main

@@ -56,7 +56,7 @@ TEXTS = texts()
 
 
 @pytest.mark.parametrize("place", TEXTS)
-def test_people_read_the_words_of_the_field(place: str) -> None:
+def test_texts_use_the_vocabulary(place: str) -> None:
     found = [
         f"{line.strip()!r}: write {better}"
         for line in TEXTS[place].splitlines()

@@ -196,7 +196,7 @@ def test_the_python_of_the_readme_runs(footage: Path, monkeypatch: pytest.Monkey
         ("demo --out full", "full exists and is not empty"),
     ],
 )
-def test_what_is_not_there_is_told_in_two_lines(
+def test_a_missing_path_is_an_error_of_two_lines(
     line: str,
     problem: str,
     tmp_path: Path,
@@ -233,7 +233,7 @@ def test_what_is_not_there_is_told_in_two_lines(
         "detect a.mp4 --style ghost",
     ],
 )
-def test_misused_options_exit_two_before_anything_is_loaded(
+def test_misused_options_exit_two_before_any_import(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

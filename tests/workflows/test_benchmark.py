@@ -70,17 +70,17 @@ def test_engines_are_compared_and_the_quickest_runs_the_stages(
     assert measured.memory_mb > 10
 
 
-def test_an_engine_that_was_asked_for_must_be_there(clock: list[float]) -> None:
+def test_a_named_engine_must_be_installed(clock: list[float]) -> None:
     with pytest.raises(ConfigError, match="onnxruntime is not installed"):
         benchmark("x", engines=["torch", "onnx"], frames=10)
 
 
-def test_too_few_frames_measure_nothing(clock: list[float]) -> None:
+def test_too_few_frames_are_an_error(clock: list[float]) -> None:
     with pytest.raises(ConfigError, match="5 frames"):
         benchmark("x", frames=5)
 
 
-def test_what_is_no_video_is_told(clock: list[float], tmp_path: Path) -> None:
+def test_a_file_without_video_is_an_error(clock: list[float], tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing")
     with pytest.raises(MediaError, match=r"a\.mp4"):
         benchmark("x", tmp_path / "a.mp4")
@@ -116,7 +116,7 @@ def test_the_command_prints_tables_and_writes_json(
     assert "b.json exists" in capsys.readouterr().err
 
 
-def test_a_video_beside_train_is_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_video_with_train_is_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["benchmark", "small", str(tmp_path / "a.mp4"), "--train", str(tmp_path)])
     assert stop.value.code == 2

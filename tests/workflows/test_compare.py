@@ -61,7 +61,7 @@ def renamed(path: Path, dataset: Path) -> Path:
     return path
 
 
-def test_the_better_results_win_with_an_interval(tmp_path: Path, dataset: Path) -> None:
+def test_better_results_win_with_an_interval(tmp_path: Path, dataset: Path) -> None:
     worse = renamed(write_results(tmp_path / "w.jsonl", hit=lambda f: f % 2 == 0), dataset)
     better = renamed(write_results(tmp_path / "b.jsonl", hit=lambda f: True, score=0.2), dataset)
     out = tmp_path / "table.json"
@@ -97,7 +97,7 @@ def test_frames_that_only_one_detector_has_do_not_count(tmp_path: Path, dataset:
     assert [len(s.comparison.results) for s in standings] == [8, 8]
 
 
-def test_what_cannot_be_compared_is_named(tmp_path: Path, dataset: Path) -> None:
+def test_invalid_comparisons_name_their_reason(tmp_path: Path, dataset: Path) -> None:
     results = renamed(write_results(tmp_path / "r.jsonl", hit=lambda f: True), dataset)
     with pytest.raises(ConfigError, match="one detector"):
         compare_models([], [dataset], detections={"a": results})

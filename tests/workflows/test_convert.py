@@ -185,7 +185,7 @@ def test_the_path_of_a_video_comes_back(tmp_path: Path) -> None:
         assert again.videos[0].media == "films/ä b.mp4"
 
 
-def test_what_a_format_cannot_say_is_counted(tmp_path: Path) -> None:
+def test_losses_of_a_format_are_counted(tmp_path: Path) -> None:
     warnings = WarningCollector()
     rows = [(0, (1.0, 2.0, 3.0, 4.0), 0, -1, True), (1, (1.0, 2.0, 3.0, 4.0), 0, 4, False)]
     video = replace(video_labels("v", rows, frames=4), annotated_frames=np.array([0, 1]))
@@ -219,7 +219,7 @@ def test_convert_writes_each_format_and_counts(coco_file: Path, tmp_path: Path) 
         assert_same(read_labels(coco_file), again, yolo=to == "yolo")
 
 
-def test_convert_overwrites_only_when_told(coco_file: Path, tmp_path: Path) -> None:
+def test_convert_overwrites_only_with_overwrite(coco_file: Path, tmp_path: Path) -> None:
     convert(coco_file, "mot", tmp_path / "out")
     with pytest.raises(OutputError, match="exists") as caught:
         convert(coco_file, "mot", tmp_path / "out")
@@ -236,7 +236,7 @@ def test_convert_never_deletes_other_peoples_files(coco_file: Path, tmp_path: Pa
         convert(coco_file, "mot", tmp_path / "out", overwrite=True)
 
 
-def test_convert_asks_for_the_size_where_nothing_tells_it(tmp_path: Path) -> None:
+def test_convert_needs_size_where_nothing_gives_it(tmp_path: Path) -> None:
     rows = [(0, (1.0, 2.0, 3.0, 4.0), 0, 1, False)]
     labels = LabelSet(("a",), (video_labels("v", rows, frames=4, size_hw=None),))
     source = written(labels, "mot", tmp_path / "mot")

@@ -81,7 +81,7 @@ def test_boxes_lie_inside_the_picture_and_tracks_keep_their_class() -> None:
     assert set(classes.values()) == {0, 1, 2}
 
 
-def test_a_hidden_shape_has_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_occluded_shape_has_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "random_shape", lambda generator, size_hw: shape(1))
     gt = next(synthetic.draw_clip(np.random.default_rng(0), frames=1, size_hw=SIZE_HW))[1]
     assert len(gt) == 1  # they all lie at one place: only the last is seen
@@ -104,7 +104,7 @@ def test_the_set_is_videos_with_labels_that_prepare_reads(tmp_path: Path) -> Non
         assert info.rate == synthetic.RATE
 
 
-def test_the_demo_touches_nothing_that_is_there(tmp_path: Path) -> None:
+def test_the_demo_keeps_existing_files(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(OutputError, match="not empty"):
         draw_demo(tmp_path, progress=SilentProgress())
@@ -112,7 +112,7 @@ def test_the_demo_touches_nothing_that_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_finds_what_it_drew(
+def test_the_demo_detects_its_shapes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The bar of the demo: mAP50 of 0.6 on its own held-out clips."""

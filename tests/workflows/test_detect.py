@@ -190,7 +190,7 @@ def test_start_end_and_every_choose_frames_that_keep_number_and_time(
     assert length == pytest.approx(2.0, abs=0.1)
 
 
-def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
+def test_fill_outputs_frames_without_inference_with_interpolated_boxes(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:
     source = make_video(tmp_path / "a.mp4", 31, sound="aac")
@@ -223,7 +223,7 @@ def test_fill_keeps_the_frames_that_are_not_looked_at_with_boxes_between(
         (np.concatenate((np.arange(30) / 30, np.arange(30) / 30)), 30),  # the clock begins anew
     ],
 )
-def test_undecided_the_network_looks_fifteen_times_a_second(
+def test_by_default_the_network_runs_fifteen_times_a_second(
     times: npt.NDArray[np.float64], looked: int
 ) -> None:
     looks = InferenceSchedule(None)
@@ -237,7 +237,7 @@ def test_undecided_the_network_looks_fifteen_times_a_second(
     ("options", "looked"),
     [({}, 16), ({"every": 1}, 32), ({"track": False}, 32), ({"every": 5, "interpolate": True}, 7)],
 )
-def test_a_file_of_thirty_frames_a_second_is_answered_at_every_frame(
+def test_a_file_of_thirty_frames_a_second_has_detections_at_every_frame(
     options: dict[str, object], looked: int, tmp_path: Path, make_video: MakeVideo
 ) -> None:
     source = make_video(tmp_path / "a.mp4", 32, rate=30)  # the last frame is not looked at
@@ -260,9 +260,7 @@ def test_filling_holds_a_few_frames_only(tmp_path: Path, make_video: MakeVideo) 
     assert "15th" in caught.value.hint
 
 
-def test_only_the_classes_that_are_asked_for_are_written(
-    tmp_path: Path, make_video: MakeVideo
-) -> None:
+def test_only_the_chosen_classes_are_written(tmp_path: Path, make_video: MakeVideo) -> None:
     source = make_video(tmp_path / "a.mp4")
     assert one(run(source, out=tmp_path / "1", classes=("drone",))).detections == 8
     assert one(run(source, out=tmp_path / "2", classes=("bird",))).detections == 0
@@ -300,9 +298,7 @@ def test_counting_needs_tracks(tmp_path: Path, make_video: MakeVideo) -> None:
         run(make_video(tmp_path / "a.mp4"), count=tmp_path / "count.yaml")
 
 
-def test_outputs_that_are_there_stay_unless_they_may_go(
-    tmp_path: Path, make_video: MakeVideo
-) -> None:
+def test_existing_outputs_are_kept_without_overwrite(tmp_path: Path, make_video: MakeVideo) -> None:
     source, out = make_video(tmp_path / "a.mp4"), tmp_path / "out"
     run(source, out=out)
     with pytest.raises(OutputError, match="exists") as caught:
@@ -353,7 +349,7 @@ class Stumbling(Eye):
         ),
     ],
 )
-def test_a_failure_that_nobody_foresaw_does_not_stop_the_others(
+def test_an_unexpected_failure_does_not_stop_the_others(
     error: Exception, words: str, tmp_path: Path, make_video: MakeVideo
 ) -> None:
     for name, size_hw in (("a", (64, 96)), ("b", (128, 192)), ("c", (64, 96))):
@@ -385,7 +381,7 @@ def test_a_source_is_never_overwritten_by_an_output(tmp_path: Path, make_video: 
     assert sources[1].read_bytes() == before
 
 
-def test_a_stopped_batch_goes_on_where_it_stopped(tmp_path: Path, make_video: MakeVideo) -> None:
+def test_a_stopped_batch_continues(tmp_path: Path, make_video: MakeVideo) -> None:
     folder, out = tmp_path / "footage", tmp_path / "out"
     folder.mkdir()
     for name in "abc":
@@ -398,7 +394,7 @@ def test_a_stopped_batch_goes_on_where_it_stopped(tmp_path: Path, make_video: Ma
     assert sorted(p.name for p in out.iterdir()) == [f"{n}.detections.jsonl" for n in "abc"]
 
 
-def test_another_video_of_the_same_name_is_not_taken_for_done(
+def test_another_video_of_the_same_name_is_not_skipped(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:
     for folder, size_hw in (("a", (64, 96)), ("b", (32, 48))):
@@ -412,7 +408,7 @@ def test_another_video_of_the_same_name_is_not_taken_for_done(
     assert other.skipped == ()
 
 
-def test_odd_sides_are_told(tmp_path: Path, make_video: MakeVideo) -> None:
+def test_odd_sides_are_reported(tmp_path: Path, make_video: MakeVideo) -> None:
     path = make_video(tmp_path / "odd.mp4", size_hw=(63, 97), pix_fmt="yuv444p")
     (done,) = run(path, out=tmp_path / "out", write=("video",)).done
     assert any("97x63 has odd sides" in note and "98x64" in note for note in done.notes)
@@ -490,7 +486,7 @@ def test_order_and_count_hold_when_network_and_disk_are_slow(
     assert len(list(read_frames(done.outputs[0]))) == 60
 
 
-def test_no_more_than_a_handful_of_frames_wait(tmp_path: Path, make_video: MakeVideo) -> None:
+def test_few_frames_are_buffered(tmp_path: Path, make_video: MakeVideo) -> None:
     """Memory does not grow with the video: decoding never runs far ahead of writing."""
     made: list[int] = []
 
@@ -516,7 +512,7 @@ class Broken(Eye):
         return super().forward(canvas, time_s)
 
 
-def test_an_error_of_the_network_comes_out_and_leaves_partial_outputs(
+def test_an_error_of_the_network_is_raised_and_leaves_partial_outputs(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:
     source, out = make_video(tmp_path / "a.mp4", 40), tmp_path / "out"

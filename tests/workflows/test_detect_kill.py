@@ -30,7 +30,7 @@ def work(source: str, out: str, began: object) -> None:
 
 
 @pytest.mark.slow
-def test_killing_the_process_at_ten_random_moments_never_leaves_a_file_that_lies(
+def test_killing_the_process_at_ten_random_moments_never_leaves_an_invalid_file(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:
     source = make_video(tmp_path / "a.mp4", FRAMES, sound="aac")

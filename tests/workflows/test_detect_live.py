@@ -186,7 +186,7 @@ def test_a_network_camera_is_a_source_by_either_transport(
     assert steps == pytest.approx(1 / 25, abs=0.002)
 
 
-def test_a_camera_is_watched_until_somebody_ends_it(
+def test_a_camera_runs_until_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FFmpeg's own test pattern, as a device that gives a frame each 40 ms, is the camera."""
@@ -221,7 +221,7 @@ def test_a_camera_is_watched_until_somebody_ends_it(
     assert not [path for path in out.iterdir() if "partial" in path.name]
 
 
-def test_a_network_camera_that_breaks_off_is_asked_again(footage: Path, tmp_path: Path) -> None:
+def test_a_network_camera_is_reconnected(footage: Path, tmp_path: Path) -> None:
     camera = RtspCamera(footage, connections=3)
     try:
         done = one(run(camera.address, out=tmp_path / "out", write=("jsonl",), patience_s=1.0))
@@ -233,7 +233,7 @@ def test_a_network_camera_that_breaks_off_is_asked_again(footage: Path, tmp_path
     assert any("again" in note or "broke" in note for note in done.notes), done.notes
 
 
-def test_a_camera_that_falls_silent_ends_after_the_patience(footage: Path, tmp_path: Path) -> None:
+def test_a_silent_camera_ends_after_the_timeout(footage: Path, tmp_path: Path) -> None:
     camera = RtspCamera(footage, hangs=True)
     began = time.monotonic()
     try:

@@ -183,14 +183,14 @@ def test_without_memory_the_state_is_empty_at_every_frame(tmp_path: Path) -> Non
     assert done.as_json()["memory"] is False
 
 
-def test_a_frame_at_which_nobody_looked_is_seen_but_not_counted(tmp_path: Path) -> None:
+def test_an_unannotated_frame_is_processed_but_not_scored(tmp_path: Path) -> None:
     network = FakeNetwork()
     done = evaluate(network, prepare_by_hand(tmp_path, annotated_frames=[3, 4]))
     assert len(network.states) == 6
     assert (done.scores.frames, done.scores.recall, done.scores.f1) == (2, 1.0, 1.0)
 
 
-def test_the_second_name_of_a_box_counts_for_average_precision_only(tmp_path: Path) -> None:
+def test_the_second_class_of_a_box_counts_for_average_precision_only(tmp_path: Path) -> None:
     """Each box is answered as bird 0.9 and drone 0.4; a person is shown the bird."""
     done = evaluate(FakeNetwork(), prepare_by_hand(tmp_path), EvaluateOptions(threshold=0.3))
     assert done.scores.precision == 1.0
@@ -221,7 +221,7 @@ class ConfusedNetwork(FakeNetwork):
         )
 
 
-def test_what_is_counted_as_shown_is_what_detect_shows(tmp_path: Path) -> None:
+def test_shown_detections_are_those_of_detect(tmp_path: Path) -> None:
     done = evaluate(ConfusedNetwork(), prepare_by_hand(tmp_path), EvaluateOptions(threshold=0.4))
     predictor = Predictor(ConfusedNetwork(), threshold=0.4)
     predictor.start(SIZE_HW)
@@ -256,7 +256,7 @@ def test_a_dataset_of_another_canvas_without_its_videos_is_an_error(tmp_path: Pa
     assert "--size 48,32" in caught.value.hint
 
 
-def test_labels_beyond_the_end_of_a_video_are_told(
+def test_labels_beyond_the_end_of_a_video_are_reported(
     tmp_path: Path, make_video: Callable[..., Path]
 ) -> None:
     make_video(tmp_path / "clip.mp4", frames=4, size_hw=SIZE_HW)
@@ -281,7 +281,7 @@ def test_classes_are_joined_by_their_names(tmp_path: Path) -> None:
     done = evaluate(FakeNetwork((0.1, 0.9)), data, progress=listener)
     assert done.classes == ("bird", "drone", "kite")
     assert done.scores.recall == pytest.approx(5 / 6)
-    assert "the model does not know kite; such boxes are counted as missed" in listener.notes
+    assert "the model has no class kite; such boxes are counted as missed" in listener.notes
 
 
 def test_classes_that_the_data_does_not_label_are_not_scored(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_classes_that_the_data_does_not_label_are_not_scored(tmp_path: Path) -> 
     done = evaluate(
         FakeNetwork((0.4, 0.9)), prepare_by_hand(tmp_path, classes=("bird",)), progress=listener
     )
-    assert "the data does not label drone; such detections are not scored" in listener.notes
+    assert "the data has no labels of drone; such detections are not scored" in listener.notes
     assert done.scores.recall == 0  # nothing but drones is shown
     assert done.scores.map50 == pytest.approx(5 / 6, abs=0.01)  # of its second class
 
@@ -299,7 +299,7 @@ def test_data_that_shares_no_class_with_the_model_is_an_error(tmp_path: Path) ->
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path, classes=("fish", "crab")))
 
 
-def test_a_limit_looks_at_the_beginning_of_each_video(tmp_path: Path) -> None:
+def test_a_limit_takes_the_beginning_of_each_video(tmp_path: Path) -> None:
     listener = Listener()
     done = evaluate(
         FakeNetwork(),
@@ -325,17 +325,17 @@ def test_ground_truth_outside_the_frame_is_clipped_or_reported(tmp_path: Path) -
 
 
 def test_a_split_without_ground_truth_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no labelled frame in split 'val'"):
+    with pytest.raises(DataError, match="no annotated frame in split 'val'"):
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path, annotated_frames=[]))
 
 
-def test_data_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_data_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such dataset") as caught:
         evaluate(FakeNetwork(), tmp_path / "dataset")
     assert "lstmcli prepare" in caught.value.hint
 
 
-def test_a_split_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_split_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="test"):
         evaluate(FakeNetwork(), prepare_by_hand(tmp_path), EvaluateOptions(split="test"))
 
@@ -343,7 +343,7 @@ def test_a_split_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "option", [{"threshold": 1.5}, {"iou": 0.0}, {"limit": -1}], ids=["threshold", "iou", "limit"]
 )
-def test_a_number_out_of_range_is_told(tmp_path: Path, option: dict[str, Any]) -> None:
+def test_a_number_out_of_range_is_an_error(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         evaluate(FakeNetwork(), tmp_path, EvaluateOptions(**option))
 
@@ -362,7 +362,7 @@ def test_the_json_has_the_fields_of_the_contract_in_order(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_what_exists_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
+def test_existing_files_are_kept_without_overwrite(tmp_path: Path) -> None:
     data, target = prepare_by_hand(tmp_path), tmp_path / "scores.json"
     target.write_text("mine")
     network = FakeNetwork()
@@ -373,7 +373,7 @@ def test_what_exists_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> Non
     assert json.loads(target.read_text())["frames"] == 6
 
 
-def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_before_the_work(tmp_path: Path) -> None:
     network = FakeNetwork()
     with pytest.raises(OutputError, match=r"scores\.json"):
         evaluate(network, prepare_by_hand(tmp_path), json_file=tmp_path / "no" / "scores.json")
@@ -381,9 +381,7 @@ def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("place", ["taken", "taken/report"])
-def test_a_report_that_cannot_be_written_is_told_before_the_work(
-    tmp_path: Path, place: str
-) -> None:
+def test_an_unwritable_report_is_an_error_before_the_work(tmp_path: Path, place: str) -> None:
     (tmp_path / "taken").touch()
     network = FakeNetwork()
     with pytest.raises(OutputError, match="taken is no folder"):
@@ -391,7 +389,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(
     assert network.states == []
 
 
-def test_numbers_outlive_a_file_that_cannot_be_written(
+def test_metrics_are_shown_though_a_file_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object, **options: object) -> None:
@@ -404,7 +402,7 @@ def test_numbers_outlive_a_file_that_cannot_be_written(
     assert caught.value.evaluation.as_json()["frames"] > 0
 
 
-def test_the_report_shows_the_frames_that_went_wrong(tmp_path: Path) -> None:
+def test_the_report_shows_frames_with_errors(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     done = evaluate(FakeNetwork(), prepare_by_hand(tmp_path), report=folder)
     assert isinstance(done, Evaluation)
@@ -423,7 +421,7 @@ def test_the_report_shows_the_frames_that_went_wrong(tmp_path: Path) -> None:
         ("flies", ("object",), 1),
     ],
 )
-def test_a_silent_model_finds_nothing_in_real_footage(
+def test_a_silent_model_detects_nothing_in_real_footage(
     shared: Path, source: str, classes: tuple[str, ...], videos: int
 ) -> None:
     network = FakeNetwork((0.0, 0.0))

@@ -96,7 +96,7 @@ def test_out_is_a_file_or_a_folder(out: str, path: str, run: Path, quick: list[A
         ({"threshold": 2.0}, ConfigError, "a threshold of 2"),
     ],
 )
-def test_what_cannot_be_done_is_told(
+def test_invalid_exports_are_errors(
     options: dict[str, Any], error: type[Exception], problem: str, run: Path, here: Path
 ) -> None:
     with pytest.raises(error, match=problem):
@@ -104,9 +104,7 @@ def test_what_cannot_be_done_is_told(
     assert not list(here.iterdir())
 
 
-def test_what_exists_is_kept_unless_it_may_be_overwritten(
-    run: Path, here: Path, quick: list[Any]
-) -> None:
+def test_existing_files_are_kept_without_overwrite(run: Path, here: Path, quick: list[Any]) -> None:
     (here / "birds.bin").write_bytes(b"old")
     with pytest.raises(OutputError, match=r"birds\.bin exists"):
         export(run, format="openvino")

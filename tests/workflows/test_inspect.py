@@ -40,7 +40,7 @@ def test_video_plot_and_numbers_are_written(tmp_path: Path, make_video: MakeVide
         inspect(checkpoint(tmp_path), video, out=tmp_path / "out")
 
 
-def test_what_cannot_be_inspected_is_named(tmp_path: Path, make_video: MakeVideo) -> None:
+def test_invalid_inspections_name_their_reason(tmp_path: Path, make_video: MakeVideo) -> None:
     video = make_video(tmp_path / "a.mp4", frames=8)
     with pytest.raises(ModelError, match="no temporal core"):
         inspect(checkpoint(tmp_path, "none"), video, out=tmp_path / "a")

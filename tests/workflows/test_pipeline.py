@@ -91,12 +91,12 @@ def test_classes_that_are_not_kept_are_dropped_before_they_are_counted() -> None
     assert [len(item.detections or ()) for item in items] == [0, 0, 0]
 
 
-def test_a_second_reading_has_every_class_down_to_the_lowest_score() -> None:
+def test_a_second_postprocessing_has_every_class_down_to_the_lowest_score() -> None:
     runtime = OneBox()
     items = run_pipeline(
         source(2),
         Predictor(runtime, threshold=0.3),
-        second_reading=Postprocessor(runtime.metadata, multi_label=True),
+        second_postprocessor=Postprocessor(runtime.metadata, multi_label=True),
     )
     for item in items:
         assert item.candidates is not None
@@ -112,7 +112,7 @@ def test_detections_leave_the_predictor_calibrated() -> None:
     assert two.scores[0] > one.scores[0] > 0.3
 
 
-def test_average_precision_ranks_what_is_shown_before_all_candidates() -> None:
+def test_average_precision_ranks_shown_detections_before_candidates() -> None:
     shown = found([(0, 0, 10, 10)], [0.5], [0])
     candidates = found(
         [(1, 0, 11, 10), (1, 0, 11, 10), (50, 0, 60, 10), (50, 30, 60, 40)],
@@ -127,7 +127,7 @@ def test_average_precision_ranks_what_is_shown_before_all_candidates() -> None:
     assert rows.scores[-1] == pytest.approx(0.01)
 
 
-def test_evaluate_scores_what_detect_outputs_and_says_so(tmp_path: Path) -> None:
+def test_evaluate_scores_the_output_of_detect_and_reports_the_pipeline(tmp_path: Path) -> None:
     """The stand-in misses each video's first frame; frames lie 40 ms apart."""
     data = prepare_by_hand(tmp_path, videos=2)
     whole = evaluate(FakeNetwork(), data, EvaluateOptions(schedule=False))

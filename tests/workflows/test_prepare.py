@@ -270,7 +270,7 @@ def test_the_same_seed_splits_alike(tmp_path: Path) -> None:
     assert any(split != splits[0] for split in splits[2:])
 
 
-def test_frames_that_nobody_looked_at_stay_so(tmp_path: Path) -> None:
+def test_unannotated_frames_stay_unannotated(tmp_path: Path) -> None:
     labels = coco()
     labels["images"] = [image for image in labels["images"] if image["frame_id"] in (1, 6)]
     kept = {image["id"] for image in labels["images"]}
@@ -287,7 +287,7 @@ def change(labels: Labels, number: int, box: list[float]) -> None:
     labels["annotations"][number]["bbox"] = box
 
 
-def test_what_is_doubtful_is_counted_and_named_once(tmp_path: Path) -> None:
+def test_equal_warnings_are_merged_and_counted(tmp_path: Path) -> None:
     labels = coco()
     for number in (0, 1, 2):
         change(labels, number, [-10, 20, 24, 16])
@@ -309,7 +309,7 @@ def test_what_is_doubtful_is_counted_and_named_once(tmp_path: Path) -> None:
     assert boxes == 2 * FRAMES - 3
 
 
-def test_a_frame_without_boxes_is_not_a_frame_without_truth(tmp_path: Path) -> None:
+def test_a_frame_without_boxes_is_annotated(tmp_path: Path) -> None:
     labels = coco()
     labels["annotations"] = [a for a in labels["annotations"] if a["image_id"] != 3]
     source = write(tmp_path / "labels.json", labels)
@@ -319,7 +319,7 @@ def test_a_frame_without_boxes_is_not_a_frame_without_truth(tmp_path: Path) -> N
     assert len(gt) == 0
 
 
-def test_a_dataset_is_replaced_only_when_that_is_asked(footage: Path, tmp_path: Path) -> None:
+def test_a_dataset_is_replaced_only_with_overwrite(footage: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
     prepare([footage], out=out)
     before = (out / "dataset.json").read_bytes()
@@ -333,7 +333,7 @@ def test_a_dataset_is_replaced_only_when_that_is_asked(footage: Path, tmp_path: 
 
 def test_a_folder_of_other_things_is_never_replaced(footage: Path, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
-    with pytest.raises(OutputError, match="holds other things"):
+    with pytest.raises(OutputError, match="holds other files"):
         prepare([footage], out=tmp_path, overwrite=True)
     with pytest.raises(OutputError):
         prepare([footage], out=tmp_path / "precious.txt", overwrite=True)
@@ -506,7 +506,7 @@ BAD: dict[str, Case] = {
         labels_with(other_size),
         {},
         MediaError,
-        "0.mp4: 96x64 pixels, the labels say 192x128",
+        "0.mp4: 96x64 pixels, the labels have 192x128",
         "another copy",
     ),
     "a class that is not there": (
@@ -548,7 +548,7 @@ BAD: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_prepared_is_told_and_leaves_nothing(
+def test_invalid_data_is_an_error_and_leaves_no_dataset(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_down, asked, kind, problem, hint = BAD[name]
@@ -573,7 +573,7 @@ def test_what_cannot_be_prepared_is_told_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("number", "word"), [(errno.ENOSPC, "No space left"), (errno.EDQUOT, "quota")]
 )
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_an_error_and_leaves_nothing(
     number: int, word: str, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added = frame_store.FrameStoreWriter.add
@@ -601,16 +601,14 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_a_write_that_the_system_refuses_is_told_and_leaves_nothing(
-    footage: Path, tmp_path: Path
-) -> None:
+def test_a_refused_write_is_an_error_and_leaves_nothing(footage: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="File too large"):
         prepare([footage], out=tmp_path / "dataset", options=PrepareOptions(store="raw"))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_an_error(
     number: int, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever runs the tests may write anywhere, so the system's answer is played."""
@@ -639,10 +637,10 @@ def test_an_interruption_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_images_of_another_size_are_told(tmp_path: Path) -> None:
+def test_images_of_another_size_are_an_error(tmp_path: Path) -> None:
     folder = write_mot(tmp_path / "seq")
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / "img1" / "000004.jpg")
-    with pytest.raises(MediaError, match=r"000004\.jpg: 32x32 pixels, the labels say 96x64"):
+    with pytest.raises(MediaError, match=r"000004\.jpg: 32x32 pixels, the labels have 96x64"):
         prepare(
             [folder],
             out=tmp_path / "dataset",
@@ -650,7 +648,7 @@ def test_images_of_another_size_are_told(tmp_path: Path) -> None:
         )
 
 
-def test_labels_that_tell_of_a_shorter_video_lose_nothing(tmp_path: Path) -> None:
+def test_labels_with_a_shorter_frame_count_lose_nothing(tmp_path: Path) -> None:
     labels = coco()
     for video in labels["videos"]:
         video["length"] = 3
@@ -673,7 +671,7 @@ def test_an_image_that_is_missing_is_counted(tmp_path: Path) -> None:
     assert [w.count for w in prepared.warnings if "not there" in w.text] == [2]
 
 
-def test_the_folder_that_somebody_stands_in_is_not_taken_away(
+def test_the_current_folder_is_not_replaced(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -685,16 +683,14 @@ def test_the_folder_that_somebody_stands_in_is_not_taken_away(
     assert files_of(tmp_path) == set()
 
 
-def test_a_folder_of_the_same_name_with_part_behind_it_is_let_alone(
-    footage: Path, tmp_path: Path
-) -> None:
+def test_a_folder_with_the_suffix_part_is_kept(footage: Path, tmp_path: Path) -> None:
     (tmp_path / "a.part").mkdir()
     (tmp_path / "a.part" / "notes.txt").write_text("precious")
     prepare([footage], out=tmp_path / "a")
     assert (tmp_path / "a.part" / "notes.txt").read_text() == "precious"
 
 
-def test_a_video_with_ignored_regions_alone_is_reviewed_in_silence(
+def test_a_video_with_ignored_regions_alone_has_no_warning(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     labels = coco()
@@ -704,7 +700,7 @@ def test_a_video_with_ignored_regions_alone_is_reviewed_in_silence(
     assert not [w for w in recwarn if "empty slice" in str(w.message)]
 
 
-def test_what_was_left_out_is_told_before_a_failure(tmp_path: Path) -> None:
+def test_omissions_are_reported_before_a_failure(tmp_path: Path) -> None:
     notes: list[str] = []
 
     class Listening(SilentProgress):

@@ -25,7 +25,7 @@ def pictures(folder: Path, *names: str) -> None:
         Image.new("RGB", (120, 40), (40 * n % 255, 90, 10)).save(folder / f"{name}.jpg")
 
 
-def test_exchanged_axes_are_refused_before_boxes_are_cut(tmp_path: Path) -> None:
+def test_swapped_axes_are_an_error_before_boxes_are_clipped(tmp_path: Path) -> None:
     pictures(tmp_path, "a", "b", "c", "d")
     rows = [f"{name}.jpg,bee,5,60,25,90" for name in "abcd"]  # y before x: 120 wide, 40 high
     with pytest.raises(DataError, match="only with x and y exchanged"):
@@ -33,7 +33,7 @@ def test_exchanged_axes_are_refused_before_boxes_are_cut(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_one_box_outside_is_said_and_cut(tmp_path: Path) -> None:
+def test_one_box_outside_is_reported_and_clipped(tmp_path: Path) -> None:
     pictures(tmp_path, "a", "b", "c", "d")
     rows = ["a.jpg,bee,100,5,140,25", *(f"{name}.jpg,bee,60,5,90,25" for name in "bcd")]
     prepared = prepare([csv(tmp_path / "a.csv", rows)], out=tmp_path / "out")
@@ -72,7 +72,7 @@ def test_two_label_files_of_one_film_stay_in_one_split(tmp_path: Path) -> None:
         assert len(parts) == 1
 
 
-def test_the_division_of_a_set_is_kept_said_and_can_be_drawn_anew(tmp_path: Path) -> None:
+def test_the_splits_of_a_set_are_kept_and_reported_and_can_be_drawn_anew(tmp_path: Path) -> None:
     for part, names in (("train", "abcd"), ("valid", "ef"), ("test", "g")):
         pictures(tmp_path / "set" / part / "images", *names)
         for name in names:
@@ -81,7 +81,7 @@ def test_the_division_of_a_set_is_kept_said_and_can_be_drawn_anew(tmp_path: Path
             label.write_text("0 0.5 0.5 0.2 0.2\n")
     kept = prepare([tmp_path / "set"], out=tmp_path / "kept")
     assert [v.split for v in kept.dataset.videos].count("val") == 2
-    assert kept.division.startswith("as the set divides itself: train 4, val 2, test 1")
+    assert kept.division.startswith("the set's own: train 4, val 2, test 1")
     drawn = prepare([tmp_path / "set"], out=tmp_path / "drawn", options=PrepareOptions(split=0.5))
     assert {v.split for v in drawn.dataset.videos} == {"train", "val"}
     assert "not kept" in drawn.division

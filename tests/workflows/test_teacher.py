@@ -71,7 +71,7 @@ def test_a_clip_becomes_a_dataset(
     use(monkeypatch, one=BrightSquare())
     options = TeacherOptions(("one",), rename={"person": "walker"})
     taught = label_footage([footage], tmp_path / "d.teacher", options)
-    assert (taught.frames, taught.boxes, taught.filled, taught.uncertain) == (12, 12, 2, 0)
+    assert (taught.frames, taught.boxes, taught.interpolated, taught.uncertain) == (12, 12, 2, 0)
     labels = read_labels(taught.path)
     assert labels.classes == ("walker",)
     (video,) = labels.videos
@@ -87,10 +87,10 @@ def test_a_clip_becomes_a_dataset(
     )
     assert sum(split.boxes["walker"] for split in prepared.counts) == 12
     assert any("teacher" in warning.text for warning in prepared.warnings)
-    assert "filled in gaps: 17%" in (tmp_path / "d" / "preview" / "index.html").read_text()
+    assert "interpolated boxes: 17%" in (tmp_path / "d" / "preview" / "index.html").read_text()
 
 
-def test_a_second_run_goes_on_with_what_is_there(
+def test_a_second_run_uses_the_cache(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = BrightSquare()
@@ -105,7 +105,7 @@ def test_a_second_run_goes_on_with_what_is_there(
     assert teacher.steps == steps + 2 * workflow.TRIAL_FRAMES + 4
 
 
-def test_two_teachers_are_fused_and_only_who_knows_a_class_has_a_say(
+def test_two_teachers_are_fused_over_those_that_have_a_class(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = BrightSquare(), BrightSquare(("person", "dog"), 0.5)
@@ -120,16 +120,16 @@ def test_two_teachers_are_fused_and_only_who_knows_a_class_has_a_say(
     assert line["score"] == pytest.approx(0.9)
 
 
-def test_teachers_that_find_nothing_say_what_to_do(
+def test_teachers_without_detections_are_an_error_with_a_hint(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, one=BrightSquare(score=0.01))
-    with pytest.raises(DataError, match="nothing found in 12 frames") as caught:
+    with pytest.raises(DataError, match="no detections in 12 frames") as caught:
         label_footage([footage], tmp_path / "t", TeacherOptions(("one",), classes=("person",)))
     assert "another teacher" in caught.value.hint
 
 
-def test_a_class_that_no_teacher_knows_has_a_near_one(
+def test_an_unknown_class_of_teachers_has_a_near_one(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, one=BrightSquare())

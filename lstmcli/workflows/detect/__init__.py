@@ -1,4 +1,4 @@
-"""`detect`: any video in, a video people can play and data they can use out."""
+"""`detect`: annotated videos and machine-readable detections of any source."""
 
 from lstmcli.outputs.draw import DrawStyle
 from lstmcli.workflows.detect.api import Detector

@@ -1,4 +1,4 @@
-"""Detection from Python, frame by frame."""
+"""`Detector`: detection from Python, frame by frame."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Detector:
     """A trained detector for Python: `Detector.load("runs/birds").stream("video.mp4")`.
 
     Args:
-        make_predictor: makes a predictor for one stream.
-        threshold: smallest calibrated score that is output.
-        predictor_for: makes one for a stream of pictures of a known size; None: the same one.
-        calibration: of the predictor; it says which faint detections continue a track.
+        make_predictor: factory of a predictor for one stream.
+        threshold: minimum calibrated score of the output.
+        predictor_for: factory for a stream of a known picture size; None: `make_predictor`.
+        calibration: of the predictor, for the threshold of weak detections that continue a track.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Detector:
         engine: str = "auto",
         threshold: float = USUAL_THRESHOLD,
     ) -> Detector:
-        """Load a checkpoint, a run folder or a shipped model; None takes what `detect` takes.
+        """Load a checkpoint, a run folder or a shipped model; None: the default of `detect`.
 
         Raises:
-            ModelError: there is no such model, or it is damaged.
+            ModelError: no such model, or it is damaged.
         """
         chosen, _ = default_model(model)
         load = partial(load_runtime, chosen, device=device, engine=engine, leave_core_free=True)
@@ -82,14 +82,14 @@ class Detector:
     ) -> Iterator[tuple[Picture, Detections]]:
         """Yield every frame, RGB uint8 [H, W, 3], with its detections.
 
-        With `track`, ids last and detections are causal: no frame waits for later ones.
+        With `track`, detections have track ids and are causal: no frame waits for later ones.
 
         Args:
             source: a file, `camera:0` or a stream address.
             start_s: seconds from the beginning at which to start.
             end_s: seconds from the beginning at which to stop.
             every: process every Nth frame only.
-            track: give objects ids that last.
+            track: track the objects.
 
         Raises:
             LstmcliError: the options do not fit, or the source cannot be read.

@@ -37,14 +37,14 @@ class EventFeed:
         self._zones, self._is_live = zones, is_live
         self._sights = TrackSights()
 
-    def step(self, frame: Frame, found: Detections, crossings: Iterable[CountEvent]) -> None:
+    def step(self, frame: Frame, detections: Detections, crossings: Iterable[CountEvent]) -> None:
         """Write what happened in the next frame."""
-        sights = self._sights.step(found, frame.index, frame.time_s)
+        sights = self._sights.step(detections, frame.index, frame.time_s)
         for sight in sights:
             if sight.kind == "appear":
                 self._write_sight(sight)
         for crossing in crossings:
-            self._write_crossing(crossing, found)
+            self._write_crossing(crossing, detections)
         for sight in sights:
             if sight.kind == "disappear":
                 self._write_sight(sight)
@@ -54,15 +54,15 @@ class EventFeed:
         for sight in self._sights.end():
             self._write_sight(sight)
 
-    def _write_crossing(self, crossing: CountEvent, found: Detections) -> None:
-        (row,) = (found.track_ids == crossing.track_id).nonzero()[0][:1].tolist()
+    def _write_crossing(self, crossing: CountEvent, detections: Detections) -> None:
+        (row,) = (detections.track_ids == crossing.track_id).nonzero()[0][:1].tolist()
         self._write(
             crossing.frame,
             crossing.time_s,
             "zone" if crossing.zone in self._zones else "line",
             crossing.label,
             crossing.track_id,
-            found.boxes[row].tolist(),
+            detections.boxes[row].tolist(),
             name=crossing.zone,
             direction=crossing.direction,
         )

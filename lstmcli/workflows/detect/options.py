@@ -1,4 +1,4 @@
-"""What a run of `detect` is asked for, and what becomes of its videos."""
+"""Options and results of `detect`."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from lstmcli.tracking import GAP_FRAMES
 
 @dataclass(frozen=True, slots=True)
 class DetectOptions:
-    """How objects are detected, and what is written.
+    """Options of `detect`.
 
     Args:
         model: a checkpoint, a run folder or the name of a shipped model; None: `choose_model`.
-        out: folder of the outputs; sources from a folder keep their place below it.
-        threshold: smallest calibrated score that is output, above 0 and at most 1.
-        classes: names of the classes that are kept; empty for all.
+        out: folder of the outputs; sources from a folder keep their relative path below it.
+        threshold: minimum calibrated score of the output, above 0 and at most 1.
+        classes: names of the output classes; empty for all.
         start_s: seconds from the beginning at which to start.
         end_s: seconds from the beginning at which to stop.
-        every: process and output every Nth frame. None: all frames are output, and where the
-            network is what takes the time (on a CPU, with `track`), it runs at 15 fps or more and
-            boxes in between are interpolated.
+        every: process and output every Nth frame. None: all frames are output; on a CPU with
+            `track` the network runs at 15 fps or more and boxes in between are interpolated.
         interpolate: with `every`: output all frames and interpolate boxes between the processed
             ones; needs `track`.
         write: names of `outputs.WRITERS`.
-        codec: `auto` (NVENC beside CUDA where there is one, else h264) or one of `video.CODECS`.
+        codec: `auto` (NVENC on CUDA if available, else h264) or one of `video.CODECS`.
         quality: of the video, 0 (best, largest) to 51.
-        track: give objects ids that last, fill gaps, drop single flashes.
+        track: track objects, interpolate gaps, drop tracks of a single detection.
         count: a YAML file with lines and zones, see `tracking.load_count_config`; needs `track`.
-        events: a file of JSON lines, or the address of a webhook or an MQTT topic, that gets what
-            happens (lines, zones, tracks that appear and disappear); needs `track`.
-        style: how detections are drawn.
+        events: a file of JSON lines, or the address of a webhook or an MQTT topic, for crossings of
+            lines and zones and for tracks that appear and disappear; needs `track`.
+        style: of the drawing.
         sound: keep the source's sound.
         image_rate: frames per second of rows of still images and of streams without timestamps;
-            None: what a stream's headers say, else 25.
+            None: that of the stream's headers, else 25.
         memory: False resets recurrent state and track memory before every frame (ablation).
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `RUNTIMES`.
         jobs: videos at the same time.
-        skip_existing: leave out sources whose outputs are all there; do half-done ones anew.
-        overwrite: replace outputs that are there.
-        segment_s: a live run begins new files this often.
-        patience_s: how long a live source may be silent before the run ends.
+        skip_existing: skip sources whose outputs are complete; process incomplete ones again.
+        overwrite: replace existing outputs.
+        segment_s: duration of an output file of a live source.
+        patience_s: reconnect timeout of a live source.
 
     Raises:
         ConfigError: a value is out of its range, or two do not fit together.
@@ -114,18 +113,18 @@ class DetectOptions:
 
 @dataclass(frozen=True, slots=True)
 class VideoDone:
-    """What came of one video.
+    """Result of one video.
 
     Args:
         name: of the source.
-        outputs: files and folders that are complete.
-        frames: that were output.
-        inferences: frames at which the network ran; the others were interpolated.
-        detections: that were written.
-        objects: different tracks among them; 0 without tracks.
+        outputs: complete files and folders.
+        frames: number of output frames.
+        inferences: frames with inference; the others were interpolated.
+        detections: number of written detections.
+        objects: number of tracks; 0 without tracking.
         seconds: from the first frame to the last file.
-        counts: (line or zone, direction, class) -> how many.
-        notes: what a person should know.
+        counts: (line or zone, direction, class) -> number of crossings.
+        notes: warnings.
     """
 
     name: str
@@ -141,7 +140,7 @@ class VideoDone:
 
 @dataclass(frozen=True, slots=True)
 class VideoFailed:
-    """A source that could not be done; the others were not kept by it."""
+    """A source that failed; the others were processed."""
 
     name: str
     problem: str
@@ -150,14 +149,14 @@ class VideoFailed:
 
 @dataclass(frozen=True, slots=True)
 class DetectReport:
-    """What came of a run.
+    """Result of a run.
 
     Args:
-        model: which model it took, and why, as a sentence; "" where the caller named it.
+        model: a sentence on the chosen model; "" where the caller named it.
         done: in the order of the sources.
         failed: in the order of the sources.
-        skipped: names of sources whose outputs were there already.
-        notes: what the user should know of the run as a whole.
+        skipped: names of sources whose outputs existed.
+        notes: warnings about the whole run.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""What is the same for every video of a run: the options with everything found out once."""
+"""Plan of a run: options resolved once for all videos."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lstmcli.workflows.pipeline import StreamPredictor
 from lstmcli.workflows.schedule import InferenceSchedule
 
 MakePredictor = Callable[[float], StreamPredictor]
-"""Makes a predictor for one video that detects down to a calibrated score."""
+"""Factory of a predictor for one video, with a threshold on calibrated scores."""
 PredictorFor = Callable[[float, tuple[int, int] | None], StreamPredictor]
 """The same, for pictures of (height, width), or of any size."""
 
 
 @dataclass(slots=True)
 class ProbedSource:
-    """A source with the stem of its outputs; it is probed once, when it is asked for first."""
+    """A source with the stem of its outputs; probed once, lazily."""
 
     source: Source
     stem: Path
@@ -43,7 +43,7 @@ class ProbedSource:
 
     @property
     def info(self) -> VideoInfo | None:
-        """What is known of it before it is read; None of what cannot be opened twice.
+        """Properties of the source; None for one that cannot be opened twice.
 
         Raises:
             LstmcliError: it cannot be read.
@@ -60,10 +60,10 @@ class ProbedSource:
 
     @property
     def size_hw(self) -> tuple[int, int] | None:
-        """(height, width) of its frames; None where only they can tell."""
+        """(height, width) of its frames; None if unknown before reading."""
         try:
             return self.info.size_hw if self.info is not None else None
-        except LstmcliError:  # told when it is this video's turn
+        except LstmcliError:  # reported when this video is processed
             return None
 
 
@@ -75,17 +75,17 @@ class Plan:
     `InferenceSchedule`.
 
     Args:
-        options: as they were given.
-        predictor_for: makes the predictor of a video.
+        options: as given.
+        predictor_for: factory of the predictor of a video.
         classes: of the model.
-        kept: indices of those that are output.
+        kept: indices of the output classes.
         codec: of the annotated video.
         every: output every Nth frame.
-        inference_stride: of the frames that are output; None: as seldom as 15 fps allow.
+        inference_stride: of the output frames; None: at 15 fps or more.
         calibration: of the scores.
         count: lines and zones.
-        events: takes what happens in all videos; None: nothing does.
-        stop: is set where other videos were interrupted.
+        events: sink for the events of all videos; None without.
+        stop: set where other videos were interrupted.
     """
 
     options: DetectOptions
@@ -101,7 +101,7 @@ class Plan:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def frames(self, source: Source, report: ReadReport) -> Iterator[Frame]:
-        """Yield the frames of a source that are output."""
+        """Yield the output frames of a source."""
         return open_frames(
             source,
             start_s=self.options.start_s,
@@ -114,12 +114,12 @@ class Plan:
         )
 
     def schedule_for(self, source: Source) -> InferenceSchedule:
-        """Return at which frames of a source the network runs; at all of still images."""
+        """Return the inference schedule of a source; every frame of still images."""
         undecided = self.inference_stride is None and source.kind == "images"
         return InferenceSchedule() if undecided else InferenceSchedule(self.inference_stride)
 
     def expected(self, source: ProbedSource) -> int | None:
-        """Return about how many frames will be output, None where nobody can know."""
+        """Return the expected number of output frames, None if unknown."""
         return expected_frames(
             source.source,
             source.info,
@@ -135,7 +135,7 @@ class Plan:
             try:
                 frames = self.expected(source)
             except LstmcliError:
-                continue  # its own job will tell
+                continue  # its own job reports it
             if frames is None:
                 return None
             total += frames

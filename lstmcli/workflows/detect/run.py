@@ -1,4 +1,4 @@
-"""`detect`: any video in, a video people can play and data they can use out."""
+"""`detect`: runs the pipeline over all sources and writes the outputs."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def detect(
     Args:
         sources: files, folders, patterns, rows of images, `camera:0`, stream addresses, `-`.
         options: see `DetectOptions`.
-        make_predictor: brings its own network, in place of `model`, `memory`, `device` and
-            `engine` of the options.
+        make_predictor: own network, instead of `model`, `memory`, `device` and `engine` of the
+            options.
         runtimes: of the model of the options, where they are open already.
-        progress: is shown how far the work is.
+        progress: shows progress and notes.
 
     Raises:
-        LstmcliError: the options do not fit, outputs are there already, or the only source failed.
+        LstmcliError: invalid options, existing outputs, or the only source failed.
     """
     options = options or DetectOptions()
     progress = progress or SilentProgress()
@@ -59,7 +59,7 @@ def detect(
         ProbedSource(source, options.out / name)
         for source, name in zip(found, output_names(found), strict=True)
     ]
-    size_hw = probed[0].size_hw  # the runtime is made for it: most runs need no other
+    size_hw = probed[0].size_hw  # most runs need one canvas
     sentence, device, calibration = "", "cpu", ScoreCalibration()
     if make_predictor is None:
         model, sentence = default_model(options.model)
@@ -113,7 +113,7 @@ def detect(
             results = _run_all(todo, plan, progress)
         except KeyboardInterrupt:
             progress.note(
-                "what is not finished has `.partial` in its name; --skip-existing does the rest"
+                "unfinished files have `.partial` in their name; --skip-existing continues"
             )
             raise
         finally:
@@ -165,7 +165,7 @@ def _run_all(todo: Sequence[ProbedSource], plan: Plan, progress: Progress) -> li
 
 
 def _run_one(source: ProbedSource, plan: Plan, track: ProgressCallback) -> Result:
-    """Do one video: files in, files out; nothing else is shared with other videos."""
+    """Process one video; an expected failure is returned, not raised."""
     name = source.source.name
     try:
         with claim(None if source.is_claimed else source.stem):
@@ -174,19 +174,19 @@ def _run_one(source: ProbedSource, plan: Plan, track: ProgressCallback) -> Resul
         return name, error
     except (Stopped, BrokenPipeError):
         raise
-    except Exception as error:  # whatever it is, the other videos are not kept by it
+    except Exception as error:  # the other videos go on
         return name, unexpected(name, error)
 
 
 class UnexpectedError(LstmcliError):
-    """A video failed in a way that nobody foresaw; the cause is what happened."""
+    """A video failed with an unexpected error, its cause."""
 
 
 def unexpected(name: str, error: Exception) -> UnexpectedError:
-    """Return an error that nobody foresaw as the failure of one video."""
+    """Return an unexpected error as the failure of one video."""
     if isinstance(error, FFMPEG_ERRORS):
-        place = f"{error.filename}: " if getattr(error, "filename", None) else ""
-        problem, hint = place + reason_of(error), "does it play, and is there room on the disk?"
+        where = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        problem, hint = where + reason_of(error), "does it play, and is there room on the disk?"
     else:
         problem, hint = explain(error)
     failure = UnexpectedError(f"{name}: {problem}", hint=hint)

@@ -1,4 +1,4 @@
-"""Which model, which options, which videos: decided before the work begins."""
+"""Default model, output classes, and sources to process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lstmcli.video import Source, probe
 from lstmcli.workflows.detect.plan import Plan, ProbedSource
 
 PREFERRED = ("general", "sky")
-"""Shipped models in the order in which one is taken where the user names none."""
+"""Shipped models in order of preference for the default."""
 
 
 def choose_model(folder: Path) -> tuple[Path, str]:
-    """Return the model to take where none is named, and a sentence that says which and why.
+    """Return the default model, and a sentence that names it.
 
     The newest run's best checkpoint below `folder`/runs; else the model that ships with the
     package.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: neither exists.
     """
     runs = sorted((folder / "runs").glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
     if runs:
@@ -40,7 +40,7 @@ def choose_model(folder: Path) -> tuple[Path, str]:
 
 
 def default_model(model: Path | str | None) -> tuple[str, str]:
-    """Return the model to take, and a sentence that says why where none is named."""
+    """Return the given or the default model, and a sentence about the default."""
     if model is not None:
         return str(model), ""
     path, sentence = choose_model(Path())
@@ -48,20 +48,20 @@ def default_model(model: Path | str | None) -> tuple[str, str]:
 
 
 def kept_classes(wanted: Sequence[str], known: tuple[str, ...]) -> frozenset[int]:
-    """Return the classes that are output; ConfigError for one that the model does not know."""
+    """Return the indices of the output classes; ConfigError for one that the model lacks."""
     for name in wanted:
         if name not in known:
-            raise ConfigError(f"the model knows no class {name!r}", hint=near_name(name, known))
+            raise ConfigError(f"the model has no class {name!r}", hint=near_name(name, known))
     return frozenset(i for i, name in enumerate(known) if not wanted or name in wanted)
 
 
 def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSource], list[str]]:
-    """Return the sources that are to be done, and the names of the others.
+    """Return the sources to process, and the names of the skipped ones.
 
     Raises:
-        OutputError: an output is there already, or lies where a source lies.
+        OutputError: an output exists, or has the path of a source.
     """
-    places = {path.resolve() for one in sources for path in _files_of(one.source)}
+    source_files = {path.resolve() for one in sources for path in _files_of(one.source)}
     todo: list[ProbedSource] = []
     skipped: list[str] = []
     for one in sources:
@@ -70,7 +70,7 @@ def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSourc
         if plan.count is not None:
             paths.append(stem.with_name(stem.name + COUNTS_SUFFIX))
         for path in paths:
-            if path.resolve() in places:
+            if path.resolve() in source_files:
                 raise OutputError(
                     f"{path}: an output of {name} has the name of a source",
                     hint="use another --out, or leave that source out",
@@ -91,7 +91,7 @@ def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSourc
 
 
 def _belong_to(one: ProbedSource, outputs: Sequence[Path]) -> bool:
-    """Return whether outputs were made of this source, not of another one of the same name.
+    """Return whether outputs belong to this source and not to another one of the same name.
 
     They are younger than it, and an annotated video has its size and its length.
     """

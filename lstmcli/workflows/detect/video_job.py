@@ -26,15 +26,15 @@ from lstmcli.workflows.detect.plan import Plan, ProbedSource
 from lstmcli.workflows.pipeline import numbered, run_pipeline
 
 SYNC_S = 2.0
-"""A live run brings its files to the disk this often."""
+"""Seconds between syncs of a live run's files to the disk."""
 
 
 class Stopped(Exception):
-    """Another thread was interrupted; this one leaves its video as it is."""
+    """Another thread was interrupted; this one stops, too."""
 
 
 class VideoJob:
-    """One video on its way from decoding over the network to its outputs."""
+    """Runs the pipeline over one video and writes its outputs."""
 
     def __init__(self, probed: ProbedSource, plan: Plan) -> None:
         self.source, self.stem, self.plan = probed.source, probed.stem, plan
@@ -54,7 +54,7 @@ class VideoJob:
         self.synced = time.monotonic()
 
     def run(self, track: ProgressCallback) -> VideoDone:
-        """Do it all; an error or interruption leaves partial files."""
+        """Process the video; an error or interruption leaves partial files."""
         began = time.monotonic()
         frames = self._annotated_frames()
         try:
@@ -65,7 +65,7 @@ class VideoJob:
             self._end_events()
             self._close()
         except KeyboardInterrupt:
-            # A camera is ended by an interruption and by nothing else: its files are complete.
+            # An interruption is the normal end of a camera: its files are completed.
             if not self.source.is_live or self.group is None:
                 self._abandon()
                 raise
@@ -99,7 +99,7 @@ class VideoJob:
         frames = plan.frames(self.source, self.report)
         first = next(frames, None)
         if first is None:
-            raise MediaError(f"{self.source.name}: no frame came", hint="does it play?")
+            raise MediaError(f"{self.source.name}: no frames", hint="does it play?")
         tracker = (
             Tracker(
                 threshold=plan.options.threshold,
@@ -191,7 +191,7 @@ class VideoJob:
         )
 
     def _segment_stem(self, first: Frame) -> Path:
-        """Return a name by the wall clock that no file has: a fast stream fills two in a second."""
+        """Return an unused name by the wall clock: a fast stream fills two files in a second."""
         name = f"{self.stem.name}-{datetime.now():%Y%m%d-%H%M%S}"
         for number in count(1):
             stem = self.stem.with_name(name if number == 1 else f"{name}_{number}")

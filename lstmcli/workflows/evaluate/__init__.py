@@ -1,4 +1,4 @@
-"""`evaluate`: how good a model is on annotated video."""
+"""`evaluate`: metrics of a model on annotated videos."""
 
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.result import (

@@ -21,51 +21,53 @@ SAME_CLASS: Mapping[str, tuple[str, ...]] = {
     "aeroplane": ("airplane",),
     "plane": ("airplane",),
 }
-"""Names of data sets for classes that detectors call otherwise."""
+"""Synonyms of class names between datasets and detectors."""
 _UNNAMED = re.compile(r"class (\d+)")
-"""What readers call a class of which a file tells the number only."""
+"""Name of a class that a label file gives by number only."""
 
 
 def join_classes(
-    known: Sequence[str], told: Sequence[str], progress: Progress, *, needs_one: bool = True
+    known: Sequence[str], named: Sequence[str], progress: Progress, *, needs_one: bool = True
 ) -> tuple[tuple[str, ...], IntArray]:
-    """Return the model's classes and the data's others, and the number of each of the data's.
+    """Return the classes of the model and then of the data, and the index of each of the data's.
 
     Args:
         known: the model's classes.
-        told: the data's classes.
-        progress: is told of differences.
-        needs_one: refuse data of which the model knows no class.
+        named: the data's classes.
+        progress: notes differences.
+        needs_one: raise without a common class.
 
     Raises:
-        ConfigError: the model knows none of the data's classes.
+        ConfigError: model and data have no class in common.
     """
-    numbers = [_UNNAMED.fullmatch(name) for name in told]
-    if told and all(match is not None and int(match[1]) < len(known) for match in numbers):
-        progress.note("the labels only number their classes: taken in the model's order")
+    numbers = [_UNNAMED.fullmatch(name) for name in named]
+    if named and all(match is not None and int(match[1]) < len(known) for match in numbers):
+        progress.note(
+            "the labels have class numbers only: matched with the model's classes in order"
+        )
         return tuple(known), np.array([int(match[1]) for match in numbers if match], np.int64)
-    told = [known_as(name, known, progress) for name in told]
-    strange = [name for name in told if name not in known]
-    if needs_one and told and len(strange) == len(told):
+    named = [known_as(name, known, progress) for name in named]
+    others = [name for name in named if name not in known]
+    if needs_one and named and len(others) == len(named):
         raise ConfigError(
-            f"the data has the classes {listed(told)}, the model {listed(known)}",
+            f"the data has the classes {listed(named)}, the model {listed(known)}",
             hint="prepare the data with --rename, or evaluate another model",
         )
-    if strange:
+    if others:
         progress.note(
-            f"the model does not know {', '.join(strange)}; such boxes are counted as missed"
+            f"the model has no class {', '.join(others)}; such boxes are counted as missed"
         )
-    unlabelled = [name for name in known if name not in told]
-    if told and unlabelled:
+    unlabelled = [name for name in known if name not in named]
+    if named and unlabelled:
         progress.note(
-            f"the data does not label {listed(unlabelled)}; such detections are not scored"
+            f"the data has no labels of {listed(unlabelled)}; such detections are not scored"
         )
-    classes = (*known, *strange)
-    return classes, np.array([classes.index(name) for name in told], np.int64)
+    classes = (*known, *others)
+    return classes, np.array([classes.index(name) for name in named], np.int64)
 
 
 def known_as(name: str, known: Sequence[str], progress: Progress) -> str:
-    """Return the model's name of a class that the data calls otherwise, or the data's."""
+    """Return the model's name of a class under a synonym, or the data's name."""
     if name in known:
         return name
     other = next((one for one in SAME_CLASS.get(name.lower(), ()) if one in known), name)
@@ -75,7 +77,7 @@ def known_as(name: str, known: Sequence[str], progress: Progress) -> str:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names with commas between them, the first ones of many."""
+    """Return the first names, separated by commas."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -85,12 +87,12 @@ def relabelled(labels: VideoLabels, table: IntArray) -> VideoLabels:
     numbers = labels.labels
     if not len(numbers):
         return labels
-    # An ignored region may have no class; it stays below 0.
+    # A class-agnostic ignored region stays below 0.
     return replace(labels, labels=np.where(numbers < 0, numbers, table[numbers.clip(0)]))
 
 
 def is_scored(classes: Sequence[str], table: IntArray) -> BoolArray:
-    """Return which classes the data labels; detections of others cannot be right or wrong.
+    """Return which classes are annotated in the data; detections of others are not scored.
 
     Args:
         classes: of the model and the data, see `join_classes`.

@@ -1,4 +1,4 @@
-"""What an evaluation is asked for."""
+"""Options of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from lstmcli.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """How a model is evaluated.
+    """Options of an evaluation.
 
     By default the whole pipeline of `detect` is scored, with tracker, schedule and interpolation.
 
     Args:
         split: of a prepared dataset.
-        threshold: smallest calibrated score for precision, recall, stability and the confusion
+        threshold: minimum calibrated score for precision, recall, stability and the confusion
             matrix.
-        iou: least overlap of a right detection for the same.
+        iou: minimum IoU of a true positive for the same.
         memory: False resets recurrent state and track memory before every frame (ablation).
         frames_alone: score the network's own detections at every frame; no tracker, no schedule.
-        schedule: with the tracker: run the network as seldom as `detect` does on this device;
+        schedule: with the tracker: run the network with the schedule of `detect` on this device;
             False: at every frame.
-        interpolate: with the tracker: fill gaps of tracks and drop flashes.
+        interpolate: with the tracker: interpolate gaps, drop tracks of a single detection.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `RUNTIMES`.
         limit: frames of each video from its beginning; 0: all.
         format: of the labels of a source that is not prepared; None recognises it.
-        media: where its videos or frames lie, when the labels do not say so.
+        media: folder of its videos or frames, where the labels hold no paths.
         needs_class: refuse data of which the model knows no class; otherwise only what is scored
             with all classes taken as one is above 0.
 

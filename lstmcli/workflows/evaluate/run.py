@@ -1,4 +1,4 @@
-"""Streams annotated video through the pipeline of `detect` and scores what it finds."""
+"""`evaluate`: streams annotated videos through the pipeline of `detect` and scores the output."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def evaluate(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a model on annotated video.
+    """Evaluate a model on annotated videos.
 
     Args:
-        model: a checkpoint, a run folder, the name of a shipped model, or a runtime at hand.
-        data: a prepared dataset, or any source that `prepare` reads; that is taken whole.
+        model: a checkpoint, a run folder, the name of a shipped model, or a loaded runtime.
+        data: a prepared dataset, or any source that `prepare` reads, evaluated whole.
         options: see `EvaluateOptions`.
         json_file: where to write the scores as JSON.
-        report: a folder for a page with plots, tables and the worst frames.
-        overwrite: replace a JSON file or report that exists.
-        progress: is shown how far the work is.
+        report: a folder for an HTML page with plots, tables and the worst frames.
+        overwrite: replace an existing JSON file or report.
+        progress: shows progress and notes.
 
     Raises:
-        ConfigError: no class of the data is known to the model.
+        ConfigError: model and data have no class in common.
         DataError: the data cannot be read, or has no annotated frame in this split.
         MediaError: a video or an image cannot be read.
         ModelError: the model cannot be read.
@@ -109,7 +109,7 @@ def _evaluate(
     stream.note_omissions(progress)
     if not stream.results:
         raise DataError(
-            f"{data}: no labelled frame in split {source.split!r}",
+            f"{data}: no annotated frame in split {source.split!r}",
             hint="evaluate needs annotated frames",
         )
     evaluation = Evaluation(
@@ -144,7 +144,7 @@ def _pipeline_use(options: EvaluateOptions, device: str) -> PipelineUse:
 
 
 def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bool) -> None:
-    """Say before the long work that its outcome could not be written."""
+    """Raise before the long work if its result could not be written."""
     for path in (json_file, report / PAGE_NAME if report else None):
         check_free(path, overwrite=overwrite)
     if json_file is not None and not json_file.absolute().parent.is_dir():
@@ -152,11 +152,11 @@ def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bo
     folders = [json_file.absolute().parent] if json_file is not None else []
     folders += [report.absolute()] if report is not None else []
     for folder in folders:
-        there = next(place for place in (folder, *folder.parents) if place.exists())
+        there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir():
-            raise OutputError(f"{there} is no folder", hint="choose another place")
+            raise OutputError(f"{there} is no folder", hint="choose another folder")
         if not os.access(there, os.W_OK | os.X_OK):
-            raise OutputError(f"{there}: nothing can be written there", hint="choose another place")
+            raise OutputError(f"{there}: no write permission", hint="choose another folder")
 
 
 def _write(

@@ -107,7 +107,7 @@ class EvaluationStream:
             schedule=InferenceSchedule(None if self.use.schedule else 1),
             tracker=tracker,
             interpolate=self.use.interpolation,
-            second_reading=Postprocessor(metadata, memory=options.memory, multi_label=True),
+            second_postprocessor=Postprocessor(metadata, memory=options.memory, multi_label=True),
         )
 
     def note_omissions(self, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""Annotated videos or images -> a checked, split dataset with its frames laid on the canvas."""
+"""`prepare`: annotated videos or images to a checked, split dataset of letterboxed frames."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from lstmcli.video import probe, read_images
 from lstmcli.workflows.prepare.frames import write_frames
 from lstmcli.workflows.prepare.options import Prepared, PrepareOptions, SplitCounts
 from lstmcli.workflows.prepare.propagate import propagate
-from lstmcli.workflows.prepare.splits import keep_division
+from lstmcli.workflows.prepare.splits import keep_own_splits
 
 __all__ = ["PrepareOptions", "Prepared", "SplitCounts", "TimeSplit", "merge_warnings", "prepare"]
 
@@ -52,19 +52,19 @@ def prepare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Read annotations, lay their frames on the canvas and write a dataset.
+    """Read annotations, letterbox their frames and write a dataset.
 
     Args:
         sources: annotation files or folders for training (or for all splits).
         out: the dataset's folder.
-        val: sources that are used for validation alone.
-        test: sources that are used for nothing but a last evaluation.
+        val: sources of the val split.
+        test: sources of the test split.
         options: see `PrepareOptions`.
-        overwrite: replace a dataset that is there.
-        progress: who looks on.
+        overwrite: replace an existing dataset.
+        progress: shows progress and notes.
 
     Raises:
-        DataError: labels that cannot be used; MediaError: videos that cannot be read.
+        DataError: invalid labels; MediaError: unreadable videos.
         OutputError: the folder exists or cannot be written.
     """
     options = options or PrepareOptions()
@@ -76,15 +76,15 @@ def prepare(
         if options.propagate:
             labels = propagate(labels, progress)
         labels = replace(labels, warnings=(*options.notes, *labels.warnings))
-        splits, division = keep_division(labels, splits, options)
+        splits, division = keep_own_splits(labels, splits, options)
         try:
             with new_folder(out, overwrite=overwrite) as folder:
                 prepared = _write(labels, splits, folder, out.name, options, progress)
         except LstmcliError:
-            for warning in labels.warnings:  # they may be the cause, and nobody would tell them now
+            for warning in labels.warnings:  # they may be the cause, and are not shown otherwise
                 times = f" ({warning.count} times)" if warning.count > 1 else ""
-                told = ": ".join(part for part in (warning.where, warning.text) if part)
-                progress.note(f"{told}{times}")
+                text = ": ".join(part for part in (warning.where, warning.text) if part)
+                progress.note(f"{text}{times}")
             raise
     return replace(
         prepared,
@@ -136,7 +136,7 @@ def _write(
 def _read_all(
     sources: Sequence[Path], val: Sequence[Path], test: Sequence[Path], options: PrepareOptions
 ) -> tuple[LabelSet, list[str | None]]:
-    """Return all labels in one set, and each video's split, None where it is still to be drawn."""
+    """Return all labels in one set, and each video's split, None where it is still open."""
     sets, splits = [], []
     how = ReadOptions(
         options.format,
@@ -150,7 +150,11 @@ def _read_all(
             read = read_labels(source, options=how)
             located = locate_media(read, source, options.media, label_rate=options.label_rate)
             found = turn_with_exif(located)
-            sets.append(_as_part(found, source) if split is None and len(sources) > 1 else found)
+            sets.append(
+                _with_split_of_source(found, source)
+                if split is None and len(sources) > 1
+                else found
+            )
             splits += [split] * len(sets[-1].videos)
     labels = choose_classes(merge_sets(sets), options.classes, options.rename or {})
     videos = tuple(
@@ -160,8 +164,8 @@ def _read_all(
     return replace(labels, videos=videos), splits
 
 
-def _as_part(labels: LabelSet, source: Path) -> LabelSet:
-    """Return the set as the part of the whole that the name of its source tells, if it does."""
+def _with_split_of_source(labels: LabelSet, source: Path) -> LabelSet:
+    """Return the set with the split of its source's name, if that is one."""
     name = source.resolve().name
     part = part_of_folder(name) if source.is_dir() else part_of_file(name)
     videos = tuple(replace(video, split=video.split or part) for video in labels.videos)
@@ -178,7 +182,7 @@ def _size_of(video: VideoLabels) -> tuple[int, int]:
 
 
 def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntArray:
-    """Return the cells that must find something, int64 [n, 2] (row, column), for the previews."""
+    """Return the positive cells, int64 [n, 2] (row, column), for the previews."""
     gt = video.labels.at(frame)
     if gt is None or len(gt) == 0:
         return np.zeros((0, 2), np.int64)
@@ -203,8 +207,8 @@ def _review(
     options: PrepareOptions,
     warnings: Sequence[DataWarning],
 ) -> Review:
-    """Look for what is likely wrong with the data, before an hour of training is spent on it."""
-    # two parts of one video are no leak where the user asked for them
+    """Return likely errors of the data."""
+    # two parts of one video are no leak with --split-time
     alone = options.split_time is not None
     videos = tuple(
         replace(video.labels, media="") if alone else video.labels for video in dataset.videos
@@ -223,7 +227,7 @@ def _page_pictures(previews: Sequence[Path]) -> list[PagePicture]:
 
 
 def merge_warnings(warnings: Sequence[DataWarning]) -> tuple[DataWarning, ...]:
-    """Return each text once, with the place of its first case and the number of all."""
+    """Merge equal texts: location of the first case and count."""
     merged: dict[str, DataWarning] = {}
     for warning in warnings:
         old = merged.get(warning.text)

@@ -1,4 +1,4 @@
-"""Frames of videos and images onto the canvas and into the store, truth put right."""
+"""Writes letterboxed frames of videos and images to the frame store; sanitizes their boxes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def write_frames(
     """Write the frames of all videos.
 
     Returns:
-        The dataset that holds them, what was changed, and the labels before they were cut to the
-        pictures, for the checks.
+        The dataset, warnings about changes, and the labels before clipping, for the checks.
     """
     jobs = assign_splits(list(zip(labels.videos, splits, strict=True)), options)
     expected = [frames_to_prepare(v, _known_count(v), dataset.frame_stride) for v, _ in jobs]
@@ -56,7 +55,9 @@ def write_frames(
     def canvases() -> Iterator[None]:
         for number, ((video, split), frames) in enumerate(zip(jobs, expected, strict=True)):
             if len(frames) == 0:
-                warnings.append(DataWarning("videos without any truth were left out", video.name))
+                warnings.append(
+                    DataWarning("videos without annotated frames were left out", video.name)
+                )
                 continue
             size_hw = video.size_hw
             assert size_hw is not None
@@ -64,7 +65,7 @@ def write_frames(
             stored = yield from _store(
                 video, frames, dataset, store, form, known=known[video.media or video.name]
             )
-            warnings.extend(_told(video, stored))
+            warnings.extend(_read_warnings(video, stored))
             if not len(stored.frames):
                 _remove_store(dataset.folder / store)
                 unreadable.append(video)
@@ -73,12 +74,12 @@ def write_frames(
             readable = _readable(video, missing, stored)
             known_count = max(stored.count, video.frame_count or 0)
             uncut.append(replace(readable, frame_count=known_count))
-            right, found = sanitize_boxes(readable, size_hw, stored.count)
-            warnings.extend(found)
+            clipped, problems = sanitize_boxes(readable, size_hw, stored.count)
+            warnings.extend(problems)
             if len(missing) and not stored.report.broken:
                 warnings.append(
                     DataWarning(
-                        "frames with truth are missing from the video",
+                        "annotated frames are missing from the video",
                         f"{video.name}, {stored.count} frames",
                         len(missing),
                     )
@@ -93,7 +94,7 @@ def write_frames(
                     frames=np.array(stored.frames, np.int64),
                     times=np.array(stored.times, np.float64),
                     store=store,
-                    labels=replace(right, frame_count=max(stored.count, video.frame_count or 0)),
+                    labels=replace(clipped, frame_count=max(stored.count, video.frame_count or 0)),
                 )
             )
 
@@ -103,7 +104,7 @@ def write_frames(
     rest = [(v, s) for v, s in zip(labels.videos, splits, strict=True) if v.name not in names]
     is_lacking = {split for _, split in jobs} > {video.split for video in videos}
     if is_lacking and 0 < len(rest) < len(labels.videos):
-        # a split was drawn that holds broken media alone: draw again without them
+        # all media of a random split are broken: split again without them
         for prepared in videos:
             _remove_store(dataset.folder / prepared.store)
         whole = replace(labels, videos=tuple(video for video, _ in rest))
@@ -121,14 +122,14 @@ def _remove_store(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What came of one video.
+    """Stored frames of one video.
 
     Args:
-        frames: numbers of the frames that were stored.
+        frames: numbers of the stored frames.
         times: their times in seconds.
         count: frames of the video as far as it was read.
-        by_position: whether the numbers count frames that could not be decoded, too.
-        report: what reading survived.
+        by_position: whether numbers include undecodable frames.
+        report: damage met in reading.
     """
 
     frames: list[int]
@@ -141,18 +142,18 @@ class _Stored:
 def _store(
     video: VideoLabels, frames: IntArray, dataset: Dataset, store: str, form: str, *, known: int
 ) -> Generator[None, None, _Stored]:
-    """Write the wanted frames of a video that decode without damage; yield at each.
+    """Write the undamaged frames of a video to the store; yield at each.
 
     Labels of more frames than can be decoded were made before the file was damaged: then they
     count the lost ones, and the video is read once more.
 
     Args:
         video: its labels.
-        frames: numbers of the frames that are wanted.
-        dataset: whose canvas they are laid on.
-        store: the file, from the dataset's folder.
+        frames: numbers of the frames to store.
+        dataset: its canvas is used.
+        store: the file, relative to the dataset's folder.
         form: of the store.
-        known: how many frames the labels know of the file, all parts of it together.
+        known: number of frames of the file by its labels, all parts together.
     """
     stored = yield from _store_once(video, frames, dataset, store, form, by_position=False)
     if stored.report.lost and video.media and known > sum(1 for _ in read_frames(video.media)):
@@ -185,7 +186,7 @@ def _store_once(
                 times.append(frame.time_s)
                 yield None
             if number >= frames[-1]:
-                # the rest is not needed, but the number of frames is
+                # further frames are not stored, but counted
                 count = max(count, video.frame_count or 0)
                 if len(video.box_frames) == 0 or video.box_frames[-1] < count:
                     break
@@ -197,9 +198,9 @@ def _store_once(
 
 
 def _readable(video: VideoLabels, missing: IntArray, stored: _Stored) -> VideoLabels:
-    """Return the labels without those of frames that could not be read.
+    """Return the labels without those of unreadable frames.
 
-    Labels behind the end stay, to be refused, unless the file is known to be cut off.
+    Labels beyond the end stay, for an error later, unless the file is truncated.
     """
     report = stored.report
     frames = missing[missing < stored.count] if report.broken else missing[:0]
@@ -220,7 +221,7 @@ def _readable(video: VideoLabels, missing: IntArray, stored: _Stored) -> VideoLa
 
 
 def _form_of(dataset: Dataset, frames: int, wanted: str) -> str:
-    """Return how frames are stored: raw while they fit easily, otherwise as JPEG."""
+    """Return the form of the store: raw while the frames fit easily, otherwise JPEG."""
     if wanted != "auto":
         return choose({form: form for form in FORMS}, wanted, "frame store")
     size = frames * dataset.canvas_hw[0] * dataset.canvas_hw[1] * 3 // 2
@@ -231,42 +232,42 @@ def _form_of(dataset: Dataset, frames: int, wanted: str) -> str:
 def _known_count(video: VideoLabels) -> int:
     if video.media is None:
         return len(video.images)
-    # what the labels say of the length may be short of the truth that they hold
-    gt = int(video.annotated_frames[-1]) + 1 if len(video.annotated_frames) else 0
-    return max(gt, video.frame_count or 0)
+    # frame_count of the labels may be less than their last annotated frame
+    last = int(video.annotated_frames[-1]) + 1 if len(video.annotated_frames) else 0
+    return max(last, video.frame_count or 0)
 
 
 def _check_size(video: VideoLabels, frame: Frame, number: int) -> None:
     if frame.size_hw != video.size_hw and video.size_hw is not None:
         raise MediaError(
             f"{video.media or video.images[number]}: {frame.size_hw[1]}x{frame.size_hw[0]} pixels, "
-            f"the labels say {video.size_hw[1]}x{video.size_hw[0]}",
+            f"the labels have {video.size_hw[1]}x{video.size_hw[0]}",
             hint="these labels were made for another copy of it",
         )
 
 
-def _told(video: VideoLabels, stored: _Stored) -> list[DataWarning]:
-    """Return what reading a video survived; its damaged frames are not in the dataset."""
+def _read_warnings(video: VideoLabels, stored: _Stored) -> list[DataWarning]:
+    """Return warnings about a damaged video; its damaged frames are not in the dataset."""
     sentences = stored.report.sentences()
     behind = int((video.box_frames >= stored.count).sum()) if stored.report.is_cut else 0
     if behind:
-        sentences.append(f"{behind} boxes lie behind where the file is cut off; left out")
+        sentences.append(f"{behind} boxes lie beyond the end of the truncated file; left out")
     if stored.report.lost:
-        how = "with the lost ones" if stored.by_position else "as they are decoded"
-        sentences.append(f"the labels were taken to count frames {how}")
+        how = "lost frames included" if stored.by_position else "decoded frames only"
+        sentences.append(f"frame numbers of the labels: {how}")
     return [DataWarning(sentence, video.name) for sentence in sentences]
 
 
 def frames_of(video: VideoLabels, report: ReadReport) -> Iterator[Frame]:
-    """Yield the frames of a video, or of its images, numbered as its labels count them."""
+    """Yield the frames of a video, or of its images, with the numbers of the labels."""
     if video.media is not None:
         yield from read_frames(video.media, rate=video.rate, report=report)
         return
-    places = [place for place, path in enumerate(video.images) if path]
-    paths = [Path(video.images[place]) for place in places]
+    positions = [position for position, path in enumerate(video.images) if path]
+    paths = [Path(video.images[position]) for position in positions]
     rate = video.rate or ASSUMED_RATE
     for frame in read_images(paths, rate=rate, report=report, skips_broken=True):
-        frame.index = frame.position = places[frame.index]
+        frame.index = frame.position = positions[frame.index]
         frame.time_s = frame.index / rate
         yield frame
 

@@ -1,4 +1,4 @@
-"""What `prepare` is asked for, and what it leaves."""
+"""Options and result of `prepare`."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from lstmcli.dataset.plan import TimeSplit
 from lstmcli.labels.clock import LabelRate
 
 DEFAULT_SHARE = 0.8
-"""Of the videos that trains where neither the set nor the person divides them."""
+"""Share of the videos in the train split where neither the set nor the options define splits."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """What a user can choose.
+    """Options of `prepare`.
 
     Args:
         format: a name of `READERS`; None: recognised from the content.
-        media: where videos or images lie, when the annotation file does not say.
-        split: share of the videos that trains, where neither `val` nor `split_time` is given; None:
-            the set's own division, or 0.8 where it has none.
-        split_time: divide every video in time instead.
-        seed: of the draw of videos.
-        classes: which are kept, in this order; empty: all.
+        media: folder of videos or images, where the labels hold no paths.
+        split: share of the videos in the train split, without `val` and `split_time`; None: the
+            set's own splits, or 0.8 without any.
+        split_time: split every video in time instead.
+        seed: of the random split.
+        classes: kept classes, in this order; empty: all.
         rename: old name to new name.
         size_wh: (width, height) of the canvas; None: chosen from the videos.
         grid: pixels of the canvas a grid cell is wide and high.
         crop: side of the training crops in pixels of the canvas; 0: chosen from the objects.
-        every: prepare every how manieth frame; 0: chosen so that about ten a second are left, where
-            there is plenty.
+        every: frame stride; 0: about ten frames a second.
         previews: pictures a split in `preview/`.
-        notes: what a person should know of the labels besides, for the review page.
-        annotator: whose boxes count where several people drew them.
-        label_rate: frames a second that the labels count by, or "film"; None compares.
+        notes: further notes for the review page.
+        annotator: whose boxes are used where several people annotated.
+        label_rate: frame rate of the labels, or "film"; None: compared with the video.
         propagate: label the frames between annotated ones, see `propagate`.
         store: `raw`, `jpeg`, or `auto`: raw while the frames fit easily.
     """
@@ -62,7 +61,7 @@ class PrepareOptions:
 
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
-    """One row of the table: what a split holds."""
+    """Counts of a split, one row of the table."""
 
     split: str
     videos: int
@@ -75,14 +74,14 @@ class SplitCounts:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` wrote.
+    """Result of `prepare`.
 
     Args:
         dataset: as it can be loaded again.
         counts: a row a split.
-        warnings: equal ones are counted, not repeated.
-        previews: the pictures.
-        division: where the splits come from, "" where they were drawn or named.
+        warnings: merged, with counts.
+        previews: paths of the pictures.
+        division: origin of the splits, "" where they are random or given.
     """
 
     dataset: Dataset

@@ -1,4 +1,4 @@
-"""Which video, or which part of one, trains and which validates."""
+"""Splits of videos, or parts of videos, into train, val and test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstmcli.workflows.prepare.options import DEFAULT_SHARE, PrepareOptions
 def assign_splits(
     jobs: list[tuple[VideoLabels, str | None]], options: PrepareOptions
 ) -> list[tuple[VideoLabels, str]]:
-    """Return every video, or its parts, with a split; those that have one keep it."""
+    """Return every video, or its parts, with a split; given splits are kept."""
     open_ones = [video for video, split in jobs if split is None]
     if not open_ones:
         return [(video, split) for video, split in jobs if split is not None]
@@ -28,62 +28,62 @@ def assign_splits(
                 [(video, split)] if split is not None else _cut_in_time(video, options.split_time)
             )
         ]
-    drawn = _drawn(open_ones, options)
+    drawn = _random_splits(open_ones, options)
     return [(video, split or drawn[_recording(video)]) for video, split in jobs]
 
 
-def _drawn(videos: list[VideoLabels], options: PrepareOptions) -> dict[str, str]:
+def _random_splits(videos: list[VideoLabels], options: PrepareOptions) -> dict[str, str]:
     """Return the split of each recording; label files of one recording stay together."""
     labels: dict[str, list[IntArray]] = {}
     for video in videos:
-        found = video.labels[(video.labels >= 0) & ~video.ignore]
-        labels.setdefault(_recording(video), []).append(found)
+        known = video.labels[(video.labels >= 0) & ~video.ignore]
+        labels.setdefault(_recording(video), []).append(known)
     together = [np.concatenate(parts) for parts in labels.values()]
     share = DEFAULT_SHARE if options.split is None else options.split
     return split_by_video(
         list(labels),
-        [int(np.bincount(found).argmax()) if len(found) else -1 for found in together],
+        [int(np.bincount(known).argmax()) if len(known) else -1 for known in together],
         share,
         options.seed,
-        needed=only_ones([np.unique(found).tolist() for found in together]),
+        needed=only_ones([np.unique(known).tolist() for known in together]),
     )
 
 
 def _recording(video: VideoLabels) -> str:
-    """Return what labels of one recording have in common: the path of the film or of its images."""
+    """Return the key of a recording: the path of its video or of its images."""
     if video.media:
         return str(Path(video.media).resolve())
     first = next((image for image in video.images if image), "")
     return str(Path(first).resolve()) if first else video.name
 
 
-def keep_division(
+def keep_own_splits(
     labels: LabelSet, splits: list[str | None], options: PrepareOptions
 ) -> tuple[list[str | None], str]:
-    """Return the splits with the set's own division, and a sentence for the person.
+    """Return the set's own splits, and a sentence about them.
 
-    Only where the person chose none: neither --val, nor --split, nor --split-time.
+    Only without --val, --split and --split-time.
 
     Args:
-        labels: of all sources; `VideoLabels.split` is the set's own part.
-        splits: by the person's choice, None where there is none.
+        labels: of all sources; `VideoLabels.split` is the set's own split.
+        splits: chosen ones, None without a choice.
         options: see `PrepareOptions`.
     """
-    told = {video.split for video in labels.videos} - {None}
+    own = {video.split for video in labels.videos} - {None}
     chosen = options.split is not None or options.split_time is not None
-    if chosen or any(split in {"train", "val"} for split in splits) or not told - {"train"}:
-        if told - {"train"} and "train" in told:
+    if chosen or any(split in {"train", "val"} for split in splits) or not own - {"train"}:
+        if own - {"train"} and "train" in own:
             return splits, "as chosen; the set's own train, val and test are not kept"
         return splits, ""
-    if "train" not in told:
+    if "train" not in own:
         return splits, ""
-    rest = "train" if "val" in told else None
+    rest = "train" if "val" in own else None
     kept = [
         split or video.split or rest for video, split in zip(labels.videos, splits, strict=True)
     ]
     counts = ", ".join(f"{name} {kept.count(name)}" for name in ("train", "val", "test"))
-    drawn = "" if "val" in told else "; val is drawn from train"
-    return kept, f"as the set divides itself: {counts}{drawn} (--split draws anew)"
+    drawn = "" if "val" in own else "; val is drawn from train"
+    return kept, f"the set's own: {counts}{drawn} (--split draws new ones)"
 
 
 def _cut_in_time(video: VideoLabels, cut: TimeSplit) -> Iterator[tuple[VideoLabels, str]]:

@@ -1,8 +1,8 @@
-"""Labels footage by detectors: teachers, fused, and smoothed with the future in view.
+"""Pseudo-labels: footage labelled by fused teacher models and offline tracking.
 
-The outcome is a COCO file with tracks beside the dataset, which `prepare` and `convert` read like
-any other labels, and a JSON line for every box with its score: a soft label. What was detected in a
-video is kept, so that an interrupted run goes on with the next one.
+The result is a COCO file with tracks next to the dataset, which `prepare` and `convert` read like
+any other labels, and a JSON line for every box with its score (soft label). Detections of finished
+videos are cached, so that an interrupted run continues with the next one.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ from lstmcli.video import (
     open_frames,
 )
 
-THRESHOLD, FAINT = 0.3, 0.15
-"""Score that makes a track certain, and the least one that may belong to it."""
-FRAMES_A_SECOND = 10.0
+THRESHOLD, MIN_SCORE = 0.3, 0.15
+"""Score that makes a track certain, and minimum score of its detections."""
+LABEL_FPS = 10.0
 IMAGE_RATE = 25.0
-"""Frames per second of pictures whose numbers follow each other."""
-INSIDE = 0.7
-"""An uncertain box of which so much lies in a certain one is no region of its own."""
+"""Frames per second of numbered pictures."""
+PARTIAL_SHARE = 0.7
+"""An uncertain box is dropped if this share of it lies in a certain one."""
 DUPLICATE_IOU = 0.6
-"""Boxes of one frame that overlap by more are one object, whatever their classes."""
+"""IoU of class-agnostic NMS in a frame."""
 TRIAL_FRAMES = 3
 LABELS, SCORES = "labels.json", "scores.jsonl"
 STATUS = {DETECTED: "detected", INTERPOLATED: "interpolated", UNCERTAIN: "uncertain"}
@@ -64,11 +64,11 @@ STATUS = {DETECTED: "detected", INTERPOLATED: "interpolated", UNCERTAIN: "uncert
 
 @dataclass(frozen=True, slots=True)
 class TeacherOptions:
-    """What a user can choose of the teachers.
+    """Options of labelling by teachers.
 
     Args:
         teachers: models, as `load_runtime` takes them.
-        classes: which are kept, by their new names and in this order; empty: those that are found.
+        classes: kept classes by their new names, in this order; empty: the detected ones.
         rename: a teacher's name to the new one.
         every: label every Nth frame; 0: about ten a second.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -84,35 +84,37 @@ class TeacherOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """What the teachers labelled.
+class TeacherResult:
+    """Result of labelling by teachers.
 
     Args:
         path: of the COCO file.
-        frames: how many were labelled.
-        boxes: how many boxes.
-        filled: how many of them lie in gaps that were bridged.
-        uncertain: how many of them are ignored regions.
-        dropped: how many single flashes were left out.
+        frames: number of labelled frames.
+        boxes: number of boxes.
+        interpolated: interpolated boxes among them.
+        uncertain: ignored regions among them.
+        dropped: dropped tracks of a single detection.
         notes: the same for the review page.
     """
 
     path: Path
     frames: int
     boxes: int
-    filled: int
+    interpolated: int
     uncertain: int
     dropped: int
 
     @property
     def notes(self) -> tuple[DataWarning, ...]:
-        """Return what a person should know of these labels."""
+        """Return the notes for the review page."""
         whole = max(self.boxes, 1)
         notes = (
-            DataWarning("labels are a teacher's: look at them before you trust them"),
-            DataWarning(f"boxes filled in gaps: {self.filled / whole:.0%}", count=self.filled),
+            DataWarning("pseudo-labels of a teacher: check them before training"),
+            DataWarning(
+                f"interpolated boxes: {self.interpolated / whole:.0%}", count=self.interpolated
+            ),
             DataWarning(f"uncertain, ignored: {self.uncertain / whole:.0%}", count=self.uncertain),
-            DataWarning("detections dropped as single flashes", count=self.dropped),
+            DataWarning("dropped tracks of a single detection", count=self.dropped),
         )
         return tuple(note for note in notes if note.count)
 
@@ -123,18 +125,18 @@ def label_footage(
     options: TeacherOptions,
     *,
     progress: Progress | None = None,
-) -> Taught:
+) -> TeacherResult:
     """Label videos or pictures without labels.
 
     Args:
         sources: videos, pictures or folders of them.
-        folder: for the labels, and for what is kept of an interrupted run.
+        folder: of the labels and the cached detections.
         options: see `TeacherOptions`.
-        progress: who looks on.
+        progress: shows progress and notes.
 
     Raises:
-        ConfigError: a class that no teacher knows.
-        DataError: the teachers find nothing.
+        ConfigError: a class that no teacher has.
+        DataError: the teachers detect nothing.
         MediaError: the footage cannot be read.
         ModelError: a teacher cannot be loaded.
     """
@@ -145,44 +147,44 @@ def label_footage(
     classes, tables = _classes_of(runtimes, options)
     teachers = _Teachers(runtimes, tables, len(classes))
     steps = [_stride(video, options.every) for video in videos]
-    _announce(videos, steps, teachers, progress)
-    key = _key(options, classes)
+    _note_duration(videos, steps, teachers, progress)
+    key = _cache_key(options, classes)
     made: list[tuple[VideoLabels, OfflineTracks]] = []
     try:
         with claim(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for video, step in zip(videos, steps, strict=True):
                 made += list(_label(video, step, teachers, folder, key, progress))
-            taught = _write(made, classes, options, folder)
+            result = _write(made, classes, options, folder)
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}",
             hint="free some space or choose another --out",
         ) from None
-    if not taught.boxes:
+    if not result.boxes:
         known = ", ".join(options.classes or classes[:12])
         raise DataError(
-            f"{', '.join(options.teachers)}: nothing found in {taught.frames} frames of "
+            f"{', '.join(options.teachers)}: no detections in {result.frames} frames of "
             f"{len(videos)} videos (of {known})",
             hint="another teacher, other --classes, or a larger input (MODEL@1280x736) for small "
             "objects",
         )
-    return taught
+    return result
 
 
 def _classes_of(
     runtimes: Sequence[Runtime], options: TeacherOptions
 ) -> tuple[tuple[str, ...], list[list[int]]]:
-    """Return the classes, and each teacher's number of every class; -1 for one that is left out."""
+    """Return the classes, and each teacher's table of new class indices, -1 for dropped ones."""
     rename = dict(options.rename)
-    told = [name for runtime in runtimes for name in runtime.metadata.classes]
+    known = [name for runtime in runtimes for name in runtime.metadata.classes]
     for old in rename:
-        if old not in told:
-            raise ConfigError(f"no teacher knows a class {old!r}", hint=near_name(old, told))
-    names = list(dict.fromkeys(rename.get(name, name) for name in told))
+        if old not in known:
+            raise ConfigError(f"no teacher has a class {old!r}", hint=near_name(old, known))
+    names = list(dict.fromkeys(rename.get(name, name) for name in known))
     for name in options.classes:
         if name not in names:
-            raise ConfigError(f"no teacher knows a class {name!r}", hint=near_name(name, names))
+            raise ConfigError(f"no teacher has a class {name!r}", hint=near_name(name, names))
     classes = options.classes or tuple(names)
     tables = [
         [
@@ -206,14 +208,14 @@ class _Teachers:
     def __init__(
         self, runtimes: Sequence[Runtime], tables: Sequence[Sequence[int]], classes: int
     ) -> None:
-        self._predictors = [Predictor(runtime, threshold=FAINT / 2) for runtime in runtimes]
+        self._predictors = [Predictor(runtime, threshold=MIN_SCORE / 2) for runtime in runtimes]
         self._tables = [np.array(table, np.int64) for table in tables]
         self._classes = classes
-        knowing = np.zeros(classes)
+        counts = np.zeros(classes)
         for table in self._tables:
-            knowing[np.unique(table[table >= 0])] += 1
-        # fusion divides by all teachers; only those that know a class have a say in it
-        self._weights = (len(runtimes) / np.maximum(knowing, 1)).astype(np.float32)
+            counts[np.unique(table[table >= 0])] += 1
+        # fusion divides by all teachers; scores of a class are averaged over those that have it
+        self._weights = (len(runtimes) / np.maximum(counts, 1)).astype(np.float32)
         self._letterboxes: list[Letterbox] = []
 
     def start(self, size_hw: tuple[int, int]) -> None:
@@ -221,20 +223,20 @@ class _Teachers:
         self._letterboxes = [predictor.start(size_hw) for predictor in self._predictors]
 
     def step(self, frame: Frame) -> Detections:
-        """Return what they find in a frame together, without duplicates."""
-        answers = []
+        """Return the fused detections of a frame."""
+        predictions = []
         for predictor, letterbox, table in zip(
             self._predictors, self._letterboxes, self._tables, strict=True
         ):
-            found = predictor.step(frame.canvas(letterbox), frame.time_s)
-            labels = table[found.labels]
-            scores = np.zeros((len(found), self._classes), np.float32)
+            detections = predictor.step(frame.canvas(letterbox), frame.time_s)
+            labels = table[detections.labels]
+            scores = np.zeros((len(detections), self._classes), np.float32)
             rows = np.flatnonzero(labels >= 0)
-            scores[rows, labels[rows]] = found.scores[rows]
-            answers.append((found.boxes[rows], scores[rows]))
-        boxes, scores = fuse_boxes(answers)
+            scores[rows, labels[rows]] = detections.scores[rows]
+            predictions.append((detections.boxes[rows], scores[rows]))
+        boxes, scores = fuse_boxes(predictions)
         boxes, values, labels = multiclass_nms(
-            boxes, scores * self._weights, threshold=FAINT, iou=DUPLICATE_IOU, limit=300
+            boxes, scores * self._weights, threshold=MIN_SCORE, iou=DUPLICATE_IOU, limit=300
         )
         return Detections(
             boxes.astype(np.float32),
@@ -248,14 +250,14 @@ def _stride(video: Source, every: int) -> int:
     if every or video.kind != "file":
         return every or 1
     info = describe(video)
-    rate = info.rate if info is not None and info.rate else FRAMES_A_SECOND
-    return max(1, round(rate / FRAMES_A_SECOND))
+    rate = info.rate if info is not None and info.rate else LABEL_FPS
+    return max(1, round(rate / LABEL_FPS))
 
 
-def _announce(
+def _note_duration(
     videos: Sequence[Source], steps: Sequence[int], teachers: _Teachers, progress: Progress
 ) -> None:
-    """Say how long it will take, by a few frames of the first video."""
+    """Note the expected duration, measured on a few frames of the first video."""
     total = 0
     for video, step in zip(videos, steps, strict=True):
         total += expected_frames(video, describe(video), every=step) or 0
@@ -276,8 +278,8 @@ def _announce(
         )
 
 
-def _key(options: TeacherOptions, classes: Sequence[str]) -> str:
-    """Return what tells apart the labels of other teachers or choices."""
+def _cache_key(options: TeacherOptions, classes: Sequence[str]) -> str:
+    """Return a hash of teachers and options for the cache."""
     parts = [*options.teachers, *classes, json.dumps(dict(options.rename)), str(options.every)]
     for name in options.teachers:
         path = Path(name.partition("@")[0])
@@ -291,19 +293,19 @@ def _label(
 ) -> Iterator[tuple[VideoLabels, OfflineTracks]]:
     """Yield the labels of a video, or of each picture of a row of stills."""
     cache = folder / f"{hashlib.sha256(video.address.encode()).hexdigest()[:12]}-{key}.npz"
-    found, frames, times, sizes = _load(cache) or _detect(video, step, teachers, progress)
-    _save(cache, found, frames, times, sizes)
+    detections, frames, times, sizes = _load(cache) or _detect(video, step, teachers, progress)
+    _save(cache, detections, frames, times, sizes)
     if not len(frames):
         return
     if video.kind == "images" and not _is_sequence(video, sizes):
         for n, path in enumerate(video.images[: len(frames)]):
-            yield _still(path, found[n], (int(sizes[n, 0]), int(sizes[n, 1])))
+            yield _still(path, detections[n], (int(sizes[n, 0]), int(sizes[n, 1])))
         return
     info = describe(video)
     images = tuple(str(path.resolve()) for path in video.images)
     if images:
         frames, times = np.arange(len(frames)) * step, np.arange(len(frames)) * step / IMAGE_RATE
-    tracks = _without_parts(smooth_offline(found, times.tolist(), threshold=THRESHOLD))
+    tracks = _without_partial_boxes(smooth_offline(detections, times.tolist(), threshold=THRESHOLD))
     labels = VideoLabels(
         name=Path(video.name).stem,
         media=None if images else str(Path(video.address).resolve()),
@@ -321,16 +323,22 @@ def _label(
 
 
 def _still(
-    path: Path, found: Detections, size_hw: tuple[int, int]
+    path: Path, detections: Detections, size_hw: tuple[int, int]
 ) -> tuple[VideoLabels, OfflineTracks]:
-    """Return the labels of one picture: there is no time that could help."""
-    n = len(found)
+    """Return the labels of one picture, without tracking."""
+    n = len(detections)
     zeros = np.zeros(n, np.int64)
-    status = np.where(found.scores >= THRESHOLD, DETECTED, UNCERTAIN)
+    status = np.where(detections.scores >= THRESHOLD, DETECTED, UNCERTAIN)
     tracks = OfflineTracks(
-        zeros, found.boxes, found.scores, found.labels, found.track_ids, status, 0
+        zeros,
+        detections.boxes,
+        detections.scores,
+        detections.labels,
+        detections.track_ids,
+        status,
+        0,
     )
-    tracks = _without_parts(tracks)
+    tracks = _without_partial_boxes(tracks)
     labels = VideoLabels(
         name=path.stem,
         media=None,
@@ -348,23 +356,23 @@ def _still(
 
 
 def _is_sequence(video: Source, sizes: IntArray) -> bool:
-    """Return whether pictures are the frames of a video: of one size, their numbers in a row."""
+    """Return whether pictures are the frames of a video: one size, consecutive numbers."""
     ends = [re.search(r"(\d+)$", path.stem) for path in video.images]
     numbers = np.array([int(end[1]) for end in ends if end], np.int64)
     in_a_row = len(numbers) == len(ends) > 2 and len(np.unique(np.diff(numbers))) == 1
     return bool(in_a_row and (sizes == sizes[0]).all())
 
 
-def _without_parts(tracks: OfflineTracks) -> OfflineTracks:
-    """Return tracks without uncertain boxes that are a part of a certain one, or doubles of it."""
+def _without_partial_boxes(tracks: OfflineTracks) -> OfflineTracks:
+    """Drop uncertain boxes that are parts or duplicates of a certain one."""
     kept = np.ones(len(tracks.frames), bool)
     for frame in np.unique(tracks.frames):
         rows = np.flatnonzero(tracks.frames == frame)
-        unsure = rows[tracks.status[rows] == UNCERTAIN]
-        sure = rows[tracks.status[rows] != UNCERTAIN]
-        if len(unsure) and len(sure):
-            share = box_overlap_of_first(tracks.boxes[unsure], tracks.boxes[sure]).max(axis=1)
-            kept[unsure[share > INSIDE]] = False
+        uncertain = rows[tracks.status[rows] == UNCERTAIN]
+        certain = rows[tracks.status[rows] != UNCERTAIN]
+        if len(uncertain) and len(certain):
+            share = box_overlap_of_first(tracks.boxes[uncertain], tracks.boxes[certain]).max(axis=1)
+            kept[uncertain[share > PARTIAL_SHARE]] = False
     return replace(
         tracks,
         frames=tracks.frames[kept],
@@ -376,12 +384,12 @@ def _without_parts(tracks: OfflineTracks) -> OfflineTracks:
     )
 
 
-Found = tuple[list[Detections], IntArray, npt.NDArray[np.float64], IntArray]
+VideoDetections = tuple[list[Detections], IntArray, npt.NDArray[np.float64], IntArray]
 """Detections, frame numbers, times and (height, width) of each frame."""
 
 
-def _detect(video: Source, step: int, teachers: _Teachers, progress: Progress) -> Found:
-    found: list[Detections] = []
+def _detect(video: Source, step: int, teachers: _Teachers, progress: Progress) -> VideoDetections:
+    detections: list[Detections] = []
     frames: list[int] = []
     times: list[float] = []
     sizes: list[tuple[int, int]] = []
@@ -391,48 +399,53 @@ def _detect(video: Source, step: int, teachers: _Teachers, progress: Progress) -
     ):
         if not sizes or frame.size_hw != sizes[-1] or video.kind == "images":
             teachers.start(frame.size_hw)
-        found.append(teachers.step(frame))
+        detections.append(teachers.step(frame))
         frames.append(frame.index)
         times.append(frame.time_s)
         sizes.append(frame.size_hw)
     return (
-        found,
+        detections,
         np.array(frames, np.int64),
         np.array(times, np.float64),
         np.array(sizes, np.int64).reshape(-1, 2),
     )
 
 
-def _load(cache: Path) -> Found | None:
-    """Return what an earlier run found in a video, None where it did not get to its end."""
+def _load(cache: Path) -> VideoDetections | None:
+    """Return the cached detections of a video, None without any."""
     if not cache.is_file():
         return None
     with np.load(cache) as values:
         ends = np.cumsum(values["counts"])[:-1]
         columns = [np.split(values[name], ends) for name in ("boxes", "scores", "labels")]
-        found = [
+        detections = [
             Detections(boxes, scores, labels, np.full(len(labels), -1, np.int64))
             for boxes, scores, labels in zip(*columns, strict=True)
         ]
-        return found[: len(values["frames"])], values["frames"], values["times"], values["sizes"]
+        return (
+            detections[: len(values["frames"])],
+            values["frames"],
+            values["times"],
+            values["sizes"],
+        )
 
 
 def _save(
     cache: Path,
-    found: list[Detections],
+    detections: list[Detections],
     frames: IntArray,
     times: npt.NDArray[np.float64],
     sizes: IntArray,
 ) -> None:
-    if cache.is_file() or not found:
+    if cache.is_file() or not detections:
         return
     with atomic_write(cache) as temporary:
         np.savez_compressed(
             temporary,
-            counts=np.array([len(one) for one in found], np.int64),
-            boxes=np.concatenate([one.boxes for one in found]),
-            scores=np.concatenate([one.scores for one in found]),
-            labels=np.concatenate([one.labels for one in found]),
+            counts=np.array([len(one) for one in detections], np.int64),
+            boxes=np.concatenate([one.boxes for one in detections]),
+            scores=np.concatenate([one.scores for one in detections]),
+            labels=np.concatenate([one.labels for one in detections]),
             frames=frames,
             times=times,
             sizes=sizes,
@@ -444,8 +457,8 @@ def _write(
     classes: tuple[str, ...],
     options: TeacherOptions,
     folder: Path,
-) -> Taught:
-    """Write labels and scores; classes that nobody asked for and nobody found are left out."""
+) -> TeacherResult:
+    """Write labels and scores; undetected classes are left out unless requested."""
     used = {int(label) for labels, _ in made for label in np.unique(labels.labels)}
     kept = [n for n in range(len(classes)) if options.classes or n in used]
     table = np.full(len(classes), -1, np.int64)
@@ -467,11 +480,11 @@ def _write(
                 }
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
     status = np.concatenate([tracks.status for _, tracks in made] or [np.zeros(0, np.int64)])
-    return Taught(
+    return TeacherResult(
         path=folder / LABELS,
         frames=sum(len(labels.annotated_frames) for labels, _ in made),
         boxes=len(status),
-        filled=int((status == INTERPOLATED).sum()),
+        interpolated=int((status == INTERPOLATED).sum()),
         uncertain=int((status == UNCERTAIN).sum()),
         dropped=sum(tracks.dropped for _, tracks in made),
     )
