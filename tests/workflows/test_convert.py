@@ -195,7 +195,7 @@ def test_losses_of_a_format_are_counted(tmp_path: Path) -> None:
         LABEL_WRITERS[to].write(labels, tmp_path / to, warnings)
     counts = {warning.text.partition(";")[0]: warning.count for warning in warnings.collected()}
     assert counts == {
-        "a frame that nobody looked at": 2,
+        "an unannotated frame": 2,
         "a box without a track": 1,
         "an ignored region": 1,
         "a track of a box": 1,

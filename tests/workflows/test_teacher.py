@@ -133,10 +133,10 @@ def test_an_unknown_class_of_teachers_has_a_near_one(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, one=BrightSquare())
-    with pytest.raises(ConfigError, match="knows a class 'persons'") as caught:
+    with pytest.raises(ConfigError, match="has a class 'persons'") as caught:
         label_footage([footage], tmp_path / "t", TeacherOptions(("one",), classes=("persons",)))
     assert "person" in caught.value.hint
-    with pytest.raises(ConfigError, match="knows a class 'boat'"):
+    with pytest.raises(ConfigError, match="has a class 'boat'"):
         label_footage([footage], tmp_path / "t", TeacherOptions(("one",), rename={"boat": "b"}))
 
 
