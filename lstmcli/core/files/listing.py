@@ -62,7 +62,7 @@ def check_ours(folder: Path) -> None:
     foreign = first_foreign(folder)
     if foreign is not None:
         raise OutputError(
-            f"{folder} holds other things than lstmcli wrote there ({foreign})",
+            f"{folder} holds other files than those of lstmcli ({foreign})",
             hint="move them away, or name a folder of its own with --out",
         )
 
