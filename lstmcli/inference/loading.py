@@ -251,11 +251,11 @@ def write_export(
     if feed is not None:
         _check_installed("onnx", (*RUNTIMES["onnx"].to_run, *RUNTIMES["onnx"].to_write))
 
-    def write(place: Path) -> ModelMetadata:
+    def write(target: Path) -> ModelMetadata:
         if feed is None:
-            RUNTIMES[name].write(step, metadata, place)
+            RUNTIMES[name].write(step, metadata, target)
             return metadata
-        return write_int8(step, metadata, place, feed)
+        return write_int8(step, metadata, target, feed)
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

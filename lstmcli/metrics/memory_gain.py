@@ -185,7 +185,7 @@ def _stretches(comparison: Comparison, chosen: BoolArray) -> tuple[Stretch, ...]
             np.diff(np.concatenate(([False], chosen[rows], [False])).astype(np.int8))
         )
         for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            first, last = (results[gt.results[rows[place]]] for place in (begin, end - 1))
+            first, last = (results[gt.results[rows[index]]] for index in (begin, end - 1))
             found.append(
                 Stretch(
                     first.video,

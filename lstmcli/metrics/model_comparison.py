@@ -124,8 +124,8 @@ class SideBySide:
         """Return plain values; unmeasurable ones are None."""
         means: dict[str, Json] = {}
         spread = [
-            mean_intervals([standings[place].sums for standings in self.domains.values()])
-            for place in range(len(self.names))
+            mean_intervals([standings[index].sums for standings in self.domains.values()])
+            for index in range(len(self.names))
         ]
         for headline in HEADLINES:
             rows = zip(self.over_domains(headline).items(), spread, strict=True)

@@ -225,23 +225,23 @@ def _interpolated(
     """Return frames, smoothed boxes and scores from a track's first to its last frame."""
     frames = np.arange(one.frames[0], one.frames[-1] + 1)
     times = np.array(times_s)[frames]
-    seen = np.array(one.times)
-    xywh = _local_line(seen, np.stack(one.xywh), np.array(one.scores), times)
+    times_of_boxes = np.array(one.times)
+    xywh = _local_line(times_of_boxes, np.stack(one.xywh), np.array(one.scores), times)
     is_interpolated = ~np.isin(frames, one.frames)
     scores = np.array(one.scores)
-    after = np.searchsorted(seen, times).clip(0, len(seen) - 1)
+    after = np.searchsorted(times_of_boxes, times).clip(0, len(times_of_boxes) - 1)
     before = np.where(is_interpolated, (after - 1).clip(0), after)
     values = np.minimum(scores[before], scores[after])
     return frames, corners(xywh), values.astype(np.float32), is_interpolated
 
 
-def _local_line(seen: Floats, xywh: Floats, weights: Floats, times: Floats) -> Floats:
+def _local_line(times_of_boxes: Floats, xywh: Floats, weights: Floats, times: Floats) -> Floats:
     """Return a line fitted around each time, by weighted least squares with a Gaussian kernel.
 
     Linear interpolation between neighbours where no detection is near.
     """
-    straight = np.stack([np.interp(times, seen, side) for side in xywh.T], axis=1)
-    away = seen[None] - times[:, None]
+    straight = np.stack([np.interp(times, times_of_boxes, side) for side in xywh.T], axis=1)
+    away = times_of_boxes[None] - times[:, None]
     kernel = np.exp(-0.5 * np.square(away / SMOOTHING_S)) * weights[None]
     total = kernel.sum(axis=1)
     near = (kernel > 0.01 * weights[None]).sum(axis=1) >= 3

@@ -1,7 +1,7 @@
 """Template tracking: follows one box through grey pictures by normalized cross-correlation.
 
 After Lewis 1995, "Fast Normalized Cross-Correlation", over a few scales, around the position that a
-constant velocity predicts. It needs no training, so it also follows what no detector knows.
+constant velocity predicts. It needs no training, so it also tracks classes without a detector.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lstmcli.core.types import FloatArray
 Floats = npt.NDArray[np.float64]
 
 TEMPLATE = 20
-"""Side of the template in samples, whatever the size of the box."""
+"""Side of the template in samples, for any box size."""
 CONTEXT = 1.2
 """Side of the template in sides of the box: a rim of background makes its edges count."""
 REACH = 0.9

@@ -66,7 +66,7 @@ def convert(
         to: a name of `LABEL_WRITERS`.
         out: the file (a folder gets `annotations.json`) or folder to write, as the format needs;
             None: named after the source, in the current folder.
-        format: the format of the source; None recognises it.
+        format: the format of the source; None: recognised from the content.
         media: folder of the videos or images; only used if the labels hold no sizes.
         size_hw: (height, width) of missing media.
         annotator: whose boxes are used where several people annotated.

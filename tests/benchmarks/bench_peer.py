@@ -136,7 +136,7 @@ def main() -> None:
         run = detect(source, "out")
         print(f"{os.cpu_count()} cores, 720p, {frames} frames, network input {side} pixels")
         print(
-            f"{'':12} {'whole f/s':>9} {'steady f/s':>9} {'first s':>9} {'CPU s':>7} {'peak MB':>8}"
+            f"{'':12} {'whole f/s':>9} {'warm f/s':>9} {'first s':>9} {'CPU s':>7} {'peak MB':>8}"
         )
         mine = show("lstmcli", run, frames, start_s)
         print(f"{'transcode':12} {limit:9.1f}")

@@ -1,4 +1,4 @@
-"""The network as a whole: what it is shown, what it remembers, what of it may be left out."""
+"""The whole network: inputs, state, and parts that can be left out."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_reduced_core_needs_the_skip_connection(skip: str) -> None:
 @torch.inference_mode()
 def test_a_memory_may_be_coarser_than_the_grid(core: str, skip: str) -> None:
     model = build(temporal={"name": core, "pool": 2, "skip": skip})
-    frames = clip(size_hw=(40, 56))  # 5 x 7 cells, 3 x 4 remembered ones
+    frames = clip(size_hw=(40, 56))  # 5 x 7 cells, 3 x 4 of the state
     whole, last = model(frames)
     assert whole.shape[-2:] == (5, 7)
     features = torch.zeros(1, 1, 8, 5, 7)
@@ -149,10 +149,10 @@ def test_an_untrained_core_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("core", "remembers"), [("none", False), ("objects", True), ("lstm", True)]
+    ("core", "is_stateful"), [("none", False), ("objects", True), ("lstm", True)]
 )
-def test_it_reports_whether_it_is_stateful(core: str, remembers: bool) -> None:
-    assert build(temporal=core).is_stateful is remembers
+def test_it_reports_whether_it_is_stateful(core: str, is_stateful: bool) -> None:
+    assert build(temporal=core).is_stateful is is_stateful
 
 
 def test_pixels_are_normalised_as_for_imagenet() -> None:

@@ -114,8 +114,8 @@ def test_a_state_keeps_its_shapes_and_float32(name: str) -> None:
         features = clip().to(dtype)
         state = core.initial_state(features)
         with torch.autocast("cpu", torch.bfloat16):
-            remembered, after = core(features, state)
-        assert remembered.dtype == dtype
+            output, after = core(features, state)
+        assert output.dtype == dtype
         assert all(len(tensor) == len(features) for tensor in state)
         assert [s.shape for s in after] == [s.shape for s in state]
         assert [s.dtype for s in after] == [s.dtype for s in state] == [torch.float32] * len(state)
@@ -134,8 +134,8 @@ def test_half_precision_weights_run_in_half_precision(name: str) -> None:
     core = make(name)
     assert isinstance(core, nn.Module)
     with torch.no_grad():
-        remembered, state = core.bfloat16()(clip().bfloat16())
-    assert remembered.dtype == torch.bfloat16
+        output, state = core.bfloat16()(clip().bfloat16())
+    assert output.dtype == torch.bfloat16
     assert all(tensor.dtype == torch.float32 for tensor in state)
 
 
@@ -153,8 +153,8 @@ def test_a_long_loud_video_stays_finite(name: str) -> None:
     features, state = 100 * clip(batch=1, frames=50), None
     with torch.no_grad():
         for _ in range(4):
-            remembered, state = core(features, state)
-    assert remembered.isfinite().all()
+            output, state = core(features, state)
+    assert output.isfinite().all()
     assert all(tensor.abs().max() < 1e4 for tensor in state or () if tensor.dim() == 4)
 
 

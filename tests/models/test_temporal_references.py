@@ -137,9 +137,9 @@ def test_the_peephole_lstm_agrees_with_its_equations(kernel_size: int) -> None:
     core = PeepholeLSTM(4, kernel_size=kernel_size).double()
     nn.init.normal_(core.peepholes)
     features = torch.randn(1, 6, 4, 3, 5, dtype=torch.float64)
-    remembered, (_, cell) = core(features)
+    output, (_, cell) = core(features)
     expected, expected_cell = peephole_reference(core, features[0].numpy())
-    assert_close(remembered[0], torch.from_numpy(expected))
+    assert_close(output[0], torch.from_numpy(expected))
     assert_close(cell[0], torch.from_numpy(expected_cell))
 
 
@@ -242,8 +242,8 @@ def test_the_object_lstm_depends_on_motion_but_not_on_position() -> None:
         features = torch.zeros(1, 4, 16, 12, 12)
         for t in range(4):
             features[0, t, :, y, x + step * t] = thing
-        _, (evidence, _, places, *_) = core(features)
-        return evidence, places[0]
+        _, (slots, _, positions, *_) = core(features)
+        return slots, positions[0]
 
     with torch.no_grad():
         nothing, something = core.key(torch.stack((0 * thing, thing))[:, :, None, None]).flatten(1)

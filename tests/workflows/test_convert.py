@@ -35,7 +35,7 @@ def video_labels(
     media: str | None = "",
     images: tuple[str, ...] = (),
 ) -> VideoLabels:
-    """Give a video of (frame, box, label, track, ignore) rows that was looked at as a whole."""
+    """Give a video of (frame, box, label, track, ignore) rows annotated as a whole."""
     rows = sorted(boxes, key=lambda row: row[0])
     return VideoLabels(
         name=name,
@@ -281,7 +281,7 @@ def test_every_real_sample_survives_writing_and_reading(
 
 
 def by_name(labels: LabelSet) -> tuple[VideoLabels, ...]:
-    """Give the videos with the frame count that their truth needs."""
+    """Give the videos with the frame count that their ground truth needs."""
     return tuple(
         replace(video, frame_count=None, rate=None)
         for video in sorted(labels.videos, key=lambda video: video.name)

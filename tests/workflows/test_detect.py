@@ -34,7 +34,7 @@ from lstmcli.workflows.schedule import InferenceSchedule
 
 
 class Eye:
-    """Answers one steady box whose score is the brightness of the canvas."""
+    """Outputs one fixed box whose score is the brightness of the canvas."""
 
     classes = ("bird", "drone")
     canvas_hw = (64, 96)
@@ -200,15 +200,15 @@ def test_fill_outputs_frames_without_inference_with_interpolated_boxes(
     assert [line["frame"] for line in written] == list(range(31))
     assert [len(line["detections"]) for line in written] == [1] * 31
     assert {line["detections"][0]["track_id"] for line in written} == {1}
-    looked = [round((line["detections"][0]["score"] - 0.5) * 512) for line in written[::3]]
+    inferences = [round((line["detections"][0]["score"] - 0.5) * 512) for line in written[::3]]
     times = [frame.time_s for frame in read_frames(video)]
     assert times == pytest.approx([frame.time_s for frame in read_frames(source)], abs=1e-3)
-    assert len(set(looked)) > 5  # each look is a look of its own
+    assert len(set(inferences)) > 5  # each inference has its own frame
     assert probe(video).duration_s == pytest.approx(probe(source).duration_s, abs=0.1)
 
 
 @pytest.mark.parametrize(
-    ("times", "looked"),
+    ("times", "inferences"),
     [
         (np.arange(60) / 60, 15),
         (np.arange(50) / 50, 17),
@@ -224,25 +224,25 @@ def test_fill_outputs_frames_without_inference_with_interpolated_boxes(
     ],
 )
 def test_by_default_the_network_runs_fifteen_times_a_second(
-    times: npt.NDArray[np.float64], looked: int
+    times: npt.NDArray[np.float64], inferences: int
 ) -> None:
-    looks = InferenceSchedule(None)
-    should_run = [looks.should_run(float(time_s)) for time_s in times]
+    schedule = InferenceSchedule(None)
+    should_run = [schedule.should_run(float(time_s)) for time_s in times]
     assert should_run[0]
-    assert sum(should_run) == looks.inferences == looked
-    assert looks.frames == len(times)
+    assert sum(should_run) == schedule.inferences == inferences
+    assert schedule.frames == len(times)
 
 
 @pytest.mark.parametrize(
-    ("options", "looked"),
+    ("options", "inferences"),
     [({}, 16), ({"every": 1}, 32), ({"track": False}, 32), ({"every": 5, "interpolate": True}, 7)],
 )
 def test_a_file_of_thirty_frames_a_second_has_detections_at_every_frame(
-    options: dict[str, object], looked: int, tmp_path: Path, make_video: MakeVideo
+    options: dict[str, object], inferences: int, tmp_path: Path, make_video: MakeVideo
 ) -> None:
-    source = make_video(tmp_path / "a.mp4", 32, rate=30)  # the last frame is not looked at
+    source = make_video(tmp_path / "a.mp4", 32, rate=30)  # no inference at the last frame
     done = one(run(source, out=tmp_path / "out", **{"track": True, "write": ("jsonl",), **options}))
-    assert (done.frames, done.inferences) == (32, looked)
+    assert (done.frames, done.inferences) == (32, inferences)
     (lines,) = done.outputs
     written = records(lines)
     assert [line["frame"] for line in written] == list(range(32))

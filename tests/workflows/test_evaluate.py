@@ -77,13 +77,13 @@ class Listener:
 def labels_of(
     frames: int, *, annotated_frames: list[int] | None = None, label: int = 0, name: str = "clip"
 ) -> VideoLabels:
-    looked = list(range(frames)) if annotated_frames is None else annotated_frames
-    n = len(looked)
+    annotated = list(range(frames)) if annotated_frames is None else annotated_frames
+    n = len(annotated)
     return VideoLabels(
         name=name,
         media="clip.mp4",
-        annotated_frames=np.array(looked, np.int64),
-        box_frames=np.array(looked, np.int64),
+        annotated_frames=np.array(annotated, np.int64),
+        box_frames=np.array(annotated, np.int64),
         boxes=np.tile(np.array([BOX], np.float32), (n, 1)),
         labels=np.full(n, label, np.int64),
         tracks=np.zeros(n, np.int64),

@@ -1,4 +1,4 @@
-"""train: the same result whoever interrupts it, however many processes share it."""
+"""train: the same result with interruptions and any number of processes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class StopAt(SilentProgress):
-    """Interrupts after so many items of an epoch, before whoever asked for them gets the last."""
+    """Interrupts after so many items of an epoch, before the last one is yielded."""
 
     def __init__(self, label: str, after: int) -> None:
         self.label, self.after = label, after
@@ -215,7 +215,7 @@ FAIR = {
 
 
 def run_command(folder: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, as whoever types it."""
+    """Run the command line in a process of its own, as typed by a user."""
     return subprocess.run(command(*words), cwd=folder, capture_output=True, text=True, **more)
 
 

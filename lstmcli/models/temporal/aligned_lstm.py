@@ -1,4 +1,4 @@
-"""A convolutional LSTM that looks for its past where the picture moved to."""
+"""Convolutional LSTM with a motion-aligned state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstmcli.models.temporal.gates import (
 from lstmcli.models.temporal.state import State, initial_maps, state_dtype
 
 WINDOW = 5
-"""Side of the window in cells in which a cell looks for its past."""
+"""Side of the search window in cells."""
 KEYS = 8
 """Channels that are compared."""
 STILL_LOGIT = 2.0
@@ -90,15 +90,15 @@ class AlignedLSTM(nn.Module):
         margin = (WINDOW // 2,) * 4
         past = functional.pad(torch.cat((hidden, cell), dim=1), margin)
         key = functional.pad(key, margin)
-        places = [
+        windows = [
             (..., slice(y, y + height), slice(x, x + width))
             for y in range(WINDOW)
             for x in range(WINDOW)
         ]
         query = query * KEYS**-0.5
-        likeness = torch.stack([(query * key[place]).sum(dim=1) for place in places], dim=1)
+        likeness = torch.stack([(query * key[window]).sum(dim=1) for window in windows], dim=1)
         weights = (likeness + self.bias.to(likeness.dtype)[:, None, None]).softmax(dim=1)
         moved = torch.zeros_like(past[..., :height, :width])
-        for place, weight in zip(places, weights.unbind(1), strict=True):
-            moved = moved + weight.unsqueeze(1) * past[place]
+        for window, weight in zip(windows, weights.unbind(1), strict=True):
+            moved = moved + weight.unsqueeze(1) * past[window]
         return moved[:, : hidden.shape[1]], moved[:, hidden.shape[1] :]

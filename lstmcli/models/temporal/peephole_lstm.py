@@ -20,8 +20,8 @@ class PeepholeLSTM(nn.Module):
     Gers and Schmidhuber 2000, "Recurrent nets that time and count", in the convolutional form of
     Shi et al. 2015, https://arxiv.org/abs/1506.04214: the input and forget gates read the cell of
     the frame before, the output gate the new cell. It differs from Shi in that a peephole has
-    one weight a channel, not one a place, so that maps of any size fit; the peepholes start at 0,
-    the forget gate's bias at 1, and the cells are clamped to `gates.CELL_LIMIT`.
+    one weight a channel, not one a position, so that maps of any size fit; the peepholes start at
+    0, the forget gate's bias at 1, and the cells are clamped to `gates.CELL_LIMIT`.
 
     Args:
         channels: of the input, of the hidden map and of the output.

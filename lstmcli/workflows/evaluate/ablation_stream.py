@@ -192,14 +192,14 @@ def ablated_results(
         order = draw.permutation(len(block)).tolist()
         if len({frame.size_hw for frame in block}) > 1:  # a state holds for one size only
             order = list(range(len(block)))
-        for place, frame in enumerate(block):
+        for index, frame in enumerate(block):
             if frame.size_hw != size_hw:  # pictures of a folder may differ; a video never does
                 size_hw = frame.size_hw
                 for predictor in modes.values():
                     predictor.start(size_hw)
             raws: dict[str, tuple[_Frame, RawPrediction]] = {}
             for mode, predictor in modes.items():
-                shown = block[order[place]] if mode == "shuffled" else frame
+                shown = block[order[index]] if mode == "shuffled" else frame
                 if shares_raw and mode != "shuffled" and raws:
                     raws[mode] = next(iter(raws.values()))
                     continue

@@ -28,9 +28,9 @@ class EvaluateOptions:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `RUNTIMES`.
         limit: frames of each video from its beginning; 0: all.
-        format: of the labels of a source that is not prepared; None recognises it.
+        format: of the labels of a source that is not prepared; None: recognised from the content.
         media: folder of its videos or frames, where the labels hold no paths.
-        needs_class: refuse data of which the model knows no class; otherwise only what is scored
+        needs_class: refuse data without a class of the model; otherwise only what is scored
             with all classes taken as one is above 0.
 
     Raises:

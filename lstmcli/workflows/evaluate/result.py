@@ -123,7 +123,7 @@ def check_minimums(values: Mapping[str, Any], minimums: Mapping[str, float]) -> 
         if found is None or found < least:
             value = "not measurable" if found is None else f"{found:.4g}"
             raise EvaluationFailed(
-                f"{key} is {value}, --fail-below asks for {least:g}", hint="train or label more"
+                f"{key} is {value}, --fail-below requires {least:g}", hint="train or label more"
             )
 
 

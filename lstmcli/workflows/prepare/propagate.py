@@ -205,11 +205,11 @@ def _bridge(
         back = TemplateTrack(
             backward[partner].boxes[::-1][1:], backward[partner].correlations[::-1][1:]
         )
-        for place, share in enumerate(shares.tolist()):
-            boxes, sure = _agreed(thing, forward[row], back, place, share)
+        for index, share in enumerate(shares.tolist()):
+            boxes, is_certain = _agreed(thing, forward[row], back, index, share)
             for box in boxes:
                 shown = letterbox.to_source(box[None])[0]
-                rows.add(numbers[1 + place], shown, thing, ignore=is_ignored or not sure)
+                rows.add(numbers[1 + index], shown, thing, ignore=is_ignored or not is_certain)
     alone = set(range(len(end))) - set(partners.tolist())
     for row in sorted(alone):
         thing = _Object(None, end[row], int(after.labels[row]), int(after.tracks[row]))
@@ -249,20 +249,20 @@ def _partners(before: Annotations, after: Annotations, overlaps: FloatArray) -> 
 
 
 def _agreed(
-    thing: _Object, forward: TemplateTrack, backward: TemplateTrack, place: int, share: float
+    thing: _Object, forward: TemplateTrack, backward: TemplateTrack, index: int, share: float
 ) -> tuple[list[FloatArray], bool]:
     """Return the box on which two of forward, backward and straight line agree, or the regions."""
     assert thing.before is not None
     assert thing.after is not None
     line = (1 - share) * thing.before + share * thing.after
-    ahead, back = forward.boxes[place], backward.boxes[place]
-    if _iou(ahead, back) >= AGREEMENT:
-        return [(1 - share) * ahead + share * back], True
-    if forward.correlations[place] >= LOST and _iou(ahead, line) >= AGREEMENT:
-        return [(ahead + line) / 2], True
-    if backward.correlations[place] >= LOST and _iou(back, line) >= AGREEMENT:
+    predicted, back = forward.boxes[index], backward.boxes[index]
+    if _iou(predicted, back) >= AGREEMENT:
+        return [(1 - share) * predicted + share * back], True
+    if forward.correlations[index] >= LOST and _iou(predicted, line) >= AGREEMENT:
+        return [(predicted + line) / 2], True
+    if backward.correlations[index] >= LOST and _iou(back, line) >= AGREEMENT:
         return [(back + line) / 2], True
-    return [ahead, back, line], False
+    return [predicted, back, line], False
 
 
 def _fade(
