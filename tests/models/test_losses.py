@@ -26,7 +26,7 @@ def targets(
     labels: list[int] | None = None,
     ignored: tuple[int, ...] = (),
 ) -> Targets:
-    """Return the ground truth of frames, None where unannotated; `ignored` are rows of every frame."""
+    """Return ground truth, None for unannotated frames; `ignored` are rows of every frame."""
     most = max((len(frame) for frame in frames if frame is not None), default=0)
     boxes = torch.zeros(len(frames), most, 4)
     valid = torch.zeros(len(frames), most, dtype=torch.bool)
