@@ -17,7 +17,8 @@ from lstmcli.tracking.motion import Floats, Indices, box_sizes, centers_and_size
 FAINT_SHARE = 0.4
 """Faint detections have at least this share of the threshold's raw score."""
 _DUPLICATE_IOU = 0.5
-_SCORE_KEPT = 0.7
+_SCORE_KEPT = 0.5
+"""Weight of the past in a track's mean score: one weak frame is bridged, a second one counts."""
 _STILL, _MOVING = 0.03, 0.45
 """Distance (in box sizes) of a centre from its prediction that is jitter, or real motion."""
 _SAME_SHAPE, _NEW_SHAPE = 0.05, 0.25

@@ -66,6 +66,12 @@ def test_a_weak_detection_continues_a_track_but_begins_none() -> None:
     assert all(float(a.scores[0]) >= 0.4 for a in outputs)
 
 
+def test_one_weak_frame_is_bridged_and_a_second_one_hides_the_track() -> None:
+    scores = [0.9, 0.9, 0.2, 0.9, 0.9, 0.2, 0.2, 0.2]
+    outputs = follow([found((50, 50, 20, score, 0)) for score in scores])
+    assert [len(output) for output in outputs] == [1, 1, 1, 1, 1, 1, 0, 0]
+
+
 def test_a_duplicate_box_on_a_tracked_object_begins_no_track() -> None:
     alone, doubled = [(50, 50, 20, 0.9, 0)], [(50, 50, 20, 0.9, 0), (53, 52, 20, 0.6, 0)]
     outputs = follow([found(*alone), found(*alone), found(*doubled), found(*doubled)])
