@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from lstmcli.cli.plain_text import one_line, several_lines, talk
+
 T = TypeVar("T")
 
 PIPE_WIDTH = 200
@@ -59,7 +61,8 @@ class Console:
     def result(self, text: str) -> None:
         """Print a line of the result to stdout, never wrapped."""
         self.progress.pause()
-        print(text, flush=True)
+        begin = "\n" if text.startswith("\n") else ""  # a free line before it is our own
+        print(begin + one_line(text.removeprefix("\n")), flush=True)
 
     def metadata(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print names and values, one pair a line."""
@@ -76,7 +79,7 @@ class Console:
         Where the terminal is too narrow, each row is a block with a line for every column.
         """
         self.progress.pause()
-        cells = [list(row) for row in rows]
+        cells = [[one_line(cell) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
         if sum(widths) + 2 * (len(widths) - 1) > self._out.width:
             self._blocks(columns, cells)
@@ -100,26 +103,26 @@ class Console:
         self.progress.pause()
         if self._out.width < MIN_LISTING_WIDTH:
             for first, *others in rows:
-                self._out.print(Text(first, style="bold"))
+                self._out.print(Text(one_line(first), style="bold"))
                 for text in filter(None, others):
-                    self._out.print(Padding(Text(" ".join(text.split())), (0, 0, 0, 2)))
+                    self._out.print(Padding(Text(_words(text)), (0, 0, 0, 2)))
             return
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
             table.add_column(Text(column), overflow="fold")
         for row in rows:
-            table.add_row(*(Text(" ".join(cell.split())) for cell in row))
+            table.add_row(*(Text(_words(cell)) for cell in row))
         self._out.print(table)
 
     def say(self, text: str) -> None:
         """Print a message to stderr."""
         if self.verbosity >= 0:
-            self._err.print(Text(text), soft_wrap=True)
+            self._err.print(Text(talk(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr."""
         if self.verbosity >= 0:
-            self._err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
+            self._err.print(Text.assemble(("warning: ", "yellow"), talk(text)), soft_wrap=True)
 
     def warn_of_data(self, where: str, text: str, count: int) -> None:
         """Print a warning about the data: first location, rule and count."""
@@ -130,20 +133,25 @@ class Console:
         """Print an error and its hint to stderr."""
         self.progress.stop()
         self._err.print(
-            Text.assemble(("error: ", "bold red"), " ".join(problem.split())), soft_wrap=True
+            Text.assemble(("error: ", "bold red"), talk(" ".join(problem.split()))), soft_wrap=True
         )
         if hint:
             self.hint(hint)
 
     def hint(self, text: str) -> None:
         """Print a hint to stderr."""
-        self._err.print(Text.assemble(("hint: ", "cyan"), " ".join(text.split())), soft_wrap=True)
+        line = talk(" ".join(text.split()))
+        self._err.print(Text.assemble(("hint: ", "cyan"), line), soft_wrap=True)
 
     def traceback(self, text: str) -> None:
         """Print a traceback to stderr if the output is verbose."""
         if self.verbosity > 0:
             self.progress.stop()
-            self._err.print(Text(text.rstrip()), soft_wrap=True)
+            self._err.print(Text(several_lines(text.rstrip())), soft_wrap=True)
+
+
+def _words(text: str) -> str:
+    return one_line(" ".join(text.split()))
 
 
 class RateColumn(ProgressColumn):
@@ -189,7 +197,7 @@ class ConsoleProgress:
         if os.getpid() != self._process:
             return
         if self._bars is not None and self._console.verbosity >= 0:
-            self._bars.console.print(Text(text), soft_wrap=True)
+            self._bars.console.print(Text(talk(text)), soft_wrap=True)
         else:
             self._console.say(text)
 
@@ -209,6 +217,7 @@ class ConsoleProgress:
         room = max(
             10, width - (22 if width < COMPACT_WIDTH else 54)
         )  # without bar, share, rate and time
+        label = one_line(label)
         shown = label if len(label) <= room else label[: room - 1] + "…"
         task = bars.add_task(shown, total=total)
         try:

@@ -84,6 +84,7 @@ def formats(
             ],
         )
     elif name in listed:
-        console.result(listed[name].meaning.strip())
+        for line in listed[name].meaning.strip().splitlines():
+            console.result(line)
     else:
         raise ConfigError(f"there is no format named {name!r}", hint=near_name(name, listed))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lstmcli.core.boxes import Fit
 from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.errors import ModelError
+from lstmcli.core.limits import check_canvas
 
 FORMAT = 4
 
@@ -116,7 +117,7 @@ class ModelMetadata:
                 hint="make it with `lstmcli export`",
             )
         try:
-            values = {name: json.loads(text) for name, text in texts.items()}
+            values = {name: json.loads(texts[name]) for name in METADATA_NAMES if name in texts}
             if values["format"] != FORMAT:
                 raise ModelError(
                     f"{source}: format {values['format']!r}, this version reads {FORMAT}",
@@ -125,11 +126,14 @@ class ModelMetadata:
             known = {part.name: values[part.name] for part in fields(cls) if part.name in values}
             height, width = known["input_hw"]
             known["input_hw"] = (int(height), int(width))
+            check_canvas(known["input_hw"], source, error=ModelError)
+            if not all(isinstance(name, str) for name in known["classes"]):
+                raise ValueError("the classes are no names")
             known["classes"] = tuple(known["classes"])
             known["track_memory"] = TrackMemoryConfig(**known["track_memory"])
             known["calibration"] = ScoreCalibration(**known["calibration"])
             return cls(**known)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ModelError(
                 f"{source}: invalid model metadata ({error})", hint="export it again"
             ) from None

@@ -41,7 +41,7 @@ def find_checkpoint(model: Path | str) -> Path:
     )
 
 
-MODEL_SUFFIXES = frozenset({".pt", ".pt2", ".safetensors", ".onnx", ".xml", ".bin"})
+MODEL_SUFFIXES = frozenset({".pt", ".pt2", ".lstmcli", ".safetensors", ".onnx", ".xml", ".bin"})
 """Endings of files that hold a network."""
 LIBRARIES = frozenset({"torchvision", "transformers"})
 """Prefixes of models of a library, as `torchvision:NAME`."""
@@ -56,7 +56,7 @@ def looks_like_model(name: str) -> bool:
     path = Path(name)
     if path.is_dir():
         entries = {entry.name for entry in path.iterdir()}
-        networks = any(Path(entry).suffix in {".onnx", ".xml", ".pt2"} for entry in entries)
+        networks = any(Path(entry).suffix in {".onnx", ".xml", ".lstmcli"} for entry in entries)
         return bool(entries & {"best.pt", "last.pt"}) or (
             networks and "dataset.json" not in entries
         )

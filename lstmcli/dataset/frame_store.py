@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.limits import check_canvas
 from lstmcli.core.types import IntArray, Picture, pixels_of
 
 GREY = 114
@@ -74,6 +75,24 @@ def _index_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
+def _check_index(form: str, offsets: IntArray, canvas_hw: tuple[int, int], place: str) -> None:
+    """Refuse an index whose frames are not those of its canvas.
+
+    Raises:
+        ValueError: something in it cannot be.
+        DataError: the canvas is too large.
+    """
+    if form not in FORMS:
+        raise ValueError(f"a form named {form!r}")
+    check_canvas(canvas_hw, place, error=DataError)
+    if offsets.ndim != 1 or not len(offsets) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise ValueError("its frames do not follow one another")
+    height, width = canvas_hw
+    raw = height * width + 2 * (height // 2) * (width // 2)
+    if form == "raw" and (np.diff(offsets) != raw).any():
+        raise ValueError(f"frames of {width}x{height} pixels have {raw} bytes, these have not")
+
+
 class FrameStore:
     """The canvases of one prepared video, by their position in it.
 
@@ -89,11 +108,10 @@ class FrameStore:
             metadata = json.loads(_index_path(path).read_text(encoding="utf-8"))
             self._offsets: IntArray = np.array(metadata["offsets"], np.int64)
             self._form = str(metadata["form"])
-            height, width = metadata["canvas_hw"]
+            height, width = (int(side) for side in metadata["canvas_hw"])
             size = path.stat().st_size
-            if self._form not in FORMS:
-                raise ValueError(f"a form named {self._form!r}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            _check_index(self._form, self._offsets, (height, width), str(path))
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise DataError(
                 f"{path}: the prepared frames cannot be read ({error})", hint="run prepare again"
             ) from None
@@ -103,7 +121,7 @@ class FrameStore:
                 hint="the file was cut short; run prepare again",
             )
         self._path = path
-        self.canvas_hw = (int(height), int(width))
+        self.canvas_hw = (height, width)
         self._bytes = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
 
     def __len__(self) -> int:
@@ -139,7 +157,9 @@ class FrameStore:
         if self._form == "jpeg":
             try:
                 whole = np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
-            except OSError as error:
+                if whole.shape[:2] != self.canvas_hw:
+                    raise ValueError(f"{whole.shape[1]}x{whole.shape[0]} pixels")
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise DataError(
                     f"{self._path}: the prepared frame {position} is damaged ({error})",
                     hint="run prepare again",

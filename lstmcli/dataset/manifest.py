@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import DataError, near_name
 from lstmcli.core.files import write_text
+from lstmcli.core.limits import check_canvas, limit
 from lstmcli.core.types import FloatArray, IntArray, Picture, VideoLabels
 from lstmcli.dataset.frame_store import FrameStore
 
@@ -136,6 +138,8 @@ class Dataset:
             ) from None
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}", hint="check the path") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{path}: not UTF-8 text", hint="run prepare again") from None
         try:
             values = json.loads(text)
             if values.get("format") != FORMAT:
@@ -143,16 +147,18 @@ class Dataset:
                     f"{path}: format {values.get('format')!r}, this version reads {FORMAT}",
                     hint="run prepare again",
                 )
+            classes, canvas_hw = _names(values["classes"]), _pair(values["canvas_hw"])
+            check_canvas(canvas_hw, str(path), error=DataError)
             return cls(
                 folder=folder,
-                classes=tuple(values["classes"]),
-                canvas_hw=_pair(values["canvas_hw"]),
-                grid=int(values["grid"]),
-                crop=int(values["crop"]),
-                frame_stride=int(_either(values, "frame_stride", "every")),
-                videos=tuple(_video_from(item) for item in values["videos"]),
+                classes=classes,
+                canvas_hw=canvas_hw,
+                grid=_count(values["grid"], 1, 4096),
+                crop=_count(values["crop"], 1, 1 << 14),
+                frame_stride=_count(_either(values, "frame_stride", "every"), 1, 1 << 31),
+                videos=tuple(_video_from(item, len(classes)) for item in values["videos"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        except _WRONG as error:
             raise DataError(
                 f"{path}: not a prepared dataset ({type(error).__name__}: {error})",
                 hint="run prepare again",
@@ -176,9 +182,68 @@ class Dataset:
         write_text(self.folder / FILE_NAME, json.dumps(values, ensure_ascii=False))
 
 
+_WRONG = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What comes of values that are not what they should be."""
+
+
 def _pair(values: Any) -> tuple[int, int]:
     first, second = values
-    return int(first), int(second)
+    return _count(first, 1, 1_000_000), _count(second, 1, 1_000_000)
+
+
+def _count(value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{value!r:.40} where a number from {least} to {most} belongs")
+    return value
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not values or not all(isinstance(v, str) for v in values):
+        raise ValueError("the classes are no list of names")
+    if len(set(values)) < len(values):
+        raise ValueError("a class is named twice")
+    return tuple(values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} where a text belongs")
+    return value
+
+
+def _frame_numbers(values: Any, *, unique: bool) -> IntArray:
+    frames = np.array(values, np.int64)
+    if frames.ndim != 1 or not np.array_equal(frames, np.array(values, np.float64)):
+        raise ValueError("frame numbers that are no whole numbers")
+    if len(frames) and (frames[0] < 0 or (np.diff(frames) < int(unique)).any()):
+        raise ValueError("frame numbers that do not rise")
+    if len(frames) and frames[-1] >= limit("frames"):
+        raise ValueError(f"frame {frames[-1]}")
+    return frames
+
+
+def _check_boxes(labels: VideoLabels, classes: int) -> None:
+    """Refuse boxes that are not made of numbers, and classes that are not there.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if not (np.abs(labels.boxes) < 1e7).all():  # NaN is not
+        raise ValueError(f"a box of {labels.name!r} that is not made of numbers")
+    if len(labels.labels) and not (labels.labels.min() >= -1 and labels.labels.max() < classes):
+        raise ValueError(f"a box of {labels.name!r} is of a class that is not there")
+    if (labels.labels < 0)[~labels.ignore].any():
+        raise ValueError(f"a box of {labels.name!r} is of no class")
+    if not np.isin(labels.box_frames, labels.annotated_frames).all():
+        raise ValueError(f"{labels.name!r} has boxes in frames that are not annotated")
 
 
 def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
@@ -209,30 +274,39 @@ def _either(values: dict[str, Any], key: str, old: str) -> Any:
     return values[key] if key in values else values[old]
 
 
-def _video_from(item: dict[str, Any]) -> PreparedVideo:
+def _video_from(item: dict[str, Any], classes: int) -> PreparedVideo:
     gt = item["annotations"]
+    count, rate, store = item["frame_count"], float(item["rate"]), _text(item["store"])
+    if not math.isfinite(rate) or not 0 < rate < 1e6:
+        raise ValueError(f"a rate of {rate}")
+    if PurePath(store).is_absolute() or ".." in PurePath(store).parts:
+        raise ValueError(f"frames outside of the dataset ({store:.80})")
     annotated = _either(gt, "annotated_frames", "looked_at")
     labels = VideoLabels(
-        name=item["name"],
-        media=item["path"],
-        annotated_frames=np.array(annotated, np.int64),
-        box_frames=np.array(gt["frames"], np.int64),
+        name=_text(item["name"]),
+        media=_text(item["path"]),
+        annotated_frames=_frame_numbers(annotated, unique=True),
+        box_frames=_frame_numbers(gt["frames"], unique=False),
         boxes=np.array(gt["boxes"], np.float32).reshape(-1, 4),
         labels=np.array(gt["labels"], np.int64),
         tracks=np.array(gt["tracks"], np.int64),
         ignore=np.array(gt["ignore"], np.bool_),
         size_hw=_pair(item["size_hw"]),
-        rate=float(item["rate"]),
-        frame_count=item["frame_count"],
+        rate=rate,
+        frame_count=None if count is None else _count(count, 0, 1 << 53),
     )
+    _check_boxes(labels, classes)
+    frames, times = _frame_numbers(item["frames"], unique=True), np.array(item["times"], np.float64)
+    if times.shape != frames.shape or not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise ValueError(f"the times of {labels.name!r} are not those of its frames")
     return PreparedVideo(
-        name=item["name"],
-        split=item["split"],
-        path=item["path"],
+        name=labels.name,
+        split=_text(item["split"]),
+        path=_text(item["path"]),
         size_hw=_pair(item["size_hw"]),
-        rate=float(item["rate"]),
-        frames=np.array(item["frames"], np.int64),
-        times=np.array(item["times"], np.float64),
-        store=item["store"],
+        rate=rate,
+        frames=frames,
+        times=times,
+        store=store,
         labels=labels,
     )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lstmcli.models.detector import DetectorNet
+from lstmcli.models.detector import DetectorNet, fold_norms
 from lstmcli.models.temporal import State
 
 
@@ -98,22 +95,3 @@ def capture(step: ExportableStep) -> ExportedProgram:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # file names of this machine
     return program
-
-
-def fold_norms(model: DetectorNet) -> DetectorNet:
-    """Return a copy in evaluation mode with the norms folded into the convolutions before them.
-
-    Our blocks and torchvision's register a norm right after the convolution that feeds it.
-    """
-    model = copy.deepcopy(model).eval()
-    for parent in model.modules():
-        children = list(parent.named_children())
-        for (name, layer), (norm_name, norm) in pairwise(children):
-            if (
-                isinstance(layer, nn.Conv2d)
-                and isinstance(norm, nn.BatchNorm2d)
-                and norm.num_features == layer.out_channels
-            ):
-                setattr(parent, name, fuse_conv_bn_eval(layer, norm))
-                setattr(parent, norm_name, nn.Identity())
-    return model

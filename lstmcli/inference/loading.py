@@ -205,6 +205,11 @@ def find_export(model: Path | str) -> Path | None:
     path = Path(model)
     suffixes = {engine.suffix for engine in RUNTIMES.values()}
     if path.is_file():
+        if path.suffix == ".pt2":
+            raise ModelError(
+                f"{path}: .pt2 files can run code, and are no longer loaded",
+                hint="export it again with this version, or use the checkpoint",
+            )
         if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
             return path.with_suffix(".xml")
         return path if path.suffix in suffixes else None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.limits import check_limit, limit
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
 from lstmcli.core.types import (
     BoolArray,
@@ -29,8 +30,6 @@ from lstmcli.labels.warning_collector import WarningCollector
 
 MOST_FRAMES = 10_000_000
 """Frames of a video beyond which a number in a file is taken for an error (four days at 30 Hz)."""
-MOST_BOXES = 20_000_000
-"""Boxes of a label set beyond which it is refused instead of filling the memory."""
 
 _KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
@@ -124,11 +123,10 @@ class VideoLabelsBuilder:
 
     def check_frame(self, frame: int, where: str = "") -> int:
         """Return the frame index; DataError where it cannot be one."""
-        if not 0 <= frame < MOST_FRAMES:
-            raise DataError(
-                f"{where or self.source}: frame {frame} of {self.name!r}",
-                hint=f"frames count from 0 and stay below {MOST_FRAMES}",
-            )
+        if not 0 <= frame < limit("frames"):
+            place = f"{where or self.source}: frame {frame} of {self.name!r}"
+            check_limit("frames", frame + 1, place)
+            raise DataError(place, hint="frames count from 0")
         return frame
 
     def set_size(self, width: float, height: float, where: str = "") -> None:
@@ -269,9 +267,9 @@ def _checked_rows(videos: Sequence[VideoLabelsBuilder], warnings: WarningCollect
         video = videos[owner[row]]
         return f"{video.source}, {video.name!r}, frame {frames[row]}"
 
-    lost = (frames < 0) | (frames >= MOST_FRAMES)
+    lost = (frames < 0) | (frames >= limit("frames"))
     if lost.any():
-        raise DataError(where(lost), hint=f"frames count from 0 and stay below {MOST_FRAMES}")
+        raise DataError(where(lost), hint=f"frames count from 0 and stay below {limit('frames')}")
     broken = ~(np.abs(boxes) < 1e7).all(axis=1)
     if broken.any():
         row = [float(side) for side in boxes[int(np.argmax(broken))]]
@@ -366,6 +364,7 @@ class LabelSetBuilder:
         self._classes: dict[str, int] = {}
         self._videos: dict[str, VideoLabelsBuilder] = {}
         self._ids: dict[str, IdRegistry] = {}
+        self._held = 0
         for name in classes:
             self.label(name)
 
@@ -423,16 +422,22 @@ class LabelSetBuilder:
         video.mark_annotated((0,))
         return video
 
+    def hold(self, boxes: int, where: str) -> None:
+        """Count boxes that are about to be interpolated between those of the file.
+
+        Raises:
+            DataError: there are too many of them in all.
+        """
+        self._held += boxes
+        check_limit("held_boxes", self._held, where)
+
     def build(self) -> LabelSet:
         """Return the set.
 
         Raises:
             DataError: too many boxes, or one that is not made of numbers.
         """
-        if sum(len(video) for video in self._videos.values()) > MOST_BOXES:
-            raise DataError(
-                f"{self.source}: more than {MOST_BOXES} boxes", hint="split the file into several"
-            )
+        check_limit("boxes", sum(len(video) for video in self._videos.values()), self.source)
         listed = list(self._videos.values())
         for video in listed:
             video.add_lost_regions()

@@ -136,6 +136,9 @@ def _stem(written: str) -> str:
 
 
 def _detections(rows: list[Row]) -> Detections:
+    worst = max((abs(value) for row in rows for value in (*row[0], row[2], row[3])), default=0)
+    if not worst < 1 << 53:
+        raise DataError(f"a box, class or track of {worst:g}", hint="export the results again")
     order = sorted(range(len(rows)), key=lambda i: -rows[i][1])
     return Detections(
         np.array([rows[i][0] for i in order], np.float32).reshape(-1, 4),

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +26,10 @@ from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.config import Config, config_from
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError
 from lstmcli.core.files import atomic_write
+from lstmcli.core.limits import check_canvas, check_limit
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
-from lstmcli.models.detector import DetectorNet
+from lstmcli.models.detector import DetectorNet, fold_norms
 from lstmcli.models.renamed_weights import upgrade_weights
 
 FORMAT = 1
@@ -143,38 +145,89 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             f"{path}: format {values['format']!r}, this version reads {FORMAT}",
             hint="train again, or install the version that wrote it",
         )
+    weights = values.get("weights")
+    network = build_network(values, weights if isinstance(weights, dict) else {}, str(path))
     try:
-        height, width = values["canvas_hw"]
-        config = config_from(_without_foreign_weights(values["config"]), str(path))
-        network = DetectorNet(
-            config,
-            values["classes"],
-            canvas_hw=(int(height), int(width)),
-            grid=int(values["grid"]),
-        )
-        network.load_state_dict(upgrade_weights(values["weights"]))
         metrics, training = (dict(values.get(name, {})) for name in ("metrics", "training"))
         for name in ("model", "ema", "average"):
             if training.get(name) is not None:
                 training[name] = upgrade_weights(training[name])
+        calibration = ScoreCalibration(
+            slope=float(metrics.get(SCORE_SLOPE) or 1.0),
+            power=power_for(metrics.get(BEST_THRESHOLD)),
+        )
+    except _DAMAGED as error:
+        raise _damaged(str(path), error) from None
+    network.eval()
+    metadata = replace(network.metadata, calibration=calibration)
+    return Checkpoint(path, network, metadata, metrics, training)
+
+
+def build_network(
+    values: Any, weights: Mapping[str, Tensor], place: str, *, is_folded: bool = False
+) -> DetectorNet:
+    """Return the network that a file describes, with its weights, in evaluation mode.
+
+    It is built without memory first, so that a file cannot ask for more weights than it brings.
+
+    Args:
+        values: config, classes, canvas_hw and grid, as the file has them.
+        weights: by name.
+        place: names the file in errors.
+        is_folded: whether the norms were folded into the convolutions before.
+
+    Raises:
+        ModelError: something is missing, damaged or of another version.
+    """
+    try:
+        weights = upgrade_weights(weights)
+        config = config_from(_without_foreign_weights(values["config"]), place)
+        classes = values["classes"]
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise ValueError("the classes are no list of names")
+        (height, width), grid = values["canvas_hw"], int(values["grid"])
+        size_hw = (int(height), int(width))
+        check_canvas(size_hw, place, error=ModelError)
+        with torch.device("meta"):
+            outline = DetectorNet(config, classes, canvas_hw=size_hw, grid=grid)
+        count = sum(value.numel() for value in outline.parameters())
+        check_limit("parameters", count, place, error=ModelError)
+        stored = sum(value.numel() for value in weights.values())
+        if count > 2 * stored:
+            raise ValueError(f"{count} weights belong into it, {stored} are there")
+        network = DetectorNet(config, classes, canvas_hw=size_hw, grid=grid)
+        network = fold_norms(network) if is_folded else network
+        network.load_state_dict(weights)
     except ConfigError as error:
         raise ModelError(
             error.problem, hint="another version wrote it; train again or install that version"
         ) from None
     except LstmcliError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        first = str(error).splitlines()[0]
-        raise ModelError(
-            f"{path}: the checkpoint is damaged ({type(error).__name__}: {first})",
-            hint="use another checkpoint of the run",
-        ) from None
-    network.eval()
-    calibration = ScoreCalibration(
-        slope=float(metrics.get(SCORE_SLOPE) or 1.0), power=power_for(metrics.get(BEST_THRESHOLD))
+    except _DAMAGED as error:
+        raise _damaged(place, error) from None
+    return network.eval()
+
+
+_DAMAGED = (
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    ArithmeticError,
+    AssertionError,
+)
+"""What comes of values that are not what they should be; RecursionError is a RuntimeError."""
+
+
+def _damaged(place: str, error: Exception) -> ModelError:
+    first = (str(error).splitlines() or [""])[0][:200]
+    return ModelError(
+        f"{place}: the checkpoint is damaged ({type(error).__name__}: {first})",
+        hint="use another checkpoint of the run",
     )
-    metadata = replace(network.metadata, calibration=calibration)
-    return Checkpoint(path, network, metadata, metrics, training)
 
 
 def power_for(best_threshold: float | None) -> float:
@@ -195,6 +248,7 @@ def _read_pickle(path: Path) -> Any:
             pass
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}", hint="check the path") from None
+    _check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of foreign files before it refuses them
@@ -210,11 +264,25 @@ def _read_pickle(path: Path) -> Any:
         ) from None
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse compressed archives: torch writes none, and a small one can fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_packed = any(part.compress_type for part in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return  # torch tells what is wrong with it
+    if is_packed:
+        raise ModelError(
+            f"{path}: a compressed archive; it was not loaded",
+            hint="only load checkpoints that lstmcli wrote",
+        )
+
+
 def _read_safetensors(path: Path) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return dict(json.loads(header.get("lstmcli", "{}"))) | {"weights": weights}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: not a model file ({error})", hint="use another file") from None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ConfigError
@@ -264,3 +267,22 @@ class DetectorNet(nn.Module):
             state = ()
         raw: Tensor = self.head(maps)
         return raw.view(batch, time, *raw.shape[1:]), state
+
+
+def fold_norms(model: DetectorNet) -> DetectorNet:
+    """Return a copy in evaluation mode with the norms folded into the convolutions before them.
+
+    Our blocks and torchvision's register a norm right after the convolution that feeds it.
+    """
+    model = copy.deepcopy(model).eval()
+    for parent in model.modules():
+        children = list(parent.named_children())
+        for (name, layer), (norm_name, norm) in pairwise(children):
+            if (
+                isinstance(layer, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and norm.num_features == layer.out_channels
+            ):
+                setattr(parent, name, fuse_conv_bn_eval(layer, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return model

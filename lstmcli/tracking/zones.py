@@ -12,11 +12,14 @@ import numpy as np
 
 from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import ConfigError, near_name
+from lstmcli.core.limits import check_limit
 from lstmcli.core.types import Detections
 
 Point = tuple[float, float]
 Anchor = Literal["centre", "bottom"]
 
+FARTHEST = 1e9
+"""Pixels from the corner of the picture within which points lie."""
 _MARGIN = 0.1
 """Hysteresis of a line, as a share of the object's size."""
 _HOLD = 2
@@ -121,6 +124,7 @@ def load_count_config(path: Path) -> CountConfig:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: no lines and no zones", hint="write `lines:` or `zones:`")
     _allow(values, {"lines", "zones"}, str(path))
+    check_limit("zones", _count(values, path), str(path), error=ConfigError)
     kinds: tuple[tuple[str, type[Zone]], ...] = (("lines", LineZone), ("zones", PolygonZone))
     zones = [
         _zone(entry, kind, f"{path}: {key}[{i}]")
@@ -132,6 +136,10 @@ def load_count_config(path: Path) -> CountConfig:
         problem = f"the name {twice[0]!r} occurs twice" if twice else "no lines and no zones"
         raise ConfigError(f"{path}: {problem}", hint="give every line and zone its own name")
     return CountConfig(tuple(zones))
+
+
+def _count(values: Mapping[str, Any], path: Path) -> int:
+    return sum(len(_entries(values, key, path)) for key in ("lines", "zones"))
 
 
 def _entries(values: Mapping[str, Any], key: str, path: Path) -> list[Any]:
@@ -158,7 +166,7 @@ def _zone(entry: Any, kind: type[Zone], where: str) -> Zone:
     good = [
         isinstance(p, list)
         and len(p) == 2
-        and all(isinstance(v, (int, float)) and np.isfinite(v) for v in p)
+        and all(isinstance(v, (int, float)) and abs(v) < FARTHEST for v in p)
         for p in points
     ]
     if len(points) < (3 if is_polygon else 2) or not all(good):

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lstmcli.core.errors import MediaError
+from lstmcli.video.container import check_pixels
 from lstmcli.video.frame import Frame, Scaler, Turn
 from lstmcli.video.read_report import ReadReport
 
@@ -75,6 +76,7 @@ def read_animation(
 def _pictures(path: str | Path) -> Iterator[tuple[np.ndarray, float]]:
     try:
         with Image.open(path) as image:
+            check_pixels(path, image.width, image.height)
             for number in range(getattr(image, "n_frames", 1)):
                 image.seek(number)
                 rgba = image.convert("RGBA")

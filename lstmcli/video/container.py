@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+from av import VideoCodecContext
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lstmcli.core.errors import MediaError
+from lstmcli.core.limits import check_limit, limit
 
 FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
 """PyAV derives some errors from OSError, others from its own class alone."""
@@ -82,8 +84,32 @@ def video_stream(
     stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
     if film is not None:
         stream = streams[film - 1]
+    check_stream(path, stream)
     stream.thread_type = "AUTO"
     return stream
+
+
+def check_stream(path: str | Path, stream: VideoStream) -> None:
+    """Refuse pictures with too many pixels, by the header and later while they are decoded.
+
+    Raises:
+        MediaError: the header tells of too many, or of an unknown codec.
+    """
+    context: VideoCodecContext | None = stream.codec_context
+    if context is None:
+        raise MediaError(f"{path}: FFmpeg does not know its codec", hint="does it play?")
+    check_pixels(path, context.width or 0, context.height or 0)
+    if not context.is_open:
+        context.options = dict(context.options or {}) | {"max_pixels": str(limit("pixels"))}
+
+
+def check_pixels(path: str | Path, width: int, height: int) -> None:
+    """Refuse a picture with too many pixels before they are decoded.
+
+    Raises:
+        MediaError: there are more than the limit.
+    """
+    check_limit("pixels", width * height, f"{path}: {width}x{height}", error=MediaError)
 
 
 def has_stamps(container: InputContainer) -> bool:

@@ -13,14 +13,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lstmcli.core.errors import MediaError
 from lstmcli.video.animation import has_several_pictures
-from lstmcli.video.container import FFMPEG_ERRORS, reason_of
+from lstmcli.video.container import FFMPEG_ERRORS, check_pixels, check_stream, reason_of
 from lstmcli.video.decoding import decode
 from lstmcli.video.frame import Frame, Scaler, Turn
 from lstmcli.video.read_report import ReadReport
 
 PIL_ERRORS = (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError)
 """Exceptions of Pillow for images that it cannot decode."""
-Image.MAX_IMAGE_PIXELS = None  # people's own pictures may be large; Pillow takes them for attacks
+Image.MAX_IMAGE_PIXELS = None  # `check_pixels` has our own limit, which can be raised
 _FEWEST_BITS, _MOST_BITS = 9, 14
 """Bits that a camera puts into 16 without filling them."""
 ORIENTATION = 0x0112
@@ -62,6 +62,7 @@ def image_size(path: str | Path) -> ImageSize:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(path, image.width, image.height)
             stored_hw = (image.height, image.width)
             orientation = int(image.getexif().get(ORIENTATION, 1) or 1)
     except PIL_ERRORS as error:
@@ -157,6 +158,7 @@ def _read_image(path: Path, depth: _Depth, report: ReadReport) -> tuple[av.Video
     try:
         with av.open(io.BytesIO(data), "r", metadata_errors="replace") as container:
             stream = container.streams.video[0]
+            check_stream(path, stream)
             stream.thread_type = "NONE"
             picture = next(decode(container, stream, ReadReport()), None)
     except (*FFMPEG_ERRORS, IndexError):
@@ -182,6 +184,7 @@ def _check_jpeg(path: Path, data: bytes) -> None:
         return
     try:
         with Image.open(io.BytesIO(data)) as image:
+            check_pixels(path, image.width, image.height)
             image.draft("L", (1, 1))  # every byte is read, but only an eighth of the pixels made
             image.load()
     except PIL_ERRORS as error:
@@ -194,6 +197,7 @@ def _by_pillow(path: Path, data: bytes) -> av.VideoFrame:
     """Decode what FFmpeg refuses, such as a PNG with bytes behind its end."""
     try:
         with Image.open(io.BytesIO(data)) as image:
+            check_pixels(path, image.width, image.height)
             upright = ImageOps.exif_transpose(image)
             pixels = np.asarray(upright.convert("RGB"))
     except PIL_ERRORS as error:

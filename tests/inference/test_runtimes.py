@@ -30,7 +30,7 @@ from lstmcli.inference.autotune import (
     moving_frames,
     pick_thread_count,
 )
-from lstmcli.inference.exportable import ExportableStep, fold_norms
+from lstmcli.inference.exportable import ExportableStep
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Runtime
 from lstmcli.inference.runtimes import RUNTIMES
@@ -40,7 +40,7 @@ from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.inference.runtimes.pytorch import TorchRuntime
 from lstmcli.models.backbones import BACKBONES
 from lstmcli.models.checkpoint import save_checkpoint
-from lstmcli.models.detector import DetectorNet
+from lstmcli.models.detector import DetectorNet, fold_norms
 from lstmcli.models.temporal import TEMPORAL_CORES
 
 CANVAS_HW = (64, 96)
@@ -558,5 +558,5 @@ def test_int8_is_close_and_in_the_metadata(conv_lstm: DetectorNet, tmp_path: Pat
     found, wanted = follow(network, frames), follow(in_full_precision(conv_lstm), frames)
     errors = [np.abs(one[1] - two[1]).mean() for one, two in zip(found, wanted, strict=True)]
     assert max(errors) < 0.05
-    with pytest.raises(ConfigError, match="torch format knows no 8-bit"):
-        loading.write_export(conv_lstm, tmp_path / "x.pt2", metadata=metadata, feed=feed)
+    with pytest.raises(ConfigError, match="torch format has no 8-bit"):
+        loading.write_export(conv_lstm, tmp_path / "x.lstmcli", metadata=metadata, feed=feed)

@@ -63,7 +63,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     [
         ("onnx", ["birds.onnx"]),
         ("openvino", ["birds.xml", "birds.bin"]),
-        ("torch", ["birds.pt2"]),
+        ("torch", ["birds.lstmcli"]),
     ],
 )
 def test_a_model_has_its_runs_name(

@@ -65,7 +65,7 @@ def _read_by_torch(path: Path, *, device: str, threads: int) -> Runtime:
 
 
 RUNTIMES: Mapping[str, RuntimeSpec] = {
-    "torch": RuntimeSpec(".pt2", _write_by_torch, _read_by_torch, on_cuda=True),
+    "torch": RuntimeSpec(".lstmcli", _write_by_torch, _read_by_torch, on_cuda=True),
     "openvino": RuntimeSpec(
         openvino.SUFFIX,
         openvino.write,

@@ -14,6 +14,7 @@ from lstmcli.core.jobs import thread_count
 from lstmcli.core.metadata import METADATA_NAMES, ModelMetadata
 from lstmcli.core.types import Picture, planes_of
 from lstmcli.inference.runtime import Step
+from lstmcli.inference.runtimes.openvino_library import openvino
 
 if TYPE_CHECKING:
     from lstmcli.inference.exportable import ExportableStep
@@ -37,11 +38,10 @@ class OpenVINORuntime:
     engine = "openvino"
 
     def __init__(self, model: Any, metadata: ModelMetadata, *, threads: int = 0) -> None:
-        import openvino
-
+        library = openvino()
         self.metadata, self.device = metadata, "cpu"
-        self._ov = openvino
-        self._compiled = openvino.Core().compile_model(
+        self._ov = library
+        self._compiled = library.Core().compile_model(
             _with_planes(model),
             "CPU",
             {
@@ -90,25 +90,21 @@ def _with_planes(model: Any) -> Any:
 
     The network transposes its pictures to planes; OpenVINO removes both transposes.
     """
-    from openvino import Layout
-    from openvino.preprocess import PrePostProcessor
-
-    steps = PrePostProcessor(model.clone())
+    library = openvino()
+    steps = library.preprocess.PrePostProcessor(model.clone())
     for name in {"frame", "previous_frame"} & {port.get_any_name() for port in model.inputs}:
-        steps.input(name).tensor().set_layout(Layout("NCHW"))
-        steps.input(name).model().set_layout(Layout("NHWC"))
+        steps.input(name).tensor().set_layout(library.Layout("NCHW"))
+        steps.input(name).model().set_layout(library.Layout("NHWC"))
     return steps.build()
 
 
 def convert(step: ExportableStep, metadata: ModelMetadata) -> Any:
     """Return the step as an `openvino.Model` that carries its metadata."""
-    import openvino
-
     from lstmcli.inference.exportable import capture
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = openvino.convert_model(capture(step))
+        model = openvino().convert_model(capture(step))
     model.reshape({i: list(value.shape) for i, value in enumerate(step.examples())})
     for port, name in zip(model.inputs, step.input_names, strict=True):
         port.get_tensor().set_names({name})
@@ -125,18 +121,14 @@ def _embed(model: Any, metadata: ModelMetadata) -> None:
 
 def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     """Write graph (`.xml`) and weights (`.bin`) in full precision."""
-    import openvino
-
-    openvino.save_model(convert(step, metadata), path, compress_to_fp16=False)
+    openvino().save_model(convert(step, metadata), path, compress_to_fp16=False)
 
 
 def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
     """Write an ONNX file in OpenVINO's format, in the precision of the file."""
-    import openvino
-
-    model = openvino.convert_model(onnx)
+    model = openvino().convert_model(onnx)
     _embed(model, metadata)
-    openvino.save_model(model, path, compress_to_fp16=False)
+    openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntime:
@@ -145,21 +137,20 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntim
     Raises:
         ModelError: the file is damaged or not ours.
     """
-    import openvino
-
     if not path.with_suffix(".bin").is_file():
         raise ModelError(
             f"{path}: the weights {path.with_suffix('.bin').name} are missing",
             hint="keep both files together",
         )
     try:
-        model = openvino.Core().read_model(path)
+        model = openvino().Core().read_model(path)
         metadata = ModelMetadata.from_texts(_embedded(model), str(path))
         return OpenVINORuntime(model, metadata, threads=threads)
     except RuntimeError as error:
-        first = (str(error).splitlines() or [type(error).__name__])[-1]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip(" :\t")]
+        reason = lines[-1] if lines else "it is damaged, or its weights are of another file"
         raise ModelError(
-            f"{path}: OpenVINO cannot read it ({first.strip()})", hint="export it again"
+            f"{path}: OpenVINO cannot read it ({reason[:200]})", hint="export it again"
         ) from None
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lstmcli.core.errors import ModelError
 from lstmcli.core.jobs import thread_count
 from lstmcli.inference.foreign.onnx_file import OnnxFile
+from lstmcli.inference.runtimes.openvino_library import openvino
 
 Array = npt.NDArray[Any]
 
@@ -42,11 +43,10 @@ class OpenVINOSession:
         device: str = "cpu",
         threads: int = 0,
     ) -> None:
-        import openvino
-
+        library = openvino()
         self.device = "cpu"
         try:
-            core = openvino.Core()
+            core = library.Core()
             model = core.read_model(path)
             model.reshape({port.name: _fixed(port.shape, size_hw) for port in file.inputs})
             self._compiled = core.compile_model(
@@ -66,7 +66,7 @@ class OpenVINOSession:
                 f"{path}: OpenVINO cannot run it at {size_hw[1]}x{size_hw[0]} ({reason[:200]})",
                 hint="leave --size out where the file has one, or try --engine onnx",
             ) from None
-        self._tensor = openvino.Tensor
+        self._tensor = library.Tensor
         self._inputs = [port.name for port in file.inputs]
         self._outputs = [port.name for port in file.outputs]
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()

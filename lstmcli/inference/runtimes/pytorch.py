@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from lstmcli.core.devices import has_fast_bf16
 from lstmcli.core.errors import ModelError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture
-from lstmcli.inference.exportable import ExportableStep, capture
+from lstmcli.inference.exportable import ExportableStep
 from lstmcli.inference.runtime import Step
+from lstmcli.models.checkpoint import build_network
 
-_METADATA_FILE = "lstmcli.json"
+SUFFIX = ".lstmcli"
+"""Safetensors; the ending tells an exported network from a checkpoint."""
+_NETWORK = "network"
+"""The key of the header that holds what the network is built from."""
 
 
 class TorchRuntime:
@@ -180,40 +186,53 @@ def make(
 
 
 def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
-    """Write torch's graph with its weights (`torch.export`)."""
-    program = capture(step)
-    texts = metadata.as_texts() | {"inputs": json.dumps(step.input_names)}
-    with warnings.catch_warnings(), path.open("wb") as file:
-        warnings.simplefilter("ignore")
-        torch.export.save(program, file, extra_files={_METADATA_FILE: json.dumps(texts)})
+    """Write the weights, and in their header what the network is built from; nothing is code."""
+    model = step.model
+    network = {
+        "config": model.config.model_dump(mode="json"),
+        "classes": list(model.classes),
+        "canvas_hw": list(model.canvas_hw),
+        "grid": model.grid,
+    }
+    weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
+    header = metadata.as_texts() | {_NETWORK: json.dumps(network, ensure_ascii=False)}
+    path.write_bytes(save(weights, metadata=header))
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> TorchRuntime:
-    """Read a file of `write`; its graph is in float32, as captured.
+    """Return what `write` wrote: our own network with the weights of the file.
 
     Raises:
         ModelError: the file is damaged or not ours.
     """
-    extra = {_METADATA_FILE: ""}
+    if path.suffix != SUFFIX:
+        raise ModelError(
+            f"{path}: files of this kind can run code, and are not loaded",
+            hint="export it again with this version, or use the checkpoint",
+        )
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")
-            program = torch.export.load(file, extra_files=extra)
-        texts = json.loads(extra[_METADATA_FILE] or "{}")
-    except Exception as error:  # torch raises many types here
+        with safe_open(path, framework="pt") as file:
+            texts = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{path}: not an exported network, or cut short ({reason})", hint="export it again"
         ) from None
     metadata = ModelMetadata.from_texts(texts, str(path))
-    inputs = program.example_inputs
-    assert inputs is not None
-    names = tuple(json.loads(texts["inputs"]))
-    first = tuple(
-        torch.zeros_like(value)
-        for name, value in zip(names, inputs[0], strict=True)
-        if name.startswith("state_")
-    )
+    step = ExportableStep(build_network(_network_of(texts), weights, str(path), is_folded=True))
     return TorchRuntime(
-        program.module(), metadata, first=first, input_names=names, device=device, mixed=False
+        step,
+        replace(metadata, input_hw=step.model.canvas_hw),
+        first=step.first,
+        input_names=step.input_names,
+        device=device,
+        mixed=False,
     )
+
+
+def _network_of(texts: Mapping[str, str]) -> Any:
+    try:
+        return json.loads(texts.get(_NETWORK, "null"))
+    except (ValueError, RecursionError):
+        return None

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.limits import limit
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import (
-    MOST_BOXES,
     LabelSetBuilder,
     VideoLabelsBuilder,
     is_video,
@@ -140,6 +140,7 @@ class _Rows:
         self.without_box: list[str] = []
         self.hulls = 0
         self.problem = ""
+        self.most = limit("boxes")
         self._ids: dict[Any, int] = {}
 
     def take(self, item: dict[str, Any]) -> Any:
@@ -173,8 +174,8 @@ class _Rows:
             return None
         if self._is_new(item.get("id"), row):
             self.boxes.append(row)
-        if len(self.boxes) > MOST_BOXES and not self.problem:
-            self.problem = f"more than {MOST_BOXES} annotations"
+        if len(self.boxes) > self.most and not self.problem:
+            self.problem = f"more than {self.most} annotations"
         return None
 
     def _box_of(self, item: dict[str, Any]) -> Sequence[Any] | None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.limits import check_limit
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import (
-    MOST_FRAMES,
     LabelSetBuilder,
     VideoLabelsBuilder,
     is_video,
@@ -133,11 +133,9 @@ def _task(element: Element, meta: Element) -> _Task:
     stop = start + (size - 1) * step
     if element.text_of("stop_frame"):
         stop = min(stop, int(number("stop_frame", 0))) if size else int(number("stop_frame", 0))
-    if start < 0 or stop >= MOST_FRAMES:
-        raise DataError(
-            f"{element.where}: a task from frame {start} to {stop}",
-            hint=f"frames count from 0 and stay below {MOST_FRAMES}",
-        )
+    if start < 0:
+        raise DataError(f"{element.where}: a task from frame {start}", hint="frames count from 0")
+    check_limit("frames", stop + 1, f"{element.where}: a task from frame {start} to {stop}")
     sizes = element.find("original_size") or meta.find("original_size")
     medium = element.text_of("source") or meta.text_of("source")
     return _Task(
@@ -271,9 +269,11 @@ def _read_track(track: Element, videos: _Videos, context: ReadContext) -> None:
         _add(video, frame, _shape(item).hull(), label, number, videos.columns, item)
         following = written[n + 1] if n + 1 < len(written) else None
         if following is not None:
-            _fill(video, frame, item, following, task, label, number)
+            _fill(video, frame, item, following, task, label, number, videos.columns)
         elif frame < task.frames.stop - task.frames.step:
             sides = _shape(item).hull()
+            if context.hold:
+                videos.columns.hold(len(task.frames), item.where)
             _end_or_hold(video, frame, sides, task, label, number, context, item.where)
 
 
@@ -301,11 +301,13 @@ def _fill(
     task: _Task,
     label: int,
     number: int,
+    columns: LabelSetBuilder,
 ) -> None:
     end = video.check_frame(following.whole("frame"), following.where)
     step = task.frames.step
     if frame + step >= end:
         return
+    columns.hold((end - frame) // step, following.where)
     shape, goal = _shape(item), _shape(following)
     for between in range(frame + step, end, step):
         box = shape.towards(goal, (between - frame) / (end - frame))

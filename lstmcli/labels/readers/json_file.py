@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.limits import check_limit
 
 _Pairs = list[tuple[str, Any]]
-
-LARGEST_FILE = 2_000_000_000
-"""Bytes of a label file beyond which it is refused instead of filling the memory."""
 
 
 def read_text(path: Path) -> str:
@@ -24,11 +22,7 @@ def read_text(path: Path) -> str:
         DataError: the file cannot be read, is too large or is no text.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise DataError(
-                f"{path}: {path.stat().st_size / 1e9:.1f} GB of labels",
-                hint="split the file; 2 GB are the limit",
-            )
+        check_limit("label_bytes", path.stat().st_size, str(path))
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", hint="give a file that can be read") from None

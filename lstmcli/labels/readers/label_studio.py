@@ -17,10 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import (
-    MOST_BOXES,
     LabelSetBuilder,
     VideoLabelsBuilder,
     is_video,
@@ -323,11 +321,7 @@ def _read_sequence(
             continue
         goal, last_degrees = (sides, degrees) if following is None else _percent(following, size_hw)
         end = frames if following is None else frames_of_keys[n + 1]
-        if len(video) + end - frame > MOST_BOXES:
-            raise DataError(
-                f"{key.location}: a box held for {end - frame} frames",
-                hint="correct framesCount, or close the track",
-            )
+        columns.hold(end - frame, key.location)
         for between in range(frame + 1, end):
             share = (between - frame) / (end - frame)
             mixed = [a + share * (b - a) for a, b in zip(sides, goal, strict=True)]

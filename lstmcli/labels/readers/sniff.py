@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lstmcli.core.errors import DataError
+
 _PART = 65536
 _KEY = re.compile(r'"([^"\\]{1,64})"\s*:')
 _ROOT = re.compile(r"<([A-Za-z_][\w.-]*)")
@@ -26,16 +28,24 @@ class FileSniff:
 
     @classmethod
     def of(cls, path: Path) -> FileSniff:
-        """Return the head of a file; an unreadable file has an empty one."""
+        """Return the head of a file; a pipe or device has an empty one.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         try:
+            if not path.is_file() and path.exists():
+                return cls(path, "")
             with path.open("rb") as file:
                 data = file.read(_PART)
                 length = path.stat().st_size
                 if length > 2 * _PART:
                     file.seek(length - _PART)
                 data += file.read(_PART)
-        except OSError:
-            return cls(path, "")
+        except OSError as error:
+            raise DataError(
+                f"{path}: {error.strerror or error}", hint="make it readable, or move it away"
+            ) from None
         encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
         return cls(path, data.decode(encoding, errors="replace"))
 

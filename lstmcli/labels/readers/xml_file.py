@@ -13,7 +13,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from lstmcli.core.errors import DataError
-from lstmcli.labels.readers.json_file import LARGEST_FILE
+from lstmcli.core.limits import check_limit
 
 _DEEPEST = 200
 
@@ -144,8 +144,7 @@ def load_xml(path: Path) -> Element:
     parser = DefusedXMLParser(target=tree, forbid_entities=True, forbid_external=True)
     tree.parser = parser
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise DataError(f"{path}: more than 2 GB of labels", hint="split the file")
+        check_limit("label_bytes", path.stat().st_size, str(path))
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 parser.feed(chunk)

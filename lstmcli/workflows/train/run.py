@@ -22,6 +22,7 @@ from lstmcli.workflows.train.epochs import fit
 from lstmcli.workflows.train.setup import (
     begin,
     check_batch,
+    first_start,
     fit_to_dataset,
     last_of,
     make_folder,
@@ -83,6 +84,10 @@ def _train(
     _check_budget(options.time_budget_s)
     prepared = Dataset.load(dataset)
     last: Checkpoint | None = None
+    anew = first_start(out, options) if resume else None
+    if anew is not None:
+        progress.note(f"{out}: the run ended before its first last.pt; it is started anew")
+        resume, (config, options) = False, anew
     if resume:
         last = last_of(out)
         config = last.config

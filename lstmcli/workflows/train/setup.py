@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from lstmcli.core.boxes import box_area
-from lstmcli.core.config import Config
+from lstmcli.core.config import Config, config_from, read_yaml
 from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError, output_exists
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import no_boxes
@@ -26,6 +27,7 @@ from lstmcli.training.optim import build_ema, build_optimizer
 from lstmcli.training.schedule import TrainingBudget
 from lstmcli.workflows.train.checkpointing import write_config
 from lstmcli.workflows.train.epochs import steps_per_epoch
+from lstmcli.workflows.train.restore_checks import check_options, check_training
 from lstmcli.workflows.train.state import (
     RUN_FILES,
     TrainerState,
@@ -100,9 +102,30 @@ def last_of(out: Path) -> Checkpoint:
     return last
 
 
+def first_start(out: Path, options: TrainOptions) -> tuple[Config, TrainOptions] | None:
+    """Return the settings of a run that ended before its first checkpoint, None for other runs.
+
+    Raises:
+        ConfigError: its config.yaml cannot be read.
+    """
+    path = out / "config.yaml"
+    if (out / "last.pt").exists() or (out / "best.pt").exists() or not path.is_file():
+        return None
+    values = read_yaml(path)
+    run = values.pop("run", None) if isinstance(values, dict) else None
+    if not isinstance(run, dict):
+        return None
+    kept: dict[str, Any] = {name: run.get(name) for name in ("epochs", "time_budget_s", "init")}
+    if kept["time_budget_s"] is not None:
+        kept["epochs"] = None  # as many as fit
+    given = {name: getattr(options, name) for name in ("epochs", "time_budget_s")}
+    kept |= {name: value for name, value in given.items() if value is not None}
+    return config_from(values, str(path)), replace(options, **kept)
+
+
 def options_of(last: Checkpoint, options: TrainOptions) -> TrainOptions:
     """Return the options of a resumed run: its own, overridden by those that are given."""
-    saved = dict(last.training["options"])
+    saved = check_options(upgrade_training(last.training), str(last.path))
     if options.epochs is not None:
         saved["epochs"] = options.epochs
     if options.time_budget_s is not None:
@@ -132,16 +155,19 @@ def begin(
         else DetectorNet(config, dataset.classes, canvas_hw=dataset.canvas_hw, grid=dataset.grid)
     )
     _check_same_data(network, dataset)
-    if last is not None:
-        network.load_state_dict(last.training["model"])
-    elif options.init:
+    saved = upgrade_training(last.training) if last else {}
+    if last is None and options.init:
         start_from(network, options.init, progress)
     network.to(fabric.device).to(memory_format=torch.channels_last)
     ema = build_ema(network, config.train.ema_decay) if config.train.ema_decay else None
-    saved = upgrade_training(last.training) if last else {}
     batch = int(saved.get("batch") or _batch_size(fabric, network, config, dataset, progress))
     check_batch(batch, fabric.world_size)
     optimizer: Any = fabric.setup_optimizers(build_optimizer(config.train, network))
+    if last is not None:
+        check_training(
+            saved, str(last.path), network=network, ema=ema, optimizer=optimizer.optimizer
+        )
+        network.load_state_dict(saved["model"])
     if ema is not None:
         ema.to(fabric.device)
     epochs = options.epochs or (None if options.time_budget_s else config.train.epochs)
