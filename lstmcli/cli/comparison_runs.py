@@ -82,6 +82,8 @@ def compare(
             engine=chosen.engine,
             format=chosen.format,
             media=chosen.media,
+            annotator=chosen.annotator,
+            label_rate=chosen.label_rate,
             frames_alone=chosen.frames_alone,
         ),
         json_file=outputs.json_file,

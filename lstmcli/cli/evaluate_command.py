@@ -14,11 +14,13 @@ from lstmcli.cli.options import (
     DATA,
     DETECTION,
     OUTPUT,
+    Annotator,
     Device,
     Engine,
     InputSize,
     JsonFile,
     LabelFormatName,
+    LabelRateText,
     Media,
     Memory,
     Overwrite,
@@ -50,6 +52,8 @@ def evaluate(
     ] = 0,
     label_format: LabelFormatName = None,
     media: Media = None,
+    annotator: Annotator = "",
+    label_rate: LabelRateText = None,
     detections: Annotated[
         list[str] | None,
         option(
@@ -128,6 +132,8 @@ def evaluate(
         limit=limit,
         format=label_format,
         media=media,
+        annotator=annotator,
+        label_rate=parsing.label_rate(label_rate),
     )
     sized = {name: sized_model(model, size) or model for name, model in models.items()}
     outputs = Outputs(json_file, report, overwrite)

@@ -11,9 +11,10 @@ from lstmcli.core.boxes import Fit, Letterbox
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import DataWarning, Picture, VideoLabels
 from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
+from lstmcli.labels.clock import LabelRate
 from lstmcli.labels.exif import turn_with_exif
 from lstmcli.labels.media import locate_media
-from lstmcli.labels.search import read_labels
+from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.video import ReadReport, count_packets, read_frames, read_images
 
 WHOLE = "all"
@@ -80,6 +81,8 @@ def open_source(
     fit: Fit = "center",
     format: str | None = None,
     media: Path | None = None,
+    annotator: str = "",
+    label_rate: LabelRate = None,
 ) -> AnnotatedSource:
     """Return the videos of a prepared dataset's split, or of a whole source of labels.
 
@@ -90,7 +93,9 @@ def open_source(
             another one, its source videos are read again. None: only the labels are wanted.
         fit: how frames are laid on it.
         format: of labels that are not prepared; None detects it.
-        media: where their videos or frames lie, when the labels do not say so.
+        media: folder of their videos or frames, where the labels hold no paths.
+        annotator: whose boxes are used where several people annotated.
+        label_rate: frame rate of the labels, or "film"; None: compared with the video.
 
     Raises:
         DataError: the dataset or the labels cannot be used.
@@ -108,8 +113,9 @@ def open_source(
             split,
             tuple(_prepared(dataset, video, canvas_hw, fit) for video in dataset.split(split)),
         )
+    how = ReadOptions(format, media, annotator=annotator, label_rate=label_rate)
     labels = turn_with_exif(
-        locate_media(read_labels(path, format=format, media=media), path, media)
+        locate_media(read_labels(path, options=how), path, media, label_rate=label_rate)
     )
     videos = tuple(_unprepared(video) for video in labels.videos)
     return AnnotatedSource(labels.classes, WHOLE, videos, labels.warnings)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
+from lstmcli.labels.media import MediaFinder
 
 
 def turn_with_exif(labels: LabelSet) -> LabelSet:
@@ -36,6 +37,36 @@ def turn_with_exif(labels: LabelSet) -> LabelSet:
         count,
     )
     return replace(labels, videos=tuple(turned), warnings=(*labels.warnings, warning))
+
+
+def turn_found_images(labels: LabelSet, finder: MediaFinder) -> LabelSet:
+    """Return the set with boxes turned as by `turn_with_exif`, for those images that are found.
+
+    Args:
+        labels: with paths of images as written.
+        finder: of the images.
+    """
+    located = []
+    for video in labels.videos:
+        images = video.images if video.size_hw is not None else ()
+        located.append(replace(video, images=tuple(_path_of(finder, path) for path in images)))
+    turned = turn_with_exif(replace(labels, videos=tuple(located)))
+    return replace(
+        turned,
+        videos=tuple(
+            replace(new, images=old.images)
+            for new, old in zip(turned.videos, labels.videos, strict=True)
+        ),
+    )
+
+
+def _path_of(finder: MediaFinder, written: str) -> str:
+    """Return the path of an image, "" where it is missing or ambiguous."""
+    try:
+        found = finder.find(written, video=False) if written else None
+    except MediaError:
+        found = None
+    return "" if found is None else str(found)
 
 
 def _turned(video: VideoLabels) -> VideoLabels | None:

@@ -18,6 +18,7 @@ from lstmcli.core.files import check_free, claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import Annotations, Detections, IntArray, VideoLabels
 from lstmcli.dataset.stream import RATE, open_source
+from lstmcli.labels.clock import LabelRate
 from lstmcli.labels.detections import DetectionSet, read_detections
 from lstmcli.metrics.bootstrap import HEADLINES
 from lstmcli.metrics.frame_result import FrameResult
@@ -40,7 +41,7 @@ class CompareOptions:
         memory: False resets every model's state before each frame.
         frames_alone: score the networks' own detections, without tracker and schedule.
         device, engine: as of `evaluate`.
-        format, media: of data that is not prepared, as of `evaluate`.
+        format, media, annotator, label_rate: of data that is not prepared, as of `evaluate`.
         draws: of the bootstrap.
     """
 
@@ -52,6 +53,8 @@ class CompareOptions:
     engine: str = "auto"
     format: str | None = None
     media: Path | None = None
+    annotator: str = ""
+    label_rate: LabelRate = None
     draws: int = 2000
     frames_alone: bool = False
 
@@ -142,6 +145,8 @@ def _model(
             frames_alone=options.frames_alone,
             format=options.format,
             media=options.media,
+            annotator=options.annotator,
+            label_rate=options.label_rate,
             needs_class=needs_class,
         ),
         progress=progress,
@@ -161,6 +166,8 @@ def _results(
         canvas_hw=None,
         format=options.format,
         media=options.media,
+        annotator=options.annotator,
+        label_rate=options.label_rate,
     )
     videos = [video.labels for video in source.videos]
     found = read_detections(file, videos, source.classes, images=data)

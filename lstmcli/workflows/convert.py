@@ -17,6 +17,7 @@ from lstmcli.core.files import (
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, LabelSet
 from lstmcli.labels.clock import LabelRate
+from lstmcli.labels.exif import turn_found_images
 from lstmcli.labels.media import MediaFinder, ReadContext, aligned
 from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.labels.warning_collector import WarningCollector
@@ -93,6 +94,7 @@ def convert(
         check = check_replaceable if writer.FOLDER else check_free
         check(out, overwrite=overwrite)
         labels = aligned(read_labels(source, options=how), source, media, label_rate)
+        labels = turn_found_images(labels, MediaFinder(source, media))
         if writer.NEEDS_SIZE:
             labels = _with_sizes(labels, source, media, size_hw, progress)
         write = new_folder if writer.FOLDER else atomic_write

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.exif import turn_with_exif
+from lstmcli.labels.exif import turn_found_images, turn_with_exif
+from lstmcli.labels.media import MediaFinder
 
 
 def photo_labels(path: Path, size_hw: tuple[int, int]) -> LabelSet:
@@ -43,3 +44,14 @@ def test_boxes_of_the_shown_size_stay(tmp_path: Path) -> None:
     assert turn_with_exif(labels) is labels
     unknown = replace(labels, videos=(replace(labels.videos[0], size_hw=None),))
     assert turn_with_exif(unknown) is unknown
+
+
+def test_written_paths_of_found_images_are_kept_while_boxes_turn(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    labels = photo_labels(tmp_path / "photos" / "p.jpg", (48, 64))
+    written = replace(
+        labels, videos=(replace(labels.videos[0], images=("photos\\p.jpg", "missing.jpg")),)
+    )
+    made = turn_found_images(written, MediaFinder(tmp_path / "labels.json"))
+    assert made.videos[0].boxes.tolist() == [[33, 10, 43, 40]]
+    assert made.videos[0].images == ("photos\\p.jpg", "missing.jpg")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lstmcli.core.calibration import USUAL_THRESHOLD
 from lstmcli.core.errors import ConfigError
+from lstmcli.labels.clock import LabelRate
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class EvaluateOptions:
         limit: frames of each video from its beginning; 0: all.
         format: of the labels of a source that is not prepared; None: recognised from the content.
         media: folder of its videos or frames, where the labels hold no paths.
+        annotator: whose boxes are used where several people annotated.
+        label_rate: frame rate of the labels, or "film"; None: compared with the video.
         needs_class: refuse data without a class of the model; otherwise only what is scored
             with all classes taken as one is above 0.
 
@@ -49,6 +52,8 @@ class EvaluateOptions:
     limit: int = 0
     format: str | None = None
     media: Path | None = None
+    annotator: str = ""
+    label_rate: LabelRate = None
     needs_class: bool = True
 
     def __post_init__(self) -> None:

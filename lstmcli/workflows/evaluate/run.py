@@ -90,6 +90,8 @@ def _evaluate(
         fit=runtime.metadata.fit,
         format=options.format,
         media=options.media,
+        annotator=options.annotator,
+        label_rate=options.label_rate,
     )
     for warning in source.warnings:
         progress.note(f"{warning.where}: {warning.text} ({warning.count})")

@@ -1,0 +1,193 @@
+"""Cases of `../shared/data/cases` that need a process of their own: their commands in a shell.
+
+Streams that are closed, locales, other users, names that look like options, sound, and trainings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pytest
+
+pytestmark = pytest.mark.real
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exit code, and stdout and stderr together, of the commands of a case in its folder."""
+
+    folder: Path
+    code: int
+    text: str
+
+    @property
+    def codes(self) -> list[int]:
+        """Exit codes that the commands print as `rc N`."""
+        return [int(code) for code in re.findall(r"^rc (\d+)", self.text, re.MULTILINE)]
+
+    def file(self, pattern: str) -> Path:
+        (path,) = self.folder.glob(pattern)
+        return path
+
+
+def run_case(source: Path, folder: Path) -> Outcome:
+    """Run the commands of a case in a copy of its folder."""
+    shutil.copytree(source, folder, copy_function=shutil.copyfile, symlinks=True)
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
+    wrapper = folder.parent / "bin" / "lstmcli"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lstmcli "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", (folder / "cmd").read_text(encoding="utf-8")],
+        cwd=folder,
+        env=os.environ
+        | {
+            "PATH": f"{wrapper.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=400,
+    )
+    text = done.stdout.decode("utf-8", "replace")
+    assert "Traceback" not in text, text
+    assert "internal error" not in text, text
+    return Outcome(folder, done.returncode, text)
+
+
+def moov_missing(done: Outcome) -> None:
+    assert done.code == 1
+    assert "clip.mp4" in done.text
+    assert "moov" in done.text or "closed" in done.text
+
+
+def sound_kept(done: Outcome) -> None:
+    """The sound has a codec that browsers play, and about the length of the picture."""
+    assert done.code == 0, done.text
+    with av.open(str(done.file("*.annotated.mp4"))) as container:
+        (sound,) = container.streams.audio
+        (picture,) = container.streams.video
+        assert sound.codec_context.name in {"aac", "mp3"}
+        lengths = [float(s.duration * s.time_base) for s in (sound, picture)]
+    assert lengths[0] == pytest.approx(lengths[1], abs=0.15)
+
+
+def broken_pictures(done: Outcome) -> None:
+    named = re.findall(r"p\d\.jpg", done.text)
+    assert len(set(named)) >= (1 if done.code else 2), done.text
+
+
+def leading_dash(done: Outcome) -> None:
+    assert done.codes == [2, 0, 0]
+    assert "write ./-cam.mp4" in done.text
+    assert len(list(done.folder.glob("o*/-cam.annotated.mp4"))) == 2
+
+
+def read_only_folder(done: Outcome) -> None:
+    assert done.codes == [1]
+    assert "--out" in done.text
+
+
+def long_name(done: Outcome) -> None:
+    assert done.codes == [0] or "too long" in done.text
+
+
+def ascii_locale(done: Outcome) -> None:
+    assert done.codes == [0]
+    assert done.file("*🐝.annotated.mp4").is_file()
+
+
+def ascii_locale_classes(done: Outcome) -> None:
+    assert done.codes == [0, 0]
+    for out in ("dataset", "o2"):
+        classes = json.loads((done.folder / out / "dataset.json").read_text("utf-8"))["classes"]
+        assert any(not name.isascii() for name in classes)
+
+
+def closed_streams(done: Outcome) -> None:
+    assert done.codes == [0, 0, 0]
+    assert not [line for line in done.text.splitlines()[:3] if len(line) > 44]
+
+
+def decimal_comma(done: Outcome) -> None:
+    assert done.codes == [2, 2, 2]
+
+
+def other_classes(done: Outcome) -> None:
+    resumed, _, rest = done.text.partition("--resume")[2].partition("--init")
+    assert "classes" in resumed
+    assert "the run has" in resumed
+    started, _, evaluated = rest.partition("--eval")
+    assert "started from r1" in started
+    assert "wasp" in evaluated or "has no class" in evaluated, evaluated
+
+
+def class_none(done: Outcome) -> None:
+    assert "None" in (done.folder / "o" / "v0.detections.csv").read_text("utf-8")
+    assert done.codes == [0]
+
+
+def one_frame(done: Outcome) -> None:
+    assert done.codes == [1]
+    assert "one.annotated.mp4" in done.text
+    assert len(re.findall(r"^error: ", done.text, re.MULTILINE)) == 2
+    assert "sound.mp4: sound.mp4" not in done.text
+
+
+def linked_footage(done: Outcome) -> None:
+    assert done.codes == [0]
+    names = {path.name for path in (done.folder / "o").rglob("*.annotated.mp4")}
+    assert names == {"a.annotated.mp4", "b.annotated.mp4"}
+
+
+CHECKS: dict[str, Callable[[Outcome], None]] = {
+    "35-moov-missing": moov_missing,
+    "40-audio-vorbis-mkv": sound_kept,
+    "41-audio-51-ac3-ts": sound_kept,
+    "42-audio-pcm24-mov-96k": sound_kept,
+    "43-audio-amr-3gp": sound_kept,
+    "44-two-audio-subtitles": sound_kept,
+    "53-html-as-jpeg": broken_pictures,
+    "62-leading-dash": leading_dash,
+    "63-read-only-cwd": read_only_folder,
+    "64-long-name": long_name,
+    "65-LANG-C": ascii_locale,
+    "66-LANG-C-classes": ascii_locale_classes,
+    "68-columns-40-stdin-closed": closed_streams,
+    "69-decimal-comma-option": decimal_comma,
+    "70-resume-other-classes": other_classes,
+    "71-class-None": class_none,
+    "86-one-frame-sound-only-empty": one_frame,
+    "91-symlinked-footage": linked_footage,
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_commands_of_a_case_give_the_expected_output(
+    name: str, shared: Path, tmp_path: Path
+) -> None:
+    CHECKS[name](run_case(shared / "data" / "cases" / name, tmp_path / "case"))
+
+
+def test_every_case_is_run(shared: Path) -> None:
+    texts = [
+        (ROOT / "tests" / name).read_text(encoding="utf-8")
+        for name in ("test_cases_real.py", "test_media_cases_real.py", "test_commands_real.py")
+    ]
+    cases = {path.name for path in (shared / "data" / "cases").iterdir() if path.is_dir()}
+    assert not sorted(case for case in cases if not any(f'"{case}' in text for text in texts))
