@@ -71,5 +71,5 @@ def test_styles_and_stamps_are_those_that_are_drawn() -> None:
 
 def test_a_default_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of("train", capsys=capsys)
-    assert "[default: small]" in text
+    assert "[default: general]" in text
     assert "None" not in text
