@@ -50,6 +50,7 @@ CALLS = {
     "pipeline": {"schedule"},
     "compare": {"evaluate"},
     "ablate": {"evaluate"},
+    "distribute": {"detect"},
 }
 """The workflows that call others; no circle, see `test_workflows_call_each_other_downward`."""
 ROOF = {"__init__", "__main__"}
@@ -118,6 +119,8 @@ def test_workflows_call_each_other_downward() -> None:
         ("onnxruntime", {"inference"}),
         ("paho", {"outputs"}),
         ("starlette", {"service"}),
+        ("ray", {"workflows"}),
+        ("fsspec", {"workflows"}),
         ("uvicorn", {"service"}),
     ],
 )

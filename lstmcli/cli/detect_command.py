@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +12,7 @@ import typer
 from lstmcli.cli import parsing
 from lstmcli.cli.console import Console, rate_text, time_text
 from lstmcli.cli.options import (
+    CLUSTER,
     DETECTION,
     DRAWING,
     HARDWARE,
@@ -118,7 +120,7 @@ def detect(
         Path | None,
         option(DETECTION, "FILE", "Count objects at the lines and in the zones of a YAML file."),
     ] = None,
-    out: Annotated[Path, option(OUTPUT, "DIR", "Output folder.")] = Path(),
+    out: Annotated[str, option(OUTPUT, "DIR", "Output folder.")] = ".",
     events: Annotated[
         str | None,
         option(
@@ -158,6 +160,35 @@ def detect(
     jobs: Annotated[
         int, option(HARDWARE, "N", "Number of videos processed at the same time.", min=1)
     ] = 1,
+    on: Annotated[
+        str | None,
+        option(
+            CLUSTER,
+            "NAME",
+            "Run each video as a task: ray (extra `ray`; without --address a cluster of --jobs "
+            "cores is started here), or here. Sources and --out may be s3://, gs://, https:// "
+            "(extra `remote`).",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None, option(CLUSTER, "HOST:PORT", "Ray cluster to use; needs --on ray.")
+    ] = None,
+    piece: Annotated[
+        str | None,
+        option(
+            CLUSTER,
+            "TIME",
+            "Cut longer videos at key frames into pieces of about TIME, each a task; tracks are "
+            "joined where pieces overlap. Default: videos stay whole.",
+        ),
+    ] = None,
+    task_cores: Annotated[float, option(CLUSTER, "N", "CPU cores of a task.", min=0.1)] = 1.0,
+    task_gpus: Annotated[
+        float, option(CLUSTER, "N", "Share of a GPU of a task; 0: tasks run on CPUs.", min=0)
+    ] = 0.0,
+    retries: Annotated[
+        int, option(CLUSTER, "N", "Retries of a task whose worker died.", min=0)
+    ] = 3,
 ) -> None:
     """Detect objects in videos; write annotated videos and machine-readable detections."""
     start_s, end_s = parsing.moment_s(start), parsing.moment_s(end)
@@ -170,7 +201,7 @@ def detect(
     console: Console = context.obj
     options = DetectOptions(
         model=parsing.sized_model(model, size),
-        out=out,
+        out=Path() if "://" in out else Path(out),
         threshold=threshold,
         classes=tuple(kept or ()),
         start_s=start_s,
@@ -195,10 +226,32 @@ def detect(
         segment_s=segment_s or 0.0,
         patience_s=patience_s or 0.0,
     )
-    report = work(source, options, progress=console.progress)
+    if on is None and address is not None:
+        raise typer.BadParameter("--address needs --on ray")
+    if on is None and not any(map(_is_elsewhere, (out, *source))):
+        report = work(source, options, progress=console.progress)
+    else:
+        from lstmcli.workflows.distribute import ClusterOptions, detect_distributed
+
+        cluster = ClusterOptions(
+            on=on or "here",
+            address=address,
+            cores=task_cores,
+            gpus=task_gpus,
+            retries=retries,
+            piece_s=parsing.duration_s(piece),
+        )
+        report = detect_distributed(
+            source, options, cluster, out=out if "://" in out else "", progress=console.progress
+        )
     show_detected(console, report)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _is_elsewhere(text: str) -> bool:
+    """Return whether a text is an address of files; http without --on is a stream."""
+    return re.match(r"(s3|gs|gcs|az|abfs|hdfs|webhdfs|sftp|ssh|smb|memory)://", text) is not None
 
 
 def show_detected(console: Console, report: DetectReport) -> None:

@@ -14,6 +14,7 @@ OUTPUT = "Output"
 DRAWING = "Drawing"
 HARDWARE = "Hardware"
 LENGTH = "Length"
+CLUSTER = "Cluster"
 
 
 def option(panel: str, metavar: str | None, text: str, *flags: str, **rules: Any) -> Any:

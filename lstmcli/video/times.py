@@ -12,7 +12,7 @@ from lstmcli.core.errors import MediaError
 from lstmcli.video.container import FFMPEG_ERRORS, open_media, reason_of, video_stream
 from lstmcli.video.reader import read_frames
 
-_WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "ivf"}
+WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "ivf"}
 """Containers whose packets hold no presentation times, or not those of the shown frames."""
 
 
@@ -29,7 +29,7 @@ def frame_times(path: str | Path) -> npt.NDArray[np.float64]:
         stream = video_stream(container, path)
         origin_s = (container.start_time or 0) / av.time_base
         stamps: list[float] = []
-        is_told = not set(container.format.name.split(",")) & _WITHOUT_TIMES
+        is_told = not set(container.format.name.split(",")) & WITHOUT_TIMES
         try:
             for packet in container.demux(stream) if is_told else ():
                 if packet.size == 0 or packet.is_discard:

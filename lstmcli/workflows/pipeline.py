@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox, clip_boxes
+from lstmcli.core.errors import DataError
 from lstmcli.core.prefetch import prefetch
 from lstmcli.core.types import Detections, Picture
 from lstmcli.tracking import Counter, CountEvent, Tracker, interpolate_gaps
@@ -231,6 +232,22 @@ def counted(items: Iterable[StreamItem[F]], counter: Counter) -> Iterator[Stream
         assert item.detections is not None
         item.events = tuple(counter.step(item.detections, item.index, item.time_s))
         yield item
+
+
+def replayed(
+    frames: Iterable[tuple[int, float, F]], detected: Iterable[tuple[int, Detections]]
+) -> Iterator[StreamItem[F]]:
+    """Yield every frame of a source with detections that were made elsewhere.
+
+    Raises:
+        DataError: they are not of these frames.
+    """
+    for (index, time_s, frame), (number, found) in zip(frames, detected, strict=False):
+        if index != number:
+            raise DataError(
+                f"frame {index} has the detections of frame {number}", hint="was the file changed?"
+            )
+        yield StreamItem(index, time_s, frame, detections=found)
 
 
 def numbered(frames: Iterable[Any]) -> Iterator[tuple[int, float, Any]]:

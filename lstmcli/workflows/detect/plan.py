@@ -85,6 +85,7 @@ class Plan:
         calibration: of the scores.
         count: lines and zones.
         events: sink for the events of all videos; None without.
+        settings: names model and options in the records of finished outputs; "": none is written.
         stop: set where other videos were interrupted.
     """
 
@@ -98,6 +99,7 @@ class Plan:
     calibration: ScoreCalibration
     count: CountConfig | None
     events: EventSink | None = None
+    settings: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def frames(self, source: Source, report: ReadReport) -> Iterator[Frame]:

@@ -19,10 +19,16 @@ from lstmcli.outputs.text_sprites import can_draw
 from lstmcli.tracking import load_count_config
 from lstmcli.video import find_sources, has_nvenc, output_names
 from lstmcli.video.container import FFMPEG_ERRORS, reason_of
+from lstmcli.workflows.detect.done_record import (
+    content_key,
+    record_path,
+    settings_key,
+    write_record,
+)
 from lstmcli.workflows.detect.options import DetectOptions, DetectReport, VideoDone, VideoFailed
 from lstmcli.workflows.detect.plan import MakePredictor, Plan, PredictorFor, ProbedSource
 from lstmcli.workflows.detect.runtimes import open_runtimes
-from lstmcli.workflows.detect.sources import default_model, kept_classes, to_do
+from lstmcli.workflows.detect.sources import default_model, files_of, kept_classes, to_do
 from lstmcli.workflows.detect.video_job import Stopped, VideoJob
 from lstmcli.workflows.schedule import inference_stride
 
@@ -52,15 +58,76 @@ def detect(
         LstmcliError: invalid options, existing outputs, or the only source failed.
     """
     options = options or DetectOptions()
-    progress = progress or SilentProgress()
-    count = load_count_config(options.count) if options.count is not None else None
     found = find_sources(sources)
-    probed = [
-        ProbedSource(source, options.out / name)
-        for source, name in zip(found, output_names(found), strict=True)
-    ]
-    size_hw = probed[0].size_hw  # most runs need one canvas
-    sentence, device, calibration = "", "cpu", ScoreCalibration()
+    return detect_found(
+        [
+            ProbedSource(source, options.out / name)
+            for source, name in zip(found, output_names(found), strict=True)
+        ],
+        options,
+        make_predictor=make_predictor,
+        runtimes=runtimes,
+        progress=progress,
+    )
+
+
+def detect_found(
+    probed: Sequence[ProbedSource],
+    options: DetectOptions,
+    *,
+    make_predictor: MakePredictor | None = None,
+    runtimes: RuntimePool | None = None,
+    progress: Progress | None = None,
+) -> DetectReport:
+    """Detect objects in sources whose outputs have their names; see `detect`."""
+    progress = progress or SilentProgress()
+    plan, sentence = build_plan(
+        probed, options, make_predictor=make_predictor, runtimes=runtimes, progress=progress
+    )
+    notes: list[str] = []
+    with claim(_events_file(options), *_claimed_stems(probed)):
+        todo, skipped = to_do(probed, plan)
+        if options.events is not None:
+            sink = open_event_sink(
+                options.events,
+                append=options.skip_existing,
+                overwrite=options.overwrite,
+                say=progress.note,
+            )
+            plan = replace(plan, events=sink)
+        try:
+            results = _run_all(todo, plan, progress)
+        except KeyboardInterrupt:
+            progress.note(
+                "unfinished files have `.partial` in their name; --skip-existing continues"
+            )
+            raise
+        finally:
+            notes += plan.events.close() if plan.events is not None else []
+    done = tuple(result for result in results if isinstance(result, VideoDone))
+    failures = [result for result in results if isinstance(result, tuple)]
+    if len(probed) == 1 and failures:
+        raise failures[0][1]
+    failed = tuple(VideoFailed(name, e.problem, e.hint) for name, e in failures)
+    return DetectReport(sentence, done, failed, tuple(skipped), tuple(notes))
+
+
+def build_plan(
+    probed: Sequence[ProbedSource],
+    options: DetectOptions,
+    *,
+    make_predictor: MakePredictor | None = None,
+    runtimes: RuntimePool | None = None,
+    progress: Progress,
+) -> tuple[Plan, str]:
+    """Return the options with everything found out, and a sentence about the model taken.
+
+    Raises:
+        LstmcliError: the options do not fit, or the model cannot be loaded.
+    """
+    count = load_count_config(options.count) if options.count is not None else None
+    size_hw = probed[0].size_hw  # the runtime is made for it: most runs need no other
+    sentence, device, calibration, model = "", "cpu", ScoreCalibration(), ""
     if make_predictor is None:
         model, sentence = default_model(options.model)
         if sentence:
@@ -69,7 +136,7 @@ def detect(
             model,
             device=options.device,
             engine=options.engine,
-            streams=min(options.jobs, len(found)),
+            streams=min(options.jobs, len(probed)),
             progress=progress,
         )
         first = runtimes.of(size_hw)
@@ -94,36 +161,12 @@ def detect(
         inference_stride=stride,
         calibration=calibration,
         count=count,
+        settings=settings_key(options, model) if options.skip_existing else "",
     )
     for name in classes:
         if "video" in options.write and not can_draw(name):
             progress.note(f"no font here has the letters of {name!r}; install Noto fonts")
-    notes: list[str] = []
-    with claim(_events_file(options), *_claimed_stems(probed)):
-        todo, skipped = to_do(probed, plan)
-        if options.events is not None:
-            sink = open_event_sink(
-                options.events,
-                append=options.skip_existing,
-                overwrite=options.overwrite,
-                say=progress.note,
-            )
-            plan = replace(plan, events=sink)
-        try:
-            results = _run_all(todo, plan, progress)
-        except KeyboardInterrupt:
-            progress.note(
-                "unfinished files have `.partial` in their name; --skip-existing continues"
-            )
-            raise
-        finally:
-            notes += plan.events.close() if plan.events is not None else []
-    done = tuple(result for result in results if isinstance(result, VideoDone))
-    failures = [result for result in results if isinstance(result, tuple)]
-    if len(found) == 1 and failures:
-        raise failures[0][1]
-    failed = tuple(VideoFailed(name, e.problem, e.hint) for name, e in failures)
-    return DetectReport(sentence, done, failed, tuple(skipped), tuple(notes))
+    return plan, sentence
 
 
 def _claimed_stems(probed: Sequence[ProbedSource]) -> list[Path]:
@@ -169,7 +212,11 @@ def _run_one(source: ProbedSource, plan: Plan, track: ProgressCallback) -> Resul
     name = source.source.name
     try:
         with claim(None if source.is_claimed else source.stem):
-            return VideoJob(source, plan).run(track)
+            record_path(source.stem).unlink(missing_ok=True)
+            done = VideoJob(source, plan).run(track)
+            if plan.settings and (files := files_of(source.source)):
+                write_record(source.stem, source=content_key(files), settings=plan.settings)
+            return done
     except LstmcliError as error:
         return name, error
     except (Stopped, BrokenPipeError):

@@ -11,6 +11,7 @@ from lstmcli.outputs import OutputSpec
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
 from lstmcli.outputs.writer import output_paths
 from lstmcli.video import Source, probe
+from lstmcli.workflows.detect.done_record import content_key, read_record
 from lstmcli.workflows.detect.plan import Plan, ProbedSource
 
 PREFERRED = ("general", "sky")
@@ -61,7 +62,7 @@ def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSourc
     Raises:
         OutputError: an output exists, or has the path of a source.
     """
-    source_files = {path.resolve() for one in sources for path in _files_of(one.source)}
+    source_files = {path.resolve() for one in sources for path in files_of(one.source)}
     todo: list[ProbedSource] = []
     skipped: list[str] = []
     for one in sources:
@@ -79,7 +80,7 @@ def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSourc
         options = plan.options
         if one.source.is_live or not there:
             todo.append(one)
-        elif options.skip_existing and len(there) == len(paths) and _belong_to(one, paths):
+        elif options.skip_existing and len(there) == len(paths) and _belong_to(one, paths, plan):
             skipped.append(name)
         elif options.skip_existing or options.overwrite:
             todo.append(one)
@@ -90,12 +91,17 @@ def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSourc
     return todo, skipped
 
 
-def _belong_to(one: ProbedSource, outputs: Sequence[Path]) -> bool:
-    """Return whether outputs belong to this source and not to another one of the same name.
+def _belong_to(one: ProbedSource, outputs: Sequence[Path], plan: Plan) -> bool:
+    """Return whether outputs were made of this source with these settings, by the record of them.
 
-    They are younger than it, and an annotated video has its size and its length.
+    Where there is no record: they are younger than the source, and an annotated video has its size
+    and its length.
     """
-    youngest = max((path.stat().st_mtime for path in _files_of(one.source)), default=0.0)
+    record = read_record(one.stem)
+    if record is not None:
+        same = record.get("settings") == plan.settings
+        return same and record.get("source") == content_key(files_of(one.source))
+    youngest = max((path.stat().st_mtime for path in files_of(one.source)), default=0.0)
     if any(path.stat().st_mtime < youngest for path in outputs):
         return False
     for path in outputs:
@@ -113,5 +119,6 @@ def _belong_to(one: ProbedSource, outputs: Sequence[Path]) -> bool:
     return True
 
 
-def _files_of(source: Source) -> tuple[Path, ...]:
+def files_of(source: Source) -> tuple[Path, ...]:
+    """Return the files of a source; none where it is live or piped in."""
     return source.images or ((Path(source.address),) if source.kind == "file" else ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain, count
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.jobs import ProgressCallback
+from lstmcli.core.types import Detections
 from lstmcli.outputs import AnnotatedFrame, OutputSpec
 from lstmcli.outputs.contract import make_folder
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
@@ -23,7 +24,7 @@ from lstmcli.video import ASSUMED_RATE, Frame, ReadReport
 from lstmcli.workflows.detect.event_feed import EventFeed
 from lstmcli.workflows.detect.options import VideoDone
 from lstmcli.workflows.detect.plan import Plan, ProbedSource
-from lstmcli.workflows.pipeline import numbered, run_pipeline
+from lstmcli.workflows.pipeline import counted, numbered, replayed, run_pipeline
 
 SYNC_S = 2.0
 """Seconds between syncs of a live run's files to the disk."""
@@ -34,9 +35,24 @@ class Stopped(Exception):
 
 
 class VideoJob:
-    """Runs the pipeline over one video and writes its outputs."""
+    """Runs the pipeline over one video and writes its outputs.
 
-    def __init__(self, probed: ProbedSource, plan: Plan) -> None:
+    Args:
+        probed: the video.
+        plan: of the run.
+        detected: (frame, detections) of every frame, where they were made elsewhere.
+        inferences: of the network that made them.
+    """
+
+    def __init__(
+        self,
+        probed: ProbedSource,
+        plan: Plan,
+        *,
+        detected: Iterable[tuple[int, Detections]] | None = None,
+        inferences: int = 0,
+    ) -> None:
+        self.detected, self.inferences = detected, inferences
         self.source, self.stem, self.plan = probed.source, probed.stem, plan
         self.info = probed.info
         self.total = plan.expected(probed)
@@ -85,7 +101,7 @@ class VideoJob:
             name=self.source.name,
             outputs=tuple(self.paths),
             frames=self.frames,
-            inferences=self.schedule.inferences,
+            inferences=self.inferences or self.schedule.inferences,
             detections=self.detections,
             objects=len(self.objects),
             seconds=time.monotonic() - began,
@@ -114,14 +130,21 @@ class VideoJob:
         if plan.count is not None:
             self.counter = Counter(plan.count, first.size_hw)
         annotator = Annotator(plan.classes, first.size_hw, plan.options.style)
-        items = run_pipeline(
-            numbered(chain((first,), frames)),
-            plan.predictor_for(tracker.min_score if tracker else plan.options.threshold, size_hw),
-            schedule=self.schedule,
-            tracker=tracker,
-            kept=plan.kept,
-            counter=self.counter,
-        )
+        numbered_frames = numbered(chain((first,), frames))
+        if self.detected is not None:
+            items = replayed(numbered_frames, self.detected)
+            items = items if self.counter is None else counted(items, self.counter)
+        else:
+            items = run_pipeline(
+                numbered_frames,
+                plan.predictor_for(
+                    tracker.min_score if tracker else plan.options.threshold, size_hw
+                ),
+                schedule=self.schedule,
+                tracker=tracker,
+                kept=plan.kept,
+                counter=self.counter,
+            )
         for item in items:
             assert item.detections is not None
             self._write_events(item.events, item.frame)
