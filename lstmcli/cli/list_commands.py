@@ -12,7 +12,7 @@ from lstmcli.cli.console import Console
 
 def presets(context: typer.Context) -> None:
     """List the presets that `train --preset` takes."""
-    from lstmcli.core.config import load_config, preset_folder, preset_names
+    from lstmcli.core.config_file import load_config, preset_folder, preset_names
 
     console: Console = context.obj
     rows: list[tuple[str, str, str]] = []
@@ -25,7 +25,7 @@ def presets(context: typer.Context) -> None:
 
 def models(context: typer.Context) -> None:
     """List models for `--model`: shipped, trained, in this folder, and available elsewhere."""
-    from lstmcli.core.config import preset_folder
+    from lstmcli.core.config_file import preset_folder
     from lstmcli.core.model_catalog import KNOWN_MODELS
 
     console: Console = context.obj

@@ -90,7 +90,7 @@ def train(
         )
     settings = [*(setting or ()), *([] if seed is None else [f"train.seed={seed}"])]
     console: Console = context.obj
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
 
     config = load_config(preset, settings, note=console.say)
     budget_s = parsing.duration_s(time_budget)
@@ -144,7 +144,7 @@ def dataset_of(run: Path) -> Path:
     Raises:
         ConfigError: the file is missing or names no dataset.
     """
-    from lstmcli.core.config import parse_yaml
+    from lstmcli.core.yaml_text import parse_yaml
 
     path = run / "config.yaml"
     try:

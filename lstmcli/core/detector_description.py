@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from lstmcli.core.config import Section, parse_yaml
+from lstmcli.core.config import Section
 from lstmcli.core.errors import ConfigError, near_name
+from lstmcli.core.yaml_text import parse_yaml
 
 Triple = tuple[float, float, float]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lstmcli.core.config import preset_folder
+from lstmcli.core.config_file import preset_folder
 from lstmcli.core.errors import ModelError, near_name
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from lstmcli.core.errors import MediaError
-from lstmcli.labels.builder import as_path
+from lstmcli.core.names import as_path
 
 
 def resolve_ambiguous(paths: Sequence[Path], form: PurePosixPath, source: Path) -> Path | None:

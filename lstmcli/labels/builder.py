@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.limits import check_limit, limit
-from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
+from lstmcli.core.media_files import files_below
+from lstmcli.core.names import safe_name, stem_of, unique_names
 from lstmcli.core.types import (
-    BoolArray,
-    FloatArray,
     IntArray,
     LabelSet,
     VideoLabels,
 )
+from lstmcli.labels.box_columns import BoxColumns, checked_columns
 from lstmcli.labels.identity import IdRegistry, id_key
-from lstmcli.labels.plausibility import Floats, check_axes, check_corners, check_fractions
 from lstmcli.labels.shapes import Box
 from lstmcli.labels.warning_collector import WarningCollector
-
-MOST_FRAMES = 10_000_000
-"""Frames of a video beyond which a number in a file is taken for an error (four days at 30 Hz)."""
-
-_KNOWN_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 _HIGHEST_TRACK = 1 << 62
 """Track ids above would not fit into the columns; they are names."""
@@ -42,40 +31,6 @@ EVERY_CLASS = -1
 """The label of an ignored region that speaks of no class: it covers all of them."""
 WHOLE_PICTURE = 100_000.0
 """The sides of the ignored region of a lost shape where the size of the picture is not known."""
-
-
-def as_path(written: str) -> PurePosixPath:
-    """Return a path as a file writes it, of any system, with forward slashes."""
-    return PurePosixPath(unicodedata.normalize("NFC", written.strip().replace("\\", "/")))
-
-
-def is_video(written: str) -> bool:
-    """Return whether a path ends like a video's."""
-    return as_path(written.split("?")[0]).suffix.lower() in VIDEO_SUFFIXES
-
-
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./ ][A-Za-z0-9_-]+)*")
-"""Paths that need no care; most are, and there may be a million."""
-
-
-def safe_name(written: str) -> str:
-    """Return a name that can become a file: relative, no `..`, no drive, no control characters."""
-    if _PLAIN.fullmatch(written):
-        return written
-    text = "".join(c for c in written if unicodedata.category(c)[0] != "C")
-    text = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://|^[A-Za-z]:(?=[\\/])", "", text)
-    parts = [part.strip() for part in as_path(text).parts]
-    return "/".join(part for part in parts if part not in {"", ".", "..", "/"}) or "video"
-
-
-def stem_of(written: str) -> str:
-    """Return the relative path without suffix as a name."""
-    stem, _, ending = written.rpartition(".")
-    if _PLAIN.fullmatch(written) and f".{ending.lower()}" in _KNOWN_SUFFIXES:
-        return stem
-    path = as_path(written)
-    known = path.suffix.lower() in _KNOWN_SUFFIXES
-    return safe_name(str(path.with_suffix("")) if known and path.stem else str(path))
 
 
 def files_of(folder: Path, ending: str, *, below: bool = False) -> list[Path]:
@@ -207,7 +162,7 @@ class VideoLabelsBuilder:
         later = np.unique(np.concatenate((*parts, np.array(list(some), np.int64))))
         return np.concatenate((np.arange(self._until), later[later >= self._until]))
 
-    def build(self, name: str, rows: _Rows, part: slice) -> VideoLabels:
+    def build(self, name: str, rows: BoxColumns, part: slice) -> VideoLabels:
         """Return the video with its part of the checked rows."""
         count = max(self._images, default=-1) + 1
         return VideoLabels(
@@ -231,112 +186,6 @@ class VideoLabelsBuilder:
 
 _FIRST_FRAME = np.zeros(1, np.int64)
 _FIRST_FRAME.flags.writeable = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The boxes of all videos, sorted by video and frame; `bounds` says where each begins."""
-
-    frames: IntArray
-    boxes: FloatArray
-    labels: IntArray
-    tracks: IntArray
-    ignore: BoolArray
-    bounds: list[int]
-
-
-def _checked_rows(videos: Sequence[VideoLabelsBuilder], warnings: WarningCollector) -> _Rows:
-    """Return the boxes with sides in order; those without area are left out and counted.
-
-    Raises:
-        DataError: a box is not made of finite numbers, a frame is out of all bounds.
-    """
-    total = sum(len(video) for video in videos)
-    owner = np.repeat(np.arange(len(videos)), [len(video) for video in videos])
-
-    def column(name: str, kind: type) -> Any:
-        values = chain.from_iterable(getattr(video, name) for video in videos)
-        return np.fromiter(values, kind, total)
-
-    frames = column("frames", np.int64)
-    sides = chain.from_iterable(chain.from_iterable(video.boxes for video in videos))
-    boxes = np.fromiter(sides, np.float64, 4 * total).reshape(-1, 4)
-
-    def where(wrong: Any) -> str:
-        row = int(np.argmax(wrong))
-        video = videos[owner[row]]
-        return f"{video.source}, {video.name!r}, frame {frames[row]}"
-
-    lost = (frames < 0) | (frames >= limit("frames"))
-    if lost.any():
-        raise DataError(where(lost), hint=f"frames count from 0 and stay below {limit('frames')}")
-    broken = ~(np.abs(boxes) < 1e7).all(axis=1)
-    if broken.any():
-        row = [float(side) for side in boxes[int(np.argmax(broken))]]
-        raise DataError(f"{where(broken)}: a box {row}", hint="boxes are finite numbers of pixels")
-    inverted = _check_files(videos, owner, boxes)
-    if inverted.any():
-        text = "a box with its corners in the wrong order; reordered"
-        warnings.add(text, where(inverted), int(inverted.sum()))
-        low = np.minimum(boxes[:, :2], boxes[:, 2:])
-        boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
-    found: FloatArray = boxes.astype(np.float32)
-    labels, tracks = column("labels", np.int64), column("tracks", np.int64)
-    ignore = column("ignore", np.bool_)
-    flat = (found[:, 2:] <= found[:, :2]).any(axis=1)
-    if flat.any():
-        warnings.add("a box without area; left out", where(flat), int(flat.sum()))
-    again = _repeated(np.column_stack((owner, frames, labels, tracks, ignore)), found)
-    if again.any():
-        warnings.add(
-            "the same box of the same object written again; one is kept",
-            where(again),
-            int(again.sum()),
-        )
-    keep = np.flatnonzero(~flat & ~again)
-    keep = keep[np.lexsort((frames[keep], owner[keep]))]
-    return _Rows(
-        frames[keep],
-        found[keep],
-        labels[keep],
-        tracks[keep],
-        ignore[keep],
-        np.searchsorted(owner[keep], np.arange(len(videos) + 1)).tolist(),
-    )
-
-
-def _check_files(videos: Sequence[VideoLabelsBuilder], owner: IntArray, boxes: Floats) -> BoolArray:
-    """Return which boxes are inverted; see `plausibility` for what refuses the set."""
-    if not len(boxes):
-        return np.zeros(0, np.bool_)
-    known = np.array([video.size_hw or (0, 0) for video in videos], np.float64)[owner]
-    sized = (known > 0).all(axis=1)
-    source = _common_source(videos)
-    smallest = next((video.size_hw for video in videos if video.size_hw and len(video)), None)
-    check_fractions(boxes, smallest, source)
-    inverted = check_corners(boxes, source)
-    check_axes(boxes[sized & ~inverted], known[sized & ~inverted], source)
-    return inverted
-
-
-def _common_source(videos: Sequence[VideoLabelsBuilder]) -> str:
-    """Return the label file of the videos, or the folder of all of them."""
-    sources = {video.source for video in videos if len(video)}
-    if len(sources) == 1:
-        return sources.pop()
-    return os.path.commonpath([os.path.abspath(source) for source in sources])  # noqa: PTH100
-
-
-def _repeated(keys: IntArray, boxes: FloatArray) -> BoolArray:
-    """Return which rows repeat an earlier one: same frame, class, track, flag and box."""
-    if len(keys) < 2:
-        return np.zeros(len(keys), np.bool_)
-    rows = np.column_stack((keys, boxes.view(np.int32)))
-    order = np.lexsort(rows.T[::-1])
-    equal = (rows[order][1:] == rows[order][:-1]).all(axis=1)
-    again = np.zeros(len(rows), np.bool_)
-    again[order[1:][equal]] = True
-    return again
 
 
 def renumbered(labels: IntArray, index: IntArray) -> IntArray:
@@ -442,7 +291,7 @@ class LabelSetBuilder:
         for video in listed:
             video.add_lost_regions()
         names = unique_names([safe_name(video.name) for video in listed])
-        rows = _checked_rows(listed, self.warnings)
+        rows = checked_columns(listed, self.warnings)
         videos = tuple(
             video.build(name, rows, slice(rows.bounds[n], rows.bounds[n + 1]))
             for n, (name, video) in enumerate(zip(names, listed, strict=True))
@@ -451,18 +300,3 @@ class LabelSetBuilder:
         if not classes and any(len(video.labels) for video in videos):
             classes = ("object",)
         return LabelSet(classes, videos, self.warnings.collected())
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Return the names, repeated ones with ~2, ~3 ... behind them."""
-    taken = set(names)
-    seen: set[str] = set()
-    result = []
-    for name in names:
-        unique, n = name, 1
-        while unique in seen or (n > 1 and unique in taken):
-            n += 1
-            unique = f"{name}~{n}"
-        seen.add(unique)
-        result.append(unique)
-    return result

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.errors import MediaError
+from lstmcli.core.names import unique_names
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import renumbered, unique_names
-from lstmcli.labels.media import MediaFinder
+from lstmcli.labels.builder import renumbered
+from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.sequences import gather_frames
 from lstmcli.labels.warning_collector import WarningCollector
 

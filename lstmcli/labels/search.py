@@ -10,8 +10,9 @@ from lstmcli.core.errors import DataError, choose
 from lstmcli.core.media_files import walk
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.clock import LabelRate
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.division import divided, own_parts
-from lstmcli.labels.media import MediaFinder, ReadContext
+from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.merge import join
 from lstmcli.labels.readers import READERS, Reader
 from lstmcli.labels.readers.sniff import FileSniff

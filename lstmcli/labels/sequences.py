@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from lstmcli.core.names import as_path, safe_name
 from lstmcli.core.types import VideoLabels
-from lstmcli.labels.builder import MOST_FRAMES, as_path, safe_name
+from lstmcli.labels.box_columns import MOST_FRAMES
 from lstmcli.labels.warning_collector import WarningCollector
 
 FEWEST = 4

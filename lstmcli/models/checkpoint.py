@@ -23,7 +23,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
-from lstmcli.core.config import Config, config_from
+from lstmcli.core.config import Config
+from lstmcli.core.config_file import config_from
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError
 from lstmcli.core.files import atomic_write
 from lstmcli.core.limits import check_canvas, check_limit

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import ConfigError, near_name
 from lstmcli.core.limits import check_limit
 from lstmcli.core.types import Detections
+from lstmcli.core.yaml_text import parse_yaml
 
 Point = tuple[float, float]
 Anchor = Literal["centre", "bottom"]

@@ -12,6 +12,7 @@ from typing import Literal
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
+from lstmcli.core.names import unique_names
 from lstmcli.video.animation import has_several_pictures
 
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
@@ -194,10 +195,4 @@ def output_names(sources: Sequence[Source]) -> list[str]:
         _short(source.name if stems.count(stem) > 1 else stem)
         for source, stem in zip(sources, stems, strict=True)
     ]
-    made: list[str] = []
-    for name in names:
-        number, free = 2, name
-        while free in made:
-            free, number = f"{name}-{number}", number + 1
-        made.append(free)
-    return made
+    return unique_names(names, "-")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ConfigError, MediaError
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress, SilentProgress

@@ -17,8 +17,10 @@ from lstmcli.core.files import (
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, LabelSet
 from lstmcli.labels.clock import LabelRate
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.exif import turn_found_images
-from lstmcli.labels.media import MediaFinder, ReadContext, aligned
+from lstmcli.labels.media import aligned
+from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import LABEL_WRITERS

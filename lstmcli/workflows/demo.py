@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import OutputError
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.synthetic import write_video_set

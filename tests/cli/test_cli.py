@@ -32,7 +32,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def fail() -> list[str]:
             raise error
 
-        monkeypatch.setattr("lstmcli.core.config.preset_names", fail)
+        monkeypatch.setattr("lstmcli.core.config_file.preset_names", fail)
 
     return arrange
 

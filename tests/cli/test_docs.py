@@ -18,7 +18,7 @@ import typer.main
 
 from lstmcli.cli.app import app
 from lstmcli.cli.list_commands import first_comment
-from lstmcli.core.config import load_config, preset_folder, preset_names
+from lstmcli.core.config_file import load_config, preset_folder, preset_names
 from lstmcli.core.renamed_settings import RENAMED_SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lstmcli.cli.app import main
-from lstmcli.core.config import Config, load_config
+from lstmcli.core.config import Config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.setting_list import find_setting, list_settings
 from lstmcli.labels.readers import READERS
 from lstmcli.labels.writers import LABEL_WRITERS

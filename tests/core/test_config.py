@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lstmcli.core.config import (
-    Config,
-    config_from,
-    dump_yaml,
-    load_config,
-    parse_yaml,
-    preset_names,
-)
+from lstmcli.core.config import Config
+from lstmcli.core.config_file import config_from, load_config, preset_names
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.renamed_settings import RENAMED_SETTINGS
+from lstmcli.core.yaml_text import dump_yaml, parse_yaml
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import ConfigError, DataError, LstmcliError, MediaError
 from lstmcli.core.limits import LIMITS, check_limit, limit
+from lstmcli.core.yaml_text import parse_yaml
 from lstmcli.labels.search import read_labels
 from lstmcli.tracking import load_count_config
 from lstmcli.video import probe, read_images

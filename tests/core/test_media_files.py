@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
-from lstmcli.labels.builder import is_video
-from lstmcli.labels.media import media_files
+from lstmcli.core.names import is_video
+from lstmcli.labels.media_finder import media_files
 from lstmcli.video import find_sources
 
 

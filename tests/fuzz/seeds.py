@@ -127,7 +127,7 @@ def tiny_network(*settings: str) -> Any:
     """Return an untrained network with a memory, of a few thousand weights."""
     import torch
 
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
     from lstmcli.models.detector import DetectorNet
 
     torch.manual_seed(0)
@@ -165,7 +165,8 @@ def _dataset(folder: Path) -> Iterator[Seed]:
 
 
 def _preset(folder: Path) -> Iterator[Seed]:
-    from lstmcli.core.config import dump_yaml, load_config, preset_folder
+    from lstmcli.core.config_file import load_config, preset_folder
+    from lstmcli.core.yaml_text import dump_yaml
 
     for path in sorted(preset_folder().glob("*.yaml")):
         yield _one(path.name, path.read_bytes())
@@ -198,7 +199,7 @@ def _results(folder: Path) -> Iterator[Seed]:
 
 
 def _resume(folder: Path) -> Iterator[Seed]:
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
     from lstmcli.workflows.train import TrainOptions, train
 
     dataset = folder / "dataset"

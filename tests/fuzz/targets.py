@@ -99,7 +99,7 @@ def model(path: Path, out: Path, chance: random.Random) -> None:
 
 def dataset(path: Path, out: Path, chance: random.Random) -> None:
     """Evaluate on it and draw a batch for training."""
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
     from lstmcli.core.metadata import ModelMetadata
     from lstmcli.dataset.clips import ClipDataset
     from lstmcli.dataset.manifest import Dataset
@@ -127,7 +127,7 @@ def preset(path: Path, out: Path, chance: random.Random) -> None:
     """Read it, with a setting, and outline its network."""
     import torch
 
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
     from lstmcli.models.detector import DetectorNet
 
     config = load_config(path, chance.choice(([], ["train.lr=1e-3"], ["backbone.weights=none"])))
@@ -171,7 +171,7 @@ def results(path: Path, out: Path, chance: random.Random) -> None:
 
 def resume(path: Path, out: Path, chance: random.Random) -> None:
     """Go on with a training whose last.pt is damaged."""
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
     from lstmcli.workflows.train import TrainOptions, train
 
     run = path.parent

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.inference.ensemble import Ensemble, fuse_boxes

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ModelError
 from lstmcli.inference.loading import load_runtime, write_export
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint

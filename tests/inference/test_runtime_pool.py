@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.inference import loading
 from lstmcli.inference.autotune import moving_frames
 from lstmcli.inference.loading import load_runtime, write_export

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ConfigError, ModelError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture, pixels_of, planes_of

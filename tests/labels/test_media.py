@@ -12,7 +12,8 @@ from PIL import Image
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.media import MediaFinder, locate_media, media_files
+from lstmcli.labels.media import locate_media
+from lstmcli.labels.media_finder import MediaFinder, media_files
 
 MakeVideo = Callable[..., Path]
 

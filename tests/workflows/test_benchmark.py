@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcli.cli.app import main
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ConfigError, MediaError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture

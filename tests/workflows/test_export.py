@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lstmcli.cli.app import main
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtimes import RUNTIMES

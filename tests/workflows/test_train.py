@@ -17,7 +17,8 @@ import pytest
 import torch
 from conftest import write_dataset
 
-from lstmcli.core.config import Config, config_from, dump_yaml, load_config
+from lstmcli.core.config import Config
+from lstmcli.core.config_file import config_from, load_config
 from lstmcli.core.errors import (
     ConfigError,
     DataError,
@@ -27,6 +28,7 @@ from lstmcli.core.errors import (
     TrainingError,
 )
 from lstmcli.core.progress import SilentProgress
+from lstmcli.core.yaml_text import dump_yaml
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import DetectorNet

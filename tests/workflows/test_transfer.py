@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lstmcli.core.config import load_config
+from lstmcli.core.config_file import load_config
 from lstmcli.workflows.train.transfer import (
     chosen_init,
     fine_tuning_for,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers import (
     coco,
     createml,

@@ -16,15 +16,11 @@ from typing import Any, NamedTuple
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.limits import limit
+from lstmcli.core.names import is_video, stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import (
-    LabelSetBuilder,
-    VideoLabelsBuilder,
-    is_video,
-    stem_of,
-)
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.identity import id_key
-from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import coco_hull, hull_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import load_json
 from lstmcli.labels.readers.sniff import FileSniff
 

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.media_files import IMAGE_SUFFIXES
+from lstmcli.core.names import as_path, stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, as_path, stem_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 

@@ -19,15 +19,11 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.limits import check_limit
+from lstmcli.core.names import is_video, stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import (
-    LabelSetBuilder,
-    VideoLabelsBuilder,
-    is_video,
-    stem_of,
-)
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.identity import IdRegistry
-from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 from lstmcli.labels.shapes import Box, ellipse_hull, hull_of, rotated_hull

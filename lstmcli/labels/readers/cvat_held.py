@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers import cvat
 from lstmcli.labels.readers.sniff import FileSniff
 

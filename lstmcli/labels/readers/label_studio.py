@@ -17,15 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lstmcli.core.names import is_video, stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import (
-    LabelSetBuilder,
-    VideoLabelsBuilder,
-    is_video,
-    stem_of,
-)
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.clock import Times, nearest_frames
-from lstmcli.labels.media import ReadContext, written_forms
+from lstmcli.labels.context import ReadContext
+from lstmcli.labels.media_finder import written_forms
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, brush_hull, ellipse_hull, hull_of, rotated_hull

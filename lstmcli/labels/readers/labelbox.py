@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from lstmcli.core.names import stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, stem_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import Node, parse_json, read_text
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, hull_of

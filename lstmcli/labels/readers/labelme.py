@@ -13,9 +13,10 @@ from pathlib import Path
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.media_files import IMAGE_SUFFIXES
+from lstmcli.core.names import as_path
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, as_path, files_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import ellipse_hull, hull_of

@@ -10,8 +10,8 @@ from pathlib import Path
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, files_of
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.identity import IdRegistry, id_key
-from lstmcli.labels.media import ReadContext
 from lstmcli.labels.readers.json_file import load_json
 from lstmcli.labels.readers.sniff import FileSniff
 

@@ -22,7 +22,7 @@ from lstmcli.core.errors import DataError
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.names import is_video
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, VideoLabelsBuilder, is_video
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, hull_of, pairs_of, rotated_hull

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.names import stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, stem_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import LabelSetBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, hull_of, mask_hull

@@ -11,7 +11,7 @@ from pathlib import Path
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
 from lstmcli.labels.shapes import Box

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.names import stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, stem_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json, read_text
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, ellipse_hull, hull_of, pairs_of

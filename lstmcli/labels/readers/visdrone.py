@@ -13,7 +13,7 @@ from pathlib import Path
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import EVERY_CLASS, LabelSetBuilder, files_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.image_sets import image_sets
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lstmcli.core.names import stem_of
 from lstmcli.core.types import LabelSet
-from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of, stem_of
-from lstmcli.labels.media import ReadContext
+from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
+from lstmcli.labels.context import ReadContext
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 

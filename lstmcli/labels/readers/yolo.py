@@ -11,33 +11,34 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lstmcli.core.config import parse_yaml
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
-from lstmcli.labels.media import ReadContext, media_files
+from lstmcli.labels.context import ReadContext
+from lstmcli.labels.media_finder import media_files
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
-from lstmcli.labels.readers.yolo_films import film_frame, film_of
-from lstmcli.labels.readers.yolo_parts import Parts
+from lstmcli.labels.readers.yolo_description import (
+    HIGHEST,
+    IMAGE_FOLDERS,
+    NAMES_FILES,
+    YoloDescription,
+    describe,
+    film_frame,
+    film_of,
+)
 from lstmcli.labels.readers.yolo_rows import Row, are_poses, is_dota
 from lstmcli.labels.shapes import hull_of, pairs_of
-from lstmcli.labels.warning_collector import WarningCollector
 
 _ROW = re.compile(r"^\d+(?:\.0)?(?:\s+-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){4,}$")
 _NO_LABELS = re.compile(
     r"(?i)^(readme.*|license.*|classes|_darknet|obj|labels|names|train|valid?|test)$"
 )
 """Names of other texts, unless there is an image of that name."""
-_NAMES = ("obj.names", "classes.txt", "_darknet.labels", "names.txt")
-_HIGHEST = 12
-"""Folders above a label file that are searched for the description of its data set."""
-_IMAGE_FOLDERS = {"labels": "images", "Annotations": "Images", "labelTxt": "images"}
 
 
 SUFFIXES = (".txt", ".yaml", ".yml", ".data")
@@ -69,25 +70,25 @@ def root_of(path: Path) -> Path:
     """Return the description of the data set above a label file, or its folder."""
     if path.suffix.lower() != ".txt":
         return path
-    for folder in list(path.parents)[:_HIGHEST]:
+    for folder in list(path.parents)[:HIGHEST]:
         for found in sorted(
             (*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.data"))
         ):
             if sniff(FileSniff.of(found)):
                 return found
-        if any((folder / name).is_file() for name in _NAMES):
+        if any((folder / name).is_file() for name in NAMES_FILES):
             return folder
     return path.parent
 
 
 def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a data set; images become one-frame videos."""
-    described = _described(source, context.warnings)
-    columns = LabelSetBuilder(context.warnings, source, described.names)
+    description = describe(source, context.warnings)
+    columns = LabelSetBuilder(context.warnings, source, description.names)
     taken: set[str] = set()
     unlabelled: dict[Path, set[str]] = {}
     files: list[_File] = []
-    for folder, path in _label_files(described.roots, context):
+    for folder, path in _label_files(description.roots, context):
         image, written = _image_of(path, folder, context)
         if image is not None and context.finder.find(written, video=False) is None:
             written = str(image.absolute())  # in a folder that only a list names
@@ -103,7 +104,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         files.append(_File(path, written, image, rows))
         if image is not None:
             unlabelled.setdefault(image.parent, set()).add(image.name)
-    _add_files(files, described, columns, context)
+    _add_files(files, description, columns, context)
     _note_unlabelled(unlabelled, context)
     return columns.build()
 
@@ -119,16 +120,16 @@ class _File:
 
 
 def _add_files(
-    files: list[_File], described: _Described, columns: LabelSetBuilder, context: ReadContext
+    files: list[_File], description: YoloDescription, columns: LabelSetBuilder, context: ReadContext
 ) -> None:
     rows = [row for file in files for _, row in file.rows]
-    posed = described.key_points or are_poses(rows)
-    if posed and not described.key_points:
+    posed = description.key_points or are_poses(rows)
+    if posed and not description.key_points:
         context.warnings.add(
             "rows of a box and key points, though no kpt_shape is stated; the box is taken",
             columns.source,
         )
-    films = {str(name): film_of(row, columns, str(name)) for name, row in described.films.items()}
+    films = {str(name): film_of(row, columns, str(name)) for name, row in description.films.items()}
     there = any(file.image is not None for file in files)
     for file in files:
         inside = film_frame(file.path, films)
@@ -142,138 +143,14 @@ def _add_files(
                 video.image(frame, file.written)
         else:
             video, frame = columns.still(file.written, file.written, str(file.path)), 0
-            video.split = described.parts.of(file.image or Path(file.written))
+            video.split = description.parts.of(file.image or Path(file.written))
         video.mark_annotated((frame,))
         for n, row in file.rows:
             where = f"{file.path}, line {n}"
             if video.size_hw is None:
                 height, width = context.size_of(file.written, where, video=False)
                 video.set_size(width, height, where)
-            _add_row(row, video, frame, where, described.names, columns, posed=posed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Described:
-    names: tuple[str, ...]
-    roots: tuple[Path, ...]
-    key_points: bool
-    parts: Parts = field(default_factory=Parts)
-    films: Mapping[str, object] = field(default_factory=dict)
-
-
-def _described(source: Path, warnings: WarningCollector) -> _Described:
-    if source.suffix.lower() in {".yaml", ".yml"} and source.is_file():
-        top = parse_yaml(read_text(source), str(source))
-        if not isinstance(top, dict):
-            raise DataError(f"{source}: no keys at the top", hint="write names: and train:")
-        names = _yaml_names(top, source)
-        _check_count(top, names, source, warnings)
-        films = top.get("videos")
-        return _Described(
-            names,
-            _yaml_roots(top, source),
-            "kpt_shape" in top,
-            Parts.of_yaml(top, source),
-            films if isinstance(films, dict) else {},
-        )
-    folder = source if source.is_dir() else source.parent
-    text = read_text(source) if source.suffix.lower() == ".data" else ""
-    listed: list[str] = []
-    for name in _names_files(source, folder):
-        if name.is_file():
-            listed = [line.strip() for line in read_text(name).splitlines() if line.strip()]
-            break
-    roots = [source if source.suffix.lower() == ".txt" else folder]
-    if source.suffix.lower() == ".data":
-        for written in re.findall(r"^\s*(?:train|valid|test)\s*=\s*(.+?)\s*$", text, re.MULTILINE):
-            roots += _listed_roots(written, folder)
-    parts = Parts.of_darknet(source, text)
-    return _Described(tuple(listed), tuple(dict.fromkeys(roots)), key_points=False, parts=parts)
-
-
-def _check_count(
-    top: dict[str, Any], names: tuple[str, ...], source: Path, warnings: WarningCollector
-) -> None:
-    stated = top.get("nc")
-    if isinstance(stated, int) and stated != len(names):
-        warnings.add(f"nc is {stated}, but names lists {len(names)}; the names count", str(source))
-
-
-def _listed_roots(written: str, base: Path) -> Iterator[Path]:
-    """Yield the folders outside of `base` whose images a list of Darknet's names.
-
-    Darknet takes paths from where it is started, which is often some folders above the list.
-    """
-    starts = [base, *list(base.resolve().parents)[:_HIGHEST]]
-    found = next((start / written for start in starts if (start / written).is_file()), None)
-    if found is None:
-        return
-    inside = base.resolve()
-    for parent in dict.fromkeys(Path(line.strip()).parent for line in _lines(found)):
-        for start in starts:
-            folder = (start / parent).resolve()
-            if not folder.is_dir():
-                continue
-            if folder != inside and inside not in folder.parents:
-                yield folder.parent if folder.name in _IMAGE_FOLDERS.values() else folder
-            break
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in read_text(path).splitlines() if line.strip()]
-
-
-def _names_files(source: Path, folder: Path) -> Iterator[Path]:
-    if source.suffix.lower() == ".data":
-        stated = re.search(r"^\s*names\s*=\s*(.+?)\s*$", read_text(source), re.MULTILINE)
-        if stated:
-            yield folder / stated.group(1)
-            yield folder / Path(stated.group(1)).name
-    for name in _NAMES:
-        yield folder / name
-    for name in _NAMES:
-        yield folder.parent / name
-
-
-def _yaml_names(top: dict[str, Any], source: Path) -> tuple[str, ...]:
-    names = top.get("names")
-    if isinstance(names, list):
-        return tuple(str(name) for name in names)
-    if isinstance(names, dict):
-        names = {_class_number(key): name for key, name in names.items()}
-    if isinstance(names, dict) and all(isinstance(key, int) and key >= 0 for key in names):
-        if max(names, default=0) > 100_000:
-            raise DataError(f"{source}: class {max(names)}", hint="classes count from 0")
-        return tuple(str(names.get(n, f"class {n}")) for n in range(max(names, default=-1) + 1))
-    raise DataError(f"{source}: names is {str(names)[:40]!r}", hint="a list, or 0: name, 1: name")
-
-
-def _class_number(key: object) -> object:
-    """Return the number that a key of names says, also in quotes."""
-    return int(key) if isinstance(key, str) and key.strip().isdecimal() else key
-
-
-def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
-    """Return the folder of the file, and folders outside of it that it names and that exist."""
-    base = source.parent
-    roots = [base]
-    stated = top.get("path")
-    starts = [base, base / str(stated)] if stated else [base]
-    for key in ("train", "val", "test"):
-        value = top.get(key)
-        for written in value if isinstance(value, list) else [value]:
-            if not isinstance(written, str):
-                continue
-            for start in starts:
-                folder = start / written
-                if folder.is_file() and folder.suffix == ".txt":
-                    roots += _listed_roots(str(folder), base)
-                    break
-                outside = folder.is_dir() and base.resolve() not in folder.resolve().parents
-                if outside and folder.resolve() != base.resolve():
-                    near = folder.parent if folder.name in _IMAGE_FOLDERS.values() else folder
-                    roots.append(near)
-    return tuple(dict.fromkeys(roots))
+            _add_row(row, video, frame, where, description.names, columns, posed=posed)
 
 
 def _label_files(roots: Sequence[Path], context: ReadContext) -> Iterator[tuple[Path, Path]]:
@@ -313,8 +190,8 @@ def _image_of(path: Path, root: Path, context: ReadContext) -> tuple[Path | None
     inside = path.relative_to(root)
     folders = list(inside.parts[:-1])
     for n in range(len(folders) - 1, -1, -1):
-        if folders[n] in _IMAGE_FOLDERS:
-            folders[n] = _IMAGE_FOLDERS[folders[n]]
+        if folders[n] in IMAGE_FOLDERS:
+            folders[n] = IMAGE_FOLDERS[folders[n]]
             break
     wanted = Path(*folders, f"{path.stem}.jpg").as_posix()
     for folder in (root.joinpath(*folders), path.parent):
@@ -333,8 +210,8 @@ def _below_images(path: Path) -> str | None:
     """Return `images/val/1.jpg` for `labels/val/1.txt`, also where only `val` is read."""
     parts = path.absolute().parts
     for n in range(len(parts) - 2, max(0, len(parts) - 6), -1):
-        if parts[n] in _IMAGE_FOLDERS:
-            folders = (_IMAGE_FOLDERS[parts[n]], *parts[n + 1 : -1])
+        if parts[n] in IMAGE_FOLDERS:
+            folders = (IMAGE_FOLDERS[parts[n]], *parts[n + 1 : -1])
             return Path(*folders, f"{path.stem}.jpg").as_posix()
     return None
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lstmcli.core.names import as_path
 from lstmcli.core.types import LabelSet, VideoLabels
-from lstmcli.labels.builder import as_path
 from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 

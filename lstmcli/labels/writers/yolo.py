@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.core.config import dump_yaml
 from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.core.yaml_text import dump_yaml
 from lstmcli.labels.warning_collector import WarningCollector
 
 FOLDER = True

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from lstmcli.core.config import dump_yaml
 from lstmcli.core.errors import OutputError
 from lstmcli.core.files import write_text
+from lstmcli.core.yaml_text import dump_yaml
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.training.records import draw_curves, write_metrics
 from lstmcli.workflows.train.state import TrainerState, known_metrics, on_cpu

@@ -13,10 +13,12 @@ import torch
 from lightning_fabric import Fabric
 
 from lstmcli.core.boxes import box_area
-from lstmcli.core.config import Config, config_from, read_yaml
+from lstmcli.core.config import Config
+from lstmcli.core.config_file import config_from
 from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError, output_exists
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import no_boxes
+from lstmcli.core.yaml_text import read_yaml
 from lstmcli.dataset.clips import ClipBatch, ClipDataset, single_frames
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint, load_checkpoint
