@@ -21,9 +21,9 @@ from lstmcli.video.images import image_size
 def test_an_error_names_value_limit_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         DataError, match=r"a\.json: 20,000,001 boxes .*more than 20,000,000"
-    ) as told:
+    ) as caught:
         check_limit("boxes", 20_000_001, "a.json")
-    assert told.value.hint.endswith("LSTMCLI_LIMITS=boxes=20000001")
+    assert caught.value.hint.endswith("LSTMCLI_LIMITS=boxes=20000001")
     monkeypatch.setenv("LSTMCLI_LIMITS", "frames=5e7, boxes=2e7")
     check_limit("frames", 50_000_000, "a.json")
     assert limit("pixels") == LIMITS["pixels"].most

@@ -49,7 +49,7 @@ def labels(path: Path, out: Path, chance: random.Random) -> None:
 
 
 class _Found:
-    """A predictor with one steady box."""
+    """A predictor with one constant box."""
 
     classes = ("red", "blue")
     canvas_hw = (64, 96)

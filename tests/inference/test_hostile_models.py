@@ -51,9 +51,9 @@ def test_no_code_of_a_file_is_run(suffix: str, tmp_path: Path) -> None:
 
 def test_a_torch_graph_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "model.pt2").write_bytes(b"PK")
-    with pytest.raises(ModelError, match="can run code") as told:
+    with pytest.raises(ModelError, match="can run code") as caught:
         load_runtime(tmp_path / "model.pt2")
-    assert "export it again" in told.value.hint
+    assert "export it again" in caught.value.hint
 
 
 def test_a_compressed_checkpoint_is_not_unpacked(network: DetectorNet, tmp_path: Path) -> None:
