@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
-from lstmcli.labels.media import MediaFinder
+from lstmcli.labels.media_finder import MediaFinder
 
 
 def turn_with_exif(labels: LabelSet) -> LabelSet:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.exif import turn_found_images, turn_with_exif
-from lstmcli.labels.media import MediaFinder
+from lstmcli.labels.media_finder import MediaFinder
 
 
 def photo_labels(path: Path, size_hw: tuple[int, int]) -> LabelSet:
