@@ -152,12 +152,10 @@ def test_labels_stay_with_their_frames_where_some_are_lost(shared: Path, tmp_pat
     assert any("frames 20-22" in warning.text for warning in prepared.warnings)
     dataset: Dataset = prepared.dataset
     numbers = [int(n) for video in dataset.videos for n in video.frames]
-    assert numbers == [n for n in range(40) if n not in {19, 20, 21, 22}]
+    assert numbers == list(range(19))  # no key frame follows, so that all others show smears
     for video in dataset.videos:
         for number, time_s, picture in dataset.frames(video):
             assert time_s == pytest.approx(number / 25, abs=1e-3)
-            if 22 < number < 32:  # they show what is left of the lost ones
-                continue
             left, top = (10 + 4 * number) % 136, (20 + 2 * number) % 96
             inside = picture[top + 6 : top + 18, left + 6 : left + 18].reshape(-1, 3)
             red, green, _ = np.median(inside, axis=0)

@@ -97,6 +97,8 @@ class PacketLedger:
         self._shown = self._lost = 0
         self.gaps: deque[tuple[int, int]] = deque()
         """(pictures that were shown before, frames that were lost there)."""
+        self.dependents: deque[int] = deque()
+        """Numbers of shown pictures that were predicted from lost or damaged ones."""
         self._is_tainted = False
 
     def send(self, packet: av.Packet[VideoStream]) -> None:
@@ -141,6 +143,7 @@ class PacketLedger:
             self._is_tainted = True
         elif self._is_tainted:
             self._report.depend(self._shown + self._lost)
+            self.dependents.append(self._shown)
         self._shown += 1
 
     def fail(self) -> None:

@@ -300,6 +300,7 @@ class Frame:
         "_turn",
         "index",
         "is_damaged",
+        "is_dependent",
         "lasts_s",
         "position",
         "size_hw",
@@ -314,6 +315,8 @@ class Frame:
         """The index in the file, counted with frames that could not be decoded."""
         self.is_damaged = bool(picture.is_corrupt)
         """Whether it was decoded with errors."""
+        self.is_dependent = False
+        """Whether it was predicted from a lost or damaged frame, and so shows smears of it."""
         self.time_s = time_s
         self.size_hw: tuple[int, int] = turn.size_hw((picture.height, picture.width))
         """(height, width) in pixels as shown."""

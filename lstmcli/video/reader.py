@@ -123,6 +123,9 @@ def frames_of(
             report.resized += 1
         frame = Frame(index, time_s, picture, turn, scaler)
         frame.position = index + lost
+        while ledger.dependents and ledger.dependents[0] < number:
+            ledger.dependents.popleft()
+        frame.is_dependent = bool(ledger.dependents) and ledger.dependents[0] == number
         yield frame
         index += 1
         report.frames += 1

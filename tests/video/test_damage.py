@@ -153,3 +153,18 @@ def test_what_was_not_closed_says_so(tmp_path: Path, make_video: MakeVideo) -> N
     with pytest.raises(MediaError) as caught:
         list(read_frames(path))
     assert "closed" in caught.value.hint
+
+
+def test_frames_after_a_lost_one_are_dependent_up_to_the_next_key_frame(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / "a.mp4", 30, options={"g": "10", "bf": "0"})
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+        offset, size = next((p.pos, p.size) for n, p in enumerate(packets) if n == 13)
+    data = bytearray(path.read_bytes())
+    data[offset + 4 : offset + size] = bytes(size - 4)
+    path.write_bytes(data)
+    frames = list(read_frames(path))
+    assert [frame.position for frame in frames if frame.is_dependent] == list(range(14, 20))
+    assert [frame.position for frame in frames] == [n for n in range(30) if n != 13]

@@ -130,6 +130,7 @@ class _Stored:
         count: frames of the video as far as it was read.
         by_position: whether numbers include undecodable frames.
         report: damage met in reading.
+        smeared: frames predicted from lost or damaged ones, which are not stored.
     """
 
     frames: list[int]
@@ -137,6 +138,7 @@ class _Stored:
     count: int
     by_position: bool
     report: ReadReport
+    smeared: int = 0
 
 
 def _store(
@@ -175,11 +177,14 @@ def _store_once(
     wanted, count, report = set(frames.tolist()), 0, ReadReport()
     kept: list[int] = []
     times: list[float] = []
+    smeared = 0
     with FrameStoreWriter(dataset.folder / store, form=form, canvas_hw=dataset.canvas_hw) as writer:
         for frame in frames_of(video, report):
             number = frame.position if by_position else frame.index
             count = number + 1
-            if number in wanted and not frame.is_damaged:
+            if number in wanted and frame.is_dependent:
+                smeared += 1
+            elif number in wanted and not frame.is_damaged:
                 _check_size(video, frame, number)
                 writer.add(frame.canvas(letterbox))
                 kept.append(number)
@@ -194,7 +199,7 @@ def _store_once(
             # frames at the end may be lost, too
             lost = len(report.lost) if by_position else 0
             count = len(video.images) or report.frames + lost
-    return _Stored(kept, times, count, by_position, report)
+    return _Stored(kept, times, count, by_position, report, smeared)
 
 
 def _readable(video: VideoLabels, missing: IntArray, stored: _Stored) -> VideoLabels:
@@ -252,6 +257,10 @@ def _read_warnings(video: VideoLabels, stored: _Stored) -> list[DataWarning]:
     behind = int((video.box_frames >= stored.count).sum()) if stored.report.is_cut else 0
     if behind:
         sentences.append(f"{behind} boxes lie beyond the end of the truncated file; left out")
+    if stored.smeared:
+        sentences.append(
+            f"{stored.smeared} frames show smears of lost or damaged ones; left out of the dataset"
+        )
     if stored.report.lost:
         how = "lost frames included" if stored.by_position else "decoded frames only"
         sentences.append(f"frame numbers of the labels: {how}")
