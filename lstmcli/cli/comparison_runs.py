@@ -77,6 +77,7 @@ def compare(
             split=chosen.split,
             iou=chosen.iou,
             limit=chosen.limit,
+            video_count=chosen.videos,
             memory=chosen.memory,
             device=chosen.device,
             engine=chosen.engine,

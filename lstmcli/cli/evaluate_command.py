@@ -50,6 +50,9 @@ def evaluate(
     limit: Annotated[
         int, option(DATA, "N", "Frames per video, from its beginning; 0: all.", min=0)
     ] = 0,
+    videos: Annotated[
+        int, option(DATA, "N", "Videos of each data, evenly spaced; 0: all.", min=0)
+    ] = 0,
     label_format: LabelFormatName = None,
     media: Media = None,
     annotator: Annotator = "",
@@ -130,6 +133,7 @@ def evaluate(
         device=device,
         engine=engine,
         limit=limit,
+        videos=videos,
         format=label_format,
         media=media,
         annotator=annotator,

@@ -17,8 +17,8 @@ from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.memory_gain import MemoryGain, memory_gain
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablated_results
-from lstmcli.workflows.evaluate.classes import join_classes, relabelled
-from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
+from lstmcli.workflows.evaluate.options import EvaluateOptions, spaced
 
 SCHEMA = 1
 PAIRS: Mapping[str, tuple[str, str]] = {
@@ -162,11 +162,13 @@ def _contenders(
     classes, class_table = join_classes(
         runtime.metadata.classes, source.classes, progress, needs_one=options.needs_class
     )
+    scored = is_scored(classes, class_table, known=len(runtime.metadata.classes))
     results: dict[str, list[FrameResult]] = {variant.name: [] for variant in variants}
-    for video in source.videos:
+    for video in spaced(source.videos, options.videos):
         found = ablated_results(
             runtime,
             replace(video, labels=relabelled(video.labels, class_table)),
+            scored=scored,
             threshold=options.threshold,
             limit=options.limit,
             seed=SEED,

@@ -25,6 +25,7 @@ from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 from lstmcli.workflows.evaluate.classes import known_as, listed
+from lstmcli.workflows.evaluate.options import spaced
 from lstmcli.workflows.evaluate.stream import clip_ground_truth
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
@@ -38,6 +39,7 @@ class CompareOptions:
         split: of prepared datasets.
         iou: minimum IoU of a true positive, above 0 and at most 1.
         limit: frames of each video from its beginning; 0: all.
+        video_count: how many videos of each domain, evenly spaced; 0: all.
         memory: False resets every model's state before each frame.
         frames_alone: score the networks' own detections, without tracker and schedule.
         device, engine: as of `evaluate`.
@@ -57,6 +59,7 @@ class CompareOptions:
     label_rate: LabelRate = None
     draws: int = 2000
     frames_alone: bool = False
+    video_count: int = 0
 
 
 def compare_models(
@@ -142,6 +145,7 @@ def _model(
             device=options.device,
             engine=options.engine,
             limit=options.limit,
+            videos=options.video_count,
             frames_alone=options.frames_alone,
             format=options.format,
             media=options.media,
@@ -169,7 +173,7 @@ def _results(
         annotator=options.annotator,
         label_rate=options.label_rate,
     )
-    videos = [video.labels for video in source.videos]
+    videos = [video.labels for video in spaced(source.videos, options.video_count)]
     found = read_detections(file, videos, source.classes, images=data)
     names = [_labelled_name(one, source.classes, progress) for one in found.classes]
     others = [one for one in names if one not in source.classes]

@@ -18,12 +18,13 @@ from lstmcli.core.boxes import Letterbox, clip_boxes
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.prefetch import prefetch
 from lstmcli.core.progress import Progress
-from lstmcli.core.types import Annotations, Detections, Picture
+from lstmcli.core.types import Annotations, BoolArray, Detections, Picture
 from lstmcli.dataset.stream import AnnotatedVideo
 from lstmcli.inference.predictor import Postprocessor, Predictor, RawPrediction
 from lstmcli.inference.runtime import Runtime, Step
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.tracking import Tracker, interpolate_gaps
+from lstmcli.workflows.evaluate.classes import scored_only
 from lstmcli.workflows.evaluate.stream import clip_ground_truth, ranked
 
 WARM_UP = 10
@@ -129,8 +130,8 @@ class _Reader:
             (replace(frame, canvas=_NO_PICTURE), raw.time_s, detections, self.candidates.step(raw))
         )
 
-    def results(self, video: str, threshold: float) -> Iterator[FrameResult]:
-        """Yield a result for every annotated frame."""
+    def results(self, video: str, threshold: float, scored: BoolArray) -> Iterator[FrameResult]:
+        """Yield a result for every annotated frame, see `ablated_results`."""
         rows: Iterable[tuple[_Frame, Detections, Detections]] = (
             (frame, detections, candidates) for frame, _, detections, candidates in self.rows
         )
@@ -141,6 +142,7 @@ class _Reader:
             if frame.gt is None:
                 continue
             shown = replace(found, boxes=clip_boxes(found.boxes, frame.size_hw))
+            shown, candidates = scored_only(shown, scored), scored_only(candidates, scored)
             if self.tracker is not None:
                 candidates = ranked(shown, candidates, threshold)
             yield FrameResult(
@@ -162,6 +164,7 @@ def ablated_results(
     runtime: Runtime,
     video: AnnotatedVideo,
     *,
+    scored: BoolArray,
     threshold: float,
     limit: int,
     seed: int,
@@ -173,6 +176,7 @@ def ablated_results(
     Args:
         runtime: of the model.
         video: with labels in the classes of the evaluation.
+        scored: bool [classes], those that the data labels.
         threshold: of the tracker.
         limit: frames from the beginning; 0: all.
         seed: of the shuffled order.
@@ -211,7 +215,7 @@ def ablated_results(
                 reader.take(*raws[reader.variant.mode])
     return {
         reader.variant.name: sorted(
-            reader.results(video.name, threshold), key=lambda result: result.frame
+            reader.results(video.name, threshold, scored), key=lambda result: result.frame
         )
         for reader in readers
     }

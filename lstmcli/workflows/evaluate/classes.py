@@ -58,7 +58,7 @@ def join_classes(
             f"the model has no class {', '.join(others)}; such boxes are counted as missed"
         )
     unlabelled = [name for name in known if name not in named]
-    if named and unlabelled:
+    if unlabelled and len(unlabelled) < len(known) and named:
         progress.note(
             f"the data has no labels of {listed(unlabelled)}; such detections are not scored"
         )
@@ -91,14 +91,18 @@ def relabelled(labels: VideoLabels, table: IntArray) -> VideoLabels:
     return replace(labels, labels=np.where(numbers < 0, numbers, table[numbers.clip(0)]))
 
 
-def is_scored(classes: Sequence[str], table: IntArray) -> BoolArray:
+def is_scored(classes: Sequence[str], table: IntArray, *, known: int) -> BoolArray:
     """Return which classes are annotated in the data; detections of others are not scored.
+
+    Where the model knows none of the data's classes, all detections are scored: they are wrong by
+    class, but may be right with all classes taken as one.
 
     Args:
         classes: of the model and the data, see `join_classes`.
         table: the number of each of the data's classes in `classes`; empty scores all.
+        known: how many of `classes` are the model's.
     """
-    if not len(table):
+    if not (table < known).any():
         return np.ones(len(classes), bool)
     scored = np.zeros(len(classes), bool)
     scored[table] = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lstmcli.core.calibration import USUAL_THRESHOLD
 from lstmcli.core.errors import ConfigError
@@ -29,6 +31,7 @@ class EvaluateOptions:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `RUNTIMES`.
         limit: frames of each video from its beginning; 0: all.
+        videos: how many videos of the data, evenly spaced in their order; 0: all.
         format: of the labels of a source that is not prepared; None: recognised from the content.
         media: folder of its videos or frames, where the labels hold no paths.
         annotator: whose boxes are used where several people annotated.
@@ -50,6 +53,7 @@ class EvaluateOptions:
     device: str = "auto"
     engine: str = "auto"
     limit: int = 0
+    videos: int = 0
     format: str | None = None
     media: Path | None = None
     annotator: str = ""
@@ -63,3 +67,13 @@ class EvaluateOptions:
             raise ConfigError(f"an overlap of {self.iou:g}", hint="--iou is above 0 and at most 1")
         if self.limit < 0:
             raise ConfigError(f"a limit of {self.limit} frames", hint="0 takes all frames")
+
+
+T = TypeVar("T")
+
+
+def spaced(items: Sequence[T], count: int) -> Sequence[T]:
+    """Return `count` of the items, evenly spaced; all of them for 0 or where there are fewer."""
+    if not 0 < count < len(items):
+        return items
+    return [items[place * len(items) // count] for place in range(count)]

@@ -16,7 +16,7 @@ from lstmcli.metrics.scoring import score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery
 from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
-from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.options import EvaluateOptions, spaced
 from lstmcli.workflows.evaluate.result import (
     Evaluation,
     PipelineUse,
@@ -104,9 +104,9 @@ def _evaluate(
         options,
         use,
         gallery=Gallery(classes) if report else None,
-        scored=is_scored(classes, table),
+        scored=is_scored(classes, table, known=len(runtime.metadata.classes)),
     )
-    for video in source.videos:
+    for video in spaced(source.videos, options.videos):
         stream.add(replace(video, labels=relabelled(video.labels, table)), progress)
     stream.note_omissions(progress)
     if not stream.results:
