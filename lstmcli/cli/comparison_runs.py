@@ -88,6 +88,7 @@ def compare(
             frames_alone=chosen.frames_alone,
         ),
         json_file=outputs.json_file,
+        report=outputs.report,
         overwrite=outputs.overwrite,
         progress=console.progress,
     )
@@ -113,6 +114,7 @@ def ablate_models(
         chosen,
         variants=VARIANTS if len(models) == 1 else CHOSEN_VARIANTS,
         json_file=outputs.json_file,
+        report=outputs.report,
         overwrite=outputs.overwrite,
         progress=console.progress,
     )
@@ -121,5 +123,7 @@ def ablate_models(
 
 
 def _say_written(console: Console, outputs: Outputs) -> None:
-    if outputs.json_file is not None:
-        console.result(f"wrote {outputs.json_file}")
+    page = outputs.report / "index.html" if outputs.report is not None else None
+    for path in (outputs.json_file, page):
+        if path is not None:
+            console.result(f"wrote {path}")

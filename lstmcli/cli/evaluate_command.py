@@ -98,7 +98,7 @@ def evaluate(
     ] = False,
     json_file: JsonFile = None,
     report: Annotated[
-        Path | None, option(OUTPUT, "DIR", "Write an HTML report with plots and pictures.")
+        Path | None, option(OUTPUT, "DIR", "Write an HTML report: verdict, tables, plots, clips.")
     ] = None,
     fail_below: Annotated[
         list[str] | None,

@@ -149,7 +149,7 @@ def _detections(rows: list[Row]) -> Detections:
 
 
 def _check_labels(path: Path, rows: Rows, classes: int) -> None:
-    worst = max((r[2] for of in rows.values() for rs in of.values() for r in rs), default=0)
+    worst = max((r[2] for of in rows.values() for rs in of.values() for r in rs), default=-1)
     if worst >= classes:
         raise DataError(
             f"{path}: class number {worst}, there are {classes} names from 0",

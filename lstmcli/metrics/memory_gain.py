@@ -135,9 +135,16 @@ def memory_gain(without: Comparison, with_memory: Comparison, *, draws: int = DR
         }
         for condition, ranges in table.items()
     }
-    return MemoryGain(
-        precision, gains, _stretches(one, after & ~before), _stretches(one, before & ~after)
-    )
+    return MemoryGain(precision, gains, *one_sided_stretches(one, other))
+
+
+def one_sided_stretches(
+    one: Comparison, other: Comparison
+) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+    """Return where only `other` detects an object, and where only `one` does, as shown."""
+    before = one.shown.by_gt(len(one.gt)) >= 0
+    after = other.shown.by_gt(len(one.gt)) >= 0
+    return _stretches(one, after & ~before), _stretches(one, before & ~after)
 
 
 def _at_equal_precision(

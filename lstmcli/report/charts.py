@@ -10,6 +10,7 @@ LINES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 460, 340, 48, 40
 RIGHT, TOP = 12, 12
+TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def precision_recall_chart(curves: Mapping[str, Sequence[float]]) -> str:
@@ -58,6 +59,44 @@ def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
     return _svg(parts, "Precision over the score")
 
 
+def score_chart(
+    times: Sequence[float],
+    scores: Mapping[str, Sequence[float]],
+    thresholds: Mapping[str, float],
+) -> str:
+    """Return scores of one object over time, one line a model, with its misses as bars below.
+
+    Args:
+        times: seconds, rising.
+        scores: model -> score at each time, 0 where there is no detection.
+        thresholds: model -> score from which a detection is shown.
+    """
+    first, last = (times[0], times[-1]) if times else (0.0, 1.0)
+    span = max(last - first, 1e-9)
+    parts = [_axes("", "score", ticks=[f"{first + share * span:.1f}" for share in TICKS])]
+    step = span / max(len(times) - 1, 1)
+    for number, (name, values) in enumerate(scores.items()):
+        colour, limit = line_colour(number), thresholds[name]
+        points = [(_x((t - first) / span), v) for t, v in zip(times, values, strict=True)]
+        line = " ".join(f"{x:.1f},{_y(value):.1f}" for x, value in points)
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+        )
+        parts.append(
+            f'<path d="M{_x(0):.1f} {_y(limit):.1f}H{_x(1):.1f}" fill="none" stroke="{colour}" '
+            'stroke-dasharray="3 4" stroke-opacity="0.7"/>'
+        )
+        width = max(step / span * (_x(1) - _x(0)), 1.0)
+        top = _y(0) - 3 - 5 * number
+        parts += [
+            f'<rect x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="4" '
+            f'fill="{colour}"/>'
+            for x, value in points
+            if value < limit
+        ]
+    return _svg(parts, "Score over time in seconds")
+
+
 def line_colour(number: int) -> str:
     """Return the colour of a chart's line, for its legend."""
     return LINES[number % len(LINES)]
@@ -71,14 +110,14 @@ def _y(share: float) -> float:
     return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)
 
 
-def _axes(across: str, up: str) -> str:
+def _axes(across: str, up: str, *, ticks: Sequence[str] = ()) -> str:
     parts = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick, text in zip(TICKS, ticks or [f"{tick:g}" for tick in TICKS], strict=True):
         x, y = _x(tick), _y(tick)
         parts += [
             f'<path d="M{x:.1f} {_y(0):.1f}V{_y(1):.1f}M{_x(0):.1f} {y:.1f}H{_x(1):.1f}" '
             'class="rule"/>',
-            f'<text x="{x:.1f}" y="{_y(0) + 16:.1f}" text-anchor="middle">{tick:g}</text>',
+            f'<text x="{x:.1f}" y="{_y(0) + 16:.1f}" text-anchor="middle">{text}</text>',
             f'<text x="{_x(0) - 6:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>',
         ]
     middle = _y(0.5)

@@ -17,7 +17,9 @@ from lstmcli.report.charts import (
     precision_recall_chart,
 )
 from lstmcli.report.gallery import COLOURS
+from lstmcli.report.moments_part import PageMoments
 from lstmcli.report.page import PagePicture, render_page, write_page
+from lstmcli.report.verdict import evaluation_verdict
 
 PAGE_NAME = "index.html"
 
@@ -27,6 +29,7 @@ def write_report(
     scores: Mapping[str, Any],
     curves: Mapping[str, FloatArray],
     pictures: Sequence[PagePicture],
+    moments: PageMoments | None = None,
     *,
     overwrite: bool = True,
 ) -> Path:
@@ -37,13 +40,16 @@ def write_report(
         scores: the plain values of an evaluation, as its JSON has them.
         curves: by class name, the precision at evenly spaced recalls from 0 to 1.
         pictures: the worst frames.
+        moments: clips, lists of mistakes and advice.
         overwrite: replace a page that is there.
 
     Raises:
         OutputError: the folder cannot be made or written.
     """
     path = folder / PAGE_NAME
-    write_page(path, render(scores, curves, pictures), option="--report", overwrite=overwrite)
+    write_page(
+        path, render(scores, curves, pictures, moments), option="--report", overwrite=overwrite
+    )
     return path
 
 
@@ -51,6 +57,7 @@ def render(
     scores: Mapping[str, Any],
     curves: Mapping[str, FloatArray],
     pictures: Sequence[PagePicture],
+    moments: PageMoments | None = None,
 ) -> str:
     """Return the page as text; see `write_report`."""
     shown = _most_frequent(curves, scores["per_class"])
@@ -64,6 +71,8 @@ def render(
         calibration=Markup(calibration_chart(scores["calibration"]["bins"])),
         confusion=_shaded(scores["confusion"]["counts"]),
         pictures=pictures,
+        verdict=evaluation_verdict(scores),
+        moments=moments or PageMoments(),
         colours=COLOURS,
     )
 

@@ -16,9 +16,11 @@ from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.memory_gain import MemoryGain, memory_gain
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
+from lstmcli.report.comparison_page import PAGE_NAME, write_comparison
 from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablated_results
 from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
 from lstmcli.workflows.evaluate.options import EvaluateOptions, spaced
+from lstmcli.workflows.evaluate.page_moments import page_moments
 
 SCHEMA = 1
 PAIRS: Mapping[str, tuple[str, str]] = {
@@ -63,6 +65,7 @@ def ablate(
     variants: Sequence[Variant] = VARIANTS,
     draws: int = 2000,
     json_file: Path | None = None,
+    report: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Ablation:
@@ -78,7 +81,8 @@ def ablate(
         variants: of `VARIANTS`; the first one is the reference.
         draws: of the bootstrap.
         json_file: where to write everything as JSON.
-        overwrite: replace a JSON file that exists.
+        report: a folder for a page with verdict, tables, and clips of what only memory finds.
+        overwrite: replace a JSON file or report that exists.
         progress: is shown how far the work is.
 
     Raises:
@@ -89,8 +93,9 @@ def ablate(
     """
     options = replace(options or EvaluateOptions(), needs_class=len(data) == 1)
     progress = progress or SilentProgress()
-    with claim(json_file):
-        check_free(json_file, overwrite=overwrite)
+    with claim(json_file, report):
+        for output in (json_file, report / PAGE_NAME if report else None):
+            check_free(output, overwrite=overwrite)
         domains: dict[str, list[Contender]] = {name: [] for name in data}
         for model, given in models.items():
             runtime = (
@@ -110,7 +115,33 @@ def ablate(
         ablation = Ablation(table, _gains(table, models, draws))
         if json_file is not None:
             write_json(json_file, ablation.as_json(), overwrite=overwrite)
+        if report is not None:
+            _write_report(report, ablation, models, data, options, overwrite, progress)
     return ablation
+
+
+def _write_report(
+    report: Path,
+    ablation: Ablation,
+    models: Iterable[str],
+    data: Mapping[str, Path],
+    options: EvaluateOptions,
+    overwrite: bool,
+    progress: Progress,
+) -> None:
+    """Write the page; its clips show the first model's network without and with memory."""
+    names = list(models)
+    pair = [_row_name(names[0], one, len(names)) for one in PAIRS["network"]]
+    moments = {}
+    for domain, path in data.items():
+        standings = {one.name: one.comparison for one in ablation.table.domains[domain]}
+        moments[domain] = page_moments(
+            path,
+            {name: standings[name] for name in pair},
+            options=options,
+            progress=progress,
+        )
+    write_comparison(report, ablation.as_json(), moments, overwrite=overwrite)
 
 
 def _row_name(model: str, variant: str, models: int) -> str:

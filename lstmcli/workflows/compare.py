@@ -22,10 +22,13 @@ from lstmcli.labels.clock import LabelRate
 from lstmcli.labels.detections import DetectionSet, read_detections
 from lstmcli.metrics.bootstrap import HEADLINES
 from lstmcli.metrics.frame_result import FrameResult
-from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
+from lstmcli.metrics.model_comparison import Contender, SideBySide, Standing, side_by_side
+from lstmcli.report.comparison_page import PAGE_NAME, write_comparison
+from lstmcli.report.moments_part import PageMoments
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 from lstmcli.workflows.evaluate.classes import known_as, listed
 from lstmcli.workflows.evaluate.options import spaced
+from lstmcli.workflows.evaluate.page_moments import page_moments
 from lstmcli.workflows.evaluate.stream import clip_ground_truth
 
 __all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
@@ -69,6 +72,7 @@ def compare_models(
     detections: Mapping[str, Path] | None = None,
     options: CompareOptions | None = None,
     json_file: Path | None = None,
+    report: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> SideBySide:
@@ -81,7 +85,8 @@ def compare_models(
         detections: name -> result file or folder of another program.
         options: see `CompareOptions`.
         json_file: where to write everything as JSON.
-        overwrite: replace a JSON file that exists.
+        report: a folder for a page with verdict, tables and clips.
+        overwrite: replace a JSON file or report that exists.
         progress: shows progress and notes.
 
     Raises:
@@ -100,8 +105,9 @@ def compare_models(
     if twice is not None:
         raise ConfigError(f"{twice!r} occurs twice in the comparison", hint="name each once")
     domains = {}
-    with claim(json_file):
-        check_free(json_file, overwrite=overwrite)
+    with claim(json_file, report):
+        for path in (json_file, report / PAGE_NAME if report else None):
+            check_free(path, overwrite=overwrite)
         for domain, path in domain_paths.items():
             contenders = [
                 _model(name, model, path, options, progress, needs_class=len(domain_paths) == 1)
@@ -114,7 +120,26 @@ def compare_models(
         table = side_by_side(domains, iou=options.iou, draws=options.draws)
         if json_file is not None:
             write_json(json_file, table.as_json(), overwrite=overwrite)
+        if report is not None:
+            moments = {
+                domain: _moments(path, table.domains[domain], options, progress)
+                for domain, path in domain_paths.items()
+            }
+            write_comparison(report, table.as_json(), moments, overwrite=overwrite)
     return table
+
+
+def _moments(
+    path: Path, standings: Sequence[Standing], options: CompareOptions, progress: Progress
+) -> PageMoments:
+    """Return what the page shows of a domain: the reference and the best of the others."""
+    others = sorted(standings[1:], key=lambda one: -(one.values["map50"].value or 0.0))
+    return page_moments(
+        path,
+        {one.name: one.comparison for one in (standings[0], *others[:1])},
+        options=options,
+        progress=progress,
+    )
 
 
 T = TypeVar("T")

@@ -156,3 +156,45 @@ def test_the_command_prints_a_table_a_domain_and_stops_a_release(
 )
 def test_models_come_before_data(name: str, expected: bool) -> None:
     assert looks_like_model(name) is expected
+
+
+def test_results_without_a_single_detection_are_compared(tmp_path: Path, dataset: Path) -> None:
+    nothing = write_results(tmp_path / "nothing.jsonl", hit=lambda f: False)
+    table = compare_models([], [dataset], detections={"a": nothing, "b": nothing})
+    assert table.domains[str(dataset)][1].values["recall"].value == 0.0
+
+
+def test_a_comparison_has_a_page_that_needs_nothing_else(tmp_path: Path, dataset: Path) -> None:
+    one = renamed(write_results(tmp_path / "1.jsonl", hit=lambda f: f % 3 > 0), dataset)
+    other = renamed(write_results(tmp_path / "2.jsonl", hit=lambda f: True), dataset)
+    compare_models(
+        [], [dataset], detections={"one": one, "<other>": other}, report=tmp_path / "page"
+    )
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "&lt;other&gt; is better than one" in page
+    assert "<other>" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "nan" not in page.lower().replace("finan", "")
+    with pytest.raises(OutputError):
+        compare_models([], [dataset], detections={"a": one, "b": one}, report=tmp_path / "page")
+
+
+@pytest.mark.real
+def test_clips_of_the_worst_moments_are_in_the_page(tmp_path: Path, shared: Path) -> None:
+    data = shared / "data" / "people" / "TUD-Campus"
+    rows = [
+        json.dumps({"video": "TUD-Campus", "frame": frame, "time": frame / 25, "detections": []})
+        for frame in range(71)
+    ]
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text("\n".join(rows))
+    compare_models(
+        [],
+        [data],
+        detections={"one": nothing, "other": nothing},
+        options=CompareOptions(limit=20, draws=10),
+        report=tmp_path / "page",
+    )
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "data:video/mp4;base64," in page
+    assert "missed by one" in page

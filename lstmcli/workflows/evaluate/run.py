@@ -12,11 +12,14 @@ from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import open_source
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtime import Runtime
+from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.scoring import score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery
+from lstmcli.report.moments_part import PageMoments
 from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
 from lstmcli.workflows.evaluate.options import EvaluateOptions, spaced
+from lstmcli.workflows.evaluate.page_moments import page_moments
 from lstmcli.workflows.evaluate.result import (
     Evaluation,
     PipelineUse,
@@ -126,7 +129,8 @@ def _evaluate(
         results=tuple(stream.results),
     )
     try:
-        _write(evaluation, stream.gallery, json_file, report, overwrite=overwrite)
+        moments = _moments(evaluation, options, progress) if report is not None else None
+        _write(evaluation, stream.gallery, json_file, report, moments, overwrite=overwrite)
     except OutputError as error:
         raise UnwrittenEvaluation(error, evaluation) from error
     return evaluation
@@ -166,6 +170,7 @@ def _write(
     gallery: Gallery | None,
     json_file: Path | None,
     report: Path | None,
+    moments: PageMoments | None,
     *,
     overwrite: bool,
 ) -> None:
@@ -173,4 +178,16 @@ def _write(
         write_json(json_file, evaluation.as_json(), overwrite=overwrite)
     if report is not None and gallery is not None:
         curves, pictures = evaluation.scores.curves, gallery.pictures()
-        write_report(report, evaluation.as_json(), curves, pictures, overwrite=overwrite)
+        write_report(report, evaluation.as_json(), curves, pictures, moments, overwrite=overwrite)
+
+
+def _moments(evaluation: Evaluation, options: EvaluateOptions, progress: Progress) -> PageMoments:
+    comparison = compare(
+        evaluation.results, evaluation.classes, threshold=options.threshold, iou=options.iou
+    )
+    return page_moments(
+        Path(evaluation.data),
+        {Path(evaluation.model).name: comparison},
+        options=options,
+        progress=progress,
+    )
