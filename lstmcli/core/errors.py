@@ -99,7 +99,7 @@ def explain(error: Exception) -> tuple[str, str]:
 def near_name(name: str, allowed: Iterable[str]) -> str:
     """Return a hint that names the nearest allowed name, or lists them all."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(str(name)[:200], names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"use one of: {', '.join(names)}" if names else "there are none"

@@ -17,6 +17,20 @@ IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 """Endings of still images, for every command; each is decoded by Pillow or FFmpeg."""
 
 
+def is_file_at(path: Path) -> bool:
+    """Return whether a file lies at a path; no where no file can have such a name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, too many links, a zero byte
+        return False
+
+
+def can_be_path(text: str) -> bool:
+    """Return whether a system can have a path of this name at all."""
+    parts = text.replace("\\", "/").split("/")
+    return len(text) < 4096 and "\0" not in text and all(len(os.fsencode(p)) < 256 for p in parts)
+
+
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield (folder, names of folders, names of files) from the top down, sorted.
 

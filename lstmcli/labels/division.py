@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+from lstmcli.core.media_files import can_be_path
 from lstmcli.core.types import VideoLabels
 
 _WORDS = {
@@ -104,6 +105,8 @@ def _below(written: str, base: Path) -> Sequence[str]:
         for start in (base, base.resolve()):
             if path.is_relative_to(start):
                 return path.relative_to(start).parts[:-1]
+        return ()
+    if not can_be_path(written):
         return ()
     absolute = path.absolute()
     if absolute.is_relative_to(base) and absolute.exists():

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from lstmcli.core.errors import MediaError
-from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, walk
+from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_file_at, walk
 from lstmcli.core.names import as_path
 from lstmcli.labels.ambiguous_media import resolve_ambiguous
 
@@ -145,7 +145,7 @@ class MediaFinder:
         if form.suffix.lower() not in suffixes:
             return None
         if form.is_absolute():
-            return Path(form) if Path(form).is_file() else None
+            return Path(form) if is_file_at(Path(form)) else None
         for base in self.bases:
             for path in (base / form, base / "images" / form, base / "videos" / form):
                 if self._exists(path):

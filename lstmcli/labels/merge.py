@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.errors import MediaError
+from lstmcli.core.media_files import is_file_at
 from lstmcli.core.names import unique_names
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.builder import renumbered
@@ -104,4 +105,4 @@ def _medium_of(video: VideoLabels, base: Path) -> object:
     if not any(written):
         return None
     paths = [base.absolute() / path if path else None for path in written]
-    return tuple(p.resolve() if p is not None and p.is_file() else p for p in paths)
+    return tuple(p.resolve() if p is not None and is_file_at(p) else p for p in paths)

@@ -33,10 +33,11 @@ def files_below(folder: Path) -> Iterator[str]:
 def write_list(folder: Path) -> None:
     """Write the list of a complete folder into it; one that grew with it is replaced."""
     names = sorted(name for name in files_below(folder) if name != LIST_NAME)
-    (folder / LIST_NAME).unlink(missing_ok=True)
-    handle = os.open(folder / LIST_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666)
+    growing = folder / f"{LIST_NAME}-new"
+    handle = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666)
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(line_of(name) for name in names)
+    growing.replace(folder / LIST_NAME)  # whole or not there
 
 
 def line_of(name: str) -> str:

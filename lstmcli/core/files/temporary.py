@@ -60,11 +60,23 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """Yield a new, empty folder beside a path; what has its name at the end is removed."""
     remove_leftovers(path.parent)
     temporary, handle = _make(path, is_folder=True)
+    made = _identity(temporary)
     try:
         yield temporary
     finally:
-        _remove(temporary)
+        if made == _identity(temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:  # after an exchange the old one has the name
+            _remove(temporary)
         unlock(handle)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def remove_leftovers(folder: Path) -> None:

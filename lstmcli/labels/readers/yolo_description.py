@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.core.errors import DataError
+from lstmcli.core.media_files import can_be_path
 from lstmcli.core.yaml_text import parse_yaml
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.readers.json_file import read_text
@@ -90,12 +91,15 @@ def _listed_roots(written: str, base: Path) -> Iterator[Path]:
 
     Darknet takes paths from where it is started, which is often some folders above the list.
     """
+    if not can_be_path(written):
+        return
     starts = [base, *list(base.resolve().parents)[:HIGHEST]]
     found = next((start / written for start in starts if (start / written).is_file()), None)
     if found is None:
         return
     inside = base.resolve()
-    for parent in dict.fromkeys(Path(line.strip()).parent for line in _lines(found)):
+    lines = [line.strip() for line in _lines(found) if can_be_path(line)]
+    for parent in dict.fromkeys(Path(line).parent for line in lines):
         for start in starts:
             folder = (start / parent).resolve()
             if not folder.is_dir():
@@ -148,7 +152,7 @@ def _yaml_roots(top: dict[str, Any], source: Path) -> tuple[Path, ...]:
     for key in ("train", "val", "test"):
         value = top.get(key)
         for written in value if isinstance(value, list) else [value]:
-            if not isinstance(written, str):
+            if not isinstance(written, str) or not can_be_path(written):
                 continue
             for start in starts:
                 folder = start / written

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lstmcli.core.media_files import can_be_path
 from lstmcli.labels.readers.json_file import read_text
 
 _KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
@@ -79,7 +80,7 @@ class Parts:
 def _found(written: str, starts: list[Path]) -> Iterator[Path]:
     """Yield the candidates of a path: as it stands, or without `../`, as Roboflow writes them."""
     bare = re.sub(r"^(\.\.?/)+", "", written.replace("\\", "/"))
-    for text in dict.fromkeys((written, bare)):
+    for text in filter(can_be_path, dict.fromkeys((written, bare))):
         for start in starts:
             path = start / text
             if path.exists():
@@ -90,7 +91,7 @@ def _found(written: str, starts: list[Path]) -> Iterator[Path]:
 def _images(path: Path, starts: list[Path]) -> Iterator[Path]:
     for line in read_text(path).splitlines():
         text = line.strip()
-        if not text:
+        if not text or not can_be_path(text):
             continue
         for start in (path.parent, *starts):
             image = (start / text).absolute()

@@ -1,0 +1,73 @@
+"""Two processes with one output: `python -m tests.fuzz.pairs --pairs 20`.
+
+Exactly one has the result; the other one says so and ends with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from tests.fuzz.commands import COMMANDS, HEAVY, Command, end_of, leftovers, make_inputs, start
+
+
+def pair_many(name: str, inputs: Path, pairs: int) -> list[str]:
+    """Start a command twice at once, so many times; return what the losers said.
+
+    Raises:
+        AssertionError: not exactly one has the result, or it is not whole.
+    """
+    command, told = COMMANDS[name], []
+    for number in range(pairs):
+        with tempfile.TemporaryDirectory() as folder:
+            out, logs = Path(folder) / "out", [Path(folder) / f"log{n}" for n in range(2)]
+            out.mkdir()
+            overwrite = number % 4 == 3
+            began = time.monotonic() + 0.05
+
+            work = partial(_run_at, began, command, inputs, out, overwrite)
+            codes = [end_of(child) for child in [start(work, log) for log in logs]]
+            texts = [log.read_text() for log in logs]
+            if overwrite and codes == [0, 0]:  # one after the other
+                continue
+            assert sorted(codes) == [0, 1], (name, number, codes, texts)
+            command.check(out)
+            assert (out / command.result).exists()
+            assert not leftovers(out), f"{name} #{number}: {leftovers(out)}"
+            said = texts[codes.index(1)].splitlines()[-1]
+            assert "another process" in said or "exists" in said, said
+            told.append("busy" if "another process" in said else "exists")
+    return told
+
+
+def _run_at(moment: float, command: Command, inputs: Path, out: Path, overwrite: bool) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+    command.run(inputs, out, overwrite)
+
+
+def main() -> None:
+    """Pair all commands and print a line each."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--commands", default=",".join(COMMANDS))
+    chosen = parser.parse_args()
+    for module in HEAVY:
+        importlib.import_module(module)
+    with tempfile.TemporaryDirectory() as folder:
+        make_inputs(Path(folder))
+        for name in chosen.commands.split(","):
+            told = pair_many(name, Path(folder), chosen.pairs)
+            sys.stdout.write(
+                f"{name}: {chosen.pairs} pairs, {told.count('busy')} told at once, "
+                f"{told.count('exists')} at the end\n"
+            )
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
