@@ -155,7 +155,7 @@ def show_benchmark(console: Console, measured: Benchmark) -> None:
         ("detect --every 1", measured.detect_all_fps),
         ("decoding and encoding", measured.transcode_fps),
     )
-    console.metadata(
+    console.pairs(
         [
             *((name, f"{fps:.1f} frames/s") for name, fps in rates if fps),
             *((("video", "{1}x{0}".format(*measured.size_hw)),) if measured.size_hw else ()),

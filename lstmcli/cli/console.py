@@ -64,7 +64,7 @@ class Console:
         begin = "\n" if text.startswith("\n") else ""  # a free line before it is our own
         print(begin + one_line(text.removeprefix("\n")), flush=True)
 
-    def metadata(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def pairs(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print names and values, one pair a line."""
         rows = list(pairs)
         width = max((len(name) for name, _ in rows), default=0)

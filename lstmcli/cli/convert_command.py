@@ -65,7 +65,7 @@ def convert(
 
 def show_converted(console: Console, result: ConvertResult) -> None:
     """Print the output, its counts and the warnings."""
-    console.metadata(
+    console.pairs(
         [
             ("wrote", str(result.path)),
             ("classes", ", ".join(result.classes)),

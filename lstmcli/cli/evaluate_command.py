@@ -185,7 +185,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     )
     stability, speed = values["stability"] or {}, values["speed"]
     calibration = values["calibration"]
-    console.metadata(
+    console.pairs(
         [
             ("split", f"{values['split']}: {values['videos']} videos, {values['frames']} frames"),
             ("scored", _scored(values["pipeline"])),

@@ -183,7 +183,7 @@ def _label(
     )
     folder = out.with_name(f"{out.name}.teacher")
     labelled = label_footage(sources, folder, options, progress=console.progress)
-    console.metadata(
+    console.pairs(
         [
             ("labelled", f"{labelled.frames} frames, {labelled.boxes} boxes"),
             ("interpolated", _share(labelled.interpolated, labelled.boxes)),
@@ -211,7 +211,7 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
         ((name, *(str(s.boxes.get(name, 0)) for s in counts)) for name in dataset.classes),
     )
     height, width = dataset.canvas_hw
-    console.metadata(
+    console.pairs(
         [
             ("input size", f"{width}x{height} pixels"),
             ("stride", f"{dataset.grid} pixels"),

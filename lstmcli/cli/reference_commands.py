@@ -59,7 +59,7 @@ def _show_setting(console: Console, setting: Setting) -> None:
         ("section", setting.section),
         ("example", f"lstmcli train --set {setting.key}={setting.default}"),
     ]
-    console.metadata((name, value) for name, value in pairs if value)
+    console.pairs((name, value) for name, value in pairs if value)
 
 
 def formats(

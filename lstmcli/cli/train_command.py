@@ -163,7 +163,7 @@ def dataset_of(run: Path) -> Path:
 def show_trained(console: Console, trained: Trained) -> None:
     """Print the run folder and the metrics of its best epoch."""
     best = trained.best
-    console.metadata(
+    console.pairs(
         [
             ("run", str(trained.run)),
             ("epochs", f"{trained.epochs} in {time_text(trained.seconds)}"),

@@ -17,22 +17,33 @@ def box_area(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return np.asarray(sides[:, 0] * sides[:, 1])
 
 
-def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Return the intersection over union of every pair, float32 [N, M] in 0..1."""
+def _intersections(
+    first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
+    """Return the common area of every pair, [N, M] in square pixels."""
     top_left = np.maximum(first[:, None, :2], second[None, :, :2])
     bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
     sides = np.clip(bottom_right - top_left, 0, None)
-    overlap = sides[..., 0] * sides[..., 1]
+    return np.asarray(sides[..., 0] * sides[..., 1])
+
+
+def exact_box_iou(
+    first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
+    """Return the intersection over union of every pair [N, M] in the precision of the boxes."""
+    overlap = _intersections(first, second)
     union = box_area(first)[:, None] + box_area(second)[None, :] - overlap
-    return np.asarray(overlap / np.maximum(union, 1e-9), np.float32)
+    return np.asarray(overlap / np.maximum(union, 1e-9))
+
+
+def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the intersection over union of every pair, float32 [N, M] in 0..1."""
+    return np.asarray(exact_box_iou(first, second), np.float32)
 
 
 def box_overlap_of_first(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return which share of each first box lies inside each second one, float32 [N, M] in 0..1."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.clip(bottom_right - top_left, 0, None)
-    overlap = sides[..., 0] * sides[..., 1]
+    overlap = _intersections(first, second)
     return np.asarray(overlap / np.maximum(box_area(first)[:, None], 1e-9), np.float32)
 
 
@@ -46,6 +57,8 @@ def clip_boxes(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
 Fit = Literal["center", "corner", "stretch"]
 """Placement of a picture on a canvas: in the middle of grey bars, in the upper left corner before
 them, or stretched to the whole canvas."""
+LETTERBOX_GREY = 114
+"""The level of the bars of a canvas, 0..255."""
 SKIPS_PIXELS = 2.0
 """Bilinear interpolation between two pixels skips others where it shrinks by more."""
 

@@ -15,12 +15,11 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
+from lstmcli.core.boxes import LETTERBOX_GREY
 from lstmcli.core.errors import DataError
 from lstmcli.core.limits import check_canvas
 from lstmcli.core.types import IntArray, Picture, pixels_of
 
-GREY = 114
-"""The letterbox's bars and whatever lies outside the canvas."""
 QUALITY = 92
 FORMS = ("raw", "jpeg")
 
@@ -144,11 +143,11 @@ class FrameStore:
         first_row, last_row = max(0, top), min(height, top + size_hw[0])
         first_column, last_column = max(0, left), min(width, left + size_hw[1])
         if first_row >= last_row or first_column >= last_column:
-            return np.full((*size_hw, 3), GREY, np.uint8)
+            return np.full((*size_hw, 3), LETTERBOX_GREY, np.uint8)
         part = self._part(position, first_row, last_row, first_column, last_column)
         if part.shape[:2] == size_hw:
             return part
-        whole = np.full((*size_hw, 3), GREY, np.uint8)
+        whole = np.full((*size_hw, 3), LETTERBOX_GREY, np.uint8)
         whole[first_row - top : last_row - top, first_column - left : last_column - left] = part
         return whole
 

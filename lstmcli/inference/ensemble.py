@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.boxes import exact_box_iou
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.types import FloatArray, Picture
@@ -99,7 +100,7 @@ def fuse_boxes(
     means = np.zeros((len(boxes), 4))
     for row in np.argsort(-scores.sum(axis=1), kind="stable").tolist():
         weight, owner = float(scores[row].sum()), int(owners[row])
-        overlaps = _overlaps(boxes[row], means[: len(clusters)])
+        overlaps = exact_box_iou(boxes[row][None], means[: len(clusters)])[0]
         overlaps[[owner in cluster.members for cluster in clusters]] = 0  # one vote each
         best = int(overlaps.argmax()) if len(overlaps) else -1
         if best < 0 or overlaps[best] < iou:
@@ -115,13 +116,3 @@ def fuse_boxes(
     fused = [cluster.scores / len(predictions) for cluster in clusters]
     rows = np.array(fused, np.float32).reshape(len(clusters), scores.shape[1])
     return means[: len(clusters)].astype(np.float32), rows
-
-
-def _overlaps(
-    box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the intersection over union of a box [4] with others [N, 4]."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = np.maximum(sides, 0).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    return np.asarray(shared / np.maximum(areas - shared, 1e-9))

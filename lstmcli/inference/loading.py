@@ -33,7 +33,7 @@ from lstmcli.inference.autotune import (
 )
 from lstmcli.inference.ensemble import Ensemble
 from lstmcli.inference.foreign.loading import check_size, is_foreign, load_foreign, split_size
-from lstmcli.inference.runtime import Runtime
+from lstmcli.inference.runtime import CapturedRuntime, Runtime
 from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES, load_library
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def load_runtime(
             network = _load_checkpoint(
                 path, name, device=device, threads=threads, picture_hw=picture_hw
             )
-        problem = getattr(network, "problem", "")
+        problem = network.problem if isinstance(network, CapturedRuntime) else ""
         if problem:
             log(f"no CUDA graph of this network, a frame takes longer ({problem})")
         return network

@@ -45,6 +45,15 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
+class CapturedRuntime(Runtime, Protocol):
+    """A runtime that captures its network as a graph where it can."""
+
+    @property
+    def problem(self) -> str:
+        """Reason why the network was not captured, "" if it was or need not be."""
+
+
+@runtime_checkable
 class BatchableRuntime(Runtime, Protocol):
     """A runtime that can step several streams as one batch."""
 

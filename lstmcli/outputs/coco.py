@@ -66,6 +66,9 @@ class CocoOutput:
             with as_output_errors(self.path):
                 self._rest.write(("" if self._boxes == 1 else ",") + json.dumps(box) + "\n")
 
+    def sync(self) -> None:
+        """Do nothing: the file is complete only at the end."""
+
     def close(self) -> None:
         """Join both parts and give the file its name."""
         self._file.write('], "annotations": [')

@@ -99,6 +99,9 @@ class Output(Protocol):
     def write(self, annotated: AnnotatedFrame) -> None:
         """Add a frame."""
 
+    def sync(self) -> None:
+        """Bring what was written so far to the disk, where that survives without `close`."""
+
     def close(self) -> None:
         """Complete the output and give it its name."""
 

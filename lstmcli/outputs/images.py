@@ -43,6 +43,9 @@ class CropsOutput:
                 path = self._folder.place(f"{folder}/{name}")
                 Image.fromarray(cut).save(path, quality=_QUALITY)
 
+    def sync(self) -> None:
+        """Do nothing: every picture is a complete file."""
+
     def close(self) -> None:
         """Complete the folder."""
         self._folder.publish()
@@ -69,6 +72,9 @@ class FramesOutput:
             with as_output_errors(self.path):
                 path = self._folder.place(f"{annotated.frame.index:06d}.jpg")
                 Image.fromarray(picture).save(path, quality=_QUALITY)
+
+    def sync(self) -> None:
+        """Do nothing: every picture is a complete file."""
 
     def close(self) -> None:
         """Complete the folder."""

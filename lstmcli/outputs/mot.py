@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from lstmcli.core.files import PartialFolder
 from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec, as_output_errors
@@ -42,6 +43,11 @@ class MotOutput:
             )
             with as_output_errors(self.path):
                 self._file.write(row)
+
+    def sync(self) -> None:
+        """Bring the rows so far to the disk."""
+        with as_output_errors(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Complete the folder."""

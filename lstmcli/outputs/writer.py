@@ -81,6 +81,4 @@ class OutputGroup:
     def sync(self) -> None:
         """Bring to the disk what can be brought there before the end."""
         for output in self._outputs:
-            bring = getattr(output, "sync", None)
-            if bring is not None:
-                bring()
+            output.sync()

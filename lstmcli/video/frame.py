@@ -11,13 +11,11 @@ import numpy.typing as npt
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from lstmcli.core.boxes import Letterbox
+from lstmcli.core.boxes import LETTERBOX_GREY, Letterbox
 from lstmcli.core.types import Picture
 
 Plane = npt.NDArray[np.uint8]
 
-BAR_GREY = 114
-"""The level of the bars of a canvas."""
 LIMITED, FULL = 1, 2
 """FFmpeg's numbers for the levels 16..235 and 0..255."""
 UNSPECIFIED, BT709, BT601 = 2, 1, 5
@@ -344,7 +342,7 @@ class Frame:
         inner = self._turn.apply(stored)
         if letterbox.inner_hw == letterbox.canvas_hw and self._turn == Turn():
             return inner
-        canvas = np.full((3, *letterbox.canvas_hw), BAR_GREY, np.uint8).transpose(1, 2, 0)
+        canvas = np.full((3, *letterbox.canvas_hw), LETTERBOX_GREY, np.uint8).transpose(1, 2, 0)
         top, left = letterbox.offset_yx
         canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return canvas

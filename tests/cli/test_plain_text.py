@@ -30,7 +30,7 @@ def test_whatever_the_console_prints_is_one_line(capfd: pytest.CaptureFixture[st
     console.error(NASTY, NASTY)
     console.progress.note(NASTY)
     console.result(NASTY)
-    console.metadata([("name", NASTY)])
+    console.pairs([("name", NASTY)])
     console.table(("class", "n"), [(NASTY, "1")])
     console.listing(("class", "n"), [(NASTY, NASTY)])
     for _ in console.progress.track([1], label=NASTY):

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstmcli.core.boxes import LETTERBOX_GREY
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import Picture
-from lstmcli.dataset.frame_store import FORMS, GREY, FrameStore, FrameStoreWriter
+from lstmcli.dataset.frame_store import FORMS, FrameStore, FrameStoreWriter
 
 CANVAS_HW = (48, 64)
 TOLERANCE = 6
@@ -69,7 +70,7 @@ def test_a_window_shows_its_part_and_grey_beyond(
 ) -> None:
     picture = write(tmp_path / "store", form)[1]
     room = 128
-    framed = np.full((48 + 2 * room, 64 + 2 * room, 3), GREY, np.uint8)
+    framed = np.full((48 + 2 * room, 64 + 2 * room, 3), LETTERBOX_GREY, np.uint8)
     framed[room : room + 48, room : room + 64] = picture
     expected = framed[top + room :, left + room :][: size_hw[0], : size_hw[1]]
     found = FrameStore(tmp_path / "store").window(1, top, left, size_hw)

@@ -15,11 +15,10 @@ from conftest import grey_level, write_video
 from PIL import Image
 
 from lstmcli.cli.console import Console
-from lstmcli.core.boxes import Letterbox
+from lstmcli.core.boxes import LETTERBOX_GREY, Letterbox
 from lstmcli.core.errors import ConfigError, DataError, LstmcliError, MediaError, OutputError
 from lstmcli.core.progress import SilentProgress
 from lstmcli.dataset import frame_store
-from lstmcli.dataset.frame_store import GREY
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.dataset.plan import TimeSplit
 from lstmcli.workflows.prepare import PrepareOptions, prepare
@@ -182,7 +181,7 @@ def test_a_letterbox_is_undone_exactly(tmp_path: Path) -> None:
         inside = picture[top + 2 : top + height - 2].astype(int)
         assert np.abs(inside - grey_level(frame)).max() <= 5
         bars = np.concatenate((picture[: top - 2], picture[top + height + 2 :])).astype(int)
-        assert np.abs(bars - GREY).max() <= 2
+        assert np.abs(bars - LETTERBOX_GREY).max() <= 2
         gt = video.labels.at(frame)
         assert gt is not None
         shown = dataset.canvas_boxes(video, gt.boxes)
