@@ -91,7 +91,7 @@ def show_exported(console: Console, exported: Exported) -> None:
         f"input size {width}x{height}, "
         f"{'8-bit backbone' if metadata.precision == 'int8' else 'full precision'}"
     )
-    for path in exported.paths:
+    for path in (*exported.paths, *exported.server_configs):
         console.result(str(path))
 
 

@@ -79,7 +79,17 @@ def train(
     devices: Annotated[
         int, option(HARDWARE, "N", "Processes that share every batch, one per device.", min=1)
     ] = 1,
-    nodes: Annotated[int, option(HARDWARE, "N", "Number of machines.", min=1)] = 1,
+    nodes: Annotated[
+        int,
+        option(
+            HARDWARE,
+            "N",
+            "Number of machines, which share the folders of dataset and run. Start with torchrun "
+            "or srun, which give --devices and --nodes, too; or this command on each machine with "
+            "NODE_RANK (0, 1 ...), MASTER_ADDR and MASTER_PORT set.",
+            min=1,
+        ),
+    ] = 1,
 ) -> None:
     """Train a detector on a prepared dataset."""
     if resume is not None and (out is not None or init is not None):
@@ -95,10 +105,15 @@ def train(
     config = load_config(preset, settings, note=console.say)
     budget_s = parsing.duration_s(time_budget)
 
-    from lstmcli.workflows.train import TrainOptions, next_run
+    from lstmcli.workflows.train import TrainOptions, find_launch, next_run
     from lstmcli.workflows.train import train as work
 
     quiet_fabric()
+    launch = find_launch(devices, nodes)
+    if not launch.leads:  # the first process speaks for all
+        console.verbosity = -1
+    if not launch.is_alone and resume is None and out is None:
+        raise ConfigError("several machines write into one run", hint="name its folder with --out")
     run = resume or out or next_run(RUNS, config.name or Path(preset).stem)
     trained = work(
         dataset or (dataset_of(run) if resume else DATASET),
@@ -116,7 +131,8 @@ def train(
         overwrite=overwrite,
         progress=console.progress,
     )
-    show_trained(console, trained)
+    if launch.leads:
+        show_trained(console, trained)
     exit_if_interrupted(console, trained)
 
 

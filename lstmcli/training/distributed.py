@@ -18,28 +18,29 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.multiprocessing.spawn import ProcessException
 
 from lstmcli.core.errors import LstmcliError, TrainingError
+from lstmcli.training.launch import Launch
 
 T = TypeVar("T")
 
 
-def build_fabric(*, device: str, devices: int, nodes: int, half: bool) -> Fabric:
+def build_fabric(*, device: str, launch: Launch, half: bool) -> Fabric:
     """Build the Fabric that places tensors and communicates between processes.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`.
-        devices: processes on this machine.
-        nodes: machines.
+        launch: of this process.
         half: compute in bf16 where that is safe, keep weights in float32.
     """
     # it logs the precision to stderr
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     device_type, _, number = device.partition(":")
     precision: Any = "bf16-mixed" if half else "32-true"
+    devices, nodes = launch.devices, launch.nodes
     if devices * nodes == 1:
         index: Any = [int(number)] if number else 1
         return Fabric(accelerator=device_type, devices=index, precision=precision)
     strategy = DDPStrategy(
-        start_method="fork" if nodes == 1 else "popen",
+        start_method="fork" if launch.is_alone else "popen",
         process_group_backend="nccl" if device_type == "cuda" else "gloo",
     )
     return Fabric(
@@ -51,7 +52,7 @@ def build_fabric(*, device: str, devices: int, nodes: int, half: bool) -> Fabric
     )
 
 
-def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
+def run_in_processes(fabric: Fabric, launch: Launch, work: Callable[[Fabric], T]) -> T:
     """Call `work` in every process of the fabric; return the result of the first one.
 
     An expected failure in any process is raised here; an interruption is forwarded to all of them,
@@ -62,9 +63,8 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
     """
     if not isinstance(fabric.strategy, DDPStrategy):
         return work(fabric)
-    if fabric.strategy.num_nodes > 1:
-        result: T = fabric.launch(work)  # every process is a command of its own
-        return result
+    if not launch.is_alone:
+        return _run_among_others(fabric, work)
     # it logs terminated processes to stderr
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     failures = multiprocessing.get_context("fork").SimpleQueue()
@@ -88,7 +88,7 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
 
     with _HandlingInterrupts(forward_interrupt):
         try:
-            result = fabric.launch(guarded).value
+            result: T = fabric.launch(guarded).value
         except ProcessException as error:
             if not failures.empty():
                 error_type, problem, hint = failures.get()
@@ -98,6 +98,33 @@ def run_in_processes(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
                 hint="a killed process usually had too little memory: lower train.batch_size",
             ) from error
     return result
+
+
+def _run_among_others(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
+    """Call `work` in a process that is a command of its own.
+
+    Raises:
+        TrainingError: another process is gone.
+    """
+    result: T
+    try:
+        result = fabric.launch(work)
+    except RuntimeError as error:
+        text = str(error)
+        if isinstance(error, torch.distributed.DistError) or any(
+            sign in text for sign in _PEER_IS_GONE
+        ):
+            raise TrainingError(
+                f"another process of this training is gone ({text.strip().splitlines()[0]})",
+                hint="see what it printed; `train --resume` continues from the last checkpoint",
+            ) from error
+        raise
+    torch.distributed.destroy_process_group()
+    return result
+
+
+_PEER_IS_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out", "refused")
+"""What gloo and NCCL say of a process that ended."""
 
 
 class _Result:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lstmcli.core.errors import ConfigError, DataError, choose
-from lstmcli.core.files import check_free, claim
+from lstmcli.core.files import check_free, claim, write_text
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import AnnotatedSource, open_source
+from lstmcli.inference.exportable import ExportableStep
 from lstmcli.inference.loading import find_export, write_export
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
+from lstmcli.inference.serving_config import openvino_server_config, triton_config
 from lstmcli.models.checkpoint import load_checkpoint
+from lstmcli.models.detector import DetectorNet
 from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 
 CALIBRATION_FRAMES = 120
 CALIBRATION_RUN = 12
 """Minimum consecutive frames of a video, so that the recurrent state is realistic."""
+SERVER_CONFIGS: Mapping[str, tuple[str, ...]] = {
+    "onnx": (".config.pbtxt",),
+    "openvino": (".config.pbtxt", ".ovms.json"),
+}
+"""Endings of the configurations of Triton and OpenVINO Model Server, by format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class Exported:
         paths: the files, the graph first.
         size: of all files in bytes.
         metadata: stored in the files.
+        server_configs: of model servers for these files.
     """
 
     model: Path
@@ -43,6 +52,7 @@ class Exported:
     paths: tuple[Path, ...]
     size: int
     metadata: ModelMetadata
+    server_configs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +148,8 @@ def export(
     path = _path_of(out, _name(checkpoint.path), suffix, int8=int8)
     weights = path.with_suffix(".bin")
     with claim(path):
-        for there in (path, weights) if format == "openvino" else (path,):
+        configs = [path.with_name(path.stem + ending) for ending in SERVER_CONFIGS.get(format, ())]
+        for there in (path, *([weights] if format == "openvino" else []), *configs):
             check_free(there, overwrite=overwrite)
         metadata = replace(checkpoint.metadata, threshold=threshold, licence=licence)
         feed = None
@@ -148,9 +159,25 @@ def export(
         metadata = write_export(
             checkpoint.model, path, metadata=metadata, feed=feed, overwrite=overwrite
         )
+        if configs:
+            _write_server_configs(
+                configs, checkpoint.model, metadata, name=path.stem, format=format
+            )
     paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
     size = sum(part.stat().st_size for part in paths)
-    return Exported(checkpoint.path, format, paths, size, metadata)
+    return Exported(checkpoint.path, format, paths, size, metadata, tuple(configs))
+
+
+def _write_server_configs(
+    places: Sequence[Path], model: DetectorNet, metadata: ModelMetadata, *, name: str, format: str
+) -> None:
+    """Write the configurations of `SERVER_CONFIGS`."""
+    texts = [
+        triton_config(ExportableStep(model), metadata, name=name, format=format),
+        openvino_server_config(name),
+    ]
+    for place, text in zip(places, texts, strict=False):
+        write_text(place, text)
 
 
 def _name(checkpoint: Path) -> str:

@@ -18,6 +18,7 @@ from lstmcli.core.system import keep_freed_memory
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import Checkpoint
 from lstmcli.training.distributed import build_fabric, run_in_processes
+from lstmcli.training.launch import Launch, find_launch
 from lstmcli.workflows.train.epochs import fit
 from lstmcli.workflows.train.setup import (
     begin,
@@ -58,16 +59,20 @@ def train(
         OutputError: the run exists, or cannot be written.
         TrainingError: the loss diverged.
     """
-    # of several machines, each runs this command for the same folder
-    with claim(None if options is not None and options.nodes > 1 else out):
+    options = options or TrainOptions()
+    launch = find_launch(options.devices, options.nodes)
+    options = replace(options, devices=launch.devices, nodes=launch.nodes)
+    progress = progress if progress is not None and launch.leads else SilentProgress()
+    with claim(out if launch.leads else None):
         return _train(
             dataset,
             config,
             out,
-            options or TrainOptions(),
+            options,
+            launch,
             resume,
             overwrite,
-            progress or SilentProgress(),
+            progress,
         )
 
 
@@ -76,6 +81,7 @@ def _train(
     config: Config,
     out: Path,
     options: TrainOptions,
+    launch: Launch,
     resume: bool,
     overwrite: bool,
     progress: Progress,
@@ -103,8 +109,8 @@ def _train(
     half = config.train.precision == "bf16" or (
         config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
     )
-    fabric = build_fabric(device=device, devices=options.devices, nodes=options.nodes, half=half)
-    is_new = False if resume else make_folder(out, overwrite=overwrite)
+    fabric = build_fabric(device=device, launch=launch, half=half)
+    is_new = launch.leads and not resume and make_folder(out, overwrite=overwrite)
 
     def work(fabric: Fabric) -> Trained:
         shown = progress if fabric.is_global_zero else SilentProgress()
@@ -113,7 +119,7 @@ def _train(
         return fit(run)
 
     try:
-        return run_in_processes(fabric, work)
+        return run_in_processes(fabric, launch, work)
     except (LstmcliError, KeyboardInterrupt):  # the latter only before the first step
         kept = [name for name in ("best.pt", "last.pt") if (out / name).exists()]
         if is_new and not kept:  # nothing was trained: free the name
