@@ -15,7 +15,7 @@ from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.models.detector import DetectorNet
 from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
-from lstmcli.workflows.export import export
+from lstmcli.workflows.export import SERVER_CONFIGS, export
 
 CLASSES = ("red", "blue")
 
@@ -71,7 +71,9 @@ def test_a_model_has_its_runs_name(
 ) -> None:
     exported = export(run, format=format, threshold=0.4, licence="CC BY 4.0")
     assert [str(path) for path in exported.paths] == files
-    assert sorted(path.name for path in here.iterdir()) == sorted(files)
+    configs = [f"birds{ending}" for ending in SERVER_CONFIGS.get(format, ())]
+    assert [str(path) for path in exported.server_configs] == configs
+    assert sorted(path.name for path in here.iterdir()) == sorted(files + configs)
     assert exported.size == sum(Path(name).stat().st_size for name in files)
     assert (quick[0].classes, quick[0].input_hw) == (CLASSES, (64, 96))
     assert (quick[0].threshold, quick[0].licence) == (0.4, "CC BY 4.0")
@@ -163,7 +165,7 @@ def test_the_command_measures_ranges_and_shows_the_accuracy(
     assert not stop.value.code, said.err
     lines = said.out.splitlines()
     assert lines[0] == "birds.int8.onnx"
-    assert [line.split()[0] for line in lines[2:]] == ["before", "after"]
+    assert [line.split()[0] for line in lines[3:]] == ["before", "after"]
     assert "8-bit backbone" in said.err
     assert "WARNING" not in said.err
     assert load_runtime("birds.int8.onnx").metadata.input_hw == (64, 96)
