@@ -16,7 +16,7 @@ from lstmcli.service.network import ServedNetwork
 from lstmcli.service.options import CameraSpec
 from lstmcli.tracking import CountConfig, Counter
 from lstmcli.tracking.zones import PolygonZone, points_in_pixels
-from lstmcli.video import Frame, ReadReport, find_sources, latest, open_frames
+from lstmcli.video import Frame, ReadReport, describe, find_sources, latest, open_frames
 from lstmcli.video.jpeg import encode_jpeg
 from lstmcli.video.playback import play_file
 from lstmcli.workflows.detect.event_feed import EventFeed
@@ -78,8 +78,11 @@ class Camera:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; a source that hangs is left to the end of the process."""
+        """Ask it to end."""
         self._stop.set()
+
+    def join(self) -> None:
+        """Wait for its end; a source that hangs is left to the end of the process."""
         self._thread.join(3.0)
 
     @property
@@ -136,6 +139,9 @@ class Camera:
                 self._stop.wait(RETRY_S)
 
     def _items(self) -> Iterator[StreamItem[Frame]]:
+        info = describe(self._source)
+        if info is not None:  # the network is there before frames come that have to wait for it
+            self._network.predictor(info.size_hw, 0.0)
         frames = self._frames()
         first = next(frames, None)
         if first is None:

@@ -90,6 +90,8 @@ class ServiceState:
         """End everything."""
         for camera in self.cameras.values():
             camera.stop()
+        for camera in self.cameras.values():
+            camera.join()
         self.videos.close()
         for pool in (self.steps, self.views):
             pool.shutdown(wait=True, cancel_futures=True)

@@ -10,6 +10,9 @@ from lstmcli.video.frame import Frame
 from lstmcli.video.read_report import ReadReport
 from lstmcli.video.reader import read_frames
 
+MOST_LATE_S = 0.5
+"""Frames that are due for longer are not caught up with."""
+
 
 def play_file(
     path: str, *, report: ReadReport, stop: threading.Event, film: int | None = None
@@ -38,7 +41,10 @@ def play_file(
             last_s = time_s
             frame.index, frame.time_s = report.frames, time_s
             report.frames += 1
-            stop.wait(max(0.0, began + time_s - time.monotonic()))
+            early_s = began + time_s - time.monotonic()
+            if early_s < -MOST_LATE_S:  # a slow machine plays slower, and does not race
+                began -= early_s
+            stop.wait(max(0.0, early_s))
             yield frame
             if stop.is_set():
                 return
