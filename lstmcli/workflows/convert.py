@@ -99,6 +99,12 @@ def convert(
         labels = turn_found_images(labels, MediaFinder(source, media))
         if writer.NEEDS_SIZE:
             labels = _with_sizes(labels, source, media, size_hw, progress)
+        parts = sorted({video.split for video in labels.videos if video.split})
+        if parts:
+            warnings.add(
+                f"the set's own splits ({', '.join(parts)}); {to} labels do not hold them",
+                str(source),
+            )
         write = new_folder if writer.FOLDER else atomic_write
         with write(out, overwrite=overwrite) as path:
             writer.write(labels, path, warnings)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from lstmcli.labels.division import part_of_file, part_of_folder
@@ -92,3 +95,20 @@ def test_the_lists_of_voc_divide_the_set(tmp_path: Path) -> None:
     (lists / "val.txt").write_text("b\n")
     (lists / "test.txt").write_text("c\n")
     assert parts(tmp_path) == {"a": "train", "b": "val", "c": "test"}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.dictionaries(
+        st.text("abxyz", min_size=1, max_size=4),
+        st.sampled_from(["train", "valid", "test"]),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_division_into_folders_is_kept(assigned: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for stem, part in assigned.items():
+            yolo(Path(name) / part, stem)
+        read = parts(Path(name))
+    assert read == {stem: "val" if part == "valid" else part for stem, part in assigned.items()}

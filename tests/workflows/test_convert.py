@@ -298,3 +298,57 @@ def test_a_region_of_every_class_is_written_for_each(tmp_path: Path) -> None:
             (1, False),
             (1, True),
         ]
+
+
+def test_splits_that_no_format_holds_are_reported(tmp_path: Path) -> None:
+    rows = [(0, (1.0, 2.0, 9.0, 9.0), 0, -1, False)]
+    for part in ("train", "val"):
+        video = video_labels(part, rows, frames=1)
+        (tmp_path / "set" / part).mkdir(parents=True)
+        LABEL_WRITERS["coco"].write(
+            LabelSet(("a",), (video,)), tmp_path / "set" / part / "a.json", WarningCollector()
+        )
+    result = convert(tmp_path / "set", "coco", tmp_path / "out.json")
+    assert any("own splits (train, val)" in warning.text for warning in result.warnings)
+    whole = convert(tmp_path / "set" / "train" / "a.json", "coco", tmp_path / "one.json")
+    assert not any("own splits" in warning.text for warning in whole.warnings)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(-1, 4), st.integers(0, 20)),
+        min_size=1,
+        max_size=12,
+    ),
+    columns=st.integers(6, 10),
+    repeats=st.integers(1, 3),
+)
+def test_mot_rows_of_any_width_come_once_and_on_their_frames(
+    rows: list[tuple[int, int, int]], columns: int, repeats: int
+) -> None:
+    """Random ids, repeated rows and 6 to 10 columns; a row that is written again is kept once."""
+    first = {
+        (frame, track if track >= 0 else x + 100): (frame, track, x) for frame, track, x in rows
+    }
+    unique = set(first.values())
+    lines = [
+        ",".join(map(str, [frame + 1, track, x, 5, 8, 9, 1, 1, 1, -1][:columns]))
+        for frame, track, x in sorted(unique)
+        for _ in range(repeats)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "s"
+        (folder / "gt").mkdir(parents=True)
+        (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "seqinfo.ini").write_text(
+            "[Sequence]\nname=s\nframeRate=25\nseqLength=4\nimWidth=64\nimHeight=48\n",
+            encoding="utf-8",
+        )
+        labels = read_labels(folder, format="mot")
+    (video,) = labels.videos
+    read = sorted(
+        (int(frame), round(float(box[0])))
+        for frame, box in zip(video.box_frames, video.boxes, strict=True)
+    )
+    assert read == sorted({(frame, x) for frame, _, x in unique})

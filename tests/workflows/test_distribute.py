@@ -204,9 +204,9 @@ def test_tracks_are_joined_one_to_one(tmp_path: Path) -> None:
     joined = list(join(pieces, origin_s=0.0))
     assert [number for number, _ in joined] == list(range(20))
     for number, found in joined:
-        notes = dict(zip(found.boxes[:, 0].tolist(), found.track_ids.tolist(), strict=True))
-        assert (notes[0.0], notes[4.0]) == (1, 4), number
-        assert notes.get(50.0, 5) == 5
+        ids = dict(zip(found.boxes[:, 0].tolist(), found.track_ids.tolist(), strict=True))
+        assert (ids[0.0], ids[4.0]) == (1, 4), number
+        assert ids.get(50.0, 5) == 5
 
 
 def test_sources_and_outputs_may_lie_elsewhere(tmp_path: Path, make_video: MakeVideo) -> None:
