@@ -19,6 +19,7 @@ import numpy as np
 
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import Detections, VideoLabels
+from lstmcli.labels.mot_rows import corners, frame_of, label_of
 from lstmcli.labels.readers.json_file import Node, parse_json, read_text
 
 Row = tuple[tuple[float, float, float, float], float, int, int]
@@ -282,13 +283,9 @@ def _mot(files: Sequence[Path], names: _Names) -> Rows:
                     f"{location}: {len(cells)} columns, a MOT result has 7 or more",
                     hint="frame, id, x, y, width, height, score",
                 )
-            frame, track, x, y, width, height, score = cells[:7]
-            if frame < 1:
-                raise DataError(f"{location}: frame {frame:g}", hint="MOT counts frames from 1")
-            label = int(cells[7]) - 1 if len(cells) > 7 and cells[7] >= 1 else 0
-            rows[name][int(frame) - 1].append(
-                ((x, y, x + width, y + height), _score(score, location), label, int(track))
-            )
+            score = _score(cells[6], location)
+            row = (corners(cells), score, label_of(cells) or 0, int(cells[1]))
+            rows[name][frame_of(cells, location)].append(row)
     return rows
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from lstmcli.core.files import PartialFolder
+from lstmcli.labels.mot_rows import left_top_width_height, mot_row, sequence_info
 from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec, as_output_errors
 
 
@@ -19,7 +20,7 @@ class MotOutput:
         self.path = job.path(self.SUFFIX)
         self.notes: list[str] = []
         self._folder = PartialFolder(self.path, overwrite=job.overwrite)
-        self._last = 0
+        self._frames = 0
         with as_output_errors(self.path):
             names = self._folder.place("gt/labels.txt")
             names.write_text("\n".join(job.classes) + "\n", encoding="utf-8")
@@ -28,21 +29,18 @@ class MotOutput:
 
     def write(self, annotated: AnnotatedFrame) -> None:
         """Add the rows of a frame: frame, id, x, y, width, height, score, class, visibility."""
-        detections, frame = annotated.detections, annotated.frame.index + 1
-        self._last = frame
-        for (x1, y1, x2, y2), score, label, track in zip(
+        detections, frame = annotated.detections, annotated.frame.index
+        self._frames = frame + 1
+        for box, score, label, track in zip(
             detections.boxes.tolist(),
             detections.scores.tolist(),
             detections.labels.tolist(),
             detections.track_ids.tolist(),
             strict=True,
         ):
-            row = (
-                f"{frame},{track},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},"
-                f"{score:.4f},{label + 1},1\n"
-            )
+            sides = [f"{side:.2f}" for side in left_top_width_height(box)]
             with as_output_errors(self.path):
-                self._file.write(row)
+                self._file.write(mot_row(frame, track, sides, f"{score:.4f}", label))
 
     def sync(self) -> None:
         """Bring the rows so far to the disk."""
@@ -57,19 +55,13 @@ class MotOutput:
         self._folder.publish()
 
     def _write_info(self) -> None:
-        height, width = self._job.size_hw
-        rate = self._job.source_rate or self._job.rate or 25  # frame numbers are the source's
-        lines = (
-            "[Sequence]",
-            f"name={self._job.stem.name.replace('%', '%%')}",  # "%" is special to ini files
-            "imDir=img1",
-            f"frameRate={rate:g}",
-            f"seqLength={self._last}",
-            f"imWidth={width}",
-            f"imHeight={height}",
-            "imExt=.jpg",
+        text = sequence_info(
+            self._job.stem.name,
+            frames=self._frames,
+            rate=self._job.source_rate or self._job.rate or 25,  # frame numbers are the source's
+            size_hw=self._job.size_hw,
         )
-        self._folder.place("seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._folder.place("seqinfo.ini").write_text(text, encoding="utf-8")
 
     def abandon(self) -> None:
         """Leave the rows so far."""

@@ -23,6 +23,7 @@ from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.context import ReadContext
+from lstmcli.labels.mot_rows import corners, frame_of
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 
@@ -102,8 +103,7 @@ def _rows(path: Path) -> list[Row]:
             raise DataError(
                 f"{where}: {len(row)} numbers", hint="frame, id, left, top, width, height, flag ..."
             )
-        if row[0] < 1 or row[0] != int(row[0]):
-            raise DataError(f"{where}: frame {row[0]:g}", hint="MOT counts frames from 1")
+        frame_of(row, where)
         if row[4] < 0 or row[5] < 0:
             raise DataError(
                 f"{where}: a box of {row[4]:g}x{row[5]:g}", hint="width and height are positive"
@@ -231,7 +231,6 @@ def _boxes(
     for name in names:
         columns.label(name)
     for n, row in enumerate(rows):
-        left, top, width, height = row[2:6]
         ignore = len(row) > 6 and row[6] == 0
         number = int(row[7]) if has_classes and len(row) > 7 and row[7] != -1 else 1
         name = target
@@ -252,10 +251,10 @@ def _boxes(
             ignore = ignore or number in _NEITHER
         elif several:
             name = f"class {number}"
-        frame = video.check_frame(int(row[0]) - 1, columns.source)
+        frame = video.check_frame(frame_of(row, columns.source), columns.source)
         video.add(
             frame,
-            (left, top, left + width, top + height),
+            corners(row),
             columns.label(name),
             track=video.track(int(row[1])),
             ignore=ignore,

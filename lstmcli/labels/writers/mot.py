@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmcli.core.names import as_path
 from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.labels.mot_rows import left_top_width_height, mot_row, sequence_info
 from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers.regions import one_a_class
 
@@ -54,13 +55,15 @@ def _length(video: VideoLabels) -> int:
 
 def _sequence(video: VideoLabels) -> str:
     folder, suffix = _image_folder(video)
-    lines = [MARK, "[Sequence]", f"name={video.name}", f"imDir={video.media or folder}"]
-    if video.rate is not None:
-        lines.append(f"frameRate={video.rate:g}")
-    lines.append(f"seqLength={_length(video)}")
-    if video.size_hw is not None:
-        lines += [f"imWidth={video.size_hw[1]}", f"imHeight={video.size_hw[0]}"]
-    return "\n".join([*lines, f"imExt={suffix}", ""])
+    text = sequence_info(
+        video.name,
+        frames=_length(video),
+        rate=video.rate,
+        size_hw=video.size_hw,
+        image_folder=video.media or folder,
+        suffix=suffix,
+    )
+    return f"{MARK}\n{text}"
 
 
 def _image_folder(video: VideoLabels) -> tuple[str, str]:
@@ -75,15 +78,10 @@ def _image_folder(video: VideoLabels) -> tuple[str, str]:
 
 
 def _rows(video: VideoLabels) -> str:
-    boxes = video.boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
     lines = []
-    for n, (left, top, width, height) in enumerate(boxes.tolist()):
-        sides = ",".join(
-            f"{side:.4f}".rstrip("0").rstrip(".") for side in (left, top, width, height)
-        )
-        flag = 0 if video.ignore[n] else 1
-        lines.append(
-            f"{video.box_frames[n] + 1},{video.tracks[n]},{sides},{flag},{video.labels[n] + 1},1\n"
-        )
+    for n, box in enumerate(video.boxes.astype(np.float64).tolist()):
+        sides = [f"{side:.4f}".rstrip("0").rstrip(".") for side in left_top_width_height(box)]
+        flag = "0" if video.ignore[n] else "1"
+        frame, track, label = video.box_frames[n], video.tracks[n], video.labels[n]
+        lines.append(mot_row(int(frame), int(track), sides, flag, int(label)))
     return "".join(lines)
