@@ -52,7 +52,7 @@ class TrackMemoryConfig:
         return self.class_memory_s > 0 or self.box_smoothing_s > 0
 
 
-FOREIGN_TRACK_MEMORY = TrackMemoryConfig(score_memory=0.5, coast_s=0.5, objectness="max")
+FOREIGN_TRACK_MEMORY = TrackMemoryConfig(score_memory=0.5, coast_s=0.15, objectness="max")
 """Track memory of foreign detectors; chosen on seven domains, see presets/EXPERIMENTS.md."""
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
+from lstmcli.core.metadata import FOREIGN_TRACK_MEMORY, ModelMetadata, TrackMemoryConfig
 from lstmcli.core.types import Picture
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Step
@@ -173,6 +174,17 @@ def test_a_missed_object_coasts_at_its_predicted_box() -> None:
     np.testing.assert_allclose(scores, [0.5 * 0.9 * np.exp(-0.1)], rtol=1e-5)
     np.testing.assert_allclose(classes, [(1.0, 0.0)], rtol=1e-6)
     assert len(memory.step(*NOTHING, 1.5)[0]) == 0, "0.6 s without a detection"
+
+
+@pytest.mark.parametrize(("fps", "boxes"), [(5, 0), (10, 1), (25, 1)])
+def test_foreign_detectors_coast_over_a_blink_and_not_over_a_fifth_of_a_second(
+    fps: float, boxes: int
+) -> None:
+    """At five frames a second a predicted box is a guess, and cost two points of mAP50."""
+    memory = TrackMemory(FOREIGN_TRACK_MEMORY)
+    for frame in range(10):
+        memory.step(boxes_at((2 * frame, 0)), SURE, class_scores((1.0, 0.0)), frame / fps)
+    assert len(memory.step(*NOTHING, 10 / fps)[0]) == boxes
 
 
 def test_a_single_detection_does_not_coast() -> None:
