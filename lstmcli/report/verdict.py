@@ -57,7 +57,7 @@ def _difference_sentence(name: str, reference: str, rows: list[Mapping[str, Any]
         if row["high"] < 0:
             return f"{name} is worse than {reference}: {difference} ({interval})."
         return (
-            f"{name} and {reference} cannot be told apart on these videos: {difference} "
+            f"{name} and {reference} cannot be distinguished on these videos: {difference} "
             f"({interval}, which includes 0)."
         )
     sure = [row for row in known if row["low"] is not None]

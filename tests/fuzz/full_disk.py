@@ -61,7 +61,9 @@ def main() -> None:
         make_inputs(Path(folder))
         for name in chosen.commands.split(","):
             runs, size = fill(name, Path(folder))
-            sys.stdout.write(f"{name}: {runs - 1} full disks, each told; {size} kB are enough\n")
+            sys.stdout.write(
+                f"{name}: {runs - 1} full disks, each reported; {size} kB are enough\n"
+            )
             sys.stdout.flush()
 
 

@@ -109,8 +109,8 @@ def main() -> None:
         make_inputs(Path(folder))
         for name in chosen.commands.split(","):
             counts = kill_many(name, Path(folder), chosen.kills)
-            told = ", ".join(f"{count} {what}" for what, count in counts.items())
-            sys.stdout.write(f"{name}: {told}; nothing lost, nothing left\n")
+            counted = ", ".join(f"{count} {what}" for what, count in counts.items())
+            sys.stdout.write(f"{name}: {counted}; nothing lost, nothing left\n")
             sys.stdout.flush()
 
 

@@ -22,7 +22,7 @@ def pair_many(name: str, inputs: Path, pairs: int) -> list[str]:
     Raises:
         AssertionError: not exactly one has the result, or it is not whole.
     """
-    command, told = COMMANDS[name], []
+    command, outcomes = COMMANDS[name], []
     for number in range(pairs):
         with tempfile.TemporaryDirectory() as folder:
             out, logs = Path(folder) / "out", [Path(folder) / f"log{n}" for n in range(2)]
@@ -41,8 +41,8 @@ def pair_many(name: str, inputs: Path, pairs: int) -> list[str]:
             assert not leftovers(out), f"{name} #{number}: {leftovers(out)}"
             said = texts[codes.index(1)].splitlines()[-1]
             assert "another process" in said or "exists" in said, said
-            told.append("busy" if "another process" in said else "exists")
-    return told
+            outcomes.append("busy" if "another process" in said else "exists")
+    return outcomes
 
 
 def _run_at(moment: float, command: Command, inputs: Path, out: Path, overwrite: bool) -> None:
@@ -61,10 +61,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_inputs(Path(folder))
         for name in chosen.commands.split(","):
-            told = pair_many(name, Path(folder), chosen.pairs)
+            outcomes = pair_many(name, Path(folder), chosen.pairs)
             sys.stdout.write(
-                f"{name}: {chosen.pairs} pairs, {told.count('busy')} told at once, "
-                f"{told.count('exists')} at the end\n"
+                f"{name}: {chosen.pairs} pairs, {outcomes.count('busy')} reported at once, "
+                f"{outcomes.count('exists')} at the end\n"
             )
             sys.stdout.flush()
 

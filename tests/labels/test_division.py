@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -107,6 +107,7 @@ def test_the_lists_of_voc_divide_the_set(tmp_path: Path) -> None:
     )
 )
 def test_any_division_into_folders_is_kept(assigned: dict[str, str]) -> None:
+    assume(len(set(assigned.values())) > 1)  # one part alone divides nothing
     with tempfile.TemporaryDirectory() as name:
         for stem, part in assigned.items():
             yolo(Path(name) / part, stem)

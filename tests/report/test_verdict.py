@@ -39,7 +39,7 @@ def compared(difference: Interval) -> dict[str, Any]:
     [
         (interval(0.1, 0.05, 0.15), "b is better than a: +0.100 mAP50"),
         (interval(-0.1, -0.15, -0.05), "b is worse than a"),
-        (interval(0.1, -0.05, 0.2), "cannot be told apart"),
+        (interval(0.1, -0.05, 0.2), "cannot be distinguished"),
         (interval(0.1), "with a single video there is no interval"),
         (interval(None), "cannot be compared: there is no ground truth"),
     ],

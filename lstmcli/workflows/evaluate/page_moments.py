@@ -71,7 +71,7 @@ def page_moments(
         data: the prepared dataset or labels.
         compared: one or two detectors on the same frames, each at its threshold.
         options: by which the data was evaluated.
-        progress: is shown how far it is; told where no clips can be cut.
+        progress: shows progress, and notes where no clips can be cut.
     """
     moments = worst_moments(compared, CLIPS)
     clips: list[PageClip] = []
