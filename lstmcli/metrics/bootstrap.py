@@ -9,7 +9,7 @@ draws, exact but for ties within one of `BINS` bins.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from lstmcli.metrics.stability import count_flicker
 
 Numbers = npt.NDArray[np.float64]
 
-DRAWS = 2000
+DRAWS = 1000
 BINS = 512
 MIN_VIDEOS = 2
 """Fewer videos have no spread between them: the interval is not measurable."""
@@ -65,6 +65,7 @@ class VideoSums:
         boxes: [V, classes + 1] ground-truth boxes.
         shown: [V, 2] true positives and counted detections at the threshold.
         flicker: [V, 2] changes between found and lost, and minutes of object time.
+        kept_draws: headlines by number of draws and seed, see `drawn_headlines`.
     """
 
     names: tuple[str, ...]
@@ -73,6 +74,22 @@ class VideoSums:
     boxes: Numbers
     shown: Numbers
     flicker: Numbers
+    kept_draws: dict[tuple[int, int], dict[str, Numbers]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def drawn_headlines(self, draws: int, seed: int) -> dict[str, Numbers]:
+        """Return every headline of all videos, then of each draw; counted once and kept.
+
+        A video has the same weight on both sides of a pair, wherever it stands in the order.
+        """
+        if (draws, seed) not in self.kept_draws:
+            count = len(self.names)
+            rank = [sorted(self.names).index(name) for name in self.names]
+            weights = video_weights(count, draws, seed)[:, rank]
+            whole = np.ones((1, count))
+            self.kept_draws[draws, seed] = self.headlines(np.concatenate((whole, weights)))
+        return self.kept_draws[draws, seed]
 
     def headlines(self, weights: Numbers) -> dict[str, Numbers]:
         """Return every headline for each draw, NaN where it is not measurable.
@@ -140,14 +157,13 @@ def mean_intervals(domains: Sequence[VideoSums], *, draws: int = DRAWS) -> dict[
     Videos are drawn within their domain; a domain of a single video adds no spread.
     """
     means: dict[str, list[Numbers]] = {}
-    for seed, sums in enumerate(domains):
-        count = len(sums.names)
-        weights = video_weights(count, draws, seed) if count >= MIN_VIDEOS else np.ones((1, count))
-        drawn = sums.headlines(np.concatenate((np.ones((1, count)), weights)))
-        for name, values in drawn.items():
+    for domain, sums in enumerate(domains):
+        # the draws of domains are independent of each other: their order is shuffled
+        order = np.append(0, 1 + np.random.default_rng(domain).permutation(draws))
+        for name, values in sums.drawn_headlines(draws, 0).items():
             rows = means.setdefault(name, [])
             if not np.isnan(values[0]):
-                rows.append(values if count >= MIN_VIDEOS else np.full(draws + 1, values[0]))
+                rows.append(values[order] if len(values) > 1 else np.full(draws + 1, values[0]))
     spread = any(len(sums.names) >= MIN_VIDEOS for sums in domains)
     found = {}
     for name, rows in means.items():
@@ -161,9 +177,10 @@ def mean_intervals(domains: Sequence[VideoSums], *, draws: int = DRAWS) -> dict[
 
 def intervals(sums: VideoSums, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Interval]:
     """Return every headline with its 95 % interval."""
-    whole = sums.headlines(np.ones((1, len(sums.names))))
-    drawn = sums.headlines(video_weights(len(sums.names), draws, seed))
-    return {name: bootstrap_interval(float(whole[name][0]), drawn[name]) for name in whole}
+    return {
+        name: bootstrap_interval(float(values[0]), values[1:])
+        for name, values in sums.drawn_headlines(draws, seed).items()
+    }
 
 
 def paired_differences(
@@ -176,17 +193,10 @@ def paired_differences(
     """
     if sorted(ours.names) != sorted(theirs.names):
         raise ValueError("a paired bootstrap needs the same videos on both sides")
-    weights = video_weights(len(ours.names), draws, seed)
-    # a video has the same weight on both sides, wherever it stands in the order of either
-    order = [ours.names.index(name) for name in theirs.names]
-    whole = np.ones((1, len(ours.names)))
-    one, other = ours.headlines(weights), theirs.headlines(weights[:, order])
-    point, reference = ours.headlines(whole), theirs.headlines(whole)
+    one, other = ours.drawn_headlines(draws, seed), theirs.drawn_headlines(draws, seed)
     return {
-        name: bootstrap_interval(
-            float(point[name][0] - reference[name][0]), one[name] - other[name]
-        )
-        for name in point
+        name: bootstrap_interval(float(values[0] - other[name][0]), (values - other[name])[1:])
+        for name, values in one.items()
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lstmcli.core.types import Annotations, Detections, IntArray
 from lstmcli.metrics.bootstrap import (
+    DRAWS,
     HEADLINES,
     Interval,
     VideoSums,
@@ -94,10 +95,12 @@ class SideBySide:
     Args:
         names: of the detectors, in the order given.
         domains: name of the data -> the standing of every detector on it.
+        draws: of the bootstrap.
     """
 
     names: tuple[str, ...]
     domains: Mapping[str, tuple[Standing, ...]]
+    draws: int = DRAWS
 
     def over_domains(
         self, headline: str
@@ -124,7 +127,9 @@ class SideBySide:
         """Return plain values; unmeasurable ones are None."""
         means: dict[str, Json] = {}
         spread = [
-            mean_intervals([standings[index].sums for standings in self.domains.values()])
+            mean_intervals(
+                [standings[index].sums for standings in self.domains.values()], draws=self.draws
+            )
             for index in range(len(self.names))
         ]
         for headline in HEADLINES:
@@ -153,7 +158,7 @@ class SideBySide:
 
 
 def side_by_side(
-    domains: Mapping[str, Sequence[Contender]], *, iou: float = 0.5, draws: int = 2000
+    domains: Mapping[str, Sequence[Contender]], *, iou: float = 0.5, draws: int = DRAWS
 ) -> SideBySide:
     """Evaluate and compare detectors on every domain.
 
@@ -167,7 +172,7 @@ def side_by_side(
         name: _standings(contenders, iou=iou, draws=draws) for name, contenders in domains.items()
     }
     first = next(iter(domains.values()))
-    return SideBySide(tuple(contender.name for contender in first), counted)
+    return SideBySide(tuple(contender.name for contender in first), counted, draws)
 
 
 def _standings(contenders: Sequence[Contender], *, iou: float, draws: int) -> tuple[Standing, ...]:

@@ -63,7 +63,7 @@ def ablate(
     options: EvaluateOptions | None = None,
     *,
     variants: Sequence[Variant] = VARIANTS,
-    draws: int = 2000,
+    draws: int = 1000,
     json_file: Path | None = None,
     report: Path | None = None,
     overwrite: bool = False,

@@ -60,7 +60,7 @@ class CompareOptions:
     media: Path | None = None
     annotator: str = ""
     label_rate: LabelRate = None
-    draws: int = 2000
+    draws: int = 1000
     frames_alone: bool = False
     video_count: int = 0
 

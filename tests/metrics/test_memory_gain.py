@@ -81,3 +81,11 @@ def test_the_interval_of_a_mean_over_domains_draws_videos_within_each() -> None:
     assert (spread.value, spread.low, spread.high) == (0.75, 0.5, 1.0)
     single = video_sums(comparison_of(hits[0]))
     assert mean_intervals([single], draws=20)["recall"].low is None
+
+
+def test_draws_are_counted_once() -> None:
+    """Intervals, differences and means read the same draws; counting them was most of the time."""
+    sums = video_sums(
+        comparison_of(*(result_of(0, gt_of([A]), detections_of([A]), video=v) for v in "ab"))
+    )
+    assert sums.drawn_headlines(20, 0) is sums.drawn_headlines(20, 0)
