@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from lstmcli.core.class_synonyms import synonym_of
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import BoolArray, Detections, IntArray, VideoLabels
 
-SAME_CLASS: Mapping[str, tuple[str, ...]] = {
-    "pedestrian": ("person",),
-    "people": ("person",),
-    "human": ("person",),
-    "motorbike": ("motorcycle",),
-    "bike": ("bicycle",),
-    "aeroplane": ("airplane",),
-    "plane": ("airplane",),
-}
-"""Synonyms of class names between datasets and detectors."""
 _UNNAMED = re.compile(r"class (\d+)")
 """Name of a class that a label file gives by number only."""
 
@@ -70,7 +61,8 @@ def known_as(name: str, known: Sequence[str], progress: Progress) -> str:
     """Return the model's name of a class under a synonym, or the data's name."""
     if name in known:
         return name
-    other = next((one for one in SAME_CLASS.get(name.lower(), ()) if one in known), name)
+    usual = synonym_of(name)
+    other = usual if usual is not None and usual in known else name
     if other != name:
         progress.note(f"the data's {name} is the model's {other}")
     return other

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lstmcli.core.class_synonyms import general_names
 from lstmcli.core.config import Config
 from lstmcli.core.errors import ModelError
 from lstmcli.core.model_files import find_checkpoint, shipped_models
@@ -20,17 +21,6 @@ GENERAL = "general"
 UNTRAINED = "none"
 FEW_FRAMES, SOME_FRAMES = 300, 3000
 """Annotated frames up to which the backbone is frozen, and up to which its rate is lower."""
-SYNONYMS: Mapping[str, frozenset[str]] = {
-    "person": frozenset({"human", "people", "pedestrian", "man", "woman", "player", "swimmer"}),
-    "bicycle": frozenset({"bike", "cyclist"}),
-    "car": frozenset({"automobile", "van", "vehicle", "taxi"}),
-    "motorcycle": frozenset({"motorbike", "scooter", "moped"}),
-    "truck": frozenset({"lorry"}),
-    "animal": frozenset(
-        {"dog", "cat", "lion", "cheetah", "horse", "cow", "sheep", "deer", "bird", "mouse", "fly"}
-    ),
-}
-"""Names that a user's class may have for a class of `general`, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +122,7 @@ def like_named(own: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
     for row, name in enumerate(own):
         lower = name.lower().strip()
         names_to_try = [lower, lower.removesuffix("s")]
-        names_to_try += [
-            general for general, others in SYNONYMS.items() if others & set(names_to_try)
-        ]
+        names_to_try += general_names(set(names_to_try))
         found = next((one for one in names_to_try if one in names), None)
         if found is not None:
             rows[row] = names.index(found)
