@@ -101,6 +101,8 @@ class VideoSums:
         ap = np.stack(
             [
                 _average_precision(weights @ correct, weights @ counted, boxes[:, index])
+                if self.boxes[:, index].any()  # most classes of a large detector do not occur
+                else np.zeros(len(weights))
                 for index, (correct, counted) in enumerate(
                     zip(self.correct, self.counted, strict=True)
                 )
@@ -261,11 +263,10 @@ def _average_precision(correct: Numbers, counted: Numbers, boxes: Numbers) -> Nu
     precision = hits / np.maximum(total, 1)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = hits / np.maximum(boxes, 1)[:, None]
-    values = np.zeros(len(boxes))
-    for row in range(len(boxes)):
-        index = np.searchsorted(recall[row], RECALLS, side="left")
-        values[row] = np.append(precision[row], 0.0)[index].mean()
-    return values
+    places = np.array([np.searchsorted(row, RECALLS, side="left") for row in recall], np.int64)
+    reached = np.concatenate((precision, np.zeros((len(boxes), 1))), axis=1)
+    values = np.take_along_axis(reached, places, axis=1).mean(axis=1)
+    return np.asarray(values)
 
 
 def _ratio(over: Numbers, under: Numbers | npt.NDArray[np.int64]) -> Numbers:
