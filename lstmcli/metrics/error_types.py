@@ -141,14 +141,18 @@ def _mean_ap(
 def _best_repairs(
     comparison: Comparison, labelled: DetectionErrors, error_type: int
 ) -> npt.NDArray[np.intp]:
-    """Return the highest-scored error of a type for each unmatched object."""
+    """Return the errors of a type that are the highest-scored one at an unmatched object.
+
+    As in `tidecv`, wrong classes and bad boxes compete for the object: the lower one is dropped.
+    """
     matching = comparison.scored
     free = matching.by_gt(len(comparison.gt)) < 0
-    rows = np.flatnonzero((labelled.types == error_type) & (labelled.targets >= 0))
+    rows = np.flatnonzero(labelled.targets >= 0)
     rows = rows[free[labelled.targets[rows]]]
     rows = rows[np.argsort(-matching.scores[rows], kind="stable")]
     _, first = np.unique(labelled.targets[rows], return_index=True)
-    return rows[first]
+    best = rows[first]
+    return best[labelled.types[best] == error_type]
 
 
 def _average(scores: FloatArray, right: BoolArray, boxes: int) -> float:
