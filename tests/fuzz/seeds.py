@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -209,7 +210,12 @@ def _resume(folder: Path) -> Iterator[Seed]:
     few = ("train.clips_per_epoch=2", "train.min_clips_per_epoch=1")
     config, run = load_config("nano", [*chosen, *more, *few]), folder / "run"
     options = TrainOptions(epochs=1, device="cpu", init="none")
-    train(dataset, config=config, out=run, options=options)
+    # in a process of its own: a process that has trained cannot fork others that do
+    child = multiprocessing.get_context("fork").Process(
+        target=train, args=(dataset,), kwargs={"config": config, "out": run, "options": options}
+    )
+    child.start()
+    child.join()
     kept = ("last.pt", "config.yaml", "best.pt")
     files = {f"run/{name}": (run / name).read_bytes() for name in kept}
     for path in sorted(dataset.rglob("*")):
