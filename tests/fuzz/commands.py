@@ -99,7 +99,7 @@ def _check_converted(out: Path) -> None:
 
 
 def _train(inputs: Path, out: Path, overwrite: bool) -> None:
-    from lstmcli.core.config import load_config
+    from lstmcli.core.config_file import load_config
     from lstmcli.workflows.train import TrainOptions, train
 
     chosen = ("backbone.name=tiny", "backbone.weights=none", "backbone.width=0.25")

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.fuzz.harness import fuzz
 
-INPUTS = {"labels": 120, "video": 30, "preset": 40, "count": 80, "results": 60, "dataset": 30}
+INPUTS = {"labels": 60, "video": 16, "preset": 16, "count": 40, "results": 40, "dataset": 16}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
