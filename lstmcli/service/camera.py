@@ -83,7 +83,7 @@ class Camera:
 
     def join(self) -> None:
         """Wait for its end; a source that hangs is left to the end of the process."""
-        self._thread.join(3.0)
+        self._thread.join(10.0)
 
     @property
     def dropped(self) -> int:
