@@ -152,7 +152,8 @@ def _best_repairs(
     rows = rows[np.argsort(-matching.scores[rows], kind="stable")]
     _, first = np.unique(labelled.targets[rows], return_index=True)
     best = rows[first]
-    return best[labelled.types[best] == error_type]
+    kept: npt.NDArray[np.intp] = best[labelled.types[best] == error_type]
+    return kept
 
 
 def _average(scores: FloatArray, right: BoolArray, boxes: int) -> float:
