@@ -102,7 +102,12 @@ def _locked(lock: Path, path: Path) -> int:
                 hint="wait until it is done, or choose another place",
             )
         if is_at(handle, lock):
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"lstmcli {os.getpid()}\n".encode(), 0)
+            try:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"lstmcli {os.getpid()}\n".encode(), 0)
+            except OSError:  # the disk is full
+                lock.unlink(missing_ok=True)
+                unlock(handle)
+                raise
             return handle
         unlock(handle)  # its owner has just removed it
