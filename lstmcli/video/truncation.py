@@ -171,9 +171,25 @@ def _ts_is_cut(file: BinaryIO, size: int) -> bool:
     return file.read(1) == b"\x47" and size % 188 != 0 and size % 204 != 0
 
 
+def _flv_is_cut(file: BinaryIO, size: int) -> bool:
+    """Walk over the tags: 11 bytes, the content, and four bytes with the size of the tag."""
+    head = file.read(9)
+    if head[:3] != b"FLV":
+        return False
+    offset = int.from_bytes(head[5:9], "big") + 4
+    while offset < size:
+        file.seek(offset)
+        tag = file.read(11)
+        if len(tag) < 11:
+            return True
+        offset += 11 + int.from_bytes(tag[1:4], "big") + 4
+    return offset > size
+
+
 _CHECKS: Mapping[str, Callable[[BinaryIO, int], bool]] = {
     "mov": _mp4_is_cut,
     "avi": _avi_is_cut,
+    "flv": _flv_is_cut,
     "matroska": _matroska_is_cut,
     "mpegts": _ts_is_cut,
 }

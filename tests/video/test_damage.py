@@ -20,12 +20,13 @@ CUT: dict[str, dict[str, object]] = {
     "a.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
     "front.mp4": {"container_options": {"movflags": "+faststart"}},
     "fragments.mp4": {"container_options": FRAGMENTS, "options": {"g": "10"}},
+    "a.flv": {},
     "a.ts": {},
 }
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_a_file_that_is_cut_off_is_told(name: str, tmp_path: Path, make_video: MakeVideo) -> None:
+def test_a_truncated_file_is_reported(name: str, tmp_path: Path, make_video: MakeVideo) -> None:
     path = make_video(tmp_path / name, 50, **CUT[name])
     report = ReadReport()
     assert len(list(read_frames(path, report=report))) == 50
