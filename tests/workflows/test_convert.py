@@ -351,4 +351,4 @@ def test_mot_rows_of_any_width_come_once_and_on_their_frames(
         (int(frame), round(float(box[0])))
         for frame, box in zip(video.box_frames, video.boxes, strict=True)
     )
-    assert read == sorted({(frame, x) for frame, _, x in unique})
+    assert read == sorted((frame, x) for frame, _, x in unique)
