@@ -30,10 +30,10 @@ OPTIONS = TrainOptions(epochs=1, device="cpu", init="none")
 
 class Notes(SilentProgress):
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.texts: list[str] = []
 
     def note(self, text: str) -> None:
-        self.told.append(text)
+        self.texts.append(text)
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_is_started_anew(
@@ -53,7 +53,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_started_anew(
         resume=True,
         progress=notes,
     )
-    assert any("before its first last.pt" in text for text in notes.told)
+    assert any("before its first last.pt" in text for text in notes.texts)
     assert (run / "metrics.csv").read_text().split(",lr")[0] == before
     assert (run / "last.pt").is_file()
     for name in ("last.pt", "best.pt"):
