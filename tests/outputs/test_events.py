@@ -153,7 +153,8 @@ class Broker:
         self.thread.start()
 
     def _serve(self) -> None:
-        client, _ = self.socket.accept()
+        with self.socket:
+            client, _ = self.socket.accept()
         with client, client.makefile("rb") as stream:
             while head := stream.read(1):
                 length = shift = 0
@@ -164,6 +165,8 @@ class Broker:
                     if byte < 128:
                         break
                 body = stream.read(length)
+                if head[0] >> 4 == 14:  # DISCONNECT
+                    return
                 if head[0] >> 4 == 1:
                     client.sendall(b"\x20\x02\x00\x00")
                 elif head[0] >> 4 == 3:
