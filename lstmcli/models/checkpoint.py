@@ -34,6 +34,8 @@ from lstmcli.models.detector import DetectorNet, fold_norms
 from lstmcli.models.renamed_weights import upgrade_weights
 
 FORMAT = 1
+_ARCHIVE = b"PK\x03\x04"
+"""First bytes by which torch knows an archive."""
 BEST_THRESHOLD = "best_threshold"
 """Name of the metric: the score threshold of the best F1 on the validation split."""
 SCORE_SLOPE = "score_slope"
@@ -260,18 +262,26 @@ def _read_pickle(path: Path) -> Any:
                 f"{path}: holds more than weights; it was not loaded",
                 hint="only load checkpoints that lstmcli wrote",
             ) from None
-        raise ModelError(
-            f"{path}: not a checkpoint, or cut short", hint="use another checkpoint"
-        ) from None
+        raise _not_a_checkpoint(path) from None
+
+
+def _not_a_checkpoint(path: Path) -> ModelError:
+    return ModelError(f"{path}: not a checkpoint, or cut short", hint="use another checkpoint")
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse compressed archives: torch writes none, and a small one can fill the memory."""
+    """Refuse compressed archives: torch writes none, and a small one can fill the memory.
+
+    An archive that cannot be listed is refused, too: torch's own reader may be less strict.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_ARCHIVE)) != _ARCHIVE:
+            return  # no archive to torch either
     try:
         with zipfile.ZipFile(path) as archive:
             is_packed = any(part.compress_type for part in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return  # torch tells what is wrong with it
+        raise _not_a_checkpoint(path) from None
     if is_packed:
         raise ModelError(
             f"{path}: a compressed archive; it was not loaded",

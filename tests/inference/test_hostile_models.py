@@ -68,6 +68,17 @@ def test_a_compressed_checkpoint_is_not_unpacked(network: DetectorNet, tmp_path:
         load_checkpoint(tmp_path / "packed.pt")
 
 
+def test_an_archive_that_cannot_be_listed_is_not_given_to_torch(
+    network: DetectorNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, network, network.state_dict(), metrics={})
+    path.write_bytes(path.read_bytes()[:-30])  # the list of its parts lies at the end
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch read it"))
+    with pytest.raises(ModelError, match=r"best\.pt: not a checkpoint, or cut short"):
+        load_checkpoint(path)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [

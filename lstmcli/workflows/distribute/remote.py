@@ -112,12 +112,22 @@ def publish(folder: Path, address: str) -> tuple[Path, ...]:
 
 
 def read_remote_record(address: str, name: str) -> dict[str, Any] | None:
-    """Return what the outputs of a stem below an address were made of; None where nothing says."""
+    """Return what the outputs of a stem below an address were made of; None without a record.
+
+    Raises:
+        OutputError: the address cannot be read.
+    """
     folder, _, last = name.rpartition("/")
     system, root = _open(address)
     try:
-        values = json.loads(system.cat_file(posixpath.join(root, folder, f".{last}.done.json")))
-    except Exception:
+        text = system.cat_file(posixpath.join(root, folder, f".{last}.done.json"))
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # not to be taken for work that is still to be done
+        raise _failure(OutputError, address, error) from None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 
