@@ -176,7 +176,8 @@ def _label(
     engine: str,
 ) -> TeacherResult:
     """Label footage by teachers into a folder next to the dataset, and print the counts."""
-    from lstmcli.workflows.prepare.teacher import TeacherOptions, label_footage
+    from lstmcli.workflows.prepare.teacher import label_footage
+    from lstmcli.workflows.prepare.teacher_ensemble import TeacherOptions
 
     options = TeacherOptions(
         parsing.names(teacher) or (), classes or (), rename, every, device, engine

@@ -14,7 +14,8 @@ from lstmcli.core.metadata import ModelMetadata
 from lstmcli.labels.search import read_labels
 from lstmcli.workflows.prepare import PrepareOptions, TimeSplit, prepare
 from lstmcli.workflows.prepare import teacher as workflow
-from lstmcli.workflows.prepare.teacher import SCORES, TeacherOptions, label_footage
+from lstmcli.workflows.prepare.teacher import SCORES, label_footage
+from lstmcli.workflows.prepare.teacher_ensemble import TeacherOptions
 from tests.conftest import write_video
 
 
@@ -103,6 +104,19 @@ def test_a_second_run_uses_the_cache(
     assert again == first
     label_footage([footage], tmp_path / "t", TeacherOptions(("one",), every=3))
     assert teacher.steps == steps + 2 * workflow.TRIAL_FRAMES + 4
+
+
+def test_a_damaged_cache_is_detected_again(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = BrightSquare()
+    use(monkeypatch, one=teacher)
+    options = TeacherOptions(("one",))
+    first = label_footage([footage], tmp_path / "t", options)
+    (cache,) = (tmp_path / "t").glob("*.npz")
+    cache.write_bytes(cache.read_bytes()[:200])
+    assert label_footage([footage], tmp_path / "t", options) == first
+    assert len(cache.read_bytes()) > 200
 
 
 def test_two_teachers_are_fused_over_those_that_have_a_class(

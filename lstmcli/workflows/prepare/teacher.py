@@ -11,24 +11,19 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.core.boxes import Letterbox, box_overlap_of_first
-from lstmcli.core.errors import ConfigError, DataError, OutputError, near_name
+from lstmcli.core.boxes import box_overlap_of_first
+from lstmcli.core.errors import DataError, OutputError
 from lstmcli.core.files import atomic_write, claim
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, Detections, IntArray, LabelSet, VideoLabels
-from lstmcli.inference.ensemble import fuse_boxes
 from lstmcli.inference.loading import load_runtime
-from lstmcli.inference.nms import multiclass_nms
-from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime import Runtime
 from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.labels.writers import coco
 from lstmcli.tracking.offline import (
@@ -39,7 +34,6 @@ from lstmcli.tracking.offline import (
     smooth_offline,
 )
 from lstmcli.video import (
-    Frame,
     ReadReport,
     Source,
     describe,
@@ -47,40 +41,28 @@ from lstmcli.video import (
     find_sources,
     open_frames,
 )
+from lstmcli.workflows.prepare.teacher_detections import (
+    cache_key,
+    detect_video,
+    load_detections,
+    save_detections,
+)
+from lstmcli.workflows.prepare.teacher_ensemble import (
+    TeacherEnsemble,
+    TeacherOptions,
+    classes_of,
+)
 
-THRESHOLD, MIN_SCORE = 0.3, 0.15
-"""Score that makes a track certain, and minimum score of its detections."""
+THRESHOLD = 0.3
+"""Score that makes a track certain."""
 LABEL_FPS = 10.0
 IMAGE_RATE = 25.0
 """Frames per second of numbered pictures."""
 PARTIAL_SHARE = 0.7
 """An uncertain box is dropped if this share of it lies in a certain one."""
-DUPLICATE_IOU = 0.6
-"""IoU of class-agnostic NMS in a frame."""
 TRIAL_FRAMES = 3
 LABELS, SCORES = "labels.json", "scores.jsonl"
 STATUS = {DETECTED: "detected", INTERPOLATED: "interpolated", UNCERTAIN: "uncertain"}
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherOptions:
-    """Options of labelling by teachers.
-
-    Args:
-        teachers: models, as `load_runtime` takes them.
-        classes: kept classes by their new names, in this order; empty: the detected ones.
-        rename: a teacher's name to the new one.
-        every: label every Nth frame; 0: about ten a second.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        engine: `auto` or a name of `RUNTIMES`.
-    """
-
-    teachers: tuple[str, ...]
-    classes: tuple[str, ...] = ()
-    rename: Mapping[str, str] = field(default_factory=dict)
-    every: int = 0
-    device: str = "auto"
-    engine: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +126,11 @@ def label_footage(
     videos = find_sources([str(source) for source in sources])
     load = partial(load_runtime, device=options.device, engine=options.engine, note=progress.note)
     runtimes = [load(name) for name in options.teachers]
-    classes, tables = _classes_of(runtimes, options)
-    teachers = _Teachers(runtimes, tables, len(classes))
+    classes, tables = classes_of(runtimes, options)
+    teachers = TeacherEnsemble(runtimes, tables, len(classes))
     steps = [_stride(video, options.every) for video in videos]
     _note_duration(videos, steps, teachers, progress)
-    key = _cache_key(options, classes)
+    key = cache_key(options, classes)
     made: list[tuple[VideoLabels, OfflineTracks]] = []
     try:
         with claim(folder):
@@ -172,80 +154,6 @@ def label_footage(
     return result
 
 
-def _classes_of(
-    runtimes: Sequence[Runtime], options: TeacherOptions
-) -> tuple[tuple[str, ...], list[list[int]]]:
-    """Return the classes, and each teacher's table of new class indices, -1 for dropped ones."""
-    rename = dict(options.rename)
-    known = [name for runtime in runtimes for name in runtime.metadata.classes]
-    for old in rename:
-        if old not in known:
-            raise ConfigError(f"no teacher has a class {old!r}", hint=near_name(old, known))
-    names = list(dict.fromkeys(rename.get(name, name) for name in known))
-    for name in options.classes:
-        if name not in names:
-            raise ConfigError(f"no teacher has a class {name!r}", hint=near_name(name, names))
-    classes = options.classes or tuple(names)
-    tables = [
-        [
-            classes.index(new) if (new := rename.get(name, name)) in classes else -1
-            for name in runtime.metadata.classes
-        ]
-        for runtime in runtimes
-    ]
-    return classes, tables
-
-
-class _Teachers:
-    """Detectors that label a frame together.
-
-    Args:
-        runtimes: of the detectors.
-        tables: the new class of each of their classes, -1 for none.
-        classes: how many new classes there are.
-    """
-
-    def __init__(
-        self, runtimes: Sequence[Runtime], tables: Sequence[Sequence[int]], classes: int
-    ) -> None:
-        self._predictors = [Predictor(runtime, threshold=MIN_SCORE / 2) for runtime in runtimes]
-        self._tables = [np.array(table, np.int64) for table in tables]
-        self._classes = classes
-        counts = np.zeros(classes)
-        for table in self._tables:
-            counts[np.unique(table[table >= 0])] += 1
-        # fusion divides by all teachers; scores of a class are averaged over those that have it
-        self._weights = (len(runtimes) / np.maximum(counts, 1)).astype(np.float32)
-        self._letterboxes: list[Letterbox] = []
-
-    def start(self, size_hw: tuple[int, int]) -> None:
-        """Begin a video."""
-        self._letterboxes = [predictor.start(size_hw) for predictor in self._predictors]
-
-    def step(self, frame: Frame) -> Detections:
-        """Return the fused detections of a frame."""
-        predictions = []
-        for predictor, letterbox, table in zip(
-            self._predictors, self._letterboxes, self._tables, strict=True
-        ):
-            detections = predictor.step(frame.canvas(letterbox), frame.time_s)
-            labels = table[detections.labels]
-            scores = np.zeros((len(detections), self._classes), np.float32)
-            rows = np.flatnonzero(labels >= 0)
-            scores[rows, labels[rows]] = detections.scores[rows]
-            predictions.append((detections.boxes[rows], scores[rows]))
-        boxes, scores = fuse_boxes(predictions)
-        boxes, values, labels = multiclass_nms(
-            boxes, scores * self._weights, threshold=MIN_SCORE, iou=DUPLICATE_IOU, limit=300
-        )
-        return Detections(
-            boxes.astype(np.float32),
-            values.astype(np.float32),
-            labels.astype(np.int64),
-            np.full(len(values), -1, np.int64),
-        )
-
-
 def _stride(video: Source, every: int) -> int:
     if every or video.kind != "file":
         return every or 1
@@ -255,7 +163,7 @@ def _stride(video: Source, every: int) -> int:
 
 
 def _note_duration(
-    videos: Sequence[Source], steps: Sequence[int], teachers: _Teachers, progress: Progress
+    videos: Sequence[Source], steps: Sequence[int], teachers: TeacherEnsemble, progress: Progress
 ) -> None:
     """Note the expected duration, measured on a few frames of the first video."""
     total = 0
@@ -278,23 +186,15 @@ def _note_duration(
         )
 
 
-def _cache_key(options: TeacherOptions, classes: Sequence[str]) -> str:
-    """Return a hash of teachers and options for the cache."""
-    parts = [*options.teachers, *classes, json.dumps(dict(options.rename)), str(options.every)]
-    for name in options.teachers:
-        path = Path(name.partition("@")[0])
-        if path.is_file():
-            parts.append(f"{path.stat().st_size} {path.stat().st_mtime_ns}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
 def _label(
-    video: Source, step: int, teachers: _Teachers, folder: Path, key: str, progress: Progress
+    video: Source, step: int, teachers: TeacherEnsemble, folder: Path, key: str, progress: Progress
 ) -> Iterator[tuple[VideoLabels, OfflineTracks]]:
     """Yield the labels of a video, or of each picture of a row of stills."""
     cache = folder / f"{hashlib.sha256(video.address.encode()).hexdigest()[:12]}-{key}.npz"
-    detections, frames, times, sizes = _load(cache) or _detect(video, step, teachers, progress)
-    _save(cache, detections, frames, times, sizes)
+    detections, frames, times, sizes = load_detections(cache) or detect_video(
+        video, step, teachers, progress
+    )
+    save_detections(cache, detections, frames, times, sizes)
     if not len(frames):
         return
     if video.kind == "images" and not _is_sequence(video, sizes):
@@ -382,74 +282,6 @@ def _without_partial_boxes(tracks: OfflineTracks) -> OfflineTracks:
         tracks=tracks.tracks[kept],
         status=tracks.status[kept],
     )
-
-
-VideoDetections = tuple[list[Detections], IntArray, npt.NDArray[np.float64], IntArray]
-"""Detections, frame numbers, times and (height, width) of each frame."""
-
-
-def _detect(video: Source, step: int, teachers: _Teachers, progress: Progress) -> VideoDetections:
-    detections: list[Detections] = []
-    frames: list[int] = []
-    times: list[float] = []
-    sizes: list[tuple[int, int]] = []
-    total = expected_frames(video, describe(video), every=step)
-    for frame in progress.track(
-        open_frames(video, every=step, report=ReadReport()), total=total, label=video.name
-    ):
-        if not sizes or frame.size_hw != sizes[-1] or video.kind == "images":
-            teachers.start(frame.size_hw)
-        detections.append(teachers.step(frame))
-        frames.append(frame.index)
-        times.append(frame.time_s)
-        sizes.append(frame.size_hw)
-    return (
-        detections,
-        np.array(frames, np.int64),
-        np.array(times, np.float64),
-        np.array(sizes, np.int64).reshape(-1, 2),
-    )
-
-
-def _load(cache: Path) -> VideoDetections | None:
-    """Return the cached detections of a video, None without any."""
-    if not cache.is_file():
-        return None
-    with np.load(cache) as values:
-        ends = np.cumsum(values["counts"])[:-1]
-        columns = [np.split(values[name], ends) for name in ("boxes", "scores", "labels")]
-        detections = [
-            Detections(boxes, scores, labels, np.full(len(labels), -1, np.int64))
-            for boxes, scores, labels in zip(*columns, strict=True)
-        ]
-        return (
-            detections[: len(values["frames"])],
-            values["frames"],
-            values["times"],
-            values["sizes"],
-        )
-
-
-def _save(
-    cache: Path,
-    detections: list[Detections],
-    frames: IntArray,
-    times: npt.NDArray[np.float64],
-    sizes: IntArray,
-) -> None:
-    if cache.is_file() or not detections:
-        return
-    with atomic_write(cache) as temporary:
-        np.savez_compressed(
-            temporary,
-            counts=np.array([len(one) for one in detections], np.int64),
-            boxes=np.concatenate([one.boxes for one in detections]),
-            scores=np.concatenate([one.scores for one in detections]),
-            labels=np.concatenate([one.labels for one in detections]),
-            frames=frames,
-            times=times,
-            sizes=sizes,
-        )
 
 
 def _write(
