@@ -66,27 +66,14 @@ def compare(
     outputs: Outputs,
 ) -> dict[str, float | None]:
     """Compare models, and result files, on data; return the reference's means over the domains."""
-    from lstmcli.workflows.compare import HEADLINES, CompareOptions, compare_models
+    from lstmcli.workflows.compare import HEADLINES, compare_models
 
     models, data, results = compared
     table = compare_models(
         models,
         data,
         detections=results,
-        options=CompareOptions(
-            split=chosen.split,
-            iou=chosen.iou,
-            limit=chosen.limit,
-            video_count=chosen.videos,
-            memory=chosen.memory,
-            device=chosen.device,
-            engine=chosen.engine,
-            format=chosen.format,
-            media=chosen.media,
-            annotator=chosen.annotator,
-            label_rate=chosen.label_rate,
-            frames_alone=chosen.frames_alone,
-        ),
+        options=chosen,
         json_file=outputs.json_file,
         report=outputs.report,
         overwrite=outputs.overwrite,

@@ -113,6 +113,7 @@ def evaluate(
     engine: Engine = "auto",
 ) -> None:
     """Measure a model on annotated videos: mAP, precision, recall, stability and speed."""
+    from lstmcli.core.calibration import USUAL_THRESHOLD
     from lstmcli.workflows.evaluate import (
         EvaluateOptions,
         UnwrittenEvaluation,
@@ -141,14 +142,20 @@ def evaluate(
     )
     sized = {name: sized_model(model, size) or model for name, model in models.items()}
     outputs = Outputs(json_file, report, overwrite)
+    compares = len(models) + len(results) > 1 or len(data) > 1
+    if (ablate or compares) and threshold != USUAL_THRESHOLD:
+        raise typer.BadParameter(
+            "detectors are compared at the best F1 of each", param_hint="--threshold"
+        )
     if ablate:
-        if results or not memory or frames_alone:
+        if results or not memory or frames_alone or minimums:
             raise typer.BadParameter(
-                "goes without --detections, --no-memory and --frames-alone", param_hint="--ablate"
+                "goes without --detections, --no-memory, --frames-alone and --fail-below",
+                param_hint="--ablate",
             )
         ablate_models(console, sized, data, chosen, outputs)
         return
-    if len(models) + len(results) > 1 or len(data) > 1:
+    if compares:
         means = compare(console, (sized, data, results), chosen, outputs)
         check_minimums(means, minimums)
         return

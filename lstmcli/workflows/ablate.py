@@ -6,20 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lstmcli.core.errors import DataError
-from lstmcli.core.files import check_free, claim, write_json
+from lstmcli.core.files import claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.dataset.stream import open_source
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.memory_gain import MemoryGain, memory_gain
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
-from lstmcli.report.comparison_page import PAGE_NAME, write_comparison
+from lstmcli.report.comparison_page import write_comparison
 from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablated_results
-from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
-from lstmcli.workflows.evaluate.options import EvaluateOptions, spaced
+from lstmcli.workflows.evaluate.data import open_data
+from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.outputs import check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
 
 SCHEMA = 1
@@ -93,9 +92,9 @@ def ablate(
     """
     options = replace(options or EvaluateOptions(), needs_class=len(data) == 1)
     progress = progress or SilentProgress()
+    check_outputs(json_file, report, overwrite=overwrite)
     with claim(json_file, report):
-        for output in (json_file, report / PAGE_NAME if report else None):
-            check_free(output, overwrite=overwrite)
+        check_outputs(json_file, report, overwrite=overwrite)
         domains: dict[str, list[Contender]] = {name: [] for name in data}
         for model, given in models.items():
             runtime = (
@@ -178,28 +177,13 @@ def _contenders(
     progress: Progress,
 ) -> list[Contender]:
     """Return every variant's results on a domain."""
-    source = open_source(
-        path,
-        split=options.split,
-        canvas_hw=runtime.metadata.input_hw,
-        fit=runtime.metadata.fit,
-        format=options.format,
-        media=options.media,
-        annotator=options.annotator,
-        label_rate=options.label_rate,
-    )
-    for warning in source.warnings:
-        progress.note(f"{warning.where}: {warning.text} ({warning.count})")
-    classes, class_table = join_classes(
-        runtime.metadata.classes, source.classes, progress, needs_one=options.needs_class
-    )
-    scored = is_scored(classes, class_table, known=len(runtime.metadata.classes))
+    opened = open_data(path, runtime.metadata, options, progress)
     results: dict[str, list[FrameResult]] = {variant.name: [] for variant in variants}
-    for video in spaced(source.videos, options.videos):
+    for video in opened.videos:
         found = ablated_results(
             runtime,
-            replace(video, labels=relabelled(video.labels, class_table)),
-            scored=scored,
+            video,
+            scored=opened.scored,
             threshold=options.threshold,
             limit=options.limit,
             seed=SEED,
@@ -209,8 +193,5 @@ def _contenders(
         for name, rows in found.items():
             results[name] += rows
     if not results[variants[0].name]:
-        raise DataError(
-            f"{path}: no annotated frame in split {source.split!r}",
-            hint="evaluate needs annotated frames",
-        )
-    return [Contender(name, classes, tuple(rows)) for name, rows in results.items()]
+        raise opened.nothing_annotated(path)
+    return [Contender(name, opened.classes, tuple(rows)) for name, rows in results.items()]

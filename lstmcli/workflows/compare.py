@@ -7,62 +7,33 @@ lower one would begin tracks that are not shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from lstmcli.core.calibration import USUAL_THRESHOLD
 from lstmcli.core.errors import ConfigError, DataError
-from lstmcli.core.files import check_free, claim, write_json
+from lstmcli.core.files import claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import Annotations, Detections, IntArray, VideoLabels
-from lstmcli.dataset.stream import RATE, open_source
-from lstmcli.labels.clock import LabelRate
+from lstmcli.dataset.stream import RATE
 from lstmcli.labels.detections import DetectionSet, read_detections
 from lstmcli.metrics.bootstrap import HEADLINES
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.model_comparison import Contender, SideBySide, Standing, side_by_side
-from lstmcli.report.comparison_page import PAGE_NAME, write_comparison
+from lstmcli.report.comparison_page import write_comparison
 from lstmcli.report.moments_part import PageMoments
 from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 from lstmcli.workflows.evaluate.classes import known_as, listed
+from lstmcli.workflows.evaluate.data import open_annotations
 from lstmcli.workflows.evaluate.options import spaced
+from lstmcli.workflows.evaluate.outputs import check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
 from lstmcli.workflows.evaluate.stream import clip_ground_truth
 
-__all__ = ["HEADLINES", "CompareOptions", "SideBySide", "compare_models"]
-
-
-@dataclass(frozen=True, slots=True)
-class CompareOptions:
-    """Options of a comparison.
-
-    Args:
-        split: of prepared datasets.
-        iou: minimum IoU of a true positive, above 0 and at most 1.
-        limit: frames of each video from its beginning; 0: all.
-        video_count: how many videos of each domain, evenly spaced; 0: all.
-        memory: False resets every model's state before each frame.
-        frames_alone: score the networks' own detections, without tracker and schedule.
-        device, engine: as of `evaluate`.
-        format, media, annotator, label_rate: of data that is not prepared, as of `evaluate`.
-        draws: of the bootstrap.
-    """
-
-    split: str = "val"
-    iou: float = 0.5
-    limit: int = 0
-    memory: bool = True
-    device: str = "auto"
-    engine: str = "auto"
-    format: str | None = None
-    media: Path | None = None
-    annotator: str = ""
-    label_rate: LabelRate = None
-    draws: int = 1000
-    frames_alone: bool = False
-    video_count: int = 0
+__all__ = ["HEADLINES", "EvaluateOptions", "SideBySide", "compare_models"]
 
 
 def compare_models(
@@ -70,7 +41,8 @@ def compare_models(
     data: Sequence[Path] | Mapping[str, Path],
     *,
     detections: Mapping[str, Path] | None = None,
-    options: CompareOptions | None = None,
+    options: EvaluateOptions | None = None,
+    draws: int = 1000,
     json_file: Path | None = None,
     report: Path | None = None,
     overwrite: bool = False,
@@ -83,7 +55,8 @@ def compare_models(
             tables.
         data: prepared datasets or labels that `prepare` reads, each a domain; or by a name.
         detections: name -> result file or folder of another program.
-        options: see `CompareOptions`.
+        options: of each evaluation; its threshold and `needs_class` have no effect.
+        draws: of the bootstrap.
         json_file: where to write everything as JSON.
         report: a folder for a page with verdict, tables and clips.
         overwrite: replace a JSON file or report that exists.
@@ -94,7 +67,9 @@ def compare_models(
         DataError: data or result files that cannot be read, or do not belong together.
         OutputError: the JSON file exists or cannot be written.
     """
-    options = options or CompareOptions()
+    options = replace(
+        options or EvaluateOptions(), threshold=USUAL_THRESHOLD, needs_class=len(data) == 1
+    )
     progress = progress or SilentProgress()
     files = detections or {}
     chosen, domain_paths = by_name(models), by_name(data)
@@ -105,19 +80,18 @@ def compare_models(
     if twice is not None:
         raise ConfigError(f"{twice!r} occurs twice in the comparison", hint="name each once")
     domains = {}
+    check_outputs(json_file, report, overwrite=overwrite)
     with claim(json_file, report):
-        for path in (json_file, report / PAGE_NAME if report else None):
-            check_free(path, overwrite=overwrite)
+        check_outputs(json_file, report, overwrite=overwrite)
         for domain, path in domain_paths.items():
             contenders = [
-                _model(name, model, path, options, progress, needs_class=len(domain_paths) == 1)
-                for name, model in chosen.items()
+                _model(name, model, path, options, progress) for name, model in chosen.items()
             ]
             contenders += [
                 _results(name, file, path, options, progress) for name, file in files.items()
             ]
             domains[domain] = _on_common_frames(contenders, path, progress)
-        table = side_by_side(domains, iou=options.iou, draws=options.draws)
+        table = side_by_side(domains, iou=options.iou, draws=draws)
         if json_file is not None:
             write_json(json_file, table.as_json(), overwrite=overwrite)
         if report is not None:
@@ -130,7 +104,7 @@ def compare_models(
 
 
 def _moments(
-    path: Path, standings: Sequence[Standing], options: CompareOptions, progress: Progress
+    path: Path, standings: Sequence[Standing], options: EvaluateOptions, progress: Progress
 ) -> PageMoments:
     """Return what the page shows of a domain: the reference and the best of the others."""
     others = sorted(standings[1:], key=lambda one: -(one.values["map50"].value or 0.0))
@@ -151,54 +125,21 @@ def by_name(items: Sequence[T] | Mapping[str, T]) -> dict[str, T]:
 
 
 def _model(
-    name: str,
-    model: str,
-    data: Path,
-    options: CompareOptions,
-    progress: Progress,
-    *,
-    needs_class: bool,
+    name: str, model: str, data: Path, options: EvaluateOptions, progress: Progress
 ) -> Contender:
     progress.note(f"{name} on {data}")
-    evaluation: Evaluation = evaluate(
-        model,
-        data,
-        EvaluateOptions(
-            split=options.split,
-            iou=options.iou,
-            memory=options.memory,
-            device=options.device,
-            engine=options.engine,
-            limit=options.limit,
-            videos=options.video_count,
-            frames_alone=options.frames_alone,
-            format=options.format,
-            media=options.media,
-            annotator=options.annotator,
-            label_rate=options.label_rate,
-            needs_class=needs_class,
-        ),
-        progress=progress,
-    )
+    evaluation: Evaluation = evaluate(model, data, options, progress=progress)
     values = evaluation.as_json()
     details = {"speed": values["speed"], "pipeline": values["pipeline"]}
     return Contender(name, evaluation.classes, evaluation.results, details)
 
 
 def _results(
-    name: str, file: Path, data: Path, options: CompareOptions, progress: Progress
+    name: str, file: Path, data: Path, options: EvaluateOptions, progress: Progress
 ) -> Contender:
     """Return the results of a file like those of a model."""
-    source = open_source(
-        data,
-        split=options.split,
-        canvas_hw=None,
-        format=options.format,
-        media=options.media,
-        annotator=options.annotator,
-        label_rate=options.label_rate,
-    )
-    videos = [video.labels for video in spaced(source.videos, options.video_count)]
+    source = open_annotations(data, options, canvas_hw=None)
+    videos = [video.labels for video in spaced(source.videos, options.videos)]
     found = read_detections(file, videos, source.classes, images=data)
     names = [_labelled_name(one, source.classes, progress) for one in found.classes]
     others = [one for one in names if one not in source.classes]

@@ -12,7 +12,8 @@ from conftest import square_box, write_dataset
 from lstmcli.cli.app import main
 from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.core.model_files import looks_like_model
-from lstmcli.workflows.compare import CompareOptions, compare_models
+from lstmcli.workflows.compare import compare_models
+from lstmcli.workflows.evaluate import EvaluateOptions
 
 FRAMES = 12
 
@@ -91,7 +92,8 @@ def test_frames_that_only_one_detector_has_do_not_count(tmp_path: Path, dataset:
         [],
         [dataset],
         detections={"one": one, "other": other},
-        options=CompareOptions(limit=4, draws=10),
+        options=EvaluateOptions(limit=4),
+        draws=10,
     )
     (standings,) = table.domains.values()
     assert [len(s.comparison.results) for s in standings] == [8, 8]
@@ -192,9 +194,40 @@ def test_clips_of_the_worst_moments_are_in_the_page(tmp_path: Path, shared: Path
         [],
         [data],
         detections={"one": nothing, "other": nothing},
-        options=CompareOptions(limit=20, draws=10),
+        options=EvaluateOptions(limit=20),
+        draws=10,
         report=tmp_path / "page",
     )
     page = (tmp_path / "page" / "index.html").read_text()
     assert "data:video/mp4;base64," in page
     assert "missed by one" in page
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--ablate", "--fail-below", "map50=0.5"],
+        ["--ablate", "--threshold", "0.5"],
+        ["--detections", "a=a.json", "--threshold", "0.5"],
+    ],
+)
+def test_options_without_effect_are_refused(
+    words: list[str], dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "sky", str(dataset), *words])
+    assert stop.value.code == 2
+    assert words[-2].split("=")[0] in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, dataset: Path
+) -> None:
+    results = renamed(write_results(tmp_path / "r.jsonl", hit=lambda f: True), dataset)
+    with pytest.raises(OutputError, match="cannot be written there"):
+        compare_models(
+            [],
+            [dataset],
+            detections={"a": results, "b": tmp_path / "never-read.json"},
+            json_file=tmp_path / "absent" / "table.json",
+        )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 from lstmcli.core.errors import DataError, MediaError
 from lstmcli.core.progress import Progress
-from lstmcli.dataset.stream import AnnotatedVideo, open_source
-from lstmcli.labels.clock import LabelRate
+from lstmcli.dataset.stream import AnnotatedVideo
 from lstmcli.metrics.comparison import Comparison
 from lstmcli.metrics.moments import (
     common_false_positives,
@@ -22,6 +20,8 @@ from lstmcli.metrics.moments import (
 )
 from lstmcli.report.moments_part import PageClip, PageMoments
 from lstmcli.workflows.evaluate.clips import render_clips
+from lstmcli.workflows.evaluate.data import open_annotations
+from lstmcli.workflows.evaluate.options import EvaluateOptions
 
 CLIPS = 8
 FEW_BOXES = 100
@@ -30,39 +30,11 @@ _NO_CANVAS = (2, 2)
 """No dataset is prepared for it, so that source videos are read, which clips are cut from."""
 
 
-class SourceOptions(Protocol):
-    """How data is read; `EvaluateOptions` and `CompareOptions` are such."""
-
-    @property
-    def split(self) -> str:
-        """Split of a prepared dataset."""
-
-    @property
-    def format(self) -> str | None:
-        """Format of labels; None: recognised."""
-
-    @property
-    def media(self) -> Path | None:
-        """Folder of videos or frames."""
-
-    @property
-    def annotator(self) -> str:
-        """Whose boxes are used."""
-
-    @property
-    def label_rate(self) -> LabelRate:
-        """Frame rate of the labels."""
-
-    @property
-    def limit(self) -> int:
-        """Frames of each video; 0: all."""
-
-
 def page_moments(
     data: Path,
     compared: Mapping[str, Comparison],
     *,
-    options: SourceOptions,
+    options: EvaluateOptions,
     progress: Progress,
 ) -> PageMoments:
     """Return what a page shows of a domain.
@@ -76,15 +48,7 @@ def page_moments(
     moments = worst_moments(compared, CLIPS)
     clips: list[PageClip] = []
     try:
-        source = open_source(
-            data,
-            split=options.split,
-            canvas_hw=_NO_CANVAS,
-            format=options.format,
-            media=options.media,
-            annotator=options.annotator,
-            label_rate=options.label_rate,
-        )
+        source = open_annotations(data, options, canvas_hw=_NO_CANVAS)
         videos: Sequence[AnnotatedVideo] = source.videos
         clips = render_clips(videos, moments, compared, limit=options.limit, progress=progress)
     except (DataError, MediaError) as error:  # a page without clips is better than none

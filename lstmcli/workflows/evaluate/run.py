@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from pathlib import Path
 
-from lstmcli.core.errors import DataError, OutputError
-from lstmcli.core.files import check_free, claim, write_json
+from lstmcli.core.errors import OutputError
+from lstmcli.core.files import claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.dataset.stream import open_source
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.comparison import compare
@@ -17,8 +14,9 @@ from lstmcli.metrics.scoring import score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery
 from lstmcli.report.moments_part import PageMoments
-from lstmcli.workflows.evaluate.classes import is_scored, join_classes, relabelled
-from lstmcli.workflows.evaluate.options import EvaluateOptions, spaced
+from lstmcli.workflows.evaluate.data import open_data
+from lstmcli.workflows.evaluate.options import EvaluateOptions
+from lstmcli.workflows.evaluate.outputs import check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
 from lstmcli.workflows.evaluate.result import (
     Evaluation,
@@ -58,7 +56,7 @@ def evaluate(
         ModelError: the model cannot be read.
         OutputError: the JSON file or report exists or cannot be written.
     """
-    _check_outputs(json_file, report, overwrite=overwrite)
+    check_outputs(json_file, report, overwrite=overwrite)
     with claim(json_file, report):
         return _evaluate(
             model,
@@ -80,50 +78,33 @@ def _evaluate(
     overwrite: bool,
     progress: Progress,
 ) -> Evaluation:
-    _check_outputs(json_file, report, overwrite=overwrite)
+    check_outputs(json_file, report, overwrite=overwrite)
     runtime = (
         load_runtime(model, device=options.device, engine=options.engine, note=progress.note)
         if isinstance(model, Path | str)
         else model
     )
-    source = open_source(
-        Path(data),
-        split=options.split,
-        canvas_hw=runtime.metadata.input_hw,
-        fit=runtime.metadata.fit,
-        format=options.format,
-        media=options.media,
-        annotator=options.annotator,
-        label_rate=options.label_rate,
-    )
-    for warning in source.warnings:
-        progress.note(f"{warning.where}: {warning.text} ({warning.count})")
-    classes, table = join_classes(
-        runtime.metadata.classes, source.classes, progress, needs_one=options.needs_class
-    )
+    opened = open_data(Path(data), runtime.metadata, options, progress)
     use = _pipeline_use(options, runtime.device)
     stream = EvaluationStream(
         runtime,
         options,
         use,
-        gallery=Gallery(classes) if report else None,
-        scored=is_scored(classes, table, known=len(runtime.metadata.classes)),
+        gallery=Gallery(opened.classes) if report else None,
+        scored=opened.scored,
     )
-    for video in spaced(source.videos, options.videos):
-        stream.add(replace(video, labels=relabelled(video.labels, table)), progress)
+    for video in opened.videos:
+        stream.add(video, progress)
     stream.note_omissions(progress)
     if not stream.results:
-        raise DataError(
-            f"{data}: no annotated frame in split {source.split!r}",
-            hint="evaluate needs annotated frames",
-        )
+        raise opened.nothing_annotated(Path(data))
     evaluation = Evaluation(
         model=str(model) if isinstance(model, Path | str) else runtime.engine,
         data=str(data),
-        split=source.split,
+        split=opened.split,
         pipeline=use,
-        classes=classes,
-        scores=score(stream.results, classes, threshold=options.threshold, iou=options.iou),
+        classes=opened.classes,
+        scores=score(stream.results, opened.classes, threshold=options.threshold, iou=options.iou),
         speed=Speed(stream.timed, stream.seconds, runtime.device, runtime.engine),
         report=report / PAGE_NAME if report else None,
         results=tuple(stream.results),
@@ -147,22 +128,6 @@ def _pipeline_use(options: EvaluateOptions, device: str) -> PipelineUse:
         interpolation=track and options.interpolate,
         memory=options.memory,
     )
-
-
-def _check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bool) -> None:
-    """Raise before the long work if its result could not be written."""
-    for path in (json_file, report / PAGE_NAME if report else None):
-        check_free(path, overwrite=overwrite)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise OutputError(f"{json_file}: cannot be written there", hint="name a file in a folder")
-    folders = [json_file.absolute().parent] if json_file is not None else []
-    folders += [report.absolute()] if report is not None else []
-    for folder in folders:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        if not there.is_dir():
-            raise OutputError(f"{there} is no folder", hint="choose another folder")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise OutputError(f"{there}: no write permission", hint="choose another folder")
 
 
 def _write(
