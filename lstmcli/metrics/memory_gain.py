@@ -15,8 +15,8 @@ from lstmcli.core.types import BoolArray, IntArray
 from lstmcli.metrics.bootstrap import DRAWS, Interval, bootstrap_interval, video_weights
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.conditions import conditions
-from lstmcli.metrics.motion import track_rows
 from lstmcli.metrics.operating_point import match_all_scores, shown_at, threshold_curve
+from lstmcli.metrics.track_spans import TrackSpan, track_spans
 
 LISTED = 20
 
@@ -47,42 +47,6 @@ class RecallGain:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Annotated frames in a row in which an object is detected on one side only.
-
-    Args:
-        video: its name.
-        track: the object's track id.
-        label: its class index.
-        first, last: source frames, both included.
-        begin_s, end_s: their times in seconds.
-        frames: how many annotated ones.
-    """
-
-    video: str
-    track: int
-    label: int
-    first: int
-    last: int
-    begin_s: float
-    end_s: float
-    frames: int
-
-    def as_json(self, classes: tuple[str, ...]) -> dict[str, Json]:
-        """Return plain values."""
-        return {
-            "video": self.video,
-            "track": self.track,
-            "class": classes[self.label],
-            "first_frame": self.first,
-            "last_frame": self.last,
-            "begin_s": self.begin_s,
-            "end_s": self.end_s,
-            "frames": self.frames,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryGain:
     """What memory is worth on a domain.
 
@@ -95,11 +59,11 @@ class MemoryGain:
 
     precision: float | None
     by_condition: Mapping[str, Mapping[str, RecallGain]]
-    recovered: tuple[Stretch, ...]
-    lost: tuple[Stretch, ...]
+    recovered: tuple[TrackSpan, ...]
+    lost: tuple[TrackSpan, ...]
 
     def as_json(self, classes: tuple[str, ...]) -> dict[str, Json]:
-        """Return plain values; lists hold the longest stretches, counts are of all."""
+        """Return plain values; lists hold the longest spans, counts are of all."""
         return {
             "precision": self.precision,
             "by_condition": {
@@ -135,16 +99,16 @@ def memory_gain(without: Comparison, with_memory: Comparison, *, draws: int = DR
         }
         for condition, ranges in table.items()
     }
-    return MemoryGain(precision, gains, *one_sided_stretches(one, other))
+    return MemoryGain(precision, gains, *one_sided_spans(one, other))
 
 
-def one_sided_stretches(
+def one_sided_spans(
     one: Comparison, other: Comparison
-) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+) -> tuple[tuple[TrackSpan, ...], tuple[TrackSpan, ...]]:
     """Return where only `other` detects an object, and where only `one` does, as shown."""
     before = one.shown.by_gt(len(one.gt)) >= 0
     after = other.shown.by_gt(len(one.gt)) >= 0
-    return _stretches(one, after & ~before), _stretches(one, before & ~after)
+    return _longest_first(one, after & ~before), _longest_first(one, before & ~after)
 
 
 def _at_equal_precision(
@@ -182,27 +146,6 @@ def _recall_gain(
     return RecallGain(int(boxes), before / boxes, after / boxes, gain)
 
 
-def _stretches(comparison: Comparison, chosen: BoolArray) -> tuple[Stretch, ...]:
-    """Return the runs of chosen ground-truth rows of each known track, the longest first."""
-    gt, results = comparison.gt, comparison.results
-    frames = np.array([result.frame for result in results], np.int64)[gt.results]
-    found = []
-    for rows in track_rows(comparison.videos[gt.results], gt.tracks, frames):
-        edges = np.flatnonzero(
-            np.diff(np.concatenate(([False], chosen[rows], [False])).astype(np.int8))
-        )
-        for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            first, last = (results[gt.results[rows[index]]] for index in (begin, end - 1))
-            found.append(
-                Stretch(
-                    first.video,
-                    int(gt.tracks[rows[begin]]),
-                    int(gt.labels[rows[begin]]),
-                    first.frame,
-                    last.frame,
-                    first.time_s,
-                    last.time_s,
-                    int(end - begin),
-                )
-            )
-    return tuple(sorted(found, key=lambda one: (-one.frames, one.video, one.first)))
+def _longest_first(comparison: Comparison, chosen: BoolArray) -> tuple[TrackSpan, ...]:
+    spans = track_spans(comparison, chosen)
+    return tuple(sorted(spans, key=lambda one: (-one.frames, one.video, one.first)))

@@ -8,68 +8,25 @@ are compared at thresholds of equal false-alarm rate.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.core.types import BoolArray, IntArray
+from lstmcli.core.types import BoolArray
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.matching import Matching, match_all
 from lstmcli.metrics.motion import track_rows
+from lstmcli.metrics.track_spans import TrackSpan, track_spans
 
 FALSE_ALARM_RATES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """False detections a frame at which the delay is read, as in the paper."""
 LISTED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """A stretch of annotated frames in which an object was not found.
-
-    Args:
-        video: its name.
-        track: the object's track id in the ground truth.
-        label: its class index.
-        first, last: source frames, both included.
-        begin_s, end_s: their times in seconds.
-    """
-
-    video: str
-    track: int
-    label: int
-    first: int
-    last: int
-    begin_s: float
-    end_s: float
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds from the first to the last missed frame."""
-        return self.end_s - self.begin_s
-
-
-def find_misses(comparison: Comparison) -> list[Miss]:
-    """Return every stretch of missed frames of every known track, the longest first."""
-    gt = comparison.gt
-    frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
-    found = comparison.shown.by_gt(len(gt)) >= 0
-    misses = []
-    for rows in track_rows(comparison.videos[gt.results], gt.tracks, frames):
-        for stretch in _stretches(rows, ~found[rows]):
-            one, other = (comparison.results[gt.results[stretch[i]]] for i in (0, -1))
-            misses.append(
-                Miss(
-                    one.video,
-                    int(gt.tracks[stretch[0]]),
-                    int(gt.labels[stretch[0]]),
-                    one.frame,
-                    other.frame,
-                    one.time_s,
-                    other.time_s,
-                )
-            )
-    return sorted(misses, key=lambda miss: (-miss.duration_s, miss.video, miss.first))
+def find_misses(comparison: Comparison) -> list[TrackSpan]:
+    """Return every span of missed frames of every known track, the longest first."""
+    missed = comparison.shown.by_gt(len(comparison.gt)) < 0
+    spans = track_spans(comparison, missed)
+    return sorted(spans, key=lambda miss: (-miss.duration_s, miss.video, miss.first))
 
 
 def misses(comparison: Comparison) -> dict[str, Json]:
@@ -77,7 +34,7 @@ def misses(comparison: Comparison) -> dict[str, Json]:
 
     Keys:
         longest_s: seconds; None without tracks, 0 where nothing was missed.
-        longest: up to ten of {video, track, class, first_frame, last_frame, begin_s, duration_s}.
+        longest: up to ten, see `TrackSpan.as_json`.
         average_delay_frames: mean over the paper's false-alarm rates; None without tracks.
         delay_frames_by_false_alarms: rate a frame -> mean delay in annotated frames.
     """
@@ -86,18 +43,7 @@ def misses(comparison: Comparison) -> dict[str, Json]:
     delays = delay_by_false_alarms(comparison) if tracked else {}
     return {
         "longest_s": (found[0].duration_s if found else 0.0) if tracked else None,
-        "longest": [
-            {
-                "video": miss.video,
-                "track": miss.track,
-                "class": comparison.classes[miss.label],
-                "first_frame": miss.first,
-                "last_frame": miss.last,
-                "begin_s": miss.begin_s,
-                "duration_s": miss.duration_s,
-            }
-            for miss in found[:LISTED]
-        ],
+        "longest": [miss.as_json(comparison.classes) for miss in found[:LISTED]],
         "average_delay_frames": float(np.mean(list(delays.values()))) if delays else None,
         "delay_frames_by_false_alarms": {f"{r:g}": delays.get(r) for r in FALSE_ALARM_RATES},
     }
@@ -131,9 +77,3 @@ def _threshold_of_rate(matching: Matching, rate: float, frames: int) -> float:
 
 def _delay(found: BoolArray) -> int:
     return int(np.argmax(found)) if found.any() else len(found)
-
-
-def _stretches(rows: IntArray, missed: BoolArray) -> list[npt.NDArray[np.int64]]:
-    """Return the runs of missed rows."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], missed, [False])).astype(np.int8)))
-    return [rows[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]

@@ -10,10 +10,11 @@ import numpy as np
 
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.conditions import conditions
-from lstmcli.metrics.memory_gain import Stretch, one_sided_stretches
+from lstmcli.metrics.memory_gain import one_sided_spans
 from lstmcli.metrics.misses import find_misses
 from lstmcli.metrics.motion import track_rows
 from lstmcli.metrics.operating_point import match_all_scores
+from lstmcli.metrics.track_spans import TrackSpan
 
 APART_S = 1.0
 """Moments of a kind in a video lie further apart: neighbours show the same."""
@@ -28,7 +29,7 @@ MomentKind = Literal["miss", "false positive", "only here"]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A stretch of a video that shows what a detector does wrong, or better than another.
+    """A span of a video that shows what a detector does wrong, or better than another.
 
     Args:
         kind: a miss, a false positive, or an object that only this detector finds.
@@ -87,7 +88,7 @@ class Timeline:
 
 
 def longest_misses(name: str, comparison: Comparison, count: int = LISTED) -> list[Moment]:
-    """Return the longest stretches in which an object is not detected."""
+    """Return the longest spans in which an object is not detected."""
     return [
         Moment("miss", name, miss.video, miss.begin_s, miss.end_s, comparison.classes[miss.label])
         for miss in find_misses(comparison)[:count]
@@ -120,22 +121,22 @@ def false_positives(name: str, comparison: Comparison, count: int = LISTED) -> l
 def found_by_one(
     names: tuple[str, str], comparisons: tuple[Comparison, Comparison], count: int
 ) -> list[Moment]:
-    """Return the longest stretches in which only one of two detectors finds an object."""
+    """Return the longest spans in which only one of two detectors finds an object."""
     found = []
     one, other = comparisons
-    for name, stretches in zip(names, one_sided_stretches(other, one), strict=True):
-        found += [_moment_of(name, stretch, one.classes) for stretch in stretches[:count]]
+    for name, spans in zip(names, one_sided_spans(other, one), strict=True):
+        found += [_moment_of(name, span, one.classes) for span in spans[:count]]
     return found
 
 
-def _moment_of(name: str, stretch: Stretch, classes: Sequence[str]) -> Moment:
+def _moment_of(name: str, span: TrackSpan, classes: Sequence[str]) -> Moment:
     return Moment(
         "only here",
         name,
-        stretch.video,
-        stretch.begin_s,
-        stretch.end_s,
-        classes[stretch.label],
+        span.video,
+        span.begin_s,
+        span.end_s,
+        classes[span.label],
     )
 
 

@@ -49,10 +49,19 @@ class EventQueue:
         deliver: sends one JSON object, or raises DeliveryError.
         address: of the receiver; a password in it is never shown.
         say: is given one line at the first failure.
+        hang_up: ends the connection after the last event.
     """
 
-    def __init__(self, deliver: Deliver, address: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        deliver: Deliver,
+        address: str,
+        say: Callable[[str], None],
+        *,
+        hang_up: Callable[[], None] | None = None,
+    ) -> None:
         self._deliver, self._address, self._say = deliver, without_password(address), say
+        self._hang_up = hang_up
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUE_SIZE)
         self._lock = threading.Lock()
         self._total = self._delivered = 0
@@ -96,6 +105,8 @@ class EventQueue:
             except DeliveryError as error:
                 self._is_down = True
                 self._fail(error.reason)
+        if self._hang_up is not None:
+            self._hang_up()
 
     def _attempt(self, data: bytes) -> None:
         pauses_s = () if self._is_down else PAUSES_S
@@ -146,8 +157,8 @@ def webhook_delivery(address: str) -> Deliver:
     return deliver
 
 
-def mqtt_delivery(address: str) -> Deliver:
-    """Return what publishes an event at an MQTT topic, at least once (QoS 1).
+def mqtt_delivery(address: str) -> tuple[Deliver, Callable[[], None]]:
+    """Return what publishes an event at an MQTT topic, at least once (QoS 1), and what hangs up.
 
     Args:
         address: `mqtt://[user:password@]host[:port]/topic`, `mqtts://` with TLS.
@@ -191,7 +202,11 @@ def mqtt_delivery(address: str) -> Deliver:
         except (OSError, ValueError, RuntimeError) as error:
             raise DeliveryError(_reason(error)) from None
 
-    return deliver
+    def hang_up() -> None:
+        client.disconnect()
+        client.loop_stop()
+
+    return deliver, hang_up
 
 
 def without_password(address: str) -> str:

@@ -85,7 +85,8 @@ def _webhook(address: str, say: Say) -> EventSink:
 
 
 def _mqtt(address: str, say: Say) -> EventSink:
-    return EventQueue(mqtt_delivery(address), address, say)
+    deliver, hang_up = mqtt_delivery(address)
+    return EventQueue(deliver, address, say, hang_up=hang_up)
 
 
 EVENT_RECEIVERS: Mapping[str, Callable[[str, Say], EventSink]] = {

@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -27,12 +27,13 @@ _HOLD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class LineZone:
-    """A line that tracks cross.
+class Zone:
+    """A line or a polygon in the picture.
 
     Args:
         name: unique in its file.
-        points: start and end (x, y), in pixels or in fractions of the picture.
+        points: (x, y), in pixels or in fractions of the picture; two of a line, three or more of a
+            polygon.
         in_fractions: whether the points are fractions of width and height.
         anchor: the point of a box that is tested.
     """
@@ -41,29 +42,21 @@ class LineZone:
     points: tuple[Point, ...]
     in_fractions: bool
     anchor: Anchor = "centre"
+    directions: ClassVar[tuple[str, str]]
+
+
+class LineZone(Zone):
+    """A line that tracks cross: `in` is from left to right, seen from its start to its end."""
+
+    __slots__ = ()
     directions = ("in", "out")
-    """`in` is from the left to the right, in the direction from start to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolygonZone:
-    """A polygon that tracks enter and leave.
+class PolygonZone(Zone):
+    """A polygon that tracks enter and leave."""
 
-    Args:
-        name: unique in its file.
-        points: at least three (x, y), in pixels or in fractions of the picture.
-        in_fractions: whether the points are fractions of width and height.
-        anchor: the point of a box that is tested.
-    """
-
-    name: str
-    points: tuple[Point, ...]
-    in_fractions: bool
-    anchor: Anchor = "centre"
+    __slots__ = ()
     directions = ("enter", "leave")
-
-
-Zone = LineZone | PolygonZone
 
 
 def points_in_pixels(zone: Zone, size_hw: tuple[int, int]) -> tuple[Point, ...]:

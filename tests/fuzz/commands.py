@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import importlib
 import json
 import os
+import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -256,3 +260,21 @@ def leftovers(out: Path, *, partial: bool = False) -> list[str]:
             if path.name != ".lstmcli-files" and any(mark in path.name for mark in marks):
                 found.append(path.relative_to(out.parent).as_posix())
     return found
+
+
+def try_commands(attempt: Callable[[str, Path], str], parser: argparse.ArgumentParser) -> None:
+    """Try the commands that the command line chooses, all on the same inputs; print a line each.
+
+    Args:
+        attempt: (name, inputs) tries a command and returns what came of it.
+        parser: of the harness; `--commands` is added.
+    """
+    parser.add_argument("--commands", default=",".join(COMMANDS))
+    chosen = parser.parse_args()
+    for module in HEAVY:
+        importlib.import_module(module)
+    with tempfile.TemporaryDirectory() as folder:
+        make_inputs(Path(folder))
+        for name in chosen.commands.split(","):
+            sys.stdout.write(f"{name}: {attempt(name, Path(folder))}\n")
+            sys.stdout.flush()

@@ -7,13 +7,17 @@ a sentence, and what is left under a final name is whole.
 from __future__ import annotations
 
 import argparse
-import importlib
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.commands import COMMANDS, HEAVY, end_of, leftovers, make_inputs, start
+from tests.fuzz.commands import (
+    COMMANDS,
+    end_of,
+    leftovers,
+    start,
+    try_commands,
+)
 
 MOST_KB = 64_000
 
@@ -52,19 +56,12 @@ def fill(name: str, inputs: Path) -> tuple[int, int]:
 
 def main() -> None:
     """Fill the disk of all commands and print a line each."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--commands", default=",".join(COMMANDS))
-    chosen = parser.parse_args()
-    for module in HEAVY:
-        importlib.import_module(module)
-    with tempfile.TemporaryDirectory() as folder:
-        make_inputs(Path(folder))
-        for name in chosen.commands.split(","):
-            runs, size = fill(name, Path(folder))
-            sys.stdout.write(
-                f"{name}: {runs - 1} full disks, each reported; {size} kB are enough\n"
-            )
-            sys.stdout.flush()
+
+    def attempt(name: str, inputs: Path) -> str:
+        runs, size = fill(name, inputs)
+        return f"{runs - 1} full disks, each reported; {size} kB are enough"
+
+    try_commands(attempt, argparse.ArgumentParser(description=main.__doc__))
 
 
 if __name__ == "__main__":

@@ -8,18 +8,23 @@ nothing is left.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz.commands import COMMANDS, HEAVY, Command, end_of, leftovers, make_inputs, start
+from tests.fuzz.commands import (
+    COMMANDS,
+    Command,
+    end_of,
+    leftovers,
+    start,
+    try_commands,
+)
 
 PUBLISHING = ("link", "replace", "rename", "unlink", "rmdir", "fsync")
 
@@ -101,17 +106,14 @@ def main() -> None:
     """Kill all commands and print a line each."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--commands", default=",".join(COMMANDS))
-    chosen = parser.parse_args()
-    for module in HEAVY:
-        importlib.import_module(module)
-    with tempfile.TemporaryDirectory() as folder:
-        make_inputs(Path(folder))
-        for name in chosen.commands.split(","):
-            counts = kill_many(name, Path(folder), chosen.kills)
-            counted = ", ".join(f"{count} {what}" for what, count in counts.items())
-            sys.stdout.write(f"{name}: {counted}; nothing lost, nothing left\n")
-            sys.stdout.flush()
+    kills = parser.parse_known_args()[0].kills
+
+    def attempt(name: str, inputs: Path) -> str:
+        counts = kill_many(name, inputs, kills)
+        counted = ", ".join(f"{count} {what}" for what, count in counts.items())
+        return f"{counted}; nothing lost, nothing left"
+
+    try_commands(attempt, parser)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,19 @@ Exactly one has the result; the other one says so and ends with 1.
 from __future__ import annotations
 
 import argparse
-import importlib
-import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz.commands import COMMANDS, HEAVY, Command, end_of, leftovers, make_inputs, start
+from tests.fuzz.commands import (
+    COMMANDS,
+    Command,
+    end_of,
+    leftovers,
+    start,
+    try_commands,
+)
 
 
 def pair_many(name: str, inputs: Path, pairs: int) -> list[str]:
@@ -54,19 +59,16 @@ def main() -> None:
     """Pair all commands and print a line each."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--commands", default=",".join(COMMANDS))
-    chosen = parser.parse_args()
-    for module in HEAVY:
-        importlib.import_module(module)
-    with tempfile.TemporaryDirectory() as folder:
-        make_inputs(Path(folder))
-        for name in chosen.commands.split(","):
-            outcomes = pair_many(name, Path(folder), chosen.pairs)
-            sys.stdout.write(
-                f"{name}: {chosen.pairs} pairs, {outcomes.count('busy')} reported at once, "
-                f"{outcomes.count('exists')} at the end\n"
-            )
-            sys.stdout.flush()
+    pairs = parser.parse_known_args()[0].pairs
+
+    def attempt(name: str, inputs: Path) -> str:
+        outcomes = pair_many(name, inputs, pairs)
+        return (
+            f"{pairs} pairs, {outcomes.count('busy')} reported at once, "
+            f"{outcomes.count('exists')} at the end"
+        )
+
+    try_commands(attempt, parser)
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ def test_a_broker_gets_every_event() -> None:
     for n in range(3):
         sink.write({"n": n})
     assert sink.close() == []
+    broker.thread.join(5)
+    assert not broker.thread.is_alive()  # the client disconnected
     assert [(topic, json.loads(data)["n"]) for topic, data in broker.messages] == [
         ("yard/events", n) for n in range(3)
     ]
