@@ -42,10 +42,18 @@ def render_comparison(values: Mapping[str, Any], moments: Mapping[str, PageMomen
     """Return the page as text; see `write_comparison`."""
     return render_page(
         "comparison_page",
-        title=" against ".join(values["models"][:3])
-        + (f" and {len(values['models']) - 3} more" if len(values["models"]) > 3 else ""),
+        title=_title(values),
         values=values,
         verdict=comparison_verdict(values),
         moments=moments,
         colours=COLOURS,
     )
+
+
+def _title(values: Mapping[str, Any]) -> str:
+    """Return the question that the page answers."""
+    if values.get("memory_gain"):
+        models = dict.fromkeys(name for gains in values["memory_gain"].values() for name in gains)
+        return f"What memory is worth to {', '.join(models)}"
+    names = values["models"]
+    return " against ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 GOOD, FAIR = 0.7, 0.4
 MISCALIBRATED = 0.1
+NO_GAIN = 0.0005
+"""Recall below which a gain is shown as none."""
 
 
 def comparison_verdict(values: Mapping[str, Any]) -> list[str]:
@@ -19,13 +21,16 @@ def comparison_verdict(values: Mapping[str, Any]) -> list[str]:
     domains = values["domains"]
     if len(names) == 1:
         return [_one_over_domains(values)]
+    if values.get("memory_gain"):
+        return _memory_sentences(values["memory_gain"])
     best = values["ranking"][0]
     means = values["over_domains"]["map50"]
     over = f"in the mean of {len(domains)} domains" if len(domains) > 1 else "on this data"
     sentences = [f"{best} has the highest mAP50 {over}: {_of(means[best]['mean'])}."]
-    for name in names:
-        if name == reference:
-            continue
+    others = [name for name in names if name != reference]
+    if len(domains) == 1 and not _has_intervals(next(iter(domains.values())), others):
+        sentences.append("With a single video there are no intervals, so differences say little.")
+    for name in others:
         rows = [rows[name]["difference"]["map50"] for rows in domains.values()]
         sentences.append(_difference_sentence(name, reference, rows))
         sentences += _point_sentences(name, reference, domains)
@@ -39,6 +44,40 @@ def _one_over_domains(values: Mapping[str, Any]) -> str:
     return f"{name} has a mean mAP50 of {_of(row['mean'])}.{worst if row['worst_domain'] else ''}"
 
 
+def _has_intervals(rows: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return any(rows[name]["difference"]["map50"]["low"] is not None for name in names)
+
+
+def _memory_sentences(domains: Mapping[str, Any]) -> list[str]:
+    """Return what memory is worth to each model, by itself and in what `detect` outputs."""
+    gains: dict[str, list[Mapping[str, Any]]] = {}
+    for models in domains.values():
+        for model, pairs in models.items():
+            for pair, row in pairs.items():
+                gain = row["by_condition"]["all"]["all"]["gain"]
+                if gain["value"] is not None:
+                    gains.setdefault(f"Memory in the {pair} of {model}", []).append(gain)
+    if not gains:
+        return ["There is no ground truth: what memory is worth cannot be measured."]
+    sentences = [_memory_sentence(name, rows) for name, rows in gains.items()]
+    if all(row["low"] is None for rows in gains.values() for row in rows):
+        sentences.append("With a single video there are no intervals, so this says little.")
+    return sentences
+
+
+def _memory_sentence(name: str, rows: list[Mapping[str, Any]]) -> str:
+    mean = sum(row["value"] for row in rows) / len(rows)
+    what = "finds as much" if abs(mean) < NO_GAIN else "finds more" if mean > 0 else "finds less"
+    sentence = f"{name} {what}: recall {mean:+.3f} at equal precision"
+    sure = [row for row in rows if row["low"] is not None]
+    if len(rows) > 1:
+        better, worse = sum(row["low"] > 0 for row in sure), sum(row["high"] < 0 for row in sure)
+        sentence += f" in the mean; surely more in {better} of {len(rows)} domains, less in {worse}"
+    elif sure:
+        sentence += f" (95 % interval {sure[0]['low']:+.3f} to {sure[0]['high']:+.3f})"
+    return sentence + "."
+
+
 def _difference_sentence(name: str, reference: str, rows: list[Mapping[str, Any]]) -> str:
     known = [row for row in rows if row["value"] is not None]
     if not known:
@@ -47,10 +86,7 @@ def _difference_sentence(name: str, reference: str, rows: list[Mapping[str, Any]
         row = known[0]
         difference = f"{row['value']:+.3f} mAP50"
         if row["low"] is None:
-            return (
-                f"{name} differs from {reference} by {difference}; with a single video there is no "
-                "interval, so this says little."
-            )
+            return f"{name} differs from {reference} by {difference}."
         interval = f"95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
         if row["low"] > 0:
             return f"{name} is better than {reference}: {difference} ({interval})."

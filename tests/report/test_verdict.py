@@ -40,7 +40,7 @@ def compared(difference: Interval) -> dict[str, Any]:
         (interval(0.1, 0.05, 0.15), "b is better than a: +0.100 mAP50"),
         (interval(-0.1, -0.15, -0.05), "b is worse than a"),
         (interval(0.1, -0.05, 0.2), "cannot be distinguished"),
-        (interval(0.1), "with a single video there is no interval"),
+        (interval(0.1), "With a single video there are no intervals"),
         (interval(None), "cannot be compared: there is no ground truth"),
     ],
 )
@@ -48,6 +48,34 @@ def test_the_verdict_says_how_sure_a_difference_is(difference: Interval, words: 
     sentences = " ".join(comparison_verdict(compared(difference)))
     assert words in sentences
     assert "b finds 60 % of the objects, a 50 %, with 10 instead of 30 flickers" in sentences
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        (
+            [interval(0.1, 0.05, 0.15)],
+            "finds more: recall +0.100 at equal precision (95 % interval",
+        ),
+        ([interval(0.0)], "finds as much: recall +0.000"),
+        ([interval(-0.1)], "finds less: recall -0.100 at equal precision. With a single video"),
+        (
+            [interval(0.2, 0.1, 0.3), interval(-0.1, -0.2, -0.05)],
+            "+0.050 at equal precision in the mean; surely more in 1 of 2 domains, less in 1.",
+        ),
+        ([interval(None)], "what memory is worth cannot be measured"),
+    ],
+)
+def test_the_verdict_of_an_ablation_says_what_memory_is_worth(
+    gains: list[Interval], words: str
+) -> None:
+    values = compared(interval(None)) | {
+        "memory_gain": {
+            f"set {n}": {"net": {"network": {"by_condition": {"all": {"all": {"gain": gain}}}}}}
+            for n, gain in enumerate(gains)
+        }
+    }
+    assert words in " ".join(comparison_verdict(values))
 
 
 def test_the_verdict_of_a_model_says_what_costs_most() -> None:
