@@ -59,8 +59,9 @@ def run_in_processes(fabric: Fabric, launch: Launch, work: Callable[[Fabric], T]
     and `work` ends at its next step (see `Interruption`).
 
     Raises:
-        TrainingError: a process ended without an error.
+        TrainingError: a process ended without an error, or one that loads data was killed.
     """
+    work = _with_loader_errors(work)
     if not isinstance(fabric.strategy, DDPStrategy):
         return work(fabric)
     if not launch.is_alone:
@@ -98,6 +99,24 @@ def run_in_processes(fabric: Fabric, launch: Launch, work: Callable[[Fabric], T]
                 hint="a killed process usually had too little memory: lower train.batch_size",
             ) from error
     return result
+
+
+def _with_loader_errors(work: Callable[[Fabric], T]) -> Callable[[Fabric], T]:
+    """Return `work` that raises TrainingError where a process of a DataLoader was killed."""
+
+    def explained(fabric: Fabric) -> T:
+        try:
+            return work(fabric)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"a process that loads data ended: {str(error).strip().splitlines()[0]}",
+                hint="it usually had too little memory: lower train.num_workers or "
+                "train.batch_size; `train --resume` continues from the last checkpoint",
+            ) from error
+
+    return explained
 
 
 def _run_among_others(fabric: Fabric, work: Callable[[Fabric], T]) -> T:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from lightning_fabric import Fabric
 
-from lstmcli.core.errors import ConfigError
+from lstmcli.core.errors import ConfigError, TrainingError
+from lstmcli.training.distributed import build_fabric, run_in_processes
 from lstmcli.training.launch import Launch, find_launch
 
 TORCHRUN = {
@@ -44,3 +46,15 @@ def test_by_hand_the_environment_says_which_machine_it_is() -> None:
 def test_a_contradiction_is_refused() -> None:
     with pytest.raises(ConfigError, match="--devices 4, but the launcher started 2"):
         find_launch(4, 1, TORCHRUN)
+
+
+def test_a_killed_data_process_is_no_internal_error() -> None:
+    launch = find_launch(1, 1, {})
+    fabric = build_fabric(device="cpu", launch=launch, half=False)
+
+    def work(fabric: Fabric) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    with pytest.raises(TrainingError, match="a process that loads data ended") as caught:
+        run_in_processes(fabric, launch, work)
+    assert "train.num_workers" in caught.value.hint
