@@ -15,6 +15,8 @@ VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """Endings of videos, for every command."""
 IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 """Endings of still images, for every command; each is decoded by Pillow or FFmpeg."""
+UNREADABLE_SUFFIXES = frozenset(".arw .cr2 .cr3 .dng .heic .heif .nef .orf .psd .rw2".split())
+"""Endings of images that no library here decodes."""
 
 
 def is_file_at(path: Path) -> bool:

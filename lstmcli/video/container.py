@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 
 from lstmcli.core.errors import MediaError
 from lstmcli.core.limits import check_limit, limit
+from lstmcli.core.media_files import UNREADABLE_SUFFIXES
 
 FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
 """PyAV derives some errors from OSError, others from its own class alone."""
@@ -44,6 +45,8 @@ def _hint_of(path: str | Path, error: Exception) -> str:
     """Return what to do about a file that cannot be opened."""
     if not isinstance(error, av.error.InvalidDataError):
         return "is the path right, and may you read it?"
+    if Path(path).suffix.lower() in UNREADABLE_SUFFIXES:
+        return "images of this format are not read: convert it to JPEG or PNG"
     if Path(path).suffix.lower() in {".mp4", ".mov", ".m4v", ".3gp"}:
         if Path(path).stat().st_size == 0:
             return "the file is empty; copy or record it again"

@@ -5,21 +5,22 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lstmcli.core.errors import MediaError
-from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_below
+from lstmcli.core.media_files import (
+    IMAGE_SUFFIXES,
+    UNREADABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    files_below,
+)
 from lstmcli.core.names import unique_names
 from lstmcli.video.animation import has_several_pictures
 
 _STREAM = re.compile(r"^(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://", re.IGNORECASE)
-_UNREADABLE = frozenset(
-    [".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".nef", ".orf", ".psd", ".rw2"]
-)
-"""Images that no library here decodes."""
 _LONGEST_NAME = 255 - 30
 """Bytes of a stem; outputs add endings such as `.detections.partial.jsonl`."""
 _FILM = re.compile(r"^(.+)#(\d+)$")
@@ -53,17 +54,24 @@ class Source:
         return self.kind in {"camera", "stream"}
 
 
-def find_sources(texts: Sequence[str]) -> list[Source]:
+Note = Callable[[str], None]
+
+
+def find_sources(texts: Sequence[str], *, note: Note | None = None) -> list[Source]:
     """Resolve source arguments to videos, in the order given, folders and patterns sorted.
+
+    Args:
+        texts: files, folders, patterns, cameras, streams or `-`.
+        note: is given a sentence about images of a folder that cannot be read.
 
     Raises:
         MediaError: a source that is not there, or a folder without videos and images.
     """
-    found = [source for text in texts for source in _sources_of(text)]
+    found = [source for text in texts for source in _sources_of(text, note)]
     return list({(source.kind, source.address, source.film): source for source in found}.values())
 
 
-def _sources_of(text: str) -> list[Source]:
+def _sources_of(text: str, note: Note | None) -> list[Source]:
     if text == "-":
         return [Source("stdin", "stdin", "-")]
     camera = _CAMERA.match(text)
@@ -73,7 +81,7 @@ def _sources_of(text: str) -> list[Source]:
         return [Source(_stream_name(text), "stream", text)]
     path = Path(text.removeprefix("file://"))
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, note)
     if path.exists():
         return _of_files([path])
     numbered = _FILM.match(text)
@@ -131,7 +139,7 @@ def _is_still(path: Path) -> bool:
     return suffix not in {".webp", ".png"} or not has_several_pictures(path)
 
 
-def _in_folder(folder: Path) -> list[Source]:
+def _in_folder(folder: Path, note: Note | None) -> list[Source]:
     """Return every video below a folder, and every folder of images as one row."""
     found: list[Source] = []
     files = sorted((path for path in files_below(folder) if path.is_file()), key=natural_order)
@@ -148,12 +156,17 @@ def _in_folder(folder: Path) -> list[Source]:
     for parent, images in rows.items():
         name = str(parent.relative_to(folder)) if parent != folder else folder.resolve().name
         found.append(Source(_writable(name), "images", str(images[0]), tuple(images)))
+    unreadable = [path.name for path in files if path.suffix.lower() in UNREADABLE_SUFFIXES]
     if not found:
-        unreadable = [path.name for path in files if path.suffix.lower() in _UNREADABLE]
         such = f", only {len(unreadable)} like {unreadable[0]}" if unreadable else ""
         raise MediaError(
             f"{folder}: no videos and no images that can be read below it{such}",
             hint="convert them to JPEG or PNG" if unreadable else "give another folder",
+        )
+    if unreadable and note is not None:
+        note(
+            f"{folder}: {len(unreadable)} images like {unreadable[0]} cannot be read and are left "
+            "out; convert them to JPEG or PNG"
         )
     return found
 

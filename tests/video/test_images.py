@@ -119,3 +119,20 @@ def test_a_folder_of_phone_pictures_that_nothing_reads_says_so(tmp_path: Path) -
     with pytest.raises(MediaError, match="HEIC") as caught:
         find_sources([str(tmp_path)])
     assert "JPEG" in caught.value.hint
+
+
+def test_phone_pictures_beside_others_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"ftypheic")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    notes: list[str] = []
+    (source,) = find_sources([str(tmp_path)], note=notes.append)
+    assert [path.name for path in source.images] == ["a.png"]
+    (note,) = notes
+    assert "1 images like IMG_1.HEIC cannot be read" in note
+
+
+def test_a_phone_picture_by_name_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 500)
+    with pytest.raises(MediaError) as caught:
+        list(read_frames(tmp_path / "IMG_1.heic"))
+    assert "JPEG" in caught.value.hint

@@ -58,7 +58,7 @@ def detect(
         LstmcliError: invalid options, existing outputs, or the only source failed.
     """
     options = options or DetectOptions()
-    found = find_sources(sources)
+    found = find_sources(sources, note=progress.note if progress is not None else None)
     return detect_found(
         [
             ProbedSource(source, options.out / name)

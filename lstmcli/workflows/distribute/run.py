@@ -81,7 +81,7 @@ def detect_distributed(
     execute = choose(EXECUTORS, cluster.on, "place to run")
     if options.start_s or options.end_s is not None:
         raise ConfigError("--start and --end are for single videos", hint="leave them or --on out")
-    found = _find(sources, options)
+    found = _find(sources, options, progress)
     local = [one.probed for one in found if one.remote is None]
     options, sentence = _settled(options, cluster, local, progress)
     todo, skipped = _to_do(found, options, out, progress)
@@ -104,14 +104,14 @@ def detect_distributed(
     return _report(tasks, done, options, sentence, skipped, progress, len(found))
 
 
-def _find(sources: Sequence[str], options: DetectOptions) -> list[_Found]:
+def _find(sources: Sequence[str], options: DetectOptions, progress: Progress) -> list[_Found]:
     """Return all sources in the order given.
 
     Raises:
         MediaError: a source is missing, or cannot be read again by another process.
     """
     texts = [text for text in sources if not is_remote(text)]
-    here = find_sources(texts) if texts else []
+    here = find_sources(texts, note=progress.note) if texts else []
     for source in here:
         if source.kind not in ("file", "images"):
             raise MediaError(

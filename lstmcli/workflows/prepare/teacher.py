@@ -123,7 +123,7 @@ def label_footage(
         ModelError: a teacher cannot be loaded.
     """
     progress = progress or SilentProgress()
-    videos = find_sources([str(source) for source in sources])
+    videos = find_sources([str(source) for source in sources], note=progress.note)
     load = partial(load_runtime, device=options.device, engine=options.engine, note=progress.note)
     runtimes = [load(name) for name in options.teachers]
     classes, tables = classes_of(runtimes, options)
