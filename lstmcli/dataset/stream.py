@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lstmcli.core.boxes import Fit, Letterbox
+import numpy as np
+
+from lstmcli.core.boxes import LETTERBOX_GREY, Fit, Letterbox
 from lstmcli.core.errors import DataError
+from lstmcli.core.media_files import VIDEO_SUFFIXES
 from lstmcli.core.types import DataWarning, Picture, VideoLabels
 from lstmcli.dataset.manifest import FILE_NAME, Dataset, PreparedVideo
 from lstmcli.labels.clock import LabelRate
@@ -35,6 +38,10 @@ class StreamFrame(Protocol):
         """Return the frame laid on the canvas, uint8 [canvas height, canvas width, 3]."""
 
 
+Stream = Iterator[tuple[int, float, StreamFrame]]
+"""Source frame index, time in seconds and frame, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnnotatedVideo:
     """A video whose frames can be streamed next to its labels.
@@ -42,18 +49,99 @@ class AnnotatedVideo:
     Args:
         name: unique in its source.
         labels: in pixels of the source, by source frame index.
-        open: starts the stream: (source frame index, time in seconds, frame) in order.
+        read: starts the stream of the source's own frames.
         total: how many frames will come; None where unknown.
         expects_all: whether every labelled frame should come; a prepared dataset may hold fewer.
+        size_hw: (height, width) of the frames of a film; None: still images, which may differ.
+        prepared: the letterboxed frames of a prepared dataset; None without one.
         report: filled with what was survived while it is streamed.
     """
 
     name: str
     labels: VideoLabels
-    open: Callable[[], Iterator[tuple[int, float, StreamFrame]]] = field(repr=False)
+    read: Callable[[], Stream] = field(repr=False)
     total: int | None
     expects_all: bool
+    size_hw: tuple[int, int] | None = None
+    prepared: PreparedFrames | None = None
     report: ReadReport = field(default_factory=ReadReport, repr=False)
+
+    def open(self, canvas_hw: tuple[int, int] | None = None, fit: Fit = "center") -> Stream:
+        """Start the stream.
+
+        Args:
+            canvas_hw: (height, width) of the canvases that its frames are laid on; prepared frames
+                are used where they have the picture at this scale. None: frames of the source.
+            fit: how they are laid.
+
+        Raises:
+            DataError: the prepared frames do not have it, and the source is gone.
+        """
+        self.check_canvas(canvas_hw, fit)
+        if self.prepared is not None and self.prepared.suits(canvas_hw, fit):
+            return self.prepared.stream()
+        return self.read()
+
+    def can_show(self, canvas_hw: tuple[int, int] | None, fit: Fit = "center") -> bool:
+        """Return whether `open` has frames for such canvases."""
+        prepared = self.prepared
+        return prepared is None or prepared.suits(canvas_hw, fit) or prepared.has_source
+
+    def check_canvas(self, canvas_hw: tuple[int, int] | None, fit: Fit = "center") -> None:
+        """Refuse canvases for which there are no frames; see `open`.
+
+        Raises:
+            DataError: the prepared frames do not have them, and the source is gone.
+        """
+        if self.can_show(canvas_hw, fit):
+            return
+        assert self.prepared is not None
+        dataset, path = self.prepared.dataset, self.prepared.video.path
+        (height, width), (own_height, own_width) = canvas_hw or (0, 0), dataset.canvas_hw
+        wanted = "" if canvas_hw is None else f", the model's is {width}x{height}"
+        raise DataError(
+            f"{dataset.folder}: prepared for a canvas of {own_width}x{own_height}{wanted}, and "
+            f"{path} is no video that could be read again",
+            hint=f"prepare again with --size {width},{height}"
+            if fit == "center" and canvas_hw is not None
+            else "evaluate on the labels that it was prepared from",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFrames:
+    """The letterboxed frames of one video of a prepared dataset."""
+
+    dataset: Dataset = field(repr=False)
+    video: PreparedVideo = field(repr=False)
+
+    @property
+    def letterbox(self) -> Letterbox:
+        """How the frames were laid on their canvas."""
+        return Letterbox(self.video.size_hw, self.dataset.canvas_hw)
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the video that they were made of can be read again."""
+        return Path(self.video.path).is_file()
+
+    @property
+    def is_film(self) -> bool:
+        """Whether they were made of a film, not of still images."""
+        path = Path(self.video.path)
+        return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+    def suits(self, canvas_hw: tuple[int, int] | None, fit: Fit) -> bool:
+        """Return whether they show the picture as large as another canvas does."""
+        if canvas_hw is None or fit != "center":
+            return False
+        return Letterbox(self.video.size_hw, canvas_hw).inner_hw == self.letterbox.inner_hw
+
+    def stream(self) -> Stream:
+        """Yield the frames as they were prepared."""
+        letterbox = self.letterbox
+        for frame, time_s, picture in self.dataset.frames(self.video):
+            yield frame, time_s, _StoredFrame(letterbox, picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +165,6 @@ def open_source(
     path: Path,
     *,
     split: str,
-    canvas_hw: tuple[int, int] | None,
-    fit: Fit = "center",
     format: str | None = None,
     media: Path | None = None,
     annotator: str = "",
@@ -89,9 +175,6 @@ def open_source(
     Args:
         path: a folder with a `dataset.json`, that file, or anything that `prepare` reads.
         split: of the prepared dataset.
-        canvas_hw: (height, width) of the canvas that is wanted. Where the dataset was prepared for
-            another one, its source videos are read again. None: only the labels are wanted.
-        fit: how frames are laid on it.
         format: of labels that are not prepared; None detects it.
         media: folder of their videos or frames, where the labels hold no paths.
         annotator: whose boxes are used where several people annotated.
@@ -111,7 +194,7 @@ def open_source(
         return AnnotatedSource(
             dataset.classes,
             split,
-            tuple(_prepared(dataset, video, canvas_hw, fit) for video in dataset.split(split)),
+            tuple(_prepared(dataset, video) for video in dataset.split(split)),
         )
     how = ReadOptions(format, media, annotator=annotator, label_rate=label_rate)
     labels = turn_with_exif(
@@ -123,25 +206,33 @@ def open_source(
 
 @dataclass(frozen=True, slots=True)
 class _StoredFrame:
-    size_hw: tuple[int, int]
+    letterbox: Letterbox
     picture: Picture
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """(height, width) of the frame in its source, as shown."""
+        return self.letterbox.source_hw
+
     def canvas(self, letterbox: Letterbox) -> Picture:
-        """Return the canvas as it was prepared."""
-        assert self.picture.shape[:2] == letterbox.canvas_hw, "prepared for another canvas"
-        return self.picture
+        """Return the canvas as it was prepared, with other bars where they are wanted."""
+        own = self.letterbox
+        if letterbox.canvas_hw == own.canvas_hw:
+            return self.picture
+        assert letterbox.inner_hw == own.inner_hw, "prepared at another scale"
+        (top, left), (height, width) = own.offset_yx, own.inner_hw
+        canvas = np.full((*letterbox.canvas_hw, 3), LETTERBOX_GREY, np.uint8)
+        new_top, new_left = letterbox.offset_yx
+        canvas[new_top : new_top + height, new_left : new_left + width] = self.picture[
+            top : top + height, left : left + width
+        ]
+        return canvas
 
 
-def _prepared(
-    dataset: Dataset, video: PreparedVideo, canvas_hw: tuple[int, int] | None, fit: Fit
-) -> AnnotatedVideo:
+def _prepared(dataset: Dataset, video: PreparedVideo) -> AnnotatedVideo:
     report = ReadReport()
 
-    def stored() -> Iterator[tuple[int, float, StreamFrame]]:
-        for frame, time_s, picture in dataset.frames(video):
-            yield frame, time_s, _StoredFrame(video.size_hw, picture)
-
-    def read_again() -> Iterator[tuple[int, float, StreamFrame]]:
+    def read_again() -> Stream:
         wanted = set(video.frames.tolist())
         by_position = counts_lost_frames(video.labels, Path(video.path))
         for frame in read_frames(video.path, report=report):
@@ -149,22 +240,15 @@ def _prepared(
             if number in wanted:
                 yield number, frame.time_s, frame
 
-    fits = canvas_hw is None or (dataset.canvas_hw == canvas_hw and fit == "center")
-    if canvas_hw is not None and not fits and not Path(video.path).is_file():
-        (height, width), (its_height, its_width) = canvas_hw, dataset.canvas_hw
-        raise DataError(
-            f"{dataset.folder}: prepared for a canvas of {its_width}x{its_height}, the model's is "
-            f"{width}x{height}, and {video.path} is no video that could be read again",
-            hint=f"prepare again with --size {width},{height}"
-            if fit == "center"
-            else "evaluate on the labels that it was prepared from",
-        )
+    prepared = PreparedFrames(dataset, video)
     return AnnotatedVideo(
         video.name,
         video.labels,
-        stored if fits else read_again,
+        read_again,
         total=len(video.frames),
         expects_all=False,
+        size_hw=video.size_hw if prepared.is_film else None,
+        prepared=prepared,
         report=report,
     )
 
@@ -173,14 +257,14 @@ def _unprepared(labels: VideoLabels) -> AnnotatedVideo:
     images = [(frame, Path(path)) for frame, path in enumerate(labels.images) if path]
     report = ReadReport()
 
-    def pictures() -> Iterator[tuple[int, float, StreamFrame]]:
+    def pictures() -> Stream:
         paths = [path for _, path in images]
         for frame in read_images(paths, report=report, skips_broken=True):
             number = images[frame.index][0]
             _check_size(labels, frame.size_hw)
             yield number, number / (labels.rate or RATE), frame
 
-    def frames() -> Iterator[tuple[int, float, StreamFrame]]:
+    def frames() -> Stream:
         path = Path(labels.media or "")
         by_position = counts_lost_frames(labels, path)
         for frame in read_frames(path, rate=labels.rate, report=report):
@@ -193,6 +277,7 @@ def _unprepared(labels: VideoLabels) -> AnnotatedVideo:
         pictures if images else frames,
         total=len(images) or labels.frame_count,
         expects_all=True,
+        size_hw=None if images else labels.size_hw,
         report=report,
     )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.progress import Progress
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime_pool import RuntimePool
+from lstmcli.inference.runtime_pool import RuntimePool, open_runtimes
 from lstmcli.service.options import ServeOptions
 from lstmcli.tracking import Tracker
-from lstmcli.workflows.detect.runtimes import open_runtimes
 from lstmcli.workflows.detect.sources import default_model, kept_classes
 
 

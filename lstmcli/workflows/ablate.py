@@ -8,15 +8,15 @@ from pathlib import Path
 
 from lstmcli.core.files import claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtime import Runtime
+from lstmcli.inference.runtime_pool import RuntimePool
 from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.memory_gain import MemoryGain, memory_gain
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
 from lstmcli.report.comparison_page import write_comparison
 from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablated_results
-from lstmcli.workflows.evaluate.data import open_data
+from lstmcli.workflows.evaluate.data import open_data, open_model
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.outputs import check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
@@ -97,18 +97,12 @@ def ablate(
         check_outputs(json_file, report, overwrite=overwrite)
         domains: dict[str, list[Contender]] = {name: [] for name in data}
         for model, given in models.items():
-            runtime = (
-                load_runtime(
-                    given, device=options.device, engine=options.engine, note=progress.note
-                )
-                if isinstance(given, str)
-                else given
-            )
+            runtimes = open_model(given, options, progress)
             for domain, path in data.items():
                 progress.note(f"{model} on {domain}")
                 domains[domain] += [
                     replace(contender, name=_row_name(model, contender.name, len(models)))
-                    for contender in _contenders(runtime, path, variants, options, progress)
+                    for contender in _contenders(runtimes, path, variants, options, progress)
                 ]
         table = side_by_side(domains, iou=options.iou, draws=draws)
         ablation = Ablation(table, _gains(table, models, draws))
@@ -170,16 +164,16 @@ def _gains(
 
 
 def _contenders(
-    runtime: Runtime,
+    runtimes: RuntimePool,
     path: Path,
     variants: Sequence[Variant],
     options: EvaluateOptions,
     progress: Progress,
 ) -> list[Contender]:
     """Return every variant's results on a domain."""
-    opened = open_data(path, runtime.metadata, options, progress)
+    opened = open_data(path, runtimes, options, progress)
     results: dict[str, list[FrameResult]] = {variant.name: [] for variant in variants}
-    for video in opened.videos:
+    for video, runtime in opened.videos:
         found = ablated_results(
             runtime,
             video,

@@ -138,7 +138,7 @@ def _results(
     name: str, file: Path, data: Path, options: EvaluateOptions, progress: Progress
 ) -> Contender:
     """Return the results of a file like those of a model."""
-    source = open_annotations(data, options, canvas_hw=None)
+    source = open_annotations(data, options)
     videos = [video.labels for video in spaced(source.videos, options.videos)]
     found = read_detections(file, videos, source.classes, images=data)
     names = [_labelled_name(one, source.classes, progress) for one in found.classes]

@@ -154,7 +154,7 @@ def export(
         metadata = replace(checkpoint.metadata, threshold=threshold, licence=licence)
         feed = None
         if int8 and data is not None:
-            source = open_source(data, split=split, canvas_hw=checkpoint.canvas_hw)
+            source = open_source(data, split=split)
             feed = _Calibration(source, str(data), progress)
         metadata = write_export(
             checkpoint.model, path, metadata=metadata, feed=feed, overwrite=overwrite
@@ -225,7 +225,7 @@ class _Calibration:
         length = max(CALIBRATION_RUN, CALIBRATION_FRAMES // max(1, len(videos)))
         for video in videos:
             letterbox = None
-            for _, time_s, frame in islice(video.open(), length):
+            for _, time_s, frame in islice(video.open(network.metadata.input_hw), length):
                 if letterbox is None or letterbox.source_hw != frame.size_hw:
                     letterbox = predictor.start(frame.size_hw)
                 predictor.step(frame.canvas(letterbox), time_s)

@@ -30,7 +30,7 @@ def detections(
 ) -> Iterator[StreamItem[StreamFrame]]:
     tracker = Tracker(threshold=threshold, calibration=runtime.metadata.calibration)
     return run_pipeline(
-        islice(video.open(), limit or None),
+        islice(video.open(runtime.metadata.input_hw), limit or None),
         Predictor(runtime, threshold=tracker.min_score),
         schedule=InferenceSchedule(every),
         tracker=tracker,
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=0, help="take so many; 0: all")
     asked = parser.parse_args()
     network = load_runtime(asked.model)
-    source = open_source(asked.data, split="val", canvas_hw=network.metadata.input_hw)
+    source = open_source(asked.data, split="val")
     step = max(1, len(source.videos) // asked.videos) if asked.videos else 1
     videos = source.videos[::step]
     print("every  P     R     F1    AP50 shown  flicker  seconds", flush=True)

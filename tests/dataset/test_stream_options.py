@@ -38,7 +38,7 @@ def write_tasks(folder: Path) -> Path:
 def test_the_boxes_of_the_chosen_annotator_are_ground_truth(tmp_path: Path) -> None:
     path = write_tasks(tmp_path)
     for annotator, left in (("anna", 10), ("ben", 50)):
-        source = open_source(path, split="val", canvas_hw=None, annotator=annotator)
+        source = open_source(path, split="val", annotator=annotator)
         (video,) = source.videos
         assert video.labels.boxes[:, 0].tolist() == [left]
 
@@ -58,7 +58,7 @@ def test_a_label_rate_places_frames_by_time(tmp_path: Path, make_video: MakeVide
         f'<track id="0" label="bee">{tracks}</track></annotations>',
         encoding="utf-8",
     )
-    film = open_source(path, split="val", canvas_hw=None, label_rate="film")
-    by_time = open_source(path, split="val", canvas_hw=None, label_rate=15.0)
+    film = open_source(path, split="val", label_rate="film")
+    by_time = open_source(path, split="val", label_rate=15.0)
     assert film.videos[0].labels.annotated_frames.tolist() == list(range(15))
     assert by_time.videos[0].labels.annotated_frames.max() >= 27

@@ -42,7 +42,7 @@ class Seeing:
 @pytest.fixture(autouse=True)
 def _network(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = lambda *args, **options: Seeing()  # noqa: E731
-    monkeypatch.setattr("lstmcli.workflows.detect.runtimes.load_runtime", loaded)
+    monkeypatch.setattr("lstmcli.inference.runtime_pool.load_runtime", loaded)
     monkeypatch.setattr("lstmcli.inference.loading.load_runtime", loaded)
     tasks._runtimes.cache_clear()
 

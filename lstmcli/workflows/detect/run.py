@@ -13,7 +13,7 @@ from lstmcli.core.files import claim
 from lstmcli.core.jobs import ProgressCallback, run_jobs
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.inference.predictor import Predictor
-from lstmcli.inference.runtime_pool import RuntimePool
+from lstmcli.inference.runtime_pool import RuntimePool, open_runtimes
 from lstmcli.outputs.events import open_event_sink
 from lstmcli.outputs.text_sprites import can_draw
 from lstmcli.tracking import load_count_config
@@ -27,7 +27,6 @@ from lstmcli.workflows.detect.done_record import (
 )
 from lstmcli.workflows.detect.options import DetectOptions, DetectReport, VideoDone, VideoFailed
 from lstmcli.workflows.detect.plan import MakePredictor, Plan, PredictorFor, ProbedSource
-from lstmcli.workflows.detect.runtimes import open_runtimes
 from lstmcli.workflows.detect.sources import default_model, files_of, kept_classes, to_do
 from lstmcli.workflows.detect.video_job import Stopped, VideoJob
 from lstmcli.workflows.schedule import inference_stride

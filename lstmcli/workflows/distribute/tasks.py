@@ -11,14 +11,13 @@ from typing import TypeVar
 
 from lstmcli.core.errors import LstmcliError, explain
 from lstmcli.core.progress import SilentProgress
-from lstmcli.inference.runtime_pool import RuntimePool
+from lstmcli.inference.runtime_pool import RuntimePool, open_runtimes
 from lstmcli.outputs.events import open_event_sink
 from lstmcli.video import Source
 from lstmcli.workflows.detect.done_record import content_key, settings_key, write_record
 from lstmcli.workflows.detect.options import DetectOptions, VideoDone, VideoFailed
 from lstmcli.workflows.detect.plan import ProbedSource
 from lstmcli.workflows.detect.run import build_plan, detect_found
-from lstmcli.workflows.detect.runtimes import open_runtimes
 from lstmcli.workflows.detect.sources import files_of
 from lstmcli.workflows.detect.video_job import VideoJob
 from lstmcli.workflows.distribute.pieces import Piece, join

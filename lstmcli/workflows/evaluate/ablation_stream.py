@@ -251,7 +251,8 @@ def _predictor(runtime: Runtime, mode: StateMode) -> Predictor:
 
 def _frames(video: AnnotatedVideo, metadata: ModelMetadata, limit: int) -> Iterator[_Frame]:
     step, size_hw = 0, None
-    for index, time_s, frame in islice(video.open(), limit or None):
+    stream = video.open(metadata.input_hw, metadata.fit)
+    for index, time_s, frame in islice(stream, limit or None):
         step = step + 1 if frame.size_hw == size_hw else 0
         size_hw = frame.size_hw
         letterbox = Letterbox(frame.size_hw, metadata.input_hw, metadata.fit)

@@ -26,8 +26,6 @@ from lstmcli.workflows.evaluate.options import EvaluateOptions
 CLIPS = 8
 FEW_BOXES = 100
 ADVICE = 6
-_NO_CANVAS = (2, 2)
-"""No dataset is prepared for it, so that source videos are read, which clips are cut from."""
 
 
 def page_moments(
@@ -48,7 +46,7 @@ def page_moments(
     moments = worst_moments(compared, CLIPS)
     clips: list[PageClip] = []
     try:
-        source = open_annotations(data, options, canvas_hw=_NO_CANVAS)
+        source = open_annotations(data, options)
         videos: Sequence[AnnotatedVideo] = source.videos
         clips = render_clips(videos, moments, compared, limit=options.limit, progress=progress)
     except (DataError, MediaError) as error:  # a page without clips is better than none

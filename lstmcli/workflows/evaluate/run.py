@@ -7,14 +7,13 @@ from pathlib import Path
 from lstmcli.core.errors import OutputError
 from lstmcli.core.files import claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
-from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtime import Runtime
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.scoring import score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery
 from lstmcli.report.moments_part import PageMoments
-from lstmcli.workflows.evaluate.data import open_data
+from lstmcli.workflows.evaluate.data import open_data, open_model
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.outputs import check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
@@ -79,22 +78,19 @@ def _evaluate(
     progress: Progress,
 ) -> Evaluation:
     check_outputs(json_file, report, overwrite=overwrite)
-    runtime = (
-        load_runtime(model, device=options.device, engine=options.engine, note=progress.note)
-        if isinstance(model, Path | str)
-        else model
-    )
-    opened = open_data(Path(data), runtime.metadata, options, progress)
+    opened = open_data(Path(data), open_model(model, options, progress), options, progress)
+    if not opened.videos:
+        raise opened.nothing_annotated(Path(data))
+    runtime = opened.videos[0][1]
     use = _pipeline_use(options, runtime.device)
     stream = EvaluationStream(
-        runtime,
         options,
         use,
         gallery=Gallery(opened.classes) if report else None,
         scored=opened.scored,
     )
-    for video in opened.videos:
-        stream.add(video, progress)
+    for video, its_runtime in opened.videos:
+        stream.add(video, its_runtime, progress)
     stream.note_omissions(progress)
     if not stream.results:
         raise opened.nothing_annotated(Path(data))

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox, box_iou, clip_boxes
+from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import Annotations, BoolArray, Detections
 from lstmcli.dataset.stream import AnnotatedVideo, StreamFrame
@@ -36,14 +37,12 @@ class EvaluationStream:
     shown detections, and with every class of a box down to the lowest score, for average precision.
 
     Args:
-        runtime: of the model.
         options: of the evaluation.
         use: the stages of the pipeline that are on.
         gallery: collects frames with errors; None without a report.
         scored: which classes are scored, see `is_scored`; None: all.
     """
 
-    runtime: Runtime
     options: EvaluateOptions
     use: PipelineUse
     gallery: Gallery | None
@@ -53,15 +52,15 @@ class EvaluationStream:
     seconds: float = 0.0
     outside: int = 0
     unreached: int = 0
-    is_warm: bool = False
+    warm: Runtime | None = None
 
-    def add(self, video: AnnotatedVideo, progress: Progress) -> None:
-        """Stream one video; unannotated frames go through the pipeline only."""
+    def add(self, video: AnnotatedVideo, runtime: Runtime, progress: Progress) -> None:
+        """Stream one video through a runtime; unannotated frames go through the pipeline only."""
         limit, reached = self.options.limit, 0
         total = min(limit, video.total or limit) if limit else video.total
-        items = with_candidates(self._items(video))
+        items = with_candidates(self._items(video, runtime))
         for item, candidates in progress.track(items, total=total, label=video.name):
-            self._time(item)
+            self._time(item, runtime)
             gt = video.labels.at(item.index)
             if gt is None:
                 continue
@@ -85,15 +84,16 @@ class EvaluationStream:
                 item.since_start,
             )
             self.results.append(result)
-            self._offer(result, item.frame)
+            self._offer(result, item.frame, runtime.metadata)
         for sentence in video.report.sentences():
             progress.note(f"{video.name}: {sentence}")
         if video.expects_all and not limit:
             self.unreached += len(video.labels.annotated_frames) - reached
 
-    def _items(self, video: AnnotatedVideo) -> Iterator[StreamItem[StreamFrame]]:
-        metadata, options = self.runtime.metadata, self.options
+    def _items(self, video: AnnotatedVideo, runtime: Runtime) -> Iterator[StreamItem[StreamFrame]]:
+        metadata, options = runtime.metadata, self.options
         tracker, threshold = None, options.threshold
+        is_film = video.size_hw is not None
         if self.use.tracker:
             tracker = Tracker(
                 threshold=options.threshold,
@@ -102,9 +102,9 @@ class EvaluationStream:
             )
             threshold = tracker.min_score
         return run_pipeline(
-            islice(video.open(), options.limit or None),
-            Predictor(self.runtime, threshold=threshold, memory=options.memory),
-            schedule=InferenceSchedule(None if self.use.schedule else 1),
+            islice(video.open(metadata.input_hw, metadata.fit), options.limit or None),
+            Predictor(runtime, threshold=threshold, memory=options.memory),
+            schedule=InferenceSchedule(None if self.use.schedule and is_film else 1),
             tracker=tracker,
             interpolate=self.use.interpolation,
             second_postprocessor=Postprocessor(metadata, memory=options.memory, multi_label=True),
@@ -117,13 +117,13 @@ class EvaluationStream:
         if self.unreached:
             progress.note(f"{self.unreached} annotated frames are not in their videos; not counted")
 
-    def _time(self, item: StreamItem[StreamFrame]) -> None:
+    def _time(self, item: StreamItem[StreamFrame], runtime: Runtime) -> None:
         if not item.should_run:
             return
-        if self.is_warm:  # the very first call allocates and chooses kernels
+        if self.warm is runtime:  # the very first call allocates and chooses kernels
             self.seconds += item.network_s
             self.timed += 1
-        self.is_warm = True
+        self.warm = runtime
 
     def _inside(self, gt: Annotations, size_hw: tuple[int, int]) -> Annotations:
         """Clip the ground truth to the frame; count the boxes outside of it."""
@@ -131,7 +131,7 @@ class EvaluationStream:
         self.outside += int((~gt.ignore).sum() - (~inside.ignore).sum())
         return inside
 
-    def _offer(self, result: FrameResult, frame: StreamFrame) -> None:
+    def _offer(self, result: FrameResult, frame: StreamFrame, metadata: ModelMetadata) -> None:
         """Offer a frame with errors to the gallery."""
         if self.gallery is None:
             return
@@ -142,7 +142,6 @@ class EvaluationStream:
         wrong = (rows < 0) & ~ignored
         if not missed.any() and not wrong.any():
             return
-        metadata = self.runtime.metadata
         letterbox = Letterbox(frame.size_hw, metadata.input_hw, metadata.fit)
         to_canvas = letterbox.to_canvas
         marks = (
