@@ -199,6 +199,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             ("mAP50", number(values["map50"])),
             ("mAP50 any class", number(values["map50_any_class"])),
             ("mAP", number(values["map"])),
+            ("mAR", number(values["ar"])),
             ("precision", f"{number(values['precision'])} at {values['threshold']:g}"),
             ("recall", number(values["recall"])),
             ("F1", number(values["f1"])),

@@ -36,10 +36,12 @@ class CocoAverages:
     Args:
         ap: float64 [classes, areas], the mean over the IoU thresholds 0.5, 0.55 ... 0.95.
         ap50: float64 [classes, areas], at an IoU threshold of 0.5.
+        ar: float64 [classes, areas], average recall of 100 detections, over the same thresholds.
     """
 
     ap: npt.NDArray[np.float64]
     ap50: npt.NDArray[np.float64]
+    ar: npt.NDArray[np.float64]
 
 
 def mean_of_known(values: npt.NDArray[np.float64]) -> float | None:
@@ -52,7 +54,7 @@ def coco_averages(results: Sequence[FrameResult], classes: int) -> CocoAverages:
     """Return COCO average precision of the candidates; ignored boxes are COCO crowds."""
     unknown = np.full((classes, len(AREAS)), -1.0)
     if not any((~result.gt.ignore).any() for result in results):
-        return CocoAverages(unknown, unknown.copy())
+        return CocoAverages(unknown, unknown.copy(), unknown.copy())
     gt = COCO(_coco_ground_truth(results, classes))
     detections = COCO(_coco_detections(results, classes))
     run = COCOeval_faster(
@@ -64,7 +66,12 @@ def coco_averages(results: Sequence[FrameResult], classes: int) -> CocoAverages:
     precision = np.asarray(run.eval["precision"], np.float64)[..., 0]  # [T, R, K, A]
     known = (precision >= 0).all(axis=1)  # [T, K, A]
     means = np.where(known, precision.mean(axis=1), -1.0)
-    return CocoAverages(np.where(known.all(axis=0), means.mean(axis=0), -1.0), means[0])
+    recall = np.asarray(run.eval["recall"], np.float64)[..., 0]  # [T, K, A]
+    return CocoAverages(
+        np.where(known.all(axis=0), means.mean(axis=0), -1.0),
+        means[0],
+        np.where((recall >= 0).all(axis=0), recall.mean(axis=0), -1.0),
+    )
 
 
 def average_precision(matching: Matching, counted: BoolArray, boxes: int) -> float | None:

@@ -52,12 +52,14 @@ class MemoryGain:
 
     Args:
         precision: at which both sides are compared; None where no detection is right.
+        thresholds: without and with memory, at that precision.
         by_condition: condition -> range -> recall with and without; `all` is of all objects.
         recovered: detected only with memory, the longest first.
         lost: detected only without memory.
     """
 
     precision: float | None
+    thresholds: tuple[float, float]
     by_condition: Mapping[str, Mapping[str, RecallGain]]
     recovered: tuple[TrackSpan, ...]
     lost: tuple[TrackSpan, ...]
@@ -66,12 +68,15 @@ class MemoryGain:
         """Return plain values; lists hold the longest spans, counts are of all."""
         return {
             "precision": self.precision,
+            "thresholds": {"without": self.thresholds[0], "with": self.thresholds[1]},
             "by_condition": {
                 condition: {name: gain.as_json() for name, gain in ranges.items()}
                 for condition, ranges in self.by_condition.items()
             },
             "recovered_frames": sum(one.frames for one in self.recovered),
             "lost_frames": sum(one.frames for one in self.lost),
+            "recovered_spans": len(self.recovered),
+            "lost_spans": len(self.lost),
             "recovered": [one.as_json(classes) for one in self.recovered[:LISTED]],
             "lost": [one.as_json(classes) for one in self.lost[:LISTED]],
         }
@@ -99,7 +104,8 @@ def memory_gain(without: Comparison, with_memory: Comparison, *, draws: int = DR
         }
         for condition, ranges in table.items()
     }
-    return MemoryGain(precision, gains, *one_sided_spans(one, other))
+    used = one.threshold, other.threshold
+    return MemoryGain(precision, used, gains, *one_sided_spans(one, other))
 
 
 def one_sided_spans(

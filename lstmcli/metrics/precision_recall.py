@@ -18,7 +18,7 @@ MIN_TRUE_POSITIVES = 20
 
 
 def overall(comparison: Comparison) -> dict[str, float | None]:
-    """Return mAP, mAP50, and precision, recall and F1 pooled over all classes."""
+    """Return mAP, mAP50, mAR, and precision, recall and F1 pooled over all classes."""
     any_class, shown = comparison.scored_any, comparison.shown
     precision, recall, f1 = precision_recall_f1(
         true_positives=int((shown.gt >= 0).sum()),
@@ -28,6 +28,7 @@ def overall(comparison: Comparison) -> dict[str, float | None]:
     return {
         "map": mean_of_known(comparison.coco.ap[:, 0]),
         "map50": mean_of_known(comparison.coco.ap50[:, 0]),
+        "ar": mean_of_known(comparison.coco.ar[:, 0]),
         "map50_any_class": average_precision(any_class, ~any_class.ignored, len(comparison.gt)),
         "precision": precision,
         "recall": recall,
@@ -53,13 +54,14 @@ def best_threshold(results: Sequence[FrameResult]) -> float | None:
 
 
 def by_class(comparison: Comparison) -> dict[str, Json]:
-    """Return AP, precision, recall, F1 and the counts behind them for every class."""
+    """Return AP, AR, precision, recall, F1 and the counts behind them for every class."""
     table: dict[str, Json] = {}
     for label, name in enumerate(comparison.classes):
         gt = comparison.gt.labels == label
         table[name] = {
             "ap": mean_of_known(comparison.coco.ap[label, :1]),
             "ap50": mean_of_known(comparison.coco.ap50[label, :1]),
+            "ar": mean_of_known(comparison.coco.ar[label, :1]),
             **_counts(comparison, gt, comparison.shown.labels == label),
         }
     return table

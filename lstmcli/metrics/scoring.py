@@ -29,6 +29,7 @@ class Scores:
         map: COCO's mAP@[.5:.95], scores from the lowest, the mean over classes with
             ground truth.
         map50: COCO's mAP@.5.
+        ar: COCO's mAR@[.5:.95] of 100 detections a frame, the mean over classes with ground truth.
         map50_any_class: AP@.5 with all classes taken as one, after class-agnostic NMS.
         precision: true positives among the shown detections, all classes pooled.
         recall: matched boxes among the ground truth, all classes pooled.
@@ -45,6 +46,7 @@ class Scores:
     iou: float
     map: float | None
     map50: float | None
+    ar: float | None
     map50_any_class: float | None
     precision: float | None
     recall: float | None
@@ -63,6 +65,7 @@ class Scores:
             "map": self.map,
             "map50": self.map50,
             "map50_any_class": self.map50_any_class,
+            "ar": self.ar,
             "precision": self.precision,
             "recall": self.recall,
             "f1": self.f1,

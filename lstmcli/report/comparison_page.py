@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lstmcli.report.gallery import COLOURS
 from lstmcli.report.moments_part import PageMoments
-from lstmcli.report.page import render_page, write_page
+from lstmcli.report.page import PagePicture, render_page, write_page
 from lstmcli.report.verdict import comparison_verdict
 
 PAGE_NAME = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPictures:
+    """Pictures of what a memory is worth.
+
+    Args:
+        recovered: objects that are found only with memory.
+        lost: objects that are found only without.
+    """
+
+    recovered: Sequence[PagePicture] = ()
+    lost: Sequence[PagePicture] = ()
+
+
+Pictures = Mapping[str, Mapping[tuple[str, str], MemoryPictures]]
+"""Domain -> (model, pair) -> pictures."""
 
 
 def write_comparison(
@@ -19,6 +37,7 @@ def write_comparison(
     values: Mapping[str, Any],
     moments: Mapping[str, PageMoments],
     *,
+    pictures: Pictures | None = None,
     overwrite: bool = True,
 ) -> Path:
     """Write the page, under its name only when it is complete; return its path.
@@ -27,18 +46,21 @@ def write_comparison(
         folder: it is made where it is missing.
         values: of `SideBySide.as_json`, or of an ablation: with `memory_gain`.
         moments: domain -> clips and lists.
+        pictures: of an ablation.
         overwrite: replace a page that is there.
 
     Raises:
         OutputError: the folder cannot be made or written.
     """
     path = folder / PAGE_NAME
-    page = render_comparison(values, moments)
+    page = render_comparison(values, moments, pictures or {})
     write_page(path, page, option="--report", overwrite=overwrite)
     return path
 
 
-def render_comparison(values: Mapping[str, Any], moments: Mapping[str, PageMoments]) -> str:
+def render_comparison(
+    values: Mapping[str, Any], moments: Mapping[str, PageMoments], pictures: Pictures
+) -> str:
     """Return the page as text; see `write_comparison`."""
     return render_page(
         "comparison_page",
@@ -46,6 +68,7 @@ def render_comparison(values: Mapping[str, Any], moments: Mapping[str, PageMomen
         values=values,
         verdict=comparison_verdict(values),
         moments=moments,
+        pictures=pictures,
         colours=COLOURS,
     )
 

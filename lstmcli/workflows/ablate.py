@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lstmcli.core.errors import DataError, MediaError
 from lstmcli.core.files import claim, write_json
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.inference.runtime import Runtime
@@ -14,9 +15,10 @@ from lstmcli.metrics.comparison import Json
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.memory_gain import MemoryGain, memory_gain
 from lstmcli.metrics.model_comparison import Contender, SideBySide, side_by_side
-from lstmcli.report.comparison_page import write_comparison
+from lstmcli.report.comparison_page import MemoryPictures, write_comparison
 from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablated_results
-from lstmcli.workflows.evaluate.data import open_data, open_model
+from lstmcli.workflows.evaluate.data import open_annotations, open_data, open_model
+from lstmcli.workflows.evaluate.memory_pictures import GainSource, memory_pictures
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.outputs import check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
@@ -125,7 +127,7 @@ def _write_report(
     """Write the page; its clips show the first model's network without and with memory."""
     names = list(models)
     pair = [_row_name(names[0], one, len(names)) for one in PAIRS["network"]]
-    moments = {}
+    moments, pictures = {}, {}
     for domain, path in data.items():
         standings = {one.name: one.comparison for one in ablation.table.domains[domain]}
         moments[domain] = page_moments(
@@ -134,7 +136,27 @@ def _write_report(
             options=options,
             progress=progress,
         )
-    write_comparison(report, ablation.as_json(), moments, overwrite=overwrite)
+        pictures[domain] = _memory_pictures(path, ablation, domain, options, progress)
+    write_comparison(report, ablation.as_json(), moments, pictures=pictures, overwrite=overwrite)
+
+
+def _memory_pictures(
+    path: Path, ablation: Ablation, domain: str, options: EvaluateOptions, progress: Progress
+) -> dict[tuple[str, str], MemoryPictures]:
+    """Return the pictures of a domain; none of its objects where its videos cannot be read."""
+    compared = {one.name: one.comparison for one in ablation.table.domains[domain]}
+    gains = ablation.gains[domain]
+    sources = {}
+    for model, pairs in gains.items():
+        for name, gain in pairs.items():
+            without, with_memory = (_row_name(model, one, len(gains)) for one in PAIRS[name])
+            sources[model, name] = GainSource(gain, compared[without], compared[with_memory])
+    try:
+        videos = open_annotations(path, options).videos
+        return memory_pictures(videos, sources, limit=options.limit, progress=progress)
+    except (DataError, MediaError) as error:  # a page without pictures is better than none
+        progress.note(f"no pictures of what memory recovers in the report: {error.problem}")
+        return {key: MemoryPictures() for key in sources}
 
 
 def _row_name(model: str, variant: str, models: int) -> str:

@@ -81,6 +81,38 @@ def test_a_switch_of_identity_is_counted() -> None:
     assert table["ground_truth_tracks"] == 1
 
 
+def test_an_identity_of_half_the_track_has_half_of_the_association() -> None:
+    """Luiten 2020: each half is associated with 2 of 4 boxes, so AssA = 1/2; DetA = 1."""
+    frames = [
+        result_of(i, gt_of([A], tracks=[7]), tracked(detections_of([A]), [1 if i < 2 else 2]))
+        for i in range(4)
+    ]
+    table = track_metrics(comparison_of(*frames))
+    assert table["detection_accuracy"] == pytest.approx(1.0)
+    assert table["association_accuracy"] == pytest.approx(0.5)
+    assert table["hota"] == pytest.approx(0.5**0.5)
+
+
+def test_a_track_that_is_lost_and_found_again_is_fragmented() -> None:
+    """A is found in 2 of 11 frames, with a loss between them; B in every frame.
+
+    The other track matters: TrackEval does not count a loss in a frame without any detection.
+    """
+    seen = {0, 5}
+    frames = [
+        result_of(
+            i,
+            gt_of([A, B], tracks=[7, 9]),
+            tracked(detections_of([A, B] if i in seen else [B]), [1, 2] if i in seen else [2]),
+        )
+        for i in range(11)
+    ]
+    table = track_metrics(comparison_of(*frames))
+    assert table["fragmentations"] == 1
+    assert (table["mostly_tracked"], table["mostly_lost"]) == (1, 1)  # 11/11 and 2/11
+    assert table["mota"] == pytest.approx(13 / 22)
+
+
 def test_perfect_tracks_have_all_metrics_at_one() -> None:
     frames = [
         result_of(i, gt_of([A, B], tracks=[7, 9]), tracked(detections_of([A, B]), [3, 4]))

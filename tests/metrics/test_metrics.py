@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,47 @@ def test_average_precision_by_hand() -> None:
     assert scores.precision == pytest.approx(2 / 3)
     assert scores.recall == 1.0
     assert scores.f1 == pytest.approx(0.8)
+
+
+def test_average_precision_and_recall_over_all_overlaps_by_hand() -> None:
+    """An overlap of 3/4 is right at the thresholds 0.5 to 0.75, six of the ten."""
+    three_quarters: Box = (10, 10, 25, 30)
+    scores = score(
+        [result_of(0, gt_of([A]), detections_of([three_quarters]))], CLASSES, threshold=0.5
+    )
+    assert (scores.map, scores.ar) == (pytest.approx(0.6), pytest.approx(0.6))
+    bird = scores.as_json()["per_class"]["bird"]
+    assert (bird["ap"], bird["ap50"], bird["ar"]) == (pytest.approx(0.6), 1.0, pytest.approx(0.6))
+
+
+def test_average_recall_does_not_mind_false_positives() -> None:
+    found = detections_of([A, ELSEWHERE], [0.3, 0.9])
+    scores = score([result_of(0, gt_of([A, B]), found)], CLASSES, threshold=0.5)
+    assert scores.ar == pytest.approx(0.5)
+
+
+def test_a_curve_has_the_precision_at_each_recall() -> None:
+    """Right, wrong, right of two boxes: 1 up to a recall of 0.5, then 2/3. No curve of drones."""
+    found = detections_of([A, ELSEWHERE, B], [0.9, 0.8, 0.7])
+    curves = score([result_of(0, gt_of([A, B]), found)], CLASSES, threshold=0.5).curves
+    assert list(curves) == ["bird"]
+    np.testing.assert_allclose(curves["bird"], [1.0] * 51 + [2 / 3] * 50, rtol=1e-6)
+
+
+def test_videos_are_counted_apart() -> None:
+    """One of two boxes in the first video; in the second a false positive, and nothing to find."""
+    results = [
+        result_of(0, gt_of([A, B]), detections_of([A]), video="a"),
+        result_of(0, gt_of([]), detections_of([A]), video="b"),
+        result_of(1, gt_of([]), detections_of([]), video="b"),
+    ]
+    parts = score(results, CLASSES, threshold=0.5).as_json()["by_video"]
+    one, other = parts["a"], parts["b"]
+    assert (one["frames"], one["boxes"], one["detections"], one["true_positives"]) == (1, 2, 1, 1)
+    assert (one["precision"], one["recall"], one["f1"]) == (1.0, 0.5, pytest.approx(2 / 3))
+    assert one["map50"] == pytest.approx(51 / 101)
+    assert (other["frames"], other["boxes"], other["detections"]) == (2, 0, 1)
+    assert (other["precision"], other["recall"], other["f1"], other["map50"]) == (0.0, *[None] * 3)
 
 
 def test_the_threshold_decides_precision_and_recall_but_not_average_precision() -> None:
@@ -274,9 +316,10 @@ def test_average_precision_is_cocos(seed: int) -> None:
     ours = [
         scores.map,
         scores.map50,
+        scores.ar,
         *(sizes[name]["map"] for name in ("small", "medium", "large")),
     ]
-    for mine, theirs in zip(ours, stats[[0, 1, 3, 4, 5]], strict=True):
+    for mine, theirs in zip(ours, stats[[0, 1, 8, 3, 4, 5]], strict=True):
         assert (-1 if mine is None else mine) == pytest.approx(theirs, abs=1e-9)
 
 
@@ -438,13 +481,20 @@ EMPTY_CASES: dict[str, list[FrameResult]] = {
     "something there, nothing found": [result_of(0, gt_of([A]), detections_of([]))],
     "only ignored": [result_of(0, gt_of([A], ignore=[True]), detections_of([A]))],
     "one frame": [result_of(0, gt_of([A]), detections_of([A]))],
+    "unannotated frames between": [
+        result_of(frame, gt_of([A]), detections_of([A])) for frame in (0, 40, 41, 500)
+    ],
+    "no tracks": [
+        result_of(frame, gt_of([A], tracks=[-1]), detections_of([A])) for frame in range(3)
+    ],
 }
 
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("case", EMPTY_CASES)
-def test_a_metric_gives_plain_finite_values(name: str, case: str) -> None:
-    values = METRICS[name](compare(EMPTY_CASES[case], CLASSES, threshold=0.5, iou=0.5))
+@pytest.mark.parametrize("classes", [("bird",), CLASSES], ids=["one class", "two classes"])
+def test_a_metric_gives_plain_finite_values(name: str, case: str, classes: tuple[str, ...]) -> None:
+    values = METRICS[name](compare(EMPTY_CASES[case], classes, threshold=0.5, iou=0.5))
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert all(math.isfinite(number) for number in numbers_in(values))
 
@@ -458,6 +508,39 @@ def test_a_metric_is_independent_of_the_order_of_results(name: str) -> None:
     if name == "by_video":
         left, right = sorted(left), sorted(right)
     assert left == pytest.approx(right)
+
+
+def other_class_order(results: Sequence[FrameResult]) -> list[FrameResult]:
+    """Return results whose labels are those of the classes in reverse."""
+    return [
+        replace(
+            result,
+            gt=replace(result.gt, labels=1 - result.gt.labels),
+            candidates=replace(result.candidates, labels=1 - result.candidates.labels),
+        )
+        for result in results
+    ]
+
+
+def by_name(value: object) -> object:
+    """Return the values with the keys of their tables in the order of the alphabet."""
+    if isinstance(value, dict):
+        return {key: by_name(value[key]) for key in sorted(value)}
+    return value
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_is_independent_of_the_order_of_classes(name: str) -> None:
+    results = random_results(5)
+    ours = METRICS[name](compare(results, CLASSES, threshold=0.5, iou=0.5))
+    turned = compare(other_class_order(results), CLASSES[::-1], threshold=0.5, iou=0.5)
+    theirs = METRICS[name](turned)
+    if name == "confusion":  # its order is that of the classes
+        order = [1, 0, 2]
+        counts = np.array(ours["counts"])
+        assert theirs["counts"] == counts[np.ix_(order, order)].tolist()
+        return
+    assert numbers_in(by_name(ours)) == pytest.approx(numbers_in(by_name(theirs)), nan_ok=False)
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_evaluate import CANVAS_HW, FakeNetwork, Listener, prepare_by_hand
+from PIL import Image
+from test_evaluate import CANVAS_HW, FakeNetwork, Listener, prepare_by_hand, write_coco
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.types import FloatArray, Picture
+from lstmcli.report.crop import CROP_PX, crop_window
 from lstmcli.workflows.ablate import CHOSEN_VARIANTS, ablate
 from lstmcli.workflows.evaluate import EvaluateOptions
 from lstmcli.workflows.evaluate.ablation_stream import FrozenRuntime
@@ -97,3 +103,52 @@ def test_an_ablation_does_not_replace_a_file(tmp_path: Path) -> None:
     out.write_text("{}")
     with pytest.raises(OutputError):
         ablate({"fake": Stateless()}, {"set": tmp_path}, json_file=out)
+
+
+def test_the_page_shows_what_only_memory_finds_as_pictures(
+    tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    """The fake finds the box of 6 frames from its second frame with state on; nothing is lost."""
+    make_video(tmp_path / "clip.mp4", frames=6)
+    data = write_coco(tmp_path / "labels.json")
+    report = tmp_path / "report"
+    ablate({"fake": FakeNetwork()}, {"set": data}, draws=20, report=report)
+    page = (report / "index.html").read_text(encoding="utf-8")
+    part = page.split("What memory is worth: network of fake")[1].split("<h3")[0]
+    with_memory, without = part.split("Found only without memory")
+    assert "All of them, each in the middle" in with_memory
+    assert "clip, track 1, 0.04 to 0.20 s, score 0.90" in with_memory
+    assert "None." in without
+    (encoded,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', with_memory)
+    assert "src=" not in without
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+    # the whole frame of 96x64 pixels, since it is smaller than the surroundings of the box
+    assert picture.shape[:2] == (round(CROP_PX * 64 / 90), CROP_PX)
+    green = (np.abs(picture.astype(int) - (0, 192, 139)).sum(axis=2) < 60).sum()
+    assert green > 100, "the detection is drawn"
+
+
+def test_pictures_that_cannot_be_made_leave_a_page_that_says_so(tmp_path: Path) -> None:
+    listener = Listener()
+    report = tmp_path / "report"
+    data = prepare_by_hand(tmp_path)
+    ablate({"fake": FakeNetwork()}, {"set": data}, draws=20, report=report, progress=listener)
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert "1, without pictures: their video cannot be read." in page
+    assert any("no pictures of what memory recovers" in note for note in listener.notes)
+
+
+@pytest.mark.parametrize(
+    ("box", "window"),
+    [
+        ((100, 100, 110, 120), (73, 78, 137, 142)),  # 64 pixels at least
+        ((100, 100, 200, 150), (0, 0, 300, 300)),  # three sides of it, moved into the frame
+        ((0, 0, 4, 4), (0, 0, 64, 64)),
+        ((500, 300, 640, 480), (100, 0, 640, 480)),  # as far as the frame goes
+    ],
+)
+def test_a_crop_shows_the_surroundings_inside_the_frame(
+    box: tuple[float, ...], window: tuple[int, ...]
+) -> None:
+    found = crop_window(np.array(box, np.float32), (480, 640))
+    assert found == window

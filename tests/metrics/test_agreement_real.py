@@ -1,4 +1,4 @@
-"""Error types and their costs on real footage, against `tidecv`, which counts them by itself.
+"""Metrics on real footage against programs that count by themselves: `pycocotools`, `tidecv`.
 
 The rule of repair was changed after it was seen that `sky/val` and TUD-Campus differed from
 `tidecv`; the data here had no part in that. Ignored regions are left out: `tidecv` gives detections
@@ -21,6 +21,7 @@ from lstmcli.core.types import Annotations, Detections
 from lstmcli.metrics.comparison import compare
 from lstmcli.metrics.error_types import errors
 from lstmcli.metrics.frame_result import FrameResult
+from lstmcli.metrics.scoring import score
 from lstmcli.workflows.evaluate import EvaluateOptions, PipelineUse
 from lstmcli.workflows.evaluate.data import open_data, open_model
 from lstmcli.workflows.evaluate.stream import EvaluationStream
@@ -33,16 +34,17 @@ SHORT_NAMES = {
     "background": "Bkg",
     "missed": "Miss",
 }
-FRAMES = 60
+FRAMES = 40
 
 
-def real_results(model: Path | str, data: Path) -> tuple[list[FrameResult], tuple[str, ...]]:
+Footage = tuple[list[FrameResult], tuple[str, ...]]
+
+
+def real_results(model: Path | str, data: Path, videos: int) -> Footage:
     """Return the network's own detections, and the classes; without a common one, as one class."""
     options = EvaluateOptions(
-        frames_alone=True, limit=FRAMES, device="cpu", engine="torch", needs_class=False
+        frames_alone=True, limit=FRAMES, videos=videos, device="cpu", needs_class=False
     )
-    if isinstance(model, Path):
-        options = replace(options, engine="auto")
     opened = open_data(
         data, open_model(model, options, SilentProgress()), options, SilentProgress()
     )
@@ -85,8 +87,8 @@ def counted_by_tidecv(results: Sequence[FrameResult]) -> tuple[dict[str, int], d
             data.add_image(image, str(image))
         for box, label in zip(_sides(result.gt.boxes), result.gt.labels.tolist(), strict=True):
             gt.add_ground_truth(image, label, box)
-        for box, label, score in _rows(result.candidates):
-            found.add_detection(image, label, score, box)
+        for box, label, value in _rows(result.candidates):
+            found.add_detection(image, label, value, box)
     run = tidecv.TIDE().evaluate(gt, found, mode=tidecv.TIDE.BOX)
     counts = {kind.short_name: number for kind, number in run.count_errors().items()}
     costs = {kind.short_name: cost / 100 for kind, cost in run.fix_main_errors().items()}
@@ -104,20 +106,30 @@ def _rows(found: Detections) -> Sequence[tuple[list[float], int, float]]:
     return list(zip(_sides(found.boxes), found.labels.tolist(), found.scores.tolist(), strict=True))
 
 
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("model", "data"),
-    [
-        ("general", "people/MOT16-11"),
-        ("general", "people/PETS09-S2L1"),
-        ("general", "few"),
-        ("general", "coco128"),
-        ("deimv2_hgnetv2_femto_coco.onnx", "flies"),
-    ],
+UNSEEN = (
+    ("general", "people/MOT16-11", 1),
+    ("general", "people/PETS09-S2L1", 1),
+    ("general", "few", 3),
+    ("sky", "sky/train", 12),
+    ("deimv2_hgnetv2_femto_coco.onnx", "coco128", 128),
+    ("deimv2_hgnetv2_femto_coco.onnx", "flies", 1),
 )
-def test_errors_on_real_footage_are_those_of_tidecv(shared: Path, model: str, data: str) -> None:
+"""Detector, footage, and how many of its videos."""
+
+
+@pytest.fixture(scope="module", params=UNSEEN, ids=lambda pair: pair[1])
+def footage(request: pytest.FixtureRequest, shared: Path) -> Footage:
+    """Give the results of a detector on real footage, and the classes."""
+    model, data, videos = request.param
     chosen = shared / "weights" / model if model.endswith(".onnx") else model
-    results, classes = real_results(chosen, shared / "data" / data)
+    if isinstance(chosen, Path) and not chosen.is_file():
+        pytest.skip(f"{chosen.name} is not here")
+    return real_results(chosen, shared / "data" / data, videos)
+
+
+@pytest.mark.real
+def test_errors_on_real_footage_are_those_of_tidecv(footage: Footage) -> None:
+    results, classes = footage
     theirs, their_costs = counted_by_tidecv(results)
     ours: Any = errors(compare(results, classes, threshold=0.3, iou=0.5))
     counts = {short: ours[name]["count"] for name, short in SHORT_NAMES.items()}
@@ -125,3 +137,44 @@ def test_errors_on_real_footage_are_those_of_tidecv(shared: Path, model: str, da
     assert sum(theirs.values()) > 100, "of too few errors nothing follows"
     assert counts == theirs
     assert costs == pytest.approx(their_costs, abs=1e-3)
+
+
+def averaged_by_pycocotools(results: Sequence[FrameResult], classes: int) -> dict[str, float]:
+    """Return `pycocotools`' average precision and recall."""
+    coco = pytest.importorskip("pycocotools.coco", reason="pip install pycocotools, to compare")
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+    gt, found = coco.COCO(), coco.COCO()
+    for data, rows in (
+        (gt, [zip(_sides(r.gt.boxes), r.gt.labels.tolist(), strict=True) for r in results]),
+        (found, [_rows(r.candidates) for r in results]),
+    ):
+        boxes = [
+            {"id": 1, "image_id": image, "category_id": label, "bbox": box, "iscrowd": 0}
+            | {"area": box[2] * box[3], "score": score[0] if score else 1.0}
+            for image, frame in enumerate(rows)
+            for box, label, *score in frame
+        ]
+        data.dataset = {
+            "images": [{"id": image} for image in range(len(results))],
+            "categories": [{"id": label} for label in range(classes)],
+            "annotations": [box | {"id": n} for n, box in enumerate(boxes, start=1)],
+        }
+        data.createIndex()
+    run = evaluation.COCOeval(gt, found, "bbox")
+    run.evaluate()
+    run.accumulate()
+    run.summarize()
+    names = ("map", "map50", "map75", "small", "medium", "large", "ar1", "ar10", "ar")
+    return dict(zip(names, run.stats.tolist(), strict=False))
+
+
+@pytest.mark.real
+def test_average_precision_on_real_footage_is_that_of_pycocotools(footage: Footage) -> None:
+    results, classes = footage
+    theirs = averaged_by_pycocotools(results, len(classes))
+    ours = score(results, classes, threshold=0.3).as_json()
+    for key in ("map", "map50", "ar"):
+        assert ours[key] == pytest.approx(theirs[key], abs=1e-4)
+    for size in ("small", "medium", "large"):
+        mine = ours["by_size"][size]["map"]
+        assert (-1.0 if mine is None else mine) == pytest.approx(theirs[size], abs=1e-4)
