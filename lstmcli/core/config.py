@@ -168,6 +168,9 @@ class AugmentConfig(Section):
     noise: float = Field(0.02, ge=0, le=1, description="largest sigma of Gaussian noise")
     blur: float = Field(0.1, ge=0, le=1, description="probability of blur")
     reverse: float = Field(0.0, ge=0, le=1, description="probability of a time-reversed clip")
+    mosaic: float = Field(
+        0.0, ge=0, le=1, description="probability of four clips side by side instead of one"
+    )
     copy_paste: float = Field(
         0.0, ge=0, le=8, description="mean number of objects pasted from other videos into a clip"
     )

@@ -6,7 +6,9 @@ NumPy only, so that labels, metrics and writers need no torch. Boxes are always 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,17 +55,20 @@ class Annotations:
         labels: int64 [N], class indices.
         tracks: int64 [N], the same number for the same object along a video, -1 where unknown.
         ignore: bool [N], True where neither a loss nor a false positive may come from the box.
+        scores: float32 [N] in 0..1, how sure each is; None: all are.
     """
 
     boxes: FloatArray
     labels: IntArray
     tracks: IntArray
     ignore: BoolArray
+    scores: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
         assert self.boxes.shape == (n, 4), self.boxes.shape
         assert len(self.labels) == len(self.tracks) == len(self.ignore) == n
+        assert self.scores is None or len(self.scores) == n
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -128,6 +133,7 @@ class VideoLabels:
         labels: int64 [N], class indices of the set.
         tracks: int64 [N], -1 where unknown.
         ignore: bool [N].
+        scores: float32 [N] in 0..1, how sure a label is (a soft label of a teacher); None: all are.
         split: `train`, `val` or `test` where the set divides itself, None where it does not.
         source: the label file, "" where unknown.
         placed_by_time: whether its labels hold times and were matched to frames by time stamps.
@@ -141,6 +147,7 @@ class VideoLabels:
     labels: IntArray
     tracks: IntArray
     ignore: BoolArray
+    scores: FloatArray | None = None
     images: tuple[str, ...] = ()
     size_hw: tuple[int, int] | None = None
     rate: float | None = None
@@ -153,7 +160,29 @@ class VideoLabels:
         n = len(self.box_frames)
         assert self.boxes.shape == (n, 4), self.boxes.shape
         assert len(self.labels) == len(self.tracks) == len(self.ignore) == n
+        assert self.scores is None or self.scores.shape == (n,)
         assert n == 0 or bool(np.all(np.diff(self.box_frames) >= 0)), "boxes are sorted by frame"
+
+    def select(self, rows: BoolArray | IntArray, **changes: Any) -> VideoLabels:
+        """Return the video with the given boxes alone, in the given order.
+
+        Args:
+            rows: which boxes.
+            changes: other fields, as for `dataclasses.replace`.
+        """
+        kept: dict[str, Any] = {
+            "box_frames": self.box_frames[rows],
+            "boxes": self.boxes[rows],
+            "labels": self.labels[rows],
+            "tracks": self.tracks[rows],
+            "ignore": self.ignore[rows],
+            "scores": None if self.scores is None else self.scores[rows],
+        }
+        return replace(self, **(kept | changes))
+
+    def filled_scores(self) -> FloatArray:
+        """Return the scores, 1 where none are given, float32 [N]."""
+        return np.ones(len(self.boxes), np.float32) if self.scores is None else self.scores
 
     def at(self, frame: int) -> Annotations | None:
         """Return the ground truth of one frame, None where it is unannotated."""
@@ -163,8 +192,19 @@ class VideoLabels:
         first, last = np.searchsorted(self.box_frames, (frame, frame + 1))
         rows = slice(int(first), int(last))
         return Annotations(
-            self.boxes[rows], self.labels[rows], self.tracks[rows], self.ignore[rows]
+            self.boxes[rows],
+            self.labels[rows],
+            self.tracks[rows],
+            self.ignore[rows],
+            None if self.scores is None else self.scores[rows],
         )
+
+
+def joined_scores(videos: Sequence[VideoLabels]) -> FloatArray | None:
+    """Return the scores of the boxes of all videos in a row, None where no video has any."""
+    if all(video.scores is None for video in videos):
+        return None
+    return np.concatenate([video.filled_scores() for video in videos])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,10 @@ from lstmcli.dataset.class_index import ClassIndex
 from lstmcli.dataset.copy_paste import CopyPaste, PastedPatch
 from lstmcli.dataset.frame_store import FrameStore
 from lstmcli.dataset.manifest import Dataset
+from lstmcli.dataset.mosaic import FrameTargets, Tile, draw_tiles, join_pictures, join_targets
 
+_MOSAIC = 1_000_003
+"""Added to the seed of what decides on a mosaic, so that the other draws stay as without."""
 VISIBLE_SHARE = 0.4
 """A box of which the crop shows less becomes an ignored region."""
 LEAST_CROP_CELLS = 4
@@ -41,6 +44,7 @@ class ClipBatch:
         labels: int64 [B*T, M].
         valid: bool [B*T, M], False for padding.
         ignore: bool [B*T, M].
+        scores: float32 [B*T, M], how sure a label is, 1 unless it is soft.
         annotated_frames: bool [B*T].
     """
 
@@ -51,6 +55,7 @@ class ClipBatch:
     labels: Tensor
     valid: Tensor
     ignore: Tensor
+    scores: Tensor
     annotated_frames: Tensor
 
     def pin_memory(self) -> ClipBatch:
@@ -71,6 +76,14 @@ class _Clip:
     view: ClipTransform
     starts: bool
     pasted: tuple[PastedPatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """The clips of a slot at a step: one, or four tiles of a mosaic, row by row."""
+
+    clips: tuple[_Clip, ...]
+    tiles: tuple[Tile, ...] = ()
 
 
 def previous_frame_positions(
@@ -176,32 +189,40 @@ class ClipDataset(TorchDataset[ClipBatch]):
 
     def __getitem__(self, step: int) -> ClipBatch:
         """Return this process's part of the batch of a step, 0 <= step < steps."""
-        clips = [self._clip(slot, step) for slot in self.slots]
-        frames, previous_frames, gts = [], [], []
-        for clip in clips:
-            shown = self._pictures(clip)
-            frames.append(shown[0])
-            previous_frames.append(shown[1])
-            gts += [self._ground_truth(clip, int(position)) for position in clip.positions]
-        boxes, labels, valid, ignore, annotated_frames = _padded(gts)
-        return ClipBatch(
-            frames=torch.stack(frames),
-            previous_frames=torch.stack(previous_frames),
-            starts=torch.tensor([clip.starts for clip in clips]),
-            boxes=boxes,
-            labels=labels,
-            valid=valid,
-            ignore=ignore,
-            annotated_frames=annotated_frames,
+        slots = [self._slot(slot, step) for slot in self.slots]
+        frames, previous_frames = [], []
+        targets: list[FrameTargets | None] = []
+        for slot in slots:
+            shown = [self._pictures(clip) for clip in slot.clips]
+            frames.append(_joined([pictures for pictures, _ in shown]))
+            previous_frames.append(_joined([pictures for _, pictures in shown]))
+            for nth in range(self.clips.length):
+                parts = [self._targets(clip, int(clip.positions[nth])) for clip in slot.clips]
+                targets.append(join_targets(slot.tiles, parts) if slot.tiles else parts[0])
+        starts = torch.tensor([slot.clips[0].starts for slot in slots])
+        return _padded(torch.stack(frames), torch.stack(previous_frames), starts, targets)
+
+    def _slot(self, slot: int, step: int) -> _Slot:
+        """Return the clips of a slot at a step; what carries its state is no mosaic."""
+        rng = np.random.default_rng((self.seed, self.epoch, slot, step, _MOSAIC))
+        if slot < self.stateful_slots or rng.random() >= self.augment.mosaic:
+            return _Slot((self._clip(slot, step),))
+        tiles = draw_tiles(rng, self.size_hw)
+        return _Slot(
+            tuple(self._clip(slot, step, tile.size_hw, nth) for nth, tile in enumerate(tiles)),
+            tiles,
         )
 
-    def _clip(self, slot: int, step: int) -> _Clip:
+    def _clip(
+        self, slot: int, step: int, size_hw: tuple[int, int] | None = None, tile: int = 0
+    ) -> _Clip:
         """Return the clip of a slot at a step: part of a sequence with a generator of its own."""
         length = self.clips.length
         clips_in_sequence = self.clips.stateful_clips if slot < self.stateful_slots else 1
         # slots change their video at different steps, so that no step resets them all
         sequence, part = divmod(step + slot * 7, clips_in_sequence)
-        rng = np.random.default_rng((self.seed, self.epoch, slot, sequence))
+        tile_seed = (tile,) if tile else ()
+        rng = np.random.default_rng((self.seed, self.epoch, slot, sequence, *tile_seed))
         while True:
             video, focus_position, label = self._index.draw(rng, self.clips.balance)
             low, high = self.clips.stride
@@ -214,7 +235,7 @@ class ClipDataset(TorchDataset[ClipBatch]):
             latest = max(0, min(focus_position, count - span))
             start = int(rng.integers(earliest, latest + 1))
             backwards = bool(rng.random() < self.augment.reverse)
-            view = self._view(rng, video, focus_position, label)
+            view = self._view(rng, video, focus_position, label, size_hw or self.size_hw)
             pasted = self._copy_paste.draw(rng, video, focus_position, view)
             if part < clips:
                 break
@@ -228,7 +249,12 @@ class ClipDataset(TorchDataset[ClipBatch]):
         return _Clip(video, positions, turned, view, part == 0 or step == 0, pasted)
 
     def _view(
-        self, rng: np.random.Generator, video: int, position: int, label: int
+        self,
+        rng: np.random.Generator,
+        video: int,
+        position: int,
+        label: int,
+        size_hw: tuple[int, int],
     ) -> ClipTransform:
         focus: FloatArray | None = None
         gt = self.videos[video].labels.at(int(self.videos[video].frames[position]))
@@ -241,7 +267,7 @@ class ClipDataset(TorchDataset[ClipBatch]):
             rng,
             self.augment,
             canvas_hw=self.dataset.canvas_hw,
-            size_hw=self.size_hw,
+            size_hw=size_hw,
             focus=focus,
         )
 
@@ -273,9 +299,8 @@ class ClipDataset(TorchDataset[ClipBatch]):
         previous_frames, later = self._previous[clip.video], self._next[clip.video]
         return np.where(clip.turned, later[clip.positions], previous_frames[clip.positions])
 
-    def _ground_truth(
-        self, clip: _Clip, position: int
-    ) -> tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None:
+    def _targets(self, clip: _Clip, position: int) -> FrameTargets | None:
+        """Return the ground truth of a frame of a clip, None where it is not annotated."""
         video = self.videos[clip.video]
         gt = video.labels.at(int(video.frames[position]))
         if gt is None:
@@ -285,11 +310,20 @@ class ClipDataset(TorchDataset[ClipBatch]):
         on_canvas = np.concatenate((on_canvas, more))
         labels = np.concatenate((gt.labels, pasted_labels))
         ignore = np.concatenate((gt.ignore, np.zeros(len(pasted_labels), bool)))
+        own = np.ones(len(gt), np.float32) if gt.scores is None else gt.scores
+        scores = np.concatenate((own, np.ones(len(pasted_labels), np.float32)))
         boxes, share = clip.view.boxes(on_canvas)
         sides = boxes[:, 2:] - boxes[:, :2]
         visible = (share > 0) & (sides.min(axis=1, initial=np.inf, where=sides >= 0) >= 1)
         hardly = ignore | (share < VISIBLE_SHARE)
-        return boxes[visible], labels[visible], hardly[visible]
+        # a region of every class has none, which no table of classes could be asked for
+        return FrameTargets(
+            boxes[visible], np.maximum(labels[visible], 0), hardly[visible], scores[visible]
+        )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return join_pictures(parts) if len(parts) > 1 else parts[0]
 
 
 def _bounced(steps: IntArray, count: int) -> IntArray:
@@ -311,23 +345,31 @@ def _goes_back(steps: IntArray, count: int) -> BoolArray:
 
 
 def _padded(
-    gts: list[tuple[FloatArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    most = max([len(gt[0]) for gt in gts if gt is not None], default=0)
-    boxes = torch.zeros(len(gts), most, 4)
-    labels = torch.zeros(len(gts), most, dtype=torch.int64)
-    valid = torch.zeros(len(gts), most, dtype=torch.bool)
-    ignore = torch.zeros(len(gts), most, dtype=torch.bool)
-    annotated_frames = torch.tensor([gt is not None for gt in gts])
-    for row, gt in enumerate(gts):
-        if gt is None:
+    frames: Tensor, previous_frames: Tensor, starts: Tensor, targets: list[FrameTargets | None]
+) -> ClipBatch:
+    """Return the batch with as many rows of ground truth in every frame."""
+    most = max([len(one) for one in targets if one is not None], default=0)
+    batch = ClipBatch(
+        frames=frames,
+        previous_frames=previous_frames,
+        starts=starts,
+        boxes=torch.zeros(len(targets), most, 4),
+        labels=torch.zeros(len(targets), most, dtype=torch.int64),
+        valid=torch.zeros(len(targets), most, dtype=torch.bool),
+        ignore=torch.zeros(len(targets), most, dtype=torch.bool),
+        scores=torch.ones(len(targets), most),
+        annotated_frames=torch.tensor([one is not None for one in targets]),
+    )
+    for row, one in enumerate(targets):
+        if one is None:
             continue
-        n = len(gt[0])
-        boxes[row, :n] = torch.from_numpy(gt[0])
-        labels[row, :n] = torch.from_numpy(gt[1])
-        ignore[row, :n] = torch.from_numpy(gt[2])
-        valid[row, :n] = True
-    return boxes, labels, valid, ignore, annotated_frames
+        n = len(one)
+        batch.boxes[row, :n] = torch.from_numpy(one.boxes)
+        batch.labels[row, :n] = torch.from_numpy(one.labels)
+        batch.ignore[row, :n] = torch.from_numpy(one.ignore)
+        batch.scores[row, :n] = torch.from_numpy(one.scores)
+        batch.valid[row, :n] = True
+    return batch
 
 
 def single_frames(clips: ClipConfig) -> ClipConfig:

@@ -238,6 +238,8 @@ def _check_boxes(labels: VideoLabels, classes: int) -> None:
     """
     if not (np.abs(labels.boxes) < 1e7).all():  # NaN is not
         raise ValueError(f"a box of {labels.name!r} that is not made of numbers")
+    if labels.scores is not None and not ((labels.scores >= 0) & (labels.scores <= 1)).all():
+        raise ValueError(f"a score of {labels.name!r} that is not in 0..1")
     if len(labels.labels) and not (labels.labels.min() >= -1 and labels.labels.max() < classes):
         raise ValueError(f"a box of {labels.name!r} is of a class that is not there")
     if (labels.labels < 0)[~labels.ignore].any():
@@ -265,8 +267,15 @@ def _video_as_json(video: PreparedVideo) -> dict[str, Any]:
             "labels": labels.labels.tolist(),
             "tracks": labels.tracks.tolist(),
             "ignore": labels.ignore.astype(int).tolist(),
+            **_scores_as_json(labels),
         },
     }
+
+
+def _scores_as_json(labels: VideoLabels) -> dict[str, Any]:
+    if labels.scores is None:
+        return {}
+    return {"scores": [round(score, 4) for score in labels.scores.tolist()]}
 
 
 def _either(values: dict[str, Any], key: str, old: str) -> Any:
@@ -291,6 +300,7 @@ def _video_from(item: dict[str, Any], classes: int) -> PreparedVideo:
         labels=np.array(gt["labels"], np.int64),
         tracks=np.array(gt["tracks"], np.int64),
         ignore=np.array(gt["ignore"], np.bool_),
+        scores=np.array(gt["scores"], np.float32) if "scores" in gt else None,
         size_hw=_pair(item["size_hw"]),
         rate=rate,
         frame_count=None if count is None else _count(count, 0, 1 << 53),

@@ -83,19 +83,8 @@ def choose_classes(
     for video in labels.videos:
         new = renumbered(video.labels, index)
         rows = (new >= 0) | ((video.labels < 0) & video.ignore)
-        videos.append(_rows(replace(video, labels=new), rows))
+        videos.append(replace(video, labels=new).select(rows))
     return LabelSet(tuple(wanted), tuple(videos), labels.warnings)
-
-
-def _rows(video: VideoLabels, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> VideoLabels:
-    return replace(
-        video,
-        box_frames=video.box_frames[rows],
-        boxes=video.boxes[rows],
-        labels=video.labels[rows],
-        tracks=video.tracks[rows],
-        ignore=video.ignore[rows],
-    )
 
 
 def sanitize_boxes(
@@ -138,7 +127,8 @@ def sanitize_boxes(
             where = f"{video.name}, frame {int(video.box_frames[rows][0])}"
             warnings.append(DataWarning(text, where, int(rows.sum())))
     annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
-    return _rows(replace(video, boxes=cut, annotated_frames=annotated_frames), left > 0), warnings
+    whole_video = replace(video, boxes=cut, annotated_frames=annotated_frames)
+    return whole_video.select(left > 0), warnings
 
 
 def _hint_beyond(video: VideoLabels, frame_count: int) -> str:

@@ -36,6 +36,7 @@ class RawVideo(Protocol):
     labels: list[int]
     tracks: list[int]
     ignore: list[bool]
+    scores: list[float]
 
     def __len__(self) -> int: ...
 
@@ -49,6 +50,7 @@ class BoxColumns:
     labels: IntArray
     tracks: IntArray
     ignore: BoolArray
+    scores: FloatArray
     bounds: list[int]
 
 
@@ -108,6 +110,7 @@ def checked_columns(videos: Sequence[RawVideo], warnings: WarningCollector) -> B
         labels[keep],
         tracks[keep],
         ignore[keep],
+        column("scores", np.float32)[keep],
         np.searchsorted(owner[keep], np.arange(len(videos) + 1)).tolist(),
     )
 

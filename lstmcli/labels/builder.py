@@ -65,6 +65,7 @@ class VideoLabelsBuilder:
         self.labels: list[int] = []
         self.tracks: list[int] = []
         self.ignore: list[bool] = []
+        self.scores: list[float] = []
         self._images: dict[int, str] = {}
         self._until = 0
         self._annotated: set[int] = set()
@@ -125,14 +126,22 @@ class VideoLabelsBuilder:
         return self._track_ids.setdefault(key, len(self._track_ids) + 1)
 
     def add(
-        self, frame: int, box: Sequence[float], label: int, *, track: int = -1, ignore: bool = False
+        self,
+        frame: int,
+        box: Sequence[float],
+        label: int,
+        *,
+        track: int = -1,
+        ignore: bool = False,
+        score: float = 1.0,
     ) -> None:
-        """Add a box (x1, y1, x2, y2) in pixels."""
+        """Add a box (x1, y1, x2, y2) in pixels, with its score in 0..1 where it is a soft label."""
         self.frames.append(frame)
         self.boxes.append((box[0], box[1], box[2], box[3]))
         self.labels.append(label)
         self.tracks.append(track)
         self.ignore.append(ignore)
+        self.scores.append(score)
 
     def lose(self, frame: int, *, if_empty: bool = False) -> None:
         """Note that a shape of a frame has no box: the whole picture becomes an ignored region.
@@ -165,6 +174,7 @@ class VideoLabelsBuilder:
     def build(self, name: str, rows: BoxColumns, part: slice) -> VideoLabels:
         """Return the video with its part of the checked rows."""
         count = max(self._images, default=-1) + 1
+        scores = rows.scores[part]
         return VideoLabels(
             name=name,
             media=None if self._images else self.media,
@@ -174,6 +184,7 @@ class VideoLabelsBuilder:
             labels=rows.labels[part],
             tracks=rows.tracks[part],
             ignore=rows.ignore[part],
+            scores=scores if (scores < 1).any() else None,
             images=tuple(self._images.get(n, "") for n in range(count)),
             size_hw=self.size_hw,
             rate=self.rate,

@@ -171,14 +171,10 @@ def _by_time(
     )
     rows = np.array([int(frame) in kept for frame in video.box_frames], np.bool_)
     frames = np.array([kept[int(frame)] for frame in video.box_frames[rows]], np.int64)
-    return replace(
-        video,
+    return video.select(
+        rows,
         annotated_frames=np.array(sorted(chosen), np.int64),
         box_frames=frames,
-        boxes=video.boxes[rows],
-        labels=video.labels[rows],
-        tracks=video.tracks[rows],
-        ignore=video.ignore[rows],
         rate=None,
         frame_count=len(times),
     )

@@ -166,13 +166,4 @@ def _locate_frames(
         return replace(video, images=written)
     warnings.add("an image of a frame that is not there; the frame is left out", video.name, lost)
     rows = np.isin(video.box_frames, annotated[there[annotated]])
-    return replace(
-        video,
-        images=written,
-        annotated_frames=annotated[there[annotated]],
-        box_frames=video.box_frames[rows],
-        boxes=video.boxes[rows],
-        labels=video.labels[rows],
-        tracks=video.tracks[rows],
-        ignore=video.ignore[rows],
-    )
+    return video.select(rows, images=written, annotated_frames=annotated[there[annotated]])

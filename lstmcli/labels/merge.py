@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.errors import MediaError
 from lstmcli.core.media_files import is_file_at
 from lstmcli.core.names import unique_names
-from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.core.types import LabelSet, VideoLabels, joined_scores
 from lstmcli.labels.builder import renumbered
 from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.sequences import gather_frames
@@ -64,6 +64,7 @@ def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
     tracks = np.where(second.tracks >= 0, second.tracks + shift, -1)
     frames = np.concatenate((first.box_frames, second.box_frames))
     order = np.argsort(frames, kind="stable")
+    scores = joined_scores((first, second))
     return replace(
         first,
         annotated_frames=np.union1d(first.annotated_frames, second.annotated_frames),
@@ -72,6 +73,7 @@ def united(first: VideoLabels, second: VideoLabels) -> VideoLabels:
         labels=np.concatenate((first.labels, second.labels))[order],
         tracks=np.concatenate((first.tracks, tracks))[order],
         ignore=np.concatenate((first.ignore, second.ignore))[order],
+        scores=None if scores is None else scores[order],
         size_hw=first.size_hw or second.size_hw,
         rate=first.rate or second.rate,
         frame_count=first.frame_count or second.frame_count,

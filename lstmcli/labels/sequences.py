@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.names import as_path, safe_name
-from lstmcli.core.types import VideoLabels
+from lstmcli.core.types import VideoLabels, joined_scores
 from lstmcli.labels.box_columns import MOST_FRAMES
 from lstmcli.labels.warning_collector import WarningCollector
 
@@ -102,6 +102,7 @@ def as_one_video(name: str, group: Group) -> VideoLabels:
         labels=np.concatenate([video.labels for video in videos]),
         tracks=np.concatenate([video.tracks for video in videos]),
         ignore=np.concatenate([video.ignore for video in videos]),
+        scores=joined_scores(videos),
         size_hw=next((video.size_hw for video in videos if video.size_hw), None),
     )
 

@@ -21,6 +21,7 @@ class Targets:
         labels: int64 [N, M].
         valid: bool [N, M], False for padding.
         ignore: bool [N, M], True for a box that is neither a positive nor a negative.
+        scores: [N, M] in 0..1, how sure a label is; 1 unless it is soft.
         annotated_frames: bool [N], False for an unannotated frame, which has no loss.
     """
 
@@ -28,6 +29,7 @@ class Targets:
     labels: Tensor
     valid: Tensor
     ignore: Tensor
+    scores: Tensor
     annotated_frames: Tensor
 
     def to(self, device: torch.device) -> Targets:
@@ -84,13 +86,14 @@ class Positives:
 
     Args:
         rows: (frame, cell) of each, two int64 [P].
-        boxes: [P, 4], the box of each; labels: int64 [P].
+        boxes: [P, 4], the box of each; labels: int64 [P]; scores: [P], how sure those are.
         counted: bool [N, cells], False in ignored regions and on frames without annotation.
     """
 
     rows: tuple[Tensor, ...]
     boxes: Tensor
     labels: Tensor
+    scores: Tensor
     counted: Tensor
 
     @property
@@ -114,6 +117,7 @@ def assign_centres(targets: Targets, raw: Tensor, stride: int, radius: float) ->
         rows,
         targets.boxes[rows[0], which].float(),
         targets.labels[rows[0], which],
+        targets.scores[rows[0], which],
         assignment.counted,
     )
 

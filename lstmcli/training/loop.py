@@ -43,6 +43,8 @@ class Batch(Protocol):
     @property
     def ignore(self) -> Tensor: ...  # noqa: D102
     @property
+    def scores(self) -> Tensor: ...  # noqa: D102
+    @property
     def annotated_frames(self) -> Tensor: ...  # noqa: D102
 
 
@@ -78,9 +80,9 @@ class StepResult:
 
 def targets_of(batch: Batch, device: torch.device) -> Targets:
     """Return the ground truth of a batch on a device."""
-    return Targets(batch.boxes, batch.labels, batch.valid, batch.ignore, batch.annotated_frames).to(
-        device
-    )
+    return Targets(
+        batch.boxes, batch.labels, batch.valid, batch.ignore, batch.scores, batch.annotated_frames
+    ).to(device)
 
 
 def detached(state: State) -> State:

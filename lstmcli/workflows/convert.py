@@ -105,6 +105,9 @@ def convert(
                 f"the set's own splits ({', '.join(parts)}); {to} labels do not hold them",
                 str(source),
             )
+        soft = sum(video.scores is not None for video in labels.videos)
+        if soft and not writer.KEEPS_SCORES:
+            warnings.add(f"scores of soft labels; {to} labels do not hold them", str(source), soft)
         write = new_folder if writer.FOLDER else atomic_write
         with write(out, overwrite=overwrite) as path:
             writer.write(labels, path, warnings)

@@ -263,9 +263,9 @@ def test_an_ignored_box_is_handed_on_as_ignored(dataset: Dataset) -> None:
     assert 0 not in drawn  # an ignored object is no reason to draw a video
     assert not any(batch.ignore.any() for batch in batches)
     clip = replace(clips._clip(0, 0), video=0)
-    gt = clips._ground_truth(clip, 3)
+    gt = clips._targets(clip, 3)
     assert gt is not None
-    assert gt[2].tolist() == [True]
+    assert gt.ignore.tolist() == [True]
 
 
 def test_a_box_that_the_window_hardly_shows_is_ignored(dataset: Dataset) -> None:
@@ -277,9 +277,96 @@ def test_a_box_that_the_window_hardly_shows_is_ignored(dataset: Dataset) -> None
     for shown, ignored in ((0.3, True), (0.7, False)):
         cut = round(right - shown * (right - left))
         view = replace(clip.view, left=cut, top=max(0, int(top) - 20))
-        gt = clips._ground_truth(replace(clip, view=view), 5)
+        gt = clips._targets(replace(clip, view=view), 5)
         assert gt is not None
-        assert gt[2].tolist() == [ignored], shown
+        assert gt.ignore.tolist() == [ignored], shown
+
+
+def test_a_region_of_every_class_is_handed_on_with_a_class_that_exists(dataset: Dataset) -> None:
+    video = dataset.videos[0]
+    none = np.full(len(video.labels.labels), -1, np.int64)
+    labels = replace(video.labels, labels=none, ignore=np.ones(len(none), np.bool_))
+    mixed = replace(dataset, videos=(replace(video, labels=labels), *dataset.videos[1:]))
+    clips = source(mixed, full_frame=True, stateful_fraction=0.0, length=1)
+    gt = clips._targets(replace(clips._clip(0, 0), video=0), 3)
+    assert gt is not None
+    assert (gt.labels.tolist(), gt.ignore.tolist()) == ([0], [True])
+
+
+def test_scores_of_soft_labels_come_with_their_boxes(dataset: Dataset) -> None:
+    videos = []
+    for number, video in enumerate(dataset.videos):
+        scores = np.full(len(video.labels.labels), 0.5 + number / 10, np.float32)
+        videos.append(replace(video, labels=replace(video.labels, scores=scores)))
+    soft = replace(dataset, videos=tuple(videos))
+    soft.save()
+    try:
+        read = Dataset.load(dataset.folder)
+    finally:
+        dataset.save()
+    batch = source(read, full_frame=True)[0]
+    clips = source(read, full_frame=True)
+    for slot in range(4):
+        wanted = 0.5 + clips._clip(slot, 0).video / 10
+        rows = slice(3 * slot, 3 * slot + 3)
+        assert batch.valid[rows].all()
+        assert batch.scores[rows].flatten().tolist() == pytest.approx([wanted] * 3)
+    assert source(dataset)[0].scores.eq(1).all()
+
+
+@pytest.mark.parametrize("augment", [QUIET, LOUD])
+def test_boxes_of_a_mosaic_lie_on_their_pixels(dataset: Dataset, augment: AugmentConfig) -> None:
+    colourful = augment.model_copy(update={"mosaic": 1.0, "colour": 0.0, "grey": 0.0, "noise": 0.0})
+    clips = source(dataset, augment=colourful, stateful_fraction=0.0, length=1)
+    boxes = 0
+    for step in range(10):
+        batch = clips[step]
+        assert batch.frames.shape == (4, 1, 3, 64, 64)
+        assert_same(batch, clips[step])
+        for row in range(4):
+            picture = batch.frames[row, 0].int()
+            for n in torch.nonzero(batch.valid[row] & ~batch.ignore[row])[:, 0].tolist():
+                left, top, right, bottom = batch.boxes[row, n].round().int().tolist()
+                inside = picture[:, top:bottom, left:right]
+                colour = torch.tensor(COLOURS[int(batch.labels[row, n])])[:, None, None]
+                share = ((inside - colour).abs().sum(dim=0) < 120).float().mean()
+                assert float(share) > 0.6, (step, row, n)
+                boxes += 1
+    assert boxes > 40
+
+
+def test_a_mosaic_leaves_what_carries_its_state(dataset: Dataset) -> None:
+    mosaic = source(dataset, augment=QUIET.model_copy(update={"mosaic": 1.0}))
+    plain = source(dataset)
+    for step in range(3):
+        assert torch.equal(mosaic[step].frames[:2], plain[step].frames[:2])
+        assert not torch.equal(mosaic[step].frames[2:], plain[step].frames[2:])
+
+
+def test_a_tile_without_annotation_is_ignored(tmp_path: Path) -> None:
+    made = write_dataset(
+        tmp_path / "dataset", videos=("train",) * 4, annotated_frames=lambda frame: frame % 3 == 0
+    )
+    augment = QUIET.model_copy(update={"mosaic": 1.0})
+    clips = source(made, augment=augment, stateful_fraction=0.0, length=2)
+    regions = 0
+    for step in range(8):
+        batch = clips[step]
+        for row in range(8):
+            drawn = clips._slot(row // 2, step)
+            bare = [
+                tile
+                for tile, clip in zip(drawn.tiles, drawn.clips, strict=True)
+                if int(clip.positions[row % 2]) % 3
+            ]
+            assert bool(batch.annotated_frames[row]) == (len(bare) < 4)
+            for tile in bare if len(bare) < 4 else ():
+                height, width = tile.size_hw
+                sides = (tile.left, tile.top, tile.left + width, tile.top + height)
+                same = (batch.boxes[row] == torch.tensor(sides)).all(dim=1)
+                assert bool((same & batch.ignore[row]).any())
+                regions += 1
+    assert regions > 10
 
 
 def test_classes_are_drawn_evenly_where_that_is_wanted(tmp_path: Path) -> None:

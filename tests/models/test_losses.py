@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -38,7 +39,8 @@ def targets(
     ignore[:, list(ignored)] = True
     kinds = torch.tensor((labels or []) + [0] * most)[:most].expand(len(frames), -1)
     annotated_frames = torch.tensor([frame is not None for frame in frames])
-    return Targets(boxes, kinds.to(torch.int64), valid, ignore & valid, annotated_frames)
+    scores = torch.ones(valid.shape)
+    return Targets(boxes, kinds.to(torch.int64), valid, ignore & valid, scores, annotated_frames)
 
 
 def assigned(gt: Targets, radius: float = 1.5) -> Assignment:
@@ -213,15 +215,31 @@ def test_objectness_is_the_quality_focal_loss() -> None:
     raw = torch.zeros(1, 7, 1, 1)
     centre = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]])
     one = torch.ones(1, 1, dtype=torch.bool)
-    gt = Targets(
-        centre, torch.zeros(1, 1, dtype=torch.int64), one, ~one, torch.ones(1, dtype=torch.bool)
-    )
+    labels, annotated = torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
+    gt = Targets(centre, labels, one, ~one, torch.ones(1, 1), annotated)
     parts = head.loss(raw, gt, LossConfig(iou_aware=False, label_smoothing=0.0))
     assert float(parts["object"]) == pytest.approx(math.log(2) / 4)
     assert float(parts["class"]) == pytest.approx(math.log(2))  # two classes, even odds
-    empty = Targets(centre, gt.labels, ~one, ~one, gt.annotated_frames)
+    empty = replace(gt, valid=~one)
     parts = head.loss(raw, empty, LossConfig())
     assert float(parts["object"]) == pytest.approx(math.log(2) / 4)
+
+
+@pytest.mark.parametrize("name", ["anchor_free", "multi_scale"])
+def test_a_soft_label_asks_for_its_own_score(name: str) -> None:
+    """An objectness that equals the label's score has no gradient, and only there."""
+    head = make_head(name)
+    raw = raw_of(head).detach()
+    raw[:, 0] = math.log(0.4 / 0.6)
+    sure = targets([(0.0, 0.0, 40.0, 24.0)])
+    config = LossConfig(iou_aware=False)
+    for gt, settled in ((sure, False), (replace(sure, scores=torch.full((1, 1), 0.4)), True)):
+        leaf = raw.clone().requires_grad_()
+        head.loss(leaf, gt, config)["object"].backward()
+        assert leaf.grad is not None
+        still = (leaf.grad[:, 0].abs() < 1e-6).sum()
+        assert int(still) == (int(head.count_positives(raw, gt, config)) if settled else 0)
+        assert int(head.count_positives(raw, gt, config)) > 0
 
 
 def test_the_classic_loss_is_plain_cross_entropy() -> None:

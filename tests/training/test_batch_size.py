@@ -42,6 +42,7 @@ def draw(batch: int, memory: bool) -> ClipBatch:
         labels=torch.zeros(count, 1, dtype=torch.int64),
         valid=torch.ones(count, 1, dtype=torch.bool),
         ignore=torch.zeros(count, 1, dtype=torch.bool),
+        scores=torch.ones(count, 1),
         annotated_frames=torch.ones(count, dtype=torch.bool),
     )
 

@@ -30,7 +30,7 @@ DROPS: tuple[str, ...] = (
     "annotations without a bbox: the hull of segmentation or key points is kept",
     "annotations without any of them: an ignored region",
     "annotations of images that are not listed",
-    "scores and attributes",
+    "attributes, and scores outside of 0..1; other scores are kept as soft labels",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
 
@@ -80,6 +80,9 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         str(source),
         rows.hulls,
     )
+    context.warnings.add(
+        "a score that is not above 0 and at most 1; left out", str(source), rows.odd_scores
+    )
     left = sum(item is not None for item in _listed(top, "annotations"))
     context.warnings.add("an annotation without image or box; left out", str(source), left)
     for row in rows.boxes:
@@ -97,6 +100,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             categories.label(row.category),
             track=video.track(row.track),
             ignore=row.crowd,
+            score=row.score,
         )
     for item in rows.sequences:
         _add_sequence(Node(item, f"{source}#annotations"), videos, categories)
@@ -117,6 +121,7 @@ class _Row(NamedTuple):
     height: float
     track: int | str
     crowd: bool
+    score: float
 
 
 class _Rows:
@@ -127,6 +132,7 @@ class _Rows:
         sequences: objects of YouTube-VIS.
         without_box: the image ids of annotations that no box surrounds.
         hulls: how many boxes are hulls of other shapes.
+        odd_scores: how many scores are outside of 0..1.
         problem: the first annotation that cannot be read.
     """
 
@@ -134,7 +140,7 @@ class _Rows:
         self.boxes: list[_Row] = []
         self.sequences: list[dict[str, Any]] = []
         self.without_box: list[str] = []
-        self.hulls = 0
+        self.hulls = self.odd_scores = 0
         self.problem = ""
         self.most = limit("boxes")
         self._ids: dict[Any, int] = {}
@@ -162,6 +168,7 @@ class _Rows:
                 float(height),
                 track if isinstance(track, int | str) else -1,
                 _is_yes(item.get("iscrowd")) or _is_yes(item.get("ignore")),
+                self._score_of(item.get("score")),
             )
         except (TypeError, ValueError, OverflowError):
             self.problem = self.problem or (
@@ -173,6 +180,15 @@ class _Rows:
         if len(self.boxes) > self.most and not self.problem:
             self.problem = f"more than {self.most} annotations"
         return None
+
+    def _score_of(self, value: Any) -> float:
+        """Return the score of a soft label; 1 where there is none."""
+        if value is None:
+            return 1.0
+        if isinstance(value, int | float) and 0 < value <= 1:
+            return float(value)
+        self.odd_scores += 1
+        return 1.0
 
     def _box_of(self, item: dict[str, Any]) -> Sequence[Any] | None:
         """Return x, y, width, height: the bbox, or the hull of the segmentation or key points."""

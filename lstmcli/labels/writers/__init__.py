@@ -26,6 +26,10 @@ class LabelWriter(Protocol):
     def NEEDS_SIZE(self) -> bool:
         """Whether the format cannot be written without the size of every picture."""
 
+    @property
+    def KEEPS_SCORES(self) -> bool:
+        """Whether the format holds the scores of soft labels."""
+
     def write(self, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
         """Write a set to a file, or into a folder that exists and is empty.
 

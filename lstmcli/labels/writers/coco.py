@@ -1,7 +1,8 @@
 """COCO with videos (CocoVID): one JSON file that says everything but the media.
 
 https://cocodataset.org/#format-data and mmtracking docs/en/dataset.md: `bbox` is x, y, width,
-height; `iscrowd` 1 is not evaluated; unannotated frames are not listed.
+height; `iscrowd` 1 is not evaluated; unannotated frames are not listed. `score` is that of
+a soft label, as in COCO results.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = False
 NEEDS_SIZE = False
+KEEPS_SCORES = True
 
 
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
@@ -99,4 +101,6 @@ def _annotations(
             row["bbox"] = [round(side, 4) for side in (x1, y1, width, height)]
             row["area"] = round(width * height, 4)
             row["iscrowd"] = int(video.ignore[n])
+            if video.scores is not None:
+                row["score"] = round(float(video.scores[n]), 4)
             yield row

@@ -20,6 +20,7 @@ from lstmcli.labels.warning_collector import WarningCollector
 
 FOLDER = False
 NEEDS_SIZE = True
+KEEPS_SCORES = False
 
 
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:

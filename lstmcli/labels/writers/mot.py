@@ -19,6 +19,7 @@ from lstmcli.labels.writers.regions import one_a_class
 
 FOLDER = True
 NEEDS_SIZE = False
+KEEPS_SCORES = False
 
 
 MARK = "; written by lstmcli convert"

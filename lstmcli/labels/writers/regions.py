@@ -22,11 +22,4 @@ def _repeated(video: VideoLabels, classes: int) -> VideoLabels:
     times = np.where(video.labels < 0, classes, 1)
     rows = np.repeat(np.arange(len(times)), times)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
-    return replace(
-        video,
-        box_frames=video.box_frames[rows],
-        boxes=video.boxes[rows],
-        labels=np.where(video.labels[rows] < 0, nth, video.labels[rows]),
-        tracks=video.tracks[rows],
-        ignore=video.ignore[rows],
-    )
+    return video.select(rows, labels=np.where(video.labels[rows] < 0, nth, video.labels[rows]))

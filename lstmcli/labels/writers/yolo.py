@@ -16,6 +16,7 @@ from lstmcli.labels.warning_collector import WarningCollector
 
 FOLDER = True
 NEEDS_SIZE = True
+KEEPS_SCORES = False
 
 
 MARK = "# written by lstmcli convert\n"

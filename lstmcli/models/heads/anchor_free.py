@@ -80,6 +80,7 @@ class AnchorFreeHead(GridHead):
             target[rows] = paired_iou(boxes.detach(), positives.boxes).to(target.dtype)
         else:
             target[rows] = 1.0
+        target[rows] = target[rows] * positives.scores.to(target.dtype)
         objectness = quality_focal_loss(cells[..., 0], target)
         classes = F.cross_entropy(
             cells[rows][:, 5:],

@@ -136,7 +136,8 @@ class MultiScaleHead(DetectionHead):
         labels = targets.labels[rows[0], which]
         total = _count(labels).clamp_min(1) if normaliser is None else normaliser
         target = torch.zeros_like(raw[:, 0])
-        target[rows] = assignment.quality[rows] if config.iou_aware else 1.0
+        sure = targets.scores[rows[0], which].to(target.dtype)
+        target[rows] = sure * assignment.quality[rows] if config.iou_aware else sure
         objectness = quality_focal_loss(raw[:, 0], target)
         classes = F.cross_entropy(
             raw[:, 5 : 5 + self.classes].transpose(1, 2)[rows],

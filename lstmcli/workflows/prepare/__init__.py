@@ -195,6 +195,7 @@ def _positive_cells(dataset: Dataset, video: PreparedVideo, frame: int) -> IntAr
         torch.from_numpy(gt.labels)[None],
         torch.ones(1, n, dtype=torch.bool),
         torch.from_numpy(gt.ignore)[None],
+        torch.ones(1, n),
         torch.ones(1, dtype=torch.bool),
     )
     cells = assign(targets, centres, stride=dataset.grid, radius=1.5).box[0] >= 0

@@ -214,15 +214,7 @@ def _readable(video: VideoLabels, missing: IntArray, stored: _Stored) -> VideoLa
     if not len(frames):
         return video
     rows = ~np.isin(video.box_frames, frames)
-    return replace(
-        video,
-        annotated_frames=np.setdiff1d(video.annotated_frames, frames),
-        box_frames=video.box_frames[rows],
-        boxes=video.boxes[rows],
-        labels=video.labels[rows],
-        tracks=video.tracks[rows],
-        ignore=video.ignore[rows],
-    )
+    return video.select(rows, annotated_frames=np.setdiff1d(video.annotated_frames, frames))
 
 
 def _form_of(dataset: Dataset, frames: int, wanted: str) -> str:

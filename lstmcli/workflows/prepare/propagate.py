@@ -298,10 +298,11 @@ def _merged(video: VideoLabels, rows: _Rows, frames: list[int]) -> VideoLabels:
         (video.labels, rows.labels),
         (video.tracks, rows.tracks),
         (video.ignore, rows.ignore),
+        (video.filled_scores(), np.ones(len(rows.frames))),
     ]
     columns = [np.concatenate((old, np.asarray(new, old.dtype)[visible])) for old, new in pairs]
     order = np.argsort(columns[0], kind="stable")
-    box_frames, boxes, labels, tracks, ignore = (column[order] for column in columns)
+    box_frames, boxes, labels, tracks, ignore, scores = (column[order] for column in columns)
     annotated = np.union1d(video.annotated_frames, np.array(frames, np.int64))
     return replace(
         video,
@@ -311,4 +312,5 @@ def _merged(video: VideoLabels, rows: _Rows, frames: list[int]) -> VideoLabels:
         labels=labels,
         tracks=tracks,
         ignore=ignore,
+        scores=None if video.scores is None else scores,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,15 +103,10 @@ def _cut_in_time(video: VideoLabels, cut: TimeSplit) -> Iterator[tuple[VideoLabe
         frames = (video.annotated_frames >= first) & (video.annotated_frames < last)
         rows = (video.box_frames >= first) & (video.box_frames < last)
         yield (
-            replace(
-                video,
+            video.select(
+                rows,
                 name=f"{video.name} {name}",
                 annotated_frames=video.annotated_frames[frames],
-                box_frames=video.box_frames[rows],
-                boxes=video.boxes[rows],
-                labels=video.labels[rows],
-                tracks=video.tracks[rows],
-                ignore=video.ignore[rows],
             ),
             name,
         )

@@ -216,6 +216,7 @@ def _label(
         labels=tracks.labels,
         tracks=tracks.tracks,
         ignore=tracks.status == UNCERTAIN,
+        scores=tracks.scores.astype(np.float32),
         size_hw=(int(sizes[0, 0]), int(sizes[0, 1])),
         rate=IMAGE_RATE if images else info.rate if info is not None else None,
     )
@@ -249,6 +250,7 @@ def _still(
         labels=tracks.labels,
         tracks=tracks.tracks,
         ignore=tracks.status == UNCERTAIN,
+        scores=tracks.scores.astype(np.float32),
         size_hw=size_hw,
         frame_count=1,
     )
