@@ -26,6 +26,9 @@ _SWS_BILINEAR, _SWS_FULL_CHROMA, _SWS_ROUND = 2, 0x2000, 0x40000
 SCALING = _SWS_BILINEAR | _SWS_FULL_CHROMA | _SWS_ROUND
 """swscale's bilinear filter widens when it shrinks: small objects are averaged, not skipped."""
 
+_SMALL = 16
+"""Sides of the copy whose side data is read."""
+
 
 class Turn(NamedTuple):
     """Rotation and mirroring from stored to shown picture: swap the axes first, then mirror."""
@@ -37,8 +40,11 @@ class Turn(NamedTuple):
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Turn:
         """Read the display matrix of a frame (a b u, c d v, x y w; x' = a x + c y)."""
+        # A frame and its side data hold each other. Until the garbage collector comes, the frame
+        # holds all buffers of its decoder: 30 MB a video. So a small copy is asked.
+        small = picture.reformat(width=_SMALL, height=_SMALL, format="gray")
         try:
-            data = picture.side_data.get("DISPLAYMATRIX")
+            data = small.side_data.get("DISPLAYMATRIX")
         except ValueError:  # EXIF and other side data for which PyAV has no name
             return cls.clockwise(-picture.rotation)
         if data is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from fractions import Fraction
 from itertools import pairwise
@@ -496,3 +497,17 @@ def test_planes_of_odd_sides_repeat_their_last_row_and_column() -> None:
     )[:4, :6]
     assert whole[3].tolist() == [10, 11, 12, 13, 14, 14]
     assert whole[:3, 5].tolist() == [4, 9, 14]
+
+
+def test_a_frame_that_nobody_needs_is_freed_at_once(tmp_path: Path, make_video: MakeVideo) -> None:
+    """What only the garbage collector frees holds all buffers of its decoder until then."""
+    path = tmp_path / "turned.mp4"
+    make_video(path, frames=5, turn=90)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(frame.size_hw == (96, 64) for frame in read_frames(path)) == 5
+        large = [o for o in gc.get_objects() if isinstance(o, av.VideoFrame) and o.width > 16]
+        assert large == []
+    finally:
+        gc.enable()
