@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's <malloc.h>
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # glibc's <malloc.h>
 
 
 def keep_freed_memory() -> bool:
@@ -20,15 +20,29 @@ def keep_freed_memory() -> bool:
     Returns:
         whether the system's C library understood.
     """
+    return _set_allocator((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 256 << 20))
+
+
+def share_arenas() -> bool:
+    """Tell glibc to serve all threads from two heaps; before any thread starts.
+
+    Frames are made in one thread and freed in another. With a heap for each of many threads,
+    freed memory is rarely reused: a service of two cameras grew by 15 MB a minute for ever.
+
+    Returns:
+        whether the system's C library understood.
+    """
+    return _set_allocator((M_ARENA_MAX, 2))
+
+
+def _set_allocator(*settings: tuple[int, int]) -> bool:
     if sys.platform != "linux":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(
-        (mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, -1), mallopt(M_TOP_PAD, 256 << 20))
-    )
+    return all([mallopt(name, value) for name, value in settings])
 
 
 def available_memory() -> float:

@@ -10,6 +10,7 @@ import uvicorn
 
 from lstmcli.core.errors import ConfigError
 from lstmcli.core.progress import Progress
+from lstmcli.core.system import share_arenas
 from lstmcli.inference.runtime_pool import RuntimePool
 from lstmcli.service.app import build_app
 from lstmcli.service.options import ServeOptions
@@ -38,6 +39,7 @@ def serve(
         ConfigError: the address cannot be listened at.
         LstmcliError: the model, a camera, the lines or the events cannot be opened.
     """
+    share_arenas()
     with listen(options.host, options.port) as listener:
         server = make_server(ServiceState(options, progress, runtimes))
         host = f"[{options.host}]" if ":" in options.host else options.host
