@@ -42,7 +42,7 @@ def _set_allocator(*settings: tuple[int, int]) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all([mallopt(name, value) for name, value in settings])
+    return all(mallopt(name, value) for name, value in settings)
 
 
 def available_memory() -> float:
