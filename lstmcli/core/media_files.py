@@ -11,6 +11,7 @@ _VIDEO = (
     ".mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .rm .ts .vob .webm .wmv .y4m"
 )
 _IMAGE = ".avif .bmp .jfif .jp2 .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
+_UNREADABLE = ".arw .cr2 .cr3 .dng .heic .heif .nef .orf .psd .rw2"
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """Endings of videos, for every command."""
 _UNREADABLE = ".arw .cr2 .cr3 .dng .heic .heif .nef .orf .psd .rw2"

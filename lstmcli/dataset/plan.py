@@ -12,7 +12,7 @@ import numpy as np
 from lstmcli.core.boxes import Letterbox, box_area, clip_boxes
 from lstmcli.core.errors import DataError, near_name
 from lstmcli.core.types import DataWarning, IntArray, LabelSet, VideoLabels
-from lstmcli.labels.builder import renumbered
+from lstmcli.labels.builder import EVERY_CLASS, renumbered
 
 DEFAULT_AREA = 640 * 512
 """Default pixels of the canvas: small objects stay visible."""
@@ -87,6 +87,26 @@ def choose_classes(
     return LabelSet(tuple(wanted), tuple(videos), labels.warnings)
 
 
+def _without(
+    video: VideoLabels, lost: np.ndarray[tuple[int], np.dtype[np.bool_]], size_hw: tuple[int, int]
+) -> VideoLabels:
+    """Return the video without rows; frames that lose all theirs become ignored regions.
+
+    Somebody drew an object there, so nothing of the frame is taught as background.
+    """
+    seen = video.box_frames[~lost & ~video.ignore]
+    rows = np.flatnonzero(lost & ~video.ignore & ~np.isin(video.box_frames, seen))
+    _, first = np.unique(video.box_frames[rows], return_index=True)
+    regions, keep = rows[first], ~lost
+    keep[regions] = True
+    boxes, labels, tracks = (np.array(part) for part in (video.boxes, video.labels, video.tracks))
+    ignore = np.array(video.ignore)
+    boxes[regions] = (0, 0, size_hw[1], size_hw[0])
+    labels[regions], tracks[regions], ignore[regions] = EVERY_CLASS, -1, True
+    changed = replace(video, boxes=boxes, labels=labels, tracks=tracks, ignore=ignore)
+    return changed.select(keep)
+
+
 def sanitize_boxes(
     video: VideoLabels, size_hw: tuple[int, int], frame_count: int
 ) -> tuple[VideoLabels, list[DataWarning]]:
@@ -120,7 +140,7 @@ def sanitize_boxes(
     over = (whole > 0) & (left > 0) & (left < 0.99 * whole) & ~video.ignore
     for rows, text in (
         (empty, "boxes without width or height were left out"),
-        (outside, "boxes wholly outside the picture were left out"),
+        (outside, "boxes wholly outside the picture were left out; a frame of them is ignored"),
         (over, "boxes that reach beyond the picture were cut to it"),
     ):
         if rows.any():
@@ -128,7 +148,7 @@ def sanitize_boxes(
             warnings.append(DataWarning(text, where, int(rows.sum())))
     annotated_frames = video.annotated_frames[video.annotated_frames < frame_count]
     whole_video = replace(video, boxes=cut, annotated_frames=annotated_frames)
-    return whole_video.select(left > 0), warnings
+    return _without(whole_video, left <= 0, size_hw), warnings
 
 
 def _hint_beyond(video: VideoLabels, frame_count: int) -> str:

@@ -17,7 +17,13 @@ from lstmcli.core.types import (
     FloatArray,
     IntArray,
 )
-from lstmcli.labels.plausibility import Floats, check_axes, check_corners, check_fractions
+from lstmcli.labels.plausibility import (
+    ENOUGH,
+    Floats,
+    check_corners,
+    check_fractions,
+    check_inside,
+)
 from lstmcli.labels.shapes import Box
 from lstmcli.labels.warning_collector import WarningCollector
 
@@ -83,7 +89,8 @@ def checked_columns(videos: Sequence[RawVideo], warnings: WarningCollector) -> B
     if broken.any():
         row = [float(side) for side in boxes[int(np.argmax(broken))]]
         raise DataError(f"{where(broken)}: a box {row}", hint="boxes are finite numbers of pixels")
-    inverted = _check_files(videos, owner, boxes)
+    ignore = column("ignore", np.bool_)
+    inverted = _check_files(videos, owner, boxes, ignore)
     if inverted.any():
         text = "a box with its corners in the wrong order; reordered"
         warnings.add(text, where(inverted), int(inverted.sum()))
@@ -91,7 +98,6 @@ def checked_columns(videos: Sequence[RawVideo], warnings: WarningCollector) -> B
         boxes = np.concatenate((low, np.maximum(boxes[:, :2], boxes[:, 2:])), axis=1)
     found: FloatArray = boxes.astype(np.float32)
     labels, tracks = column("labels", np.int64), column("tracks", np.int64)
-    ignore = column("ignore", np.bool_)
     flat = (found[:, 2:] <= found[:, :2]).any(axis=1)
     if flat.any():
         warnings.add("a box without area; left out", where(flat), int(flat.sum()))
@@ -115,17 +121,38 @@ def checked_columns(videos: Sequence[RawVideo], warnings: WarningCollector) -> B
     )
 
 
-def _check_files(videos: Sequence[RawVideo], owner: IntArray, boxes: Floats) -> BoolArray:
-    """Return which boxes are inverted; see `plausibility` for what refuses the set."""
+def _check_files(
+    videos: Sequence[RawVideo], owner: IntArray, boxes: Floats, ignore: BoolArray
+) -> BoolArray:
+    """Return which boxes are inverted; see `plausibility` for what refuses the set.
+
+    All files together are tested, and each that holds enough boxes: one of a hundred files of a
+    folder may come from another tool.
+    """
     if not len(boxes):
         return np.zeros(0, np.bool_)
-    known = np.array([video.size_hw or (0, 0) for video in videos], np.float64)[owner]
-    sized = (known > 0).all(axis=1)
-    source = _common_source(videos)
-    smallest = next((video.size_hw for video in videos if video.size_hw and len(video)), None)
-    check_fractions(boxes, smallest, source)
-    inverted = check_corners(boxes, source)
-    check_axes(boxes[sized & ~inverted], known[sized & ~inverted], source)
+    sizes = np.array([video.size_hw or (0, 0) for video in videos], np.float64)[owner]
+    inverted = _check_rows(boxes, sizes, ignore, _common_source(videos))
+    names = [video.source for video in videos]
+    if len(set(names)) > 1:
+        index = {name: n for n, name in enumerate(dict.fromkeys(names))}
+        of_file = np.array([index[name] for name in names])[owner]
+        order = np.argsort(of_file, kind="stable")
+        bounds = np.searchsorted(of_file[order], np.arange(len(index) + 1))
+        for name, first, last in zip(index, bounds, bounds[1:], strict=False):
+            rows = order[first:last]
+            if len(rows) >= ENOUGH:
+                _check_rows(boxes[rows], sizes[rows], ignore[rows], name)
+    return inverted
+
+
+def _check_rows(boxes: Floats, sizes_hw: Floats, ignore: BoolArray, source: str) -> BoolArray:
+    """Test the boxes that count; regions may stand for lost shapes."""
+    check_fractions(boxes[~ignore], sizes_hw[~ignore], source)
+    check_corners(boxes[~ignore], source)
+    inverted = np.asarray((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
+    rows = (sizes_hw > 0).all(axis=1) & ~inverted & ~ignore
+    check_inside(boxes[rows], sizes_hw[rows], source)
     return inverted
 
 

@@ -77,12 +77,18 @@ class VideoLabelsBuilder:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def check_frame(self, frame: int, where: str = "") -> int:
-        """Return the frame index; DataError where it cannot be one."""
+    def check_frame(self, frame: int, where: str = "", *, base: int = 0) -> int:
+        """Return the frame index; DataError where it cannot be one.
+
+        Args:
+            frame: index from 0.
+            where: the place in the file, for the error.
+            base: the number that the format gives the first frame, for the error.
+        """
         if not 0 <= frame < limit("frames"):
-            place = f"{where or self.source}: frame {frame} of {self.name!r}"
+            place = f"{where or self.source}: frame {frame + base} of {self.name!r}"
             check_limit("frames", frame + 1, place)
-            raise DataError(place, hint="frames count from 0")
+            raise DataError(place, hint=f"frames count from {base}")
         return frame
 
     def set_size(self, width: float, height: float, where: str = "") -> None:
@@ -155,9 +161,18 @@ class VideoLabelsBuilder:
         (self._lost_if_empty if if_empty else self._lost).add(self.check_frame(frame))
 
     def add_lost_regions(self) -> None:
-        """Add the ignored regions of the frames with lost shapes."""
+        """Add ignored regions to frames with lost shapes, and to those with flat boxes only.
+
+        A box without area is a click without a drag: it is left out, but somebody saw something.
+        """
         height, width = self.size_hw or (WHOLE_PICTURE, WHOLE_PICTURE)
-        for frame in sorted(self._lost | (self._lost_if_empty - set(self.frames))):
+        solid = {
+            frame
+            for frame, (x1, y1, x2, y2) in zip(self.frames, self.boxes, strict=True)
+            if x1 != x2 and y1 != y2
+        }
+        self._lost_if_empty.update(set(self.frames) - solid)
+        for frame in sorted(self._lost | (self._lost_if_empty - solid)):
             self.add(frame, (0.0, 0.0, width, height), EVERY_CLASS, ignore=True)
         self._lost.clear()
         self._lost_if_empty.clear()
@@ -211,6 +226,14 @@ _LOST = {
     True: "its whole picture becomes an ignored region",
     False: "a picture without boxes becomes an ignored region",
 }
+
+
+DROPS_OF_ALL: tuple[str, ...] = (
+    "boxes without area: left out; a frame without others is an ignored region",
+    "boxes whose corners are in the wrong order: reordered, unless most of a file's are",
+    "a box of the same object written again: one is kept",
+)
+"""What every reader drops or converts; each case is counted as a warning."""
 
 
 class LabelSetBuilder:

@@ -15,7 +15,7 @@ from lstmcli.labels.box_columns import MOST_FRAMES
 from lstmcli.labels.clock import LabelRate, align
 from lstmcli.labels.context import probe_size
 from lstmcli.labels.media_finder import MediaFinder
-from lstmcli.labels.plausibility import check_axes, check_fractions
+from lstmcli.labels.plausibility import check_fractions, check_inside
 from lstmcli.labels.sequences import as_one_video, extracted_from
 from lstmcli.labels.warning_collector import WarningCollector
 
@@ -95,7 +95,7 @@ def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: Labe
 
 
 def check_boxes(videos: Sequence[VideoLabels], source: Path) -> None:
-    """Refuse sets whose boxes fit their pictures only with x and y exchanged, or are fractions.
+    """Refuse sets whose boxes do not fit the pictures, whose sizes only the media tell.
 
     Raises:
         DataError: see `plausibility`.
@@ -106,8 +106,8 @@ def check_boxes(videos: Sequence[VideoLabels], source: Path) -> None:
         return
     together = np.concatenate([boxes for _, boxes, _ in sized]).astype(np.float64)
     sizes = np.concatenate([np.tile(np.array(size, float), (len(b), 1)) for _, b, size in sized])
-    check_fractions(together, sized[0][2], str(source))
-    check_axes(together, sizes, str(source))
+    check_fractions(together, sizes, str(source))
+    check_inside(together, sizes, str(source))
 
 
 def _locate_video(video: VideoLabels, finder: MediaFinder, *, alone: bool) -> VideoLabels | None:

@@ -94,9 +94,10 @@ def read_labels(
         sets.append((source, its_reader.read(source, context), context.finder))
     labels = join(sets)
     if not labels.videos:
+        why = next((f"{w.text} ({w.count} times)" for w in labels.warnings), "")
         raise DataError(
             f"{path}: it names no labelled video or image",
-            hint="give the label file or folder that belongs to it",
+            hint=why or "give the label file or folder that belongs to it",
         )
     return replace(labels, videos=tuple(divided(labels.videos, own_parts(labels.videos, path))))
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lstmcli.labels.readers import Reader
 
 
 def label_formats() -> Sequence[str]:
@@ -120,17 +124,16 @@ def list_formats() -> list[LabelFormat]:
             name,
             name in READERS,
             name in LABEL_WRITERS,
-            (modules[name].__doc__ or "")
-            + (_losses(READERS[name].DROPS) if name in READERS else ""),
+            (modules[name].__doc__ or "") + (_losses(READERS[name]) if name in READERS else ""),
         )
         for name in names
     ]
 
 
-def _losses(drops: Sequence[str]) -> str:
-    """Return the losses of a reader as a list."""
-    if not drops:
-        return ""
-    return "\nLeft out or kept in another form; each case is counted and reported:\n" + "".join(
-        f"- {text}\n" for text in drops
-    )
+def _losses(reader: Reader) -> str:
+    """Return what a reader drops or converts as a list, and what it does not read."""
+    from lstmcli.labels.builder import DROPS_OF_ALL
+
+    listed = "".join(f"- {text}\n" for text in (*reader.DROPS, *DROPS_OF_ALL))
+    rest = f"\nNot read, and not counted: {reader.NOT_READ}.\n" if reader.NOT_READ else ""
+    return f"\nLeft out or kept in another form; each case is counted and reported:\n{listed}{rest}"

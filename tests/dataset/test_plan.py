@@ -113,12 +113,17 @@ def test_boxes_are_put_right_and_every_change_is_counted() -> None:
     right, warnings = sanitize_boxes(
         video(annotated_frames=(0, 5), frames=[0] * 3 + [5] * 3, boxes=boxes), (64, 96), 8
     )
-    assert right.boxes.tolist() == [[10, 10, 20, 30], [0, 10, 20, 30], [90, 10, 96, 30]]
+    kept = [[10, 10, 20, 30], [0, 10, 20, 30], [90, 10, 96, 30]]
+    assert right.boxes.tolist() == [*kept, [0, 0, 96, 64]]
+    assert right.ignore.tolist() == [False] * 3 + [True], "frame 5 lost all and is never empty"
     assert right.annotated_frames.tolist() == [0, 5]
     counts = {warning.text: (warning.where, warning.count) for warning in warnings}
     assert counts == {
         "boxes without width or height were left out": ("a, frame 5", 2),
-        "boxes wholly outside the picture were left out": ("a, frame 5", 1),
+        "boxes wholly outside the picture were left out; a frame of them is ignored": (
+            "a, frame 5",
+            1,
+        ),
         "boxes that reach beyond the picture were cut to it": ("a, frame 0", 2),
     }
 

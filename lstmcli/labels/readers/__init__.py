@@ -51,6 +51,10 @@ class Reader(Protocol):
     def DROPS(self) -> tuple[str, ...]:
         """Content that the reader drops or converts; each case is counted as a warning."""
 
+    @property
+    def NOT_READ(self) -> str:
+        """Details beside the boxes that are not read, and not counted; "" where there are none."""
+
     def sniff(self, sniffed: FileSniff) -> bool:
         """Return whether the content of a file is of this format."""
 

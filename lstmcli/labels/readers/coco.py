@@ -29,10 +29,16 @@ SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
     "annotations without a bbox: the hull of segmentation or key points is kept",
     "annotations without any of them: an ignored region",
-    "annotations of images that are not listed",
-    "attributes, and scores outside of 0..1; other scores are kept as soft labels",
+    "annotations of images that are not listed: left out",
+    "annotations that name no image: left out",
+    "annotations of categories that are not listed: a class named by the number",
+    "annotations without a category: the class 'object'",
+    "images listed twice under two ids: joined",
+    "scores that are not above 0 and at most 1: left out; others are kept as soft labels",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, areas, captions"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -52,10 +52,14 @@ _NUMBER = re.compile(r"^\s*-?\d+(\.\d+)?([eE][-+]?\d+)?\s*$")
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 DROPS: tuple[str, ...] = (
-    "rows of four zeros or empty cells (an empty picture)",
-    "columns that are not known",
+    "rows of four zeros or empty cells: an empty picture",
+    "rows without a class: the class 'object'",
+    "decimal commas: taken for points",
+    "four numbers without names, many of which are no corners: taken for x, y, width, height",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "scores and columns that are not known"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -159,7 +163,11 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         where = f"{source}, line {n}"
         video, frame, medium = _spot(row, at, columns, where)
         if box is None:
+            context.warnings.add("a row without a box; its picture is empty", where)
             continue
+        name = at.text(row, "class")
+        if not name:
+            context.warnings.add("a row without a class; called 'object'", where)
         if fractions:
             height, width = context.size_of(medium, where, video="video" in at.at)
             video.set_size(width, height)
@@ -168,7 +176,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         video.add(
             frame,
             box,
-            columns.label(at.text(row, "class") or "object"),
+            columns.label(name),
             track=video.track(track) if track and track != "-1" else -1,
         )
     return columns.build()

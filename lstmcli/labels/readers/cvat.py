@@ -31,13 +31,15 @@ from lstmcli.labels.warning_collector import WarningCollector
 
 SUFFIXES = (".xml",)
 DROPS: tuple[str, ...] = (
-    "shapes other than boxes: the upright hull is kept",
+    "shapes other than boxes, rotated boxes: the upright hull is kept",
     "single points: an ignored region",
-    "tags of whole pictures",
-    "attributes",
-    "frames after the last written box of a track that never ends",
+    "tags of whole pictures: left out",
+    "elements that are not known: an ignored region where the picture is otherwise empty",
+    "frames after the last written box of a track that never ends: without it",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, occlusion, z order"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -230,18 +232,31 @@ def _note_shape(element: Element, warnings: WarningCollector) -> None:
         warnings.add("a rotated box; its upright bounding box is taken", element.where)
 
 
-def _note_others(element: Element, context: ReadContext) -> None:
+def _note_others(
+    element: Element, video: VideoLabelsBuilder, frame: int | None, context: ReadContext
+) -> None:
+    """Count what is no shape; an element that is not known may be one, so its frame is not empty.
+
+    Args:
+        element: an image or a track.
+        video: its video.
+        frame: of an image; None: elements of a track have their own.
+        context: its warnings are added to.
+    """
     for child in element.children:
         if child.tag == "tag":
             context.warnings.add("a tag of a whole picture, not a box; left out", child.where)
         elif child.tag not in SHAPES | {"box", "attribute"}:
             context.warnings.add(f"a {child.tag!r} is not known; left out", child.where)
+            at = child.whole("frame") if frame is None and "frame" in child.attributes else frame
+            if at is not None:
+                video.lose(at, if_empty=True)
 
 
 def _read_track(track: Element, videos: _Videos, context: ReadContext) -> None:
     task = videos.task(track)
     video = videos.of(task)
-    _note_others(track, context)
+    _note_others(track, video, None, context)
     written = sorted(track.all("box", *SHAPES), key=lambda item: item.whole("frame"))
     if not written:
         return
@@ -354,7 +369,7 @@ def _read_image(image: Element, videos: _Videos, context: ReadContext) -> None:
         video.name = stem_of(name)
     if "width" in image.attributes and "height" in image.attributes:
         video.set_size(image.number("width"), image.number("height"), image.where)
-    _note_others(image, context)
+    _note_others(image, video, frame, context)
     for item in image.all("box", *SHAPES):
         label = videos.columns.label(item.attribute("label"))
         _add(video, frame, _shape(item).hull(), label, -1, videos.columns, item)

@@ -16,12 +16,14 @@ from lstmcli.labels.readers.sniff import FileSniff
 
 SUFFIXES = (".xml",)
 DROPS: tuple[str, ...] = (
-    "shapes other than boxes: the upright hull is kept",
+    "shapes other than boxes, rotated boxes: the upright hull is kept",
     "single points: an ignored region",
-    "tags of whole pictures",
-    "attributes",
+    "tags of whole pictures: left out",
+    "elements that are not known: an ignored region where the picture is otherwise empty",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, occlusion, z order"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -13,6 +13,7 @@ from lstmcli.core.errors import DataError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.context import ReadContext
+from lstmcli.labels.plausibility import base_hint
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, coco_hull, hull_of, pairs_of, rotated_hull
@@ -23,9 +24,12 @@ _NO_SHAPES = frozenset({"label", "caption", "hash_key", "feature_vector", "tabul
 SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
     "shapes other than boxes: the upright hull is kept",
-    "labels and captions of whole items",
+    "shapes that no box surrounds: an ignored region",
+    "labels and captions of whole items: left out",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, groups, z order"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -46,6 +50,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     label = top["categories"].get("label")
     names = [] if label is None else [row["name"].text() for row in label.rows_of("labels")]
     columns = LabelSetBuilder(context.warnings, source, names)
+    _check_labels(top, len(names))
     for item in top["items"].rows():
         content = json.dumps(item.value, sort_keys=True)
         shown = f"the item at {item.location.rpartition('#')[2]}"
@@ -64,6 +69,17 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     return columns.build()
 
 
+def _check_labels(top: Node, count: int) -> None:
+    """Refuse a label that has no name."""
+    items = (item for item in top["items"].rows() if item.is_object())
+    rows = [row for item in items for row in item.rows_of("annotations")]
+    numbers = [row["label_id"] for row in rows if "label_id" in row]
+    beyond = next((number for number in numbers if number.whole() >= count), None)
+    if beyond is not None:
+        used = {number.whole() for number in numbers}
+        raise DataError(f"{beyond.location} is {beyond.whole()}", hint=base_hint(used, count))
+
+
 def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: LabelSetBuilder) -> None:
     kind = item["type"].text()
     if kind in _NO_SHAPES:
@@ -72,8 +88,8 @@ def _add(item: Node, video: VideoLabelsBuilder, names: list[str], columns: Label
         )
         return
     number = item["label_id"].whole() if "label_id" in item else -1
-    if number >= len(names) or number < -1:
-        raise DataError(f"{item.location}: label {number}", hint=f"there are {len(names)} labels")
+    if number < -1:
+        raise DataError(f"{item.location}: label {number}", hint="labels count from 0")
     label = columns.label(names[number] if number >= 0 else "object")
     attributes = item.get("attributes")
     crowd = attributes.get("is_crowd") if attributes is not None else None

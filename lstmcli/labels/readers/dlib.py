@@ -16,8 +16,10 @@ from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import load_xml
 
 SUFFIXES = (".xml",)
-DROPS: tuple[str, ...] = ("parts of boxes",)
+DROPS: tuple[str, ...] = ("boxes marked ignore: an ignored region",)
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "parts of boxes (landmarks), angles"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -43,6 +45,8 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             video.set_size(image.number("width"), image.number("height"), image.where)
         for box in image.all("box"):
             left, top = box.number("left"), box.number("top")
+            if box.flag("ignore"):
+                context.warnings.add("a box marked ignore; an ignored region", box.where)
             video.add(
                 0,
                 (left, top, left + box.number("width"), top + box.number("height")),

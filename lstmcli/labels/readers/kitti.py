@@ -64,11 +64,12 @@ def _number(word: str) -> float | None:
 
 SUFFIXES = (".txt",)
 DROPS: tuple[str, ...] = (
-    "3D sizes, positions and angles",
-    "truncation, occlusion and scores",
     "DontCare: an ignored region",
+    "a number between type and the numbers of KITTI: taken for a track id",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "3D sizes, positions and angles, truncation, occlusion, scores"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -167,6 +168,7 @@ def _add_file(
         last = max(last, frame)
         box = numbers[3:7]
         if line.kind == "DontCare":
+            columns.warnings.add("a DontCare; an ignored region", where)
             video.add(frame, box, EVERY_CLASS, ignore=True)
             continue
         video.add(frame, box, columns.label(line.kind), track=video.track(track))

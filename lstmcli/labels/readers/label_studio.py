@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstmcli.core.names import is_video, stem_of
+from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from lstmcli.core.names import as_path, is_video, stem_of
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.clock import Times, nearest_frames
@@ -27,6 +28,7 @@ from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, brush_hull, ellipse_hull, hull_of, rotated_hull
 
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _ANNOTATED = ("annotations", "completions")
 _LABEL_KEYS = (
     "rectanglelabels",
@@ -50,13 +52,20 @@ _NO_SHAPES = frozenset(
 
 SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
-    "shapes other than boxes: the upright hull is kept",
+    "shapes other than boxes, rotated boxes: the upright hull is kept",
     "key points: an ignored region",
-    "predictions, cancelled annotations, annotations of further people",
-    "choices, texts, ratings and relations",
-    "labels of a region after the first",
+    "shapes of a video that are no boxes: an ignored region where the frame is otherwise empty",
+    "annotations of further people: left out",
+    "cancelled annotations: left out",
+    "tasks without annotation: unannotated",
+    "tasks written again: read once",
+    "choices, texts, ratings and relations: left out",
+    "labels of a region after the first: left out",
+    "regions without a label: the class 'object'",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "predictions, scores, meta data"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -87,7 +96,8 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         if chosen is None:
             context.warnings.add("a task without annotation; unannotated", task.location)
             continue
-        if is_video(medium) or any(_kind(result) == "videorectangle" for result in results):
+        is_film = any(is_video(str(form)) for form in written_forms(medium))
+        if is_film or any(_kind(result) == "videorectangle" for result in results):
             _read_video(n, medium, results, columns, context, task.location)
         else:
             _read_image(n, medium, results, columns, context, task.location)
@@ -109,7 +119,11 @@ def _chosen(task: Node, context: ReadContext) -> Node | None:
     names, else the one that is marked as ground truth, else the first that drew something.
     """
     rows = task.rows_of(*_ANNOTATED)
-    there = [row for row in rows if not ((c := row.get("was_cancelled")) and c.boolean())]
+    listed = list(rows)
+    there = [row for row in listed if not ((c := row.get("was_cancelled")) and c.boolean())]
+    context.warnings.add(
+        "a cancelled annotation; left out", task.location, len(listed) - len(there)
+    )
     if context.annotator:
         there = [row for row in there if context.annotator.casefold() in _names_of(row)]
     if not there:
@@ -158,7 +172,9 @@ def _medium(task: Node, results: list[Node]) -> str:
 
 
 def _named(medium: str, otherwise: str) -> str:
-    return stem_of(written_forms(medium)[-1].name) if medium else otherwise
+    names = [form.name for form in written_forms(medium)] if medium else [otherwise]
+    media = [name for name in names if as_path(name).suffix.lower() in _MEDIA_SUFFIXES]
+    return stem_of((media or names)[-1])
 
 
 def _label(result: Node, columns: LabelSetBuilder, named: Mapping[str, list[str]]) -> int:
@@ -261,9 +277,7 @@ def _read_video(
     video = columns.video(f"task {n}", _named(medium, f"task {n + 1}"))
     video.media = medium
     boxes = [result for result in results if _kind(result) == "videorectangle"]
-    for result in results:
-        if _kind(result) != "videorectangle":
-            _ignore(result, context)
+    others = [result for result in results if _kind(result) != "videorectangle"]
     clock, named = _clock(boxes, medium, context), _named_regions(results)
     video.placed_by_time = clock.times is not None
     count = 0
@@ -288,6 +302,22 @@ def _read_video(
         video.frame_count = len(clock.times) if clock.times is not None else count
         video.rate = None if clock.times is not None else clock.rate
         video.mark_annotated_until(clock.frame(count) + 1, where)
+    for result in others:
+        _ignore_in_video(result, video, clock, context)
+
+
+def _ignore_in_video(
+    result: Node, video: VideoLabelsBuilder, clock: _Clock, context: ReadContext
+) -> None:
+    """Count what is no box; a shape that is not known keeps the frames of its keys from empty."""
+    _ignore(result, context)
+    if _kind(result) in _NO_SHAPES | {"timelinelabels"} or "value" not in result:
+        return
+    for key in result["value"].rows_of("sequence"):
+        number = key.get("frame")
+        if number is not None:
+            frame = video.check_frame(number.whole() - 1, key.location, base=1)
+            video.lose(clock.frame(frame + 1), if_empty=True)
 
 
 def _read_sequence(
@@ -302,7 +332,7 @@ def _read_sequence(
 ) -> None:
     numbers = [key["frame"].whole() for key in keys]
     for number, key in zip(numbers, keys, strict=True):
-        video.check_frame(number - 1, key.location)
+        video.check_frame(number - 1, key.location, base=1)
     frames_of_keys = [clock.frame(number) for number in numbers]
     for n, key in enumerate(keys):
         frame = frames_of_keys[n]

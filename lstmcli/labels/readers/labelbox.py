@@ -22,10 +22,12 @@ SUFFIXES = (".ndjson", ".jsonl", ".json")
 DROPS: tuple[str, ...] = (
     "polygons and lines: the upright hull is kept",
     "points and masks behind an address: an ignored region",
-    "classifications",
-    "labels of further annotators",
+    "labels of further annotators: left out",
+    "rows without labels: unannotated",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "classifications, relations"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -71,7 +73,8 @@ def _read_row(top: Node, columns: LabelSetBuilder, context: ReadContext) -> None
             continue
         video.media = name
         for key, frame in frames.items():
-            index = video.check_frame(Node(key, frame.location).whole() - 1, frame.location)
+            number = Node(key, frame.location).whole()
+            index = video.check_frame(number - 1, frame.location, base=1)
             objects = frame.get("objects")
             if objects is not None:
                 _add((node for _, node in objects.items()), video, index, columns)

@@ -25,9 +25,11 @@ SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
     "shapes other than boxes: the upright hull is kept",
     "points: an ignored region",
-    "flags and groups",
+    "JSON files of other formats: left out",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "flags, groups, descriptions"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

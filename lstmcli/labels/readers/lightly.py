@@ -16,8 +16,10 @@ from lstmcli.labels.readers.json_file import load_json
 from lstmcli.labels.readers.sniff import FileSniff
 
 SUFFIXES = (".json",)
-DROPS: tuple[str, ...] = ("scores and segmentations",)
+DROPS: tuple[str, ...] = ()
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "scores, segmentations"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -24,6 +24,7 @@ from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.context import ReadContext
 from lstmcli.labels.mot_rows import corners, frame_of
+from lstmcli.labels.plausibility import base_hint
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 
@@ -40,12 +41,14 @@ _ROW = re.compile(rf"^{_SIDE}(?:(?:\s*+,\s*+|\s++){_SIDE}){{6,10}}$", re.IGNOREC
 
 SUFFIXES = (".txt",)
 DROPS: tuple[str, ...] = (
-    "scores and visibility",
-    "world coordinates (MOT15)",
     "rows with flag 0: an ignored region",
-    "vehicles, bicycles and occluders of MOTChallenge sets of pedestrians",
+    "distractors of MOTChallenge sets of pedestrians: an ignored region",
+    "vehicles, bicycles and occluders of such sets: left out",
+    "an eighth column of ten: taken for the class",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "scores, visibility, world coordinates (MOT15)"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -238,7 +241,7 @@ def _boxes(
             if not 1 <= number <= len(names):
                 raise DataError(
                     f"{columns.source}, row {n + 1}: class {number}",
-                    hint=f"labels.txt names the classes 1 to {len(names)}",
+                    hint=f"labels.txt: {base_hint(numbers - {-1}, len(names), base=1)}",
                 )
             name = names[number - 1]
         elif of_pedestrians and number not in {1, -1} and number not in _NEITHER:
@@ -251,6 +254,13 @@ def _boxes(
             ignore = ignore or number in _NEITHER
         elif several:
             name = f"class {number}"
+        if ignore:
+            why = (
+                "a row with flag 0"
+                if len(row) > 6 and row[6] == 0
+                else "a distractor of MOTChallenge"
+            )
+            columns.warnings.add(f"{why}; an ignored region", columns.source)
         frame = video.check_frame(frame_of(row, columns.source), columns.source)
         video.add(
             frame,

@@ -20,13 +20,21 @@ from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, hull_of, pairs_of, rotated_hull
 
+_NO_SHAPES = frozenset({"boolean", "num", "text", "vec", "mat", "mesh"})
+"""Data of an object that are no shapes (1.0.0, 8.4): attributes, matrices, and surfaces."""
+_IN_SPACE = frozenset({"cuboid", "poly3d", "point3d", "line_reference", "area_reference"})
+
+
 SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
     "poly2d and rbbox: the upright hull is kept",
-    "cuboid and poly3d without a bbox: an ignored region",
-    "actions, events, contexts, relations",
+    "shapes in the picture that no box surrounds: an ignored region",
+    "cuboids and other shapes in space: an ignored region where the frame is otherwise empty",
+    "DontCare: an ignored region",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, actions, events, contexts, relations"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -120,14 +128,13 @@ def _add(
     if data is None:
         return
     for kind_of_shape, row in _shapes(data):
-        if kind == "DontCare":
-            hull = _hull(kind_of_shape, row)
-            regions.extend((frame, list(hull)) for frame in frames if hull is not None)
+        hull, flat = _hull(kind_of_shape, row), kind_of_shape not in _IN_SPACE
+        if kind == "DontCare" and hull is not None:
+            columns.warnings.add("a DontCare; an ignored region", row.location, len(frames))
+            regions.extend((frame, list(hull)) for frame in frames)
             continue
         label, track = columns.label(kind), video.track(key)
-        flat = kind_of_shape not in {"cuboid", "poly3d"}
         for frame in frames:
-            hull = _hull(kind_of_shape, row)
             if kind_of_shape == "bbox" and hull is not None:
                 video.add(frame, hull, label, track=track)
                 continue
@@ -146,8 +153,11 @@ def _add(
 def _shapes(data: Node) -> list[tuple[str, Node]]:
     """Return the shapes of an object: its boxes, or what else it has where it has none."""
     boxes = [("bbox", row) for row in data.rows_of("bbox")]
-    kinds = ("rbbox", "poly2d", "cuboid", "poly3d")
-    return boxes or [(kind, row) for kind in kinds for row in data.rows_of(kind)]
+    if boxes:
+        return boxes
+    kinds = [kind for kind, node in data.items() if kind not in _NO_SHAPES and node.is_list()]
+    hulls = [kind for kind in kinds if kind in {"rbbox", "poly2d"}]
+    return [(kind, row) for kind in hulls or kinds for row in data.rows_of(kind)]
 
 
 def _hull(kind: str, row: Node) -> Box | None:

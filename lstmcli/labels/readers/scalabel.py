@@ -23,10 +23,14 @@ from lstmcli.labels.shapes import Box, coco_hull, hull_of
 SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
     "polygons, masks and graphs: the upright hull is kept",
-    "3D boxes without box2d: an ignored region",
-    "frames whose labels are null",
+    "shapes that no box surrounds: an ignored region",
+    "3D boxes without box2d: an ignored region where the frame is otherwise empty",
+    "crowds and the category ignored: an ignored region",
+    "frames whose labels are null: unannotated",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, scores"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -103,6 +107,8 @@ def _read_label(
     crowd = attributes.get("crowd", "ignored") if attributes is not None else None
     identity = label.get("id")
     ignore = category == "ignored" or (crowd is not None and crowd.boolean())
+    if ignore:
+        columns.warnings.add("a crowd or a region to ignore; an ignored region", label.location)
     if box is None:
         columns.add_shape(
             video,

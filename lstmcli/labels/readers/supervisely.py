@@ -27,9 +27,10 @@ SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
     "shapes other than boxes: the upright hull is kept",
     "points: an ignored region",
-    "tags",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "tags, meta data"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:

@@ -17,8 +17,10 @@ from lstmcli.labels.readers.xml_file import Element, load_xml
 from lstmcli.labels.shapes import Box
 
 SUFFIXES = (".xml",)
-DROPS: tuple[str, ...] = ("attributes other than the vehicle type",)
+DROPS: tuple[str, ...] = ("ignored_region: an ignored region in every frame",)
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes other than the vehicle type, occlusion"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -41,7 +43,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     video = columns.video(name)
     last = -1
     for item in root.all("frame"):
-        frame = video.check_frame(item.whole("num") - 1, item.where)
+        frame = video.check_frame(item.whole("num") - 1, item.where, base=1)
         last = max(last, frame)
         targets = item.find("target_list")
         for target in targets.all("target") if targets is not None else ():
@@ -55,6 +57,11 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             )
     regions = root.find("ignored_region")
     boxes = [_box(box) for box in regions.all("box")] if regions is not None else []
+    context.warnings.add(
+        "an ignored_region of the sequence; an ignored region in every frame",
+        str(source),
+        len(boxes),
+    )
     for frame in range(last + 1):
         video.image(frame, f"{name}/img{frame + 1:05d}.jpg")
         for box in boxes:

@@ -20,11 +20,10 @@ _ROW = re.compile(r'^(?P<numbers>\d+(?: -?\d+){4} \d+) (?P<lost>[01]) [01] [01] 
 
 
 SUFFIXES = (".txt",)
-DROPS: tuple[str, ...] = (
-    "lost boxes (outside of the view)",
-    "attributes",
-)
+DROPS: tuple[str, ...] = ("boxes marked lost (outside of the view): left out",)
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes, occlusion"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -51,8 +50,10 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             raise DataError(f"{where}: {line[:60]!r}", hint='nine whole numbers and a "label"')
         track, x1, y1, x2, y2, frame = (int(part) for part in row["numbers"].split())
         last = max(last, video.check_frame(frame, where))
-        if row["lost"] == "0":
-            label = columns.label(row["label"])
-            video.add(frame, (x1, y1, x2, y2), label, track=video.track(track))
+        if row["lost"] == "1":
+            context.warnings.add("a box marked lost, outside of the view; left out", where)
+            continue
+        label = columns.label(row["label"])
+        video.add(frame, (x1, y1, x2, y2), label, track=video.track(track))
     video.mark_annotated_until(last + 1)
     return columns.build()

@@ -33,9 +33,12 @@ SUFFIXES = (".json", ".csv")
 DROPS: tuple[str, ...] = (
     "shapes other than boxes: the upright hull is kept",
     "points: an ignored region",
-    "attributes other than the class",
+    "segments of time and notes of whole frames: left out",
+    "regions without a label: the class 'object'",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "attributes other than the class"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -188,18 +191,24 @@ def _read_third(top: Node, columns: LabelSetBuilder, context: ReadContext) -> La
             raise DataError(f"{item.location}: view {number} is not listed", hint="export it again")
         xy = [node.number() for node in item.rows_of("xy")]
         if not xy:
+            context.warnings.add(
+                "a segment of time or a note of a whole frame, not a shape; left out", item.location
+            )
             continue
         seconds = [node.number() for node in item.rows_of("z")]
         frame = 0
         if seconds:
             frame = context.frame_at(names[number], seconds[0], item.location)
             videos[number].placed_by_time = True
-        label = columns.label(_third_label(item, options) or "object")
+        name = _third_label(item, options)
+        if not name.strip():
+            context.warnings.add("a region without a label; called 'object'", item.location)
+        label = columns.label(name)
         if xy[0] == _RECTANGLE and len(xy) == 5:
             videos[number].add(frame, (xy[1], xy[2], xy[1] + xy[3], xy[2] + xy[4]), label)
             continue
-        name, hull = _third_hull(int(xy[0]), xy[1:])
-        columns.add_shape(videos[number], frame, hull, label, kind=name, where=item.location)
+        kind, hull = _third_hull(int(xy[0]), xy[1:])
+        columns.add_shape(videos[number], frame, hull, label, kind=kind, where=item.location)
     return columns.build()
 
 

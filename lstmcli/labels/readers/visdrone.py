@@ -35,11 +35,10 @@ _IMAGE = re.compile(r"^-?\d+,-?\d+,\d+,\d+" + _TAIL)
 
 
 SUFFIXES = (".txt",)
-DROPS: tuple[str, ...] = (
-    "truncation and occlusion",
-    "categories 0 and 11: an ignored region",
-)
+DROPS: tuple[str, ...] = ("categories 0 and 11 and rows with score 0: an ignored region",)
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "truncation, occlusion"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -78,9 +77,13 @@ def _read_file(path: Path, columns: LabelSetBuilder) -> None:
             )
         numbers = [int(part) for part in line.rstrip(",").split(",")]
         frame, track = (numbers[0] - 1, numbers[1]) if filmed else (0, -1)
-        video.check_frame(frame, f"{path}, line {n}")
+        video.check_frame(frame, f"{path}, line {n}", base=1 if filmed else 0)
         left, top, width, height, score, category = numbers[-8:-2]
         named = 1 <= category <= len(CLASSES)
+        if not named or score == 0:
+            columns.warnings.add(
+                "a row of category 0 or 11 or with score 0; an ignored region", f"{path}, line {n}"
+            )
         video.add(
             frame,
             (left, top, left + width, top + height),

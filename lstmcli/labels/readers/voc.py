@@ -27,9 +27,12 @@ DROPS: tuple[str, ...] = (
     "polygons and rotated boxes: the upright hull is kept",
     "objects without a shape (masks): an ignored region",
     "difficult objects: an ignored region",
-    "parts of objects, deleted objects",
+    "deleted objects: left out",
+    "XML files of other formats: left out",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = "parts of objects, pose, truncation, attributes"
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -107,6 +110,7 @@ def _read_object(
     item: Element, video: VideoLabelsBuilder, frame: int, columns: LabelSetBuilder
 ) -> None:
     if item.text_of("deleted") == "1":
+        columns.warnings.add("a deleted object; left out", item.where)
         return
     name = item.text_of("name")
     if not name:

@@ -17,14 +17,20 @@ from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
 
 _FRAME_OF_VIDEO = "3"
+_NO_BOXES = frozenset({"POLYGON", "POLYLINE", "POINT"})
+"""Kinds of regions that are no rectangles; VoTT writes the bounding box of each."""
 
 
 SUFFIXES = (".json",)
 DROPS: tuple[str, ...] = (
-    "tags of a region after the first",
-    "assets that were never opened",
+    "polygons: the upright hull is kept",
+    "tags of a region after the first: left out",
+    "regions without a tag: the class 'object'",
+    "assets that were never opened: unannotated",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = ""
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -86,6 +92,11 @@ def _read_region(
         columns.warnings.add("a region without a tag; called 'object'", region.location)
     if len(tags) > 1:
         columns.warnings.add("a region with several tags; the first one is taken", region.location)
+    kind = region.get("type")
+    if kind is not None and kind.text().upper() in _NO_BOXES:
+        columns.warnings.add(
+            f"a shape of kind {kind.text()!r}; its upright bounding box is taken", region.location
+        )
     box = region["boundingBox"]
     left, top = box["left"].number(), box["top"].number()
     sides = (left, top, left + box["width"].number(), top + box["height"].number())

@@ -20,6 +20,7 @@ from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
 from lstmcli.labels.context import ReadContext
 from lstmcli.labels.media_finder import media_files
+from lstmcli.labels.plausibility import base_hint
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.yolo_description import (
@@ -43,12 +44,17 @@ _NO_LABELS = re.compile(
 
 SUFFIXES = (".txt", ".yaml", ".yml", ".data")
 DROPS: tuple[str, ...] = (
-    "polygons, turned boxes and key points: the upright hull is kept",
-    "scores and track ids behind a box",
-    "label files whose image is not there",
-    "images without a label file (unannotated)",
+    "polygons, turned boxes: the upright hull is kept",
+    "key points behind a box: left out",
+    "a sixth number behind a box (score or track id): left out",
+    "difficult objects of DOTA: an ignored region",
+    "label files whose image is not there: left out",
+    "second label files of an image, texts without labels: left out",
+    "images without a label file: unannotated",
 )
 """Content that the reader drops or converts; each case is counted as a warning."""
+NOT_READ = ""
+"""Details beside the boxes that are not read, and not counted."""
 
 
 def sniff(sniffed: FileSniff) -> bool:
@@ -123,6 +129,7 @@ def _add_files(
     files: list[_File], description: YoloDescription, columns: LabelSetBuilder, context: ReadContext
 ) -> None:
     rows = [row for file in files for _, row in file.rows]
+    classes = _Classes.of(description.names, rows)
     posed = description.key_points or are_poses(rows)
     if posed and not description.key_points:
         context.warnings.add(
@@ -150,7 +157,7 @@ def _add_files(
             if video.size_hw is None:
                 height, width = context.size_of(file.written, where, video=False)
                 video.set_size(width, height, where)
-            _add_row(row, video, frame, where, description.names, columns, posed=posed)
+            _add_row(row, video, frame, where, classes, columns, posed=posed)
 
 
 def _label_files(roots: Sequence[Path], context: ReadContext) -> Iterator[tuple[Path, Path]]:
@@ -242,7 +249,7 @@ def _add_row(
     video: VideoLabelsBuilder,
     frame: int,
     where: str,
-    names: tuple[str, ...],
+    classes: _Classes,
     columns: LabelSetBuilder,
     *,
     posed: bool,
@@ -250,13 +257,15 @@ def _add_row(
     assert video.size_hw is not None
     if isinstance(row[0], str):  # DOTA: eight sides in pixels, class name, difficulty
         hull = hull_of(pairs_of([float(side) for side in row[:8]]))
-        label = columns.label(str(row[8]))
-        columns.add_shape(video, frame, hull, label, kind="turned box", where=where)
+        label, ignore = columns.label(str(row[8])), str(row[-1]) == "1"
+        if ignore:
+            columns.warnings.add("a difficult object of DOTA; an ignored region", where)
+        columns.add_shape(video, frame, hull, label, kind="turned box", where=where, ignore=ignore)
         return
     numbers = [float(value) for value in row]
     if len(numbers) < 5:
         raise DataError(f"{where}: {len(numbers)} numbers", hint="class, x, y, width, height")
-    label = columns.label(_name_of(numbers[0], names, where))
+    label = columns.label(classes.name(numbers[0], where))
     height, width = video.size_hw
     is_box = len(numbers) in {5, 6} or posed
     checked = numbers[1:5] if is_box else numbers[1:]
@@ -270,15 +279,34 @@ def _add_row(
         kind = "turned box" if len(numbers) == 9 else "polygon"
         columns.add_shape(video, frame, hull_of(points), label, kind=kind, where=where)
         return
+    if posed and len(numbers) > 6:
+        columns.warnings.add("key points behind a box; left out", where)
+    elif len(numbers) > 5:
+        columns.warnings.add("a sixth number behind a box; left out", where)
     x, y = numbers[1] * width, numbers[2] * height
     w, h = numbers[3] * width, numbers[4] * height
     video.add(frame, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), label)
 
 
-def _name_of(number: float, names: tuple[str, ...], where: str) -> str:
-    if not 0 <= number < math.inf or number != int(number) or (names and number >= len(names)):
-        raise DataError(f"{where}: class {number:g}", hint=f"there are {len(names)} names, from 0")
-    return names[int(number)] if names else f"class {int(number)}"
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """The names of the classes, and which numbers the rows of the set use."""
+
+    names: tuple[str, ...]
+    used: frozenset[int]
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], rows: Sequence[Row]) -> _Classes:
+        numbers = {row[0] for row in rows if row and not isinstance(row[0], str)}
+        return cls(names, frozenset(int(n) for n in numbers if math.isfinite(float(n))))
+
+    def name(self, number: float, where: str) -> str:
+        """Return the name of a class; DataError where there is none."""
+        is_index = 0 <= number < math.inf and number == int(number)
+        if not is_index or (self.names and number >= len(self.names)):
+            hint = base_hint(self.used, len(self.names)) if self.names else "classes count from 0"
+            raise DataError(f"{where}: class {number:g}", hint=hint)
+        return self.names[int(number)] if self.names else f"class {int(number)}"
 
 
 def _note_unlabelled(labelled: dict[Path, set[str]], context: ReadContext) -> None:

@@ -31,8 +31,9 @@ def are_poses(rows: Sequence[Row]) -> bool:
     """Return whether the long rows of a set are boxes with key points and not polygons.
 
     All of them then have one length, which is 5 and a multiple of 2 or 3, and their points lie in
-    the box of the first numbers. A polygon has an odd number of columns and its second point
-    is seldom the size of a box around the others.
+    the box of the first numbers: the second point of a polygon is seldom the size of a box around
+    the others. Where every third number is a visibility of 0, 1 or 2 and one is 2, which is no
+    fraction, or the number of columns is even, which no polygon has, the points may lie anywhere.
     """
     long = [row for row in rows if len(row) > 6 and not isinstance(row[0], str)]
     lengths = {len(row) for row in long}
@@ -41,8 +42,15 @@ def are_poses(rows: Sequence[Row]) -> bool:
     step = next((step for step in (3, 2) if (lengths & _lengths(step))), None)
     if step is None:
         return False
+    if step == 3 and _have_visibilities(long, is_even=lengths.pop() % 2 == 0):
+        return True
     fits = sum(_fits([float(value) for value in row], step) for row in long)
     return fits >= _ENOUGH * len(long)
+
+
+def _have_visibilities(rows: Sequence[Row], *, is_even: bool) -> bool:
+    flags = {float(value) for row in rows for value in row[7::3]}
+    return flags <= {0.0, 1.0, 2.0} and (is_even or 2.0 in flags)
 
 
 def _lengths(step: int) -> frozenset[int]:
