@@ -226,7 +226,13 @@ CHECKS: dict[str, Callable[[Outcome], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", CHECKS)
+TRAINS = {"70-resume-other-classes", "71-class-None", "72-train-without-boxes"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in TRAINS else ()) for name in CHECKS],
+)
 def test_the_commands_of_a_case_give_the_expected_output(
     name: str, shared: Path, tmp_path: Path
 ) -> None:

@@ -283,6 +283,13 @@ class LabelSetBuilder:
         self.warnings.add(f"a shape of kind {kind!r}; its upright bounding box is taken", where)
         video.add(frame, hull, label, track=track, ignore=ignore)
 
+    def note_same_names(self, names: Sequence[str], where: str = "") -> None:
+        """Say that several numbers stand for classes of one name, which are joined."""
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                text = "several class numbers of one name; they are one class"
+                self.warnings.add(text, f"{where or self.source}, {name!r}")
+
     def label(self, name: str) -> int:
         """Return the index of a class; a name that is not there yet joins."""
         return self._classes.setdefault(name.strip() or "object", len(self._classes))
@@ -314,6 +321,16 @@ class LabelSetBuilder:
         self._held += boxes
         check_limit("held_boxes", self._held, where)
 
+    def _note_letter_case(self, classes: Sequence[str]) -> None:
+        first: dict[str, str] = {}
+        for name in classes:
+            other = first.setdefault(name.casefold(), name)
+            if other != name:
+                self.warnings.add(
+                    "classes that differ only in capital letters (prepare --rename joins them)",
+                    f"{self.source}, {other!r} and {name!r}",
+                )
+
     def build(self) -> LabelSet:
         """Return the set.
 
@@ -331,6 +348,7 @@ class LabelSetBuilder:
             for n, (name, video) in enumerate(zip(names, listed, strict=True))
         )
         classes = tuple(self._classes)
+        self._note_letter_case(classes)
         if not classes and any(len(video.labels) for video in videos):
             classes = ("object",)
         return LabelSet(classes, videos, self.warnings.collected())

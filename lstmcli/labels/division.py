@@ -7,7 +7,7 @@ pictures together and compares results on these parts, so they are kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -51,9 +51,38 @@ def part_of_file(name: str) -> str | None:
     return parts.pop() if len(parts) == 1 else None
 
 
-def part_of_path(folders: Sequence[str]) -> str | None:
-    """Return the part of the lowest folder that is named after one."""
-    return next((part for name in reversed(folders) if (part := part_of_folder(name))), None)
+def part_of_path(folders: Sequence[str], siblings: Mapping[str, str] | None = None) -> str | None:
+    """Return the part of the lowest folder that is named after one.
+
+    Args:
+        folders: names from the top down.
+        siblings: parts of names that say so only beside each other, see `sibling_parts`.
+    """
+    known = siblings or {}
+    return next(
+        (part for name in reversed(folders) if (part := part_of_folder(name) or known.get(name))),
+        None,
+    )
+
+
+def sibling_parts(names: Iterable[str]) -> dict[str, str]:
+    """Return the parts of names that differ only in the word of a part.
+
+    `VisDrone2019-DET-train` beside `VisDrone2019-DET-val`; a lone `crash-test` is no part.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = re.split(r"([a-z]+)", name.lower())
+        at = [n for n, word in enumerate(words) if word in _WORDS]
+        if len(at) == 1:
+            rest = "".join([*words[: at[0]], "*", *words[at[0] + 1 :]])
+            groups.setdefault(rest, {})[name] = _WORDS[words[at[0]]]
+    return {
+        name: part
+        for group in groups.values()
+        if len(set(group.values())) > 1
+        for name, part in group.items()
+    }
 
 
 def own_parts(videos: Sequence[VideoLabels], source: Path) -> list[str | None]:
@@ -70,10 +99,12 @@ def own_parts(videos: Sequence[VideoLabels], source: Path) -> list[str | None]:
     files = {video.source for video in videos}
     shared = len(files) < len(videos) or len(files) == 1
     parts = []
+    folders = {path: _below(path, base) for video in videos for path in _paths(video)}
+    siblings = sibling_parts({name for names in folders.values() for name in names})
     for video in videos:
         found = video.split
         for path in () if found else _paths(video):
-            found = found or part_of_path(_below(path, base))
+            found = found or part_of_path(folders[path], siblings)
         if found is None and video.source and (shared or source.is_file()):
             found = part_of_file(Path(video.source).name)
         parts.append(found)

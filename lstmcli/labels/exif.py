@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 from lstmcli.core.errors import MediaError
 from lstmcli.core.types import DataWarning, LabelSet, VideoLabels
 from lstmcli.labels.media_finder import MediaFinder
+from lstmcli.labels.plausibility import FEWEST, SLIPS, outside
 
 
 def turn_with_exif(labels: LabelSet) -> LabelSet:
@@ -37,6 +40,40 @@ def turn_with_exif(labels: LabelSet) -> LabelSet:
         count,
     )
     return replace(labels, videos=tuple(turned), warnings=(*labels.warnings, warning))
+
+
+def with_stored_sizes(videos: Sequence[VideoLabels]) -> list[VideoLabels]:
+    """Return the videos with the stored sizes of photos whose labels state none but speak of them.
+
+    Where boxes leave the photos as they are shown and fit them as they are stored, the whole set
+    was labelled in a tool that ignores EXIF; `turn_with_exif` then turns them and says so.
+
+    Args:
+        videos: of one set, with absolute paths of images.
+    """
+    from lstmcli.video import image_size
+
+    sizes = {}
+    for n, video in enumerate(videos):
+        if video.size_hw is None and len(video.images) == 1 and len(video.boxes):
+            with suppress(MediaError):  # reported when it is decoded
+                found = image_size(Path(video.images[0]))
+                if found.stored_hw != found.shown_hw:
+                    sizes[n] = found
+    if not sizes:
+        return list(videos)
+    counts = [len(videos[n].boxes) for n in sizes]
+    boxes = np.concatenate([videos[n].boxes for n in sizes]).astype(np.float64)
+    shown = np.repeat([size.shown_hw for size in sizes.values()], counts, axis=0)
+    stored = np.repeat([size.stored_hw for size in sizes.values()], counts, axis=0)
+    beyond = outside(boxes, shown.astype(np.float64))
+    fits = not outside(boxes, stored.astype(np.float64)).any()
+    if not fits or beyond.sum() < FEWEST or beyond.mean() <= SLIPS:
+        return list(videos)
+    return [
+        replace(video, size_hw=sizes[n].stored_hw) if n in sizes else video
+        for n, video in enumerate(videos)
+    ]
 
 
 def turn_found_images(labels: LabelSet, finder: MediaFinder) -> LabelSet:

@@ -14,6 +14,7 @@ from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.box_columns import MOST_FRAMES
 from lstmcli.labels.clock import LabelRate, align
 from lstmcli.labels.context import probe_size
+from lstmcli.labels.exif import with_stored_sizes
 from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.plausibility import check_fractions, check_inside
 from lstmcli.labels.sequences import as_one_video, extracted_from
@@ -55,14 +56,15 @@ def locate_media(
             what = "an image" if video.images else "a video"
             warnings.add(f"{what} that is not there; left out", video.media or video.name)
             continue
-        if found.size_hw is None:
-            medium = found.media or next(path for path in found.images if path)
-            found = replace(found, size_hw=probe_size(Path(medium)))
         if found.media:
             found = align(found, Path(found.media), label_rate, warnings)
         videos.append(found)
     for path, group in extracted.items():
         videos.append(_film_of(path, group, warnings))
+    videos = [
+        replace(video, size_hw=_probed(video)) if video.size_hw is None else video
+        for video in with_stored_sizes(videos)
+    ]
     check_boxes(videos, source)
     if labels.videos and not videos:
         first = labels.videos[0]
@@ -92,6 +94,11 @@ def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: Labe
             path = finder.find(video.media or video.name, video=True)
         videos.append(video if path is None else align(video, path, label_rate, warnings))
     return replace(labels, videos=tuple(videos), warnings=labels.warnings + warnings.collected())
+
+
+def _probed(video: VideoLabels) -> tuple[int, int]:
+    medium = video.media or next(path for path in video.images if path)
+    return probe_size(Path(medium))
 
 
 def check_boxes(videos: Sequence[VideoLabels], source: Path) -> None:

@@ -99,12 +99,6 @@ def convert(
         labels = turn_found_images(labels, MediaFinder(source, media))
         if writer.NEEDS_SIZE:
             labels = _with_sizes(labels, source, media, size_hw, progress)
-        parts = sorted({video.split for video in labels.videos if video.split})
-        if parts:
-            warnings.add(
-                f"the set's own splits ({', '.join(parts)}); {to} labels do not hold them",
-                str(source),
-            )
         soft = sum(video.scores is not None for video in labels.videos)
         if soft and not writer.KEEPS_SCORES:
             warnings.add(f"scores of soft labels; {to} labels do not hold them", str(source), soft)

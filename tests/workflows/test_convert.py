@@ -300,18 +300,23 @@ def test_a_region_of_every_class_is_written_for_each(tmp_path: Path) -> None:
         ]
 
 
-def test_splits_that_no_format_holds_are_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", sorted(LABEL_WRITERS))
+def test_the_division_of_a_set_is_kept_by_every_format(to: str, tmp_path: Path) -> None:
     rows = [(0, (1.0, 2.0, 9.0, 9.0), 0, -1, False)]
     for part in ("train", "val"):
-        video = video_labels(part, rows, frames=1)
+        video = video_labels(f"film {part[0]}", rows, frames=1)
         (tmp_path / "set" / part).mkdir(parents=True)
         LABEL_WRITERS["coco"].write(
             LabelSet(("a",), (video,)), tmp_path / "set" / part / "a.json", WarningCollector()
         )
-    result = convert(tmp_path / "set", "coco", tmp_path / "out.json")
-    assert any("own splits (train, val)" in warning.text for warning in result.warnings)
-    whole = convert(tmp_path / "set" / "train" / "a.json", "coco", tmp_path / "one.json")
-    assert not any("own splits" in warning.text for warning in whole.warnings)
+    result = convert(tmp_path / "set", to, tmp_path / "out")
+    assert not any("split" in warning.text for warning in result.warnings)
+    again = {video.name[-6:]: video.split for video in read_labels(result.path).videos}
+    assert again == {"film t": "train", "film v": "val"}
+    if to == "yolo":
+        text = (tmp_path / "out" / "data.yaml").read_text(encoding="utf-8")
+        assert "train: images/train\n" in text
+        assert "val: images/val\n" in text
 
 
 @settings(max_examples=20, deadline=None)

@@ -20,6 +20,7 @@ from lstmcli.core.names import is_video, stem_of
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.context import ReadContext
+from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.identity import id_key
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
@@ -68,11 +69,13 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     if not top.is_object():
         raise DataError(f"{source}: no object at the top", hint="COCO has images and annotations")
     columns = LabelSetBuilder(context.warnings, source)
-    labels = {}
+    labels, named = {}, {}
     for category in top.rows_of("categories"):
         name, number = (category.get("name") or category["id"]).text(), category["id"].text()
         columns.ids("category").add(number, name, repr(name), category.location)
         labels[id_key(number)] = columns.label(name)
+        named[id_key(number)] = name
+    columns.note_same_names(list(named.values()))
     categories = _Categories(labels, columns)
     spots, videos = _frames(top, columns)
     for image in rows.without_box:
@@ -309,7 +312,14 @@ def _still(item: Node, written: str, columns: LabelSetBuilder) -> VideoLabelsBui
     video = columns.still(key, written)
     given = item.get("name")
     video.name = given.text() if given is not None else video.name
+    video.split = _split(item)
     return video
+
+
+def _split(item: Node) -> str | None:
+    """Return the part of the set that a row states, as `convert` and some exporters write it."""
+    stated = item.value.get("split")
+    return part_of_folder(stated) if isinstance(stated, str) else None
 
 
 def _video(item: Node, columns: LabelSetBuilder) -> VideoLabelsBuilder:
@@ -322,6 +332,7 @@ def _video(item: Node, columns: LabelSetBuilder) -> VideoLabelsBuilder:
     )
     video.media = medium if is_video(medium) else ""
     video.is_file = is_video(medium) or (given is not None and not medium)
+    video.split = _split(item)
     if "width" in item and "height" in item:
         video.set_size(item["width"].number(), item["height"].number(), item.location)
     rate, length = item.get("fps", "frame_rate"), item.get("length")

@@ -49,6 +49,8 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     rows = []
     for image in load_json(source).rows():
         name = image["image"].text()
+        if columns.has_video(name):
+            context.warnings.add("an image that is listed twice; its boxes are joined", name)
         video = columns.still(name, name)
         for item in image.rows_of("annotations"):
             box = item["coordinates"]

@@ -6,7 +6,8 @@ Columns are known by their names, see `_COLUMNS`; their order is free. `width` a
 the box where there is no right edge, of the picture otherwise (datitran/raccoon_dataset).
 keras-retinanet (README, "CSV datasets"): path, x1, y1, x2, y2, class; empty cells say that the
 image is empty. A box of four zeros says the same (weecology/DeepForest). Frames that a table does
-not mention are unannotated.
+not mention are unannotated. Of a film that is found, seconds in a column place the rows; `split` or
+`subset` divides the set.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from lstmcli.core.names import as_path, stem_of
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.context import ReadContext
+from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.sniff import FileSniff
 
@@ -43,6 +45,8 @@ _COLUMNS = {
     "bbox": "bbox box bounding_box",
     "size_w": "image_width img_width width",
     "size_h": "image_height img_height height",
+    "time": "time time_s seconds timestamp_s",
+    "split": "split subset set partition",
 }
 SLIPS = 0.1
 """More boxes than this share that are no corners are no slips of the pen."""
@@ -135,12 +139,14 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a table."""
     text = read_text(source)
     first = text.partition("\n")[0]
-    at = _columns(_cells(first.rstrip("\r")))
+    cells = _cells(first.rstrip("\r"))
+    at = _columns(cells)
     if at is None:
         raise DataError(
             f"{source}, line 1: {first[:60]!r}",
             hint="name the columns, as image,class,x1,y1,x2,y2 or video,frame,class,x1,y1,x2,y2",
         )
+    _check_header(cells, at, f"{source}, line 1")
     delimiter = _delimiter(first)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     rows: list[tuple[int, list[str]]] = []
@@ -161,7 +167,8 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     fractions = _are_fractions(boxes)
     for (n, row), box in zip(rows, boxes, strict=True):
         where = f"{source}, line {n}"
-        video, frame, medium = _spot(row, at, columns, where)
+        video, frame, medium = _spot(row, at, columns, where, context)
+        video.split = part_of_folder(at.text(row, "split")) or video.split
         if box is None:
             context.warnings.add("a row without a box; its picture is empty", where)
             continue
@@ -180,6 +187,17 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             track=video.track(track) if track and track != "-1" else -1,
         )
     return columns.build()
+
+
+def _check_header(cells: Sequence[str], at: _Columns, where: str) -> None:
+    """Refuse a table that names a column of the boxes twice."""
+    names = [] if at.headless else [cell.strip().lower() for cell in cells]
+    twice = next((n for n in at.at.values() if names.count(names[n]) > 1), None) if names else None
+    if twice is not None:
+        raise DataError(
+            f"{where}: the column {cells[twice].strip()!r} is there twice",
+            hint="give each column a name of its own, as image_width and width",
+        )
 
 
 def _with_points(row: list[str], at: _Columns, context: ReadContext, where: str) -> list[str]:
@@ -236,8 +254,13 @@ def _box(row: list[str], at: _Columns, where: str) -> list[float] | None:
     return box
 
 
+def _tells_time(medium: str, context: ReadContext) -> bool:
+    """Return whether seconds are taken before frame numbers: the film is there to compare."""
+    return context.label_rate is None and context.finder.find(medium, video=True) is not None
+
+
 def _spot(
-    row: list[str], at: _Columns, columns: LabelSetBuilder, where: str
+    row: list[str], at: _Columns, columns: LabelSetBuilder, where: str, context: ReadContext
 ) -> tuple[VideoLabelsBuilder, int, str]:
     frame_text = at.text(row, "frame")
     image, medium = at.text(row, "image"), at.text(row, "video")
@@ -254,6 +277,10 @@ def _spot(
             medium, stem_of(medium) if medium else stem_of(Path(columns.source).stem)
         )
         frame = video.check_frame(int(number), where)
+        seconds = at.text(row, "time")
+        if medium and _NUMBER.match(seconds) and _tells_time(medium, context):
+            frame = context.frame_at(medium, float(seconds), where)
+            video.placed_by_time = True
         video.media = medium
         video.mark_annotated((frame,))
         if image:

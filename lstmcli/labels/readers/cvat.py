@@ -23,6 +23,7 @@ from lstmcli.core.names import is_video, stem_of
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.context import ReadContext
+from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.identity import IdRegistry
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.readers.xml_file import Element, load_xml
@@ -80,6 +81,7 @@ class _Task:
     size_wh: tuple[float, float]
     frames: range
     from_video: bool
+    part: str | None = None
 
 
 class _Videos:
@@ -98,6 +100,7 @@ class _Videos:
             f"task {task.number}", stem_of(task.medium) if task.medium else task.name
         )
         video.media = task.medium
+        video.split = task.part
         video.set_size(*task.size_wh)
         return video
 
@@ -143,6 +146,7 @@ def _task(element: Element, meta: Element) -> _Task:
         (0, 0) if sizes is None else (sizes.number_of("width"), sizes.number_of("height")),
         range(start, stop + 1, step),
         element.text_of("mode") != "annotation",
+        part_of_folder(element.text_of("subset")),
     )
 
 
@@ -365,8 +369,12 @@ def _read_image(image: Element, videos: _Videos, context: ReadContext) -> None:
         video.mark_annotated((frame,))
     else:
         key = f"image {image.attributes.get('task_id', '')} {subset} {name}"
+        if videos.columns.has_video(key):
+            text = "an image that is listed twice; its boxes are joined"
+            context.warnings.add(text, image.where)
         video, frame = videos.columns.still(key, f"{subset}/{name}" if subset else name), 0
         video.name = stem_of(name)
+        video.split = task.part
     if "width" in image.attributes and "height" in image.attributes:
         video.set_size(image.number("width"), image.number("height"), image.where)
     _note_others(image, video, frame, context)

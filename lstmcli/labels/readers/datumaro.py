@@ -50,6 +50,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     label = top["categories"].get("label")
     names = [] if label is None else [row["name"].text() for row in label.rows_of("labels")]
     columns = LabelSetBuilder(context.warnings, source, names)
+    columns.note_same_names(names)
     _check_labels(top, len(names))
     for item in top["items"].rows():
         content = json.dumps(item.value, sort_keys=True)

@@ -40,6 +40,8 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     columns = LabelSetBuilder(context.warnings, source)
     for image in root.need("images").all("image"):
         name = image.attribute("file")
+        if columns.has_video(name):
+            context.warnings.add("an image that is listed twice; its boxes are joined", image.where)
         video = columns.still(name, name)
         if "width" in image.attributes and "height" in image.attributes:
             video.set_size(image.number("width"), image.number("height"), image.where)

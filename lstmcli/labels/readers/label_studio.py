@@ -23,6 +23,7 @@ from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
 from lstmcli.labels.clock import Times, nearest_frames
 from lstmcli.labels.context import ReadContext
+from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.media_finder import written_forms
 from lstmcli.labels.readers.json_file import Node, load_json
 from lstmcli.labels.readers.sniff import FileSniff
@@ -98,10 +99,18 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             continue
         is_film = any(is_video(str(form)) for form in written_forms(medium))
         if is_film or any(_kind(result) == "videorectangle" for result in results):
-            _read_video(n, medium, results, columns, context, task.location)
+            _read_video(n, medium, results, columns, context, task.location, split=_split(task))
         else:
-            _read_image(n, medium, results, columns, context, task.location)
+            _read_image(n, medium, results, columns, context, task.location, split=_split(task))
     return columns.build()
+
+
+def _split(task: Node) -> str | None:
+    """Return the part of the set that a column of the task names."""
+    data = task.get("data")
+    stated = data.get("split", "subset") if data is not None and data.is_object() else None
+    text = "" if stated is None else stated.value
+    return part_of_folder(text) if isinstance(text, str) else None
 
 
 def _is_new(task: Node, medium: str, columns: LabelSetBuilder) -> bool:
@@ -273,9 +282,11 @@ def _read_video(
     columns: LabelSetBuilder,
     context: ReadContext,
     where: str,
+    *,
+    split: str | None,
 ) -> None:
     video = columns.video(f"task {n}", _named(medium, f"task {n + 1}"))
-    video.media = medium
+    video.media, video.split = medium, split
     boxes = [result for result in results if _kind(result) == "videorectangle"]
     others = [result for result in results if _kind(result) != "videorectangle"]
     clock, named = _clock(boxes, medium, context), _named_regions(results)
@@ -363,9 +374,11 @@ def _read_image(
     columns: LabelSetBuilder,
     context: ReadContext,
     where: str,
+    *,
+    split: str | None,
 ) -> None:
     video = columns.still(f"task {n}", medium or f"task {n + 1}", where)
-    video.name = _named(medium, f"task {n + 1}")
+    video.name, video.split = _named(medium, f"task {n + 1}"), split
     named = _named_regions(results)
     for result in results:
         kind = _kind(result).removesuffix("labels")

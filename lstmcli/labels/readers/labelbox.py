@@ -78,8 +78,18 @@ def _read_row(top: Node, columns: LabelSetBuilder, context: ReadContext) -> None
             objects = frame.get("objects")
             if objects is not None:
                 _add((node for _, node in objects.items()), video, index, columns)
-        count = media.get("frame_count") if media is not None else None
-        video.mark_annotated_until(count.whole() if count is not None else 0)
+        _set_clock(media, video)
+
+
+def _set_clock(media: Node | None, video: VideoLabelsBuilder) -> None:
+    """Take number and rate of the frames, to be compared with the film's."""
+    count = media.get("frame_count") if media is not None else None
+    rate = media.get("frame_rate") if media is not None else None
+    if count is not None and count.whole() > 0:
+        video.mark_annotated_until(count.whole(), count.location)
+        video.frame_count = count.whole()
+    if rate is not None and rate.number() > 0:
+        video.rate = rate.number()
 
 
 def _chosen(top: Node, context: ReadContext) -> list[Node]:

@@ -49,6 +49,8 @@ def read(source: Path, context: ReadContext) -> LabelSet:
             continue
         top = load_json(path)
         image = top["file_name"].text()
+        if columns.has_video(image):
+            context.warnings.add("an image that is listed twice; its boxes are joined", str(path))
         video = columns.still(image, image, str(path))
         for item in top["predictions"].rows():
             number = id_key(item["category_id"].text())

@@ -233,6 +233,7 @@ def _boxes(
         )
     for name in names:
         columns.label(name)
+    columns.note_same_names(names)
     for n, row in enumerate(rows):
         ignore = len(row) > 6 and row[6] == 0
         number = int(row[7]) if has_classes and len(row) > 7 and row[7] != -1 else 1

@@ -60,12 +60,12 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every image or video of the file."""
     columns = LabelSetBuilder(context.warnings, source)
     if source.suffix.lower() == ".csv":
-        regions = list(_csv_regions(source))
+        regions = list(_csv_regions(source, columns))
     else:
         top = load_json(source)
         if top.get("metadata", "view") is not None and top.get("file") is not None:
             return _read_third(top, columns, context)
-        regions = list(_json_regions(top))
+        regions = list(_json_regions(top, columns))
     label_key = _label_key([attributes for _, _, attributes in regions if attributes is not None])
     for image, shape, attributes in regions:
         video = columns.still(image, image)
@@ -77,10 +77,16 @@ def read(source: Path, context: ReadContext) -> LabelSet:
 Region = tuple[str, Node | None, Node | None]
 
 
-def _json_regions(top: Node) -> Iterator[Region]:
+def _check_name(name: str, size: object, entry: str, columns: LabelSetBuilder) -> None:
+    """Refuse a file name of two pictures, as VIA writes no folders; their bytes differ."""
+    columns.ids("file name").add(name, str(size), entry)
+
+
+def _json_regions(top: Node, columns: LabelSetBuilder) -> Iterator[Region]:
     images = top.get("_via_img_metadata") or top
-    for _, image in images.items():
+    for key, image in images.items():
         name = image["filename"].text()
+        _check_name(name, image.value.get("size"), f"the entry {key!r}", columns)
         yield name, None, None
         regions = image.get("regions")
         if regions is None:
@@ -90,7 +96,7 @@ def _json_regions(top: Node) -> Iterator[Region]:
             yield name, region["shape_attributes"], region["region_attributes"]
 
 
-def _csv_regions(source: Path) -> Iterator[Region]:
+def _csv_regions(source: Path, columns: LabelSetBuilder) -> Iterator[Region]:
     reader = csv.DictReader(io.StringIO(read_text(source)))
     try:
         for row in reader:
@@ -98,6 +104,7 @@ def _csv_regions(source: Path) -> Iterator[Region]:
             name = (row.get("filename") or row.get("#filename") or "").strip()
             if not name:
                 raise DataError(f"{where}: no filename", hint="export the file again")
+            _check_name(name, row.get("file_size"), f"line {reader.line_num}", columns)
             yield name, None, None
             shape = _cell(row.get("region_shape_attributes"), where)
             if shape.value:

@@ -7,7 +7,9 @@ width, height in pixels; `asset.type` 2 is a video and 3 a frame of one, given i
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from lstmcli.core.names import stem_of
 from lstmcli.core.types import LabelSet
@@ -48,16 +50,20 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every asset that was opened."""
     columns = LabelSetBuilder(context.warnings, source)
     files = files_of(source, "-asset.json") if source.is_dir() else [source]
+    paths: dict[str, str] = {}
     for path in files:
         top = load_json(path)
         assets = top.get("assets")
         rows = [node for _, node in assets.items()] if assets is not None else [top]
         for item in rows:
-            _read_asset(item, columns, context)
+            _read_asset(item, columns, context, paths)
     return columns.build()
 
 
-def _read_asset(item: Node, columns: LabelSetBuilder, context: ReadContext) -> None:
+def _read_asset(
+    item: Node, columns: LabelSetBuilder, context: ReadContext, paths: dict[str, str]
+) -> None:
+    """Add an asset; `paths` holds the path of each name, as two folders may have equal names."""
     asset = item.get("asset") or item
     state, kind = asset.get("state"), asset.get("type")
     if state is not None and state.text() == "0":
@@ -76,12 +82,21 @@ def _read_asset(item: Node, columns: LabelSetBuilder, context: ReadContext) -> N
     elif kind is not None and kind.text() == "2":
         return
     else:
-        video = columns.still(f"image {name}", name)
+        path = _path_of(asset) or name
+        image = name if paths.setdefault(name, path) == path else path
+        if columns.has_video(f"image {path}"):
+            context.warnings.add("an asset that is listed twice; its boxes are joined", path)
+        video = columns.still(f"image {path}", image)
     size = asset.get("size")
     if size is not None:
         video.set_size(size["width"].number(), size["height"].number(), size.location)
     for region in item.rows_of("regions"):
         _read_region(region, video, frame, columns)
+
+
+def _path_of(asset: Node) -> str:
+    node = asset.get("path")
+    return "" if node is None else re.sub(r"^file:/*(?=/|[A-Za-z]:)", "", unquote(node.text()))
 
 
 def _read_region(

@@ -91,6 +91,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of a data set; images become one-frame videos."""
     description = describe(source, context.warnings)
     columns = LabelSetBuilder(context.warnings, source, description.names)
+    columns.note_same_names(description.names)
     taken: set[str] = set()
     unlabelled: dict[Path, set[str]] = {}
     files: list[_File] = []

@@ -12,6 +12,7 @@ from lstmcli.core.errors import DataError
 from lstmcli.core.media_files import can_be_path
 from lstmcli.core.yaml_text import parse_yaml
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder
+from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.readers.json_file import read_text
 from lstmcli.labels.readers.yolo_parts import Parts
 from lstmcli.labels.warning_collector import WarningCollector
@@ -176,6 +177,8 @@ def film_of(entry: object, columns: LabelSetBuilder, name: str) -> VideoLabelsBu
     video = columns.video(f"film {name}", name)
     video.media = str(row.get("media") or "")
     frames, rate, size = row.get("frames"), row.get("rate"), row.get("size")
+    split = row.get("split")
+    video.split = part_of_folder(split) if isinstance(split, str) else None
     if isinstance(frames, int) and frames > 0:
         video.frame_count = video.check_frame(frames - 1) + 1
     if isinstance(rate, int | float) and rate > 0:

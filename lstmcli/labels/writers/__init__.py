@@ -33,7 +33,8 @@ class LabelWriter(Protocol):
     def write(self, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
         """Write a set to a file, or into a folder that exists and is empty.
 
-        What the format cannot say is noted with a count.
+        What the format cannot say is noted with a count. Every format holds the set's own division
+        (`VideoLabels.split`), in folders, files or a key.
         """
 
 

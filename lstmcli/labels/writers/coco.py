@@ -2,7 +2,8 @@
 
 https://cocodataset.org/#format-data and mmtracking docs/en/dataset.md: `bbox` is x, y, width,
 height; `iscrowd` 1 is not evaluated; unannotated frames are not listed. `score` is that of
-a soft label, as in COCO results.
+a soft label, as in COCO results; `split` of a video or still says whether it is of train, val or
+test, which COCO itself says by one file for each.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def _video(video: VideoLabels, number: int) -> dict[str, Any]:
         row["fps"] = video.rate
     if video.frame_count is not None:
         row["length"] = video.frame_count
+    if video.split is not None:
+        row["split"] = video.split
     return row
 
 
@@ -79,6 +82,8 @@ def _image(video: VideoLabels, frame: int, number: int, film: int | None) -> dic
         row |= {"video_id": film, "frame_id": frame}
     else:
         row["name"] = video.name
+        if video.split is not None:
+            row["split"] = video.split
     if video.size_hw is not None:
         row["height"], row["width"] = video.size_hw
     return row

@@ -2,7 +2,8 @@
 
 https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat/. A track's box holds until the next
 one, so that a box with `outside="1"` follows the last of each stretch. Frames lie on the grid
-`start_frame + n * step`; other labelled frames cannot be said.
+`start_frame + n * step`; other labelled frames cannot be said. A divided set has its part as the
+`subset` of each task; the pictures of each part have a file of their own.
 """
 
 from __future__ import annotations
@@ -15,29 +16,38 @@ import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.warning_collector import WarningCollector
+from lstmcli.labels.writers.regions import frames_of_regions
+from lstmcli.labels.writers.tracks import tracks_of
 
 FOLDER = True
 NEEDS_SIZE = True
 KEEPS_SCORES = False
-PICTURES = "images.xml"
 
 
 MARK = "<!-- written by lstmcli convert -->"
 
 
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
-    """Write `NAME.xml` for every video, and `images.xml` for all pictures."""
-    pictures = [video for video in labels.videos if len(video.images) == 1]
+    """Write `NAME.xml` for every video, and `images.xml` (`images.train.xml` ...) for pictures."""
+    pictures: dict[str | None, list[VideoLabels]] = {}
     for video in labels.videos:
         ignored = int(video.ignore.sum())
         warnings.add("an ignored region; CVAT cannot say so, left out", video.name, ignored)
+        lost = len(frames_of_regions(video))
         if len(video.images) != 1:
+            warnings.add(
+                "a frame with nothing but ignored regions; CVAT shows it empty", video.name, lost
+            )
             path = out / f"{video.name}.xml"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(_video(video, labels.classes, warnings)), encoding="utf-8")
-    if pictures:
-        lines = _pictures(pictures, labels.classes)
-        (out / PICTURES).write_text("\n".join(lines), encoding="utf-8")
+        elif lost:
+            warnings.add("a picture with nothing but ignored regions; left out", video.name)
+        else:
+            pictures.setdefault(video.split, []).append(video)
+    for split, videos in pictures.items():
+        path = out / (f"images.{split}.xml" if split else "images.xml")
+        path.write_text("\n".join(_pictures(videos, labels.classes)), encoding="utf-8")
 
 
 def _head(classes: tuple[str, ...], inner: list[str]) -> Iterator[str]:
@@ -69,9 +79,10 @@ def _video(
         f"<frame_filter>{f'step={step}' if step > 1 else ''}</frame_filter>",
         f"<original_size><width>{width}</width><height>{height}</height></original_size>",
         f"<source>{escape(video.media or video.name)}</source>",
+        *_subset(video),
     ]
     yield from _head(classes, inner)
-    for number, rows in enumerate(_tracks(video)):
+    for number, rows in enumerate(tracks_of(video, warnings)):
         label = quoteattr(classes[int(video.labels[rows[0]])])
         yield f'  <track id="{number}" label={label} source="auto">'
         at = {int(video.box_frames[row]): row for row in rows}
@@ -81,6 +92,10 @@ def _video(
                 yield f"    {_box(video, row, frame + step, is_outside=True)}"
         yield "  </track>"
     yield "</annotations>\n"
+
+
+def _subset(video: VideoLabels) -> list[str]:
+    return [f"<subset>{video.split}</subset>"] if video.split else []
 
 
 def _grid(video: VideoLabels, warnings: WarningCollector) -> tuple[range, int]:
@@ -99,17 +114,6 @@ def _grid(video: VideoLabels, warnings: WarningCollector) -> tuple[range, int]:
     return frames, step
 
 
-def _tracks(video: VideoLabels) -> Iterator[list[int]]:
-    """Yield the rows of each track, and of each box that has none; one class a track."""
-    rows = [row for row in range(len(video.box_frames)) if not video.ignore[row]]
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row in rows:
-        track = int(video.tracks[row])
-        key = (track, int(video.labels[row])) if track >= 0 else (-1 - row, 0)
-        groups.setdefault(key, []).append(row)
-    yield from groups.values()
-
-
 def _box(video: VideoLabels, row: int, frame: int, *, is_outside: bool) -> str:
     return (
         f'<box frame="{frame}" keyframe="1" outside="{int(is_outside)}" occluded="0" '
@@ -124,7 +128,7 @@ def _sides(video: VideoLabels, row: int) -> str:
 
 
 def _pictures(videos: list[VideoLabels], classes: tuple[str, ...]) -> Iterator[str]:
-    inner = [f"<size>{len(videos)}</size>", "<mode>annotation</mode>"]
+    inner = [f"<size>{len(videos)}</size>", "<mode>annotation</mode>", *_subset(videos[0])]
     yield from _head(classes, inner)
     for number, video in enumerate(videos):
         assert video.size_hw is not None

@@ -3,7 +3,7 @@
 https://labelstud.io/guide/export and https://labelstud.io/tags/videorectangle: frames count from 1,
 sides are percent of the frame. Boxes are annotations, so that a person goes on from them; between
 key frames Label Studio interpolates where a key is enabled, so that the last one of each stretch is
-not.
+not. `data.split` says whether a task is of train, val or test.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.warning_collector import WarningCollector
+from lstmcli.labels.writers.regions import frames_of_regions
+from lstmcli.labels.writers.tracks import tracks_of
 
 FOLDER = False
 NEEDS_SIZE = True
@@ -28,19 +30,31 @@ def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     with out.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, video in enumerate(labels.videos):
-            ignored = int(video.ignore.sum())
-            warnings.add(
-                "an ignored region; Label Studio cannot say so, left out", video.name, ignored
-            )
-            is_still = len(video.images) == 1
-            make = _picture(video, labels.classes) if is_still else _video(video, labels, warnings)
-            task = {
-                "id": number + 1,
-                "data": {"image": video.images[0]} if is_still else {"video": _medium(video)},
-                "annotations": [{"id": number + 1, "result": list(make)}],
-            }
+            task = _task(number + 1, video, labels, warnings)
             file.write(("," if number else "") + "\n" + json.dumps(task, ensure_ascii=False))
         file.write("\n]\n")
+
+
+def _task(
+    number: int, video: VideoLabels, labels: LabelSet, warnings: WarningCollector
+) -> dict[str, Any]:
+    is_still = len(video.images) == 1
+    ignored, lost = int(video.ignore.sum()), len(frames_of_regions(video))
+    warnings.add("an ignored region; Label Studio cannot say so, left out", video.name, ignored)
+    what = "a picture" if is_still else "a frame"
+    how = "left without annotation" if is_still else "Label Studio shows it empty"
+    warnings.add(f"{what} with nothing but ignored regions; {how}", video.name, lost)
+    make = _picture(video, labels.classes) if is_still else _video(video, labels, warnings)
+    data = {"image": video.images[0]} if is_still else {"video": _medium(video)}
+    result = list(make)
+    if not is_still and not result and len(video.annotated_frames):
+        warnings.add("a video without boxes; Label Studio holds no empty frames", video.name)
+    annotation = {"id": number, "result": result}
+    return {
+        "id": number,
+        "data": data | ({"split": video.split} if video.split else {}),
+        "annotations": [] if is_still and lost else [annotation],
+    }
 
 
 def _medium(video: VideoLabels) -> str:
@@ -58,7 +72,7 @@ def _video(
         video.name,
         unannotated,
     )
-    for number, rows in enumerate(_tracks(video)):
+    for number, rows in enumerate(tracks_of(video, warnings)):
         at = {int(video.box_frames[row]): row for row in rows}
         sequence = [
             {
@@ -113,18 +127,6 @@ def _length(video: VideoLabels) -> int:
 def _step(video: VideoLabels) -> int:
     gaps = np.diff(video.annotated_frames)
     return int(np.gcd.reduce(gaps)) if len(gaps) else 1
-
-
-def _tracks(video: VideoLabels) -> Iterator[list[int]]:
-    """Yield the rows of each track, and of each box that has none; one class a track."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row in range(len(video.box_frames)):
-        if video.ignore[row]:
-            continue
-        track = int(video.tracks[row])
-        key = (track, int(video.labels[row])) if track >= 0 else (-1 - row, 0)
-        groups.setdefault(key, []).append(row)
-    yield from groups.values()
 
 
 def _percent(video: VideoLabels, row: int) -> dict[str, float]:

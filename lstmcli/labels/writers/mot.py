@@ -2,6 +2,7 @@
 
 Milan et al. 2016, https://arxiv.org/abs/1603.00831: frame and track from 1, left, top, width,
 height, flag (0: not considered), class, visibility. `labels.txt` is CVAT's way to name the classes.
+The folders of a divided set lie in `train`, `val` and `test`, as those of MOTChallenge.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MARK = "; written by lstmcli convert"
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a folder for every video below `out`."""
     for video in one_a_class(labels).videos:
-        folder = out / video.name
+        folder = out / (video.split or "") / video.name
         (folder / "gt").mkdir(parents=True)
         (folder / "seqinfo.ini").write_text(_sequence(video), encoding="utf-8")
         names = "".join(f"{name}\n" for name in labels.classes)
@@ -40,6 +41,12 @@ def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
             video.name,
             unseen,
         )
+        if video.images and _image_folder(video) is None:
+            warnings.add(
+                "images that are not numbered from 1 in one folder; MOT cannot name them and wants "
+                "them in img1",
+                video.name,
+            )
         warnings.add(
             "a box without a track; MOT wants one, -1 is written",
             video.name,
@@ -55,7 +62,7 @@ def _length(video: VideoLabels) -> int:
 
 
 def _sequence(video: VideoLabels) -> str:
-    folder, suffix = _image_folder(video)
+    folder, suffix = _image_folder(video) or ("img1", ".jpg")
     text = sequence_info(
         video.name,
         frames=_length(video),
@@ -67,7 +74,7 @@ def _sequence(video: VideoLabels) -> str:
     return f"{MARK}\n{text}"
 
 
-def _image_folder(video: VideoLabels) -> tuple[str, str]:
+def _image_folder(video: VideoLabels) -> tuple[str, str] | None:
     """Return where the images lie if MOT's rule finds them: one folder, numbers from 1."""
     paths = [as_path(path) for path in video.images]
     folders = {path.parent for path in paths}
@@ -75,7 +82,7 @@ def _image_folder(video: VideoLabels) -> tuple[str, str]:
     found = [int(number.group(1)) for number in numbers if number]
     if len(paths) > 1 and len(folders) == 1 and found == list(range(1, len(paths) + 1)):
         return str(folders.pop()), paths[0].suffix
-    return "img1", ".jpg"
+    return None
 
 
 def _rows(video: VideoLabels) -> str:

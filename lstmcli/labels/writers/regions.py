@@ -1,4 +1,4 @@
-"""Ignored regions of every class, for formats in which a region belongs to one."""
+"""Ignored regions, for formats in which a region belongs to one class or that know none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstmcli.core.types import LabelSet, VideoLabels
+from lstmcli.core.types import IntArray, LabelSet, VideoLabels
+
+
+def frames_of_regions(video: VideoLabels) -> IntArray:
+    """Return the frames with ignored regions and nothing else, which must not be shown as empty."""
+    return np.setdiff1d(video.box_frames[video.ignore], video.box_frames[~video.ignore])
 
 
 def one_a_class(labels: LabelSet) -> LabelSet:

@@ -1,7 +1,8 @@
 """YOLO: `data.yaml` and a text file an image, `labels/VIDEO/frame_000000.txt` for frames.
 
 https://docs.ultralytics.com/datasets/detect: class, centre x, centre y, width, height as fractions.
-The images belong into `images/` under the same names.
+The images belong into `images/` under the same names. A divided set has `train`, `val` and `test`
+below both folders.
 """
 
 from __future__ import annotations
@@ -28,12 +29,8 @@ def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     `videos` in `data.yaml` names the films, so that their frames are found again (YOLO itself knows
     only pictures); Ultralytics does not mind the key.
     """
-    described: dict[str, object] = {
-        "path": ".",
-        "train": "images",
-        "val": "images",
-        "names": dict(enumerate(labels.classes)),
-    }
+    described: dict[str, object] = {"path": ".", **_parts(labels)}
+    described["names"] = dict(enumerate(labels.classes))
     films = {video.name: _film(video) for video in labels.videos if not _is_still(video)}
     if films:
         described["videos"] = films
@@ -48,14 +45,22 @@ def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
             path = out / "labels" / _file_name(video, frame)
             text = _rows(video, frame, warnings)
             found = video.at(frame)
-            if not text and found is not None and found.ignore.any():
+            if not text and found is not None and len(found):
+                what = "ignored regions" if found.ignore.all() else "boxes outside of the picture"
                 warnings.add(
-                    "a frame with nothing but ignored regions; YOLO would show it empty, left out",
+                    f"a frame with nothing but {what}; YOLO would show it empty, left out",
                     f"{video.name}, frame {frame}",
                 )
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+
+
+def _parts(labels: LabelSet) -> dict[str, object]:
+    """Return the folders of images by part: one for all where the set is not divided."""
+    parts = {video.split for video in labels.videos}
+    named = {part: f"images/{part}" for part in ("train", "val", "test") if part in parts}
+    return dict(named) if named else {"train": "images", "val": "images"}
 
 
 def _is_still(video: VideoLabels) -> bool:
@@ -71,15 +76,18 @@ def _film(video: VideoLabels) -> dict[str, object]:
         row["frames"] = video.frame_count
     if video.rate is not None:
         row["rate"] = video.rate
+    if video.split is not None:
+        row["split"] = video.split
     if video.size_hw is not None:
         row["size"] = [video.size_hw[1], video.size_hw[0]]
     return row
 
 
 def _file_name(video: VideoLabels, frame: int) -> str:
+    part = f"{video.split}/" if video.split else ""
     if _is_still(video):
-        return f"{video.name}.txt"
-    return f"{video.name}/frame_{frame:06d}.txt"
+        return f"{part}{video.name}.txt"
+    return f"{part}{video.name}/frame_{frame:06d}.txt"
 
 
 def _rows(video: VideoLabels, frame: int, warnings: WarningCollector) -> str:
