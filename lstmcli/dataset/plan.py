@@ -99,8 +99,8 @@ def _without(
     _, first = np.unique(video.box_frames[rows], return_index=True)
     regions, keep = rows[first], ~lost
     keep[regions] = True
-    boxes, labels, tracks = (np.array(part) for part in (video.boxes, video.labels, video.tracks))
-    ignore = np.array(video.ignore)
+    boxes, labels = video.boxes.copy(), video.labels.copy()
+    tracks, ignore = video.tracks.copy(), video.ignore.copy()
     boxes[regions] = (0, 0, size_hw[1], size_hw[0])
     labels[regions], tracks[regions], ignore[regions] = EVERY_CLASS, -1, True
     changed = replace(video, boxes=boxes, labels=labels, tracks=tracks, ignore=ignore)

@@ -214,8 +214,8 @@ def _read_third(top: Node, columns: LabelSetBuilder, context: ReadContext) -> La
         if xy[0] == _RECTANGLE and len(xy) == 5:
             videos[number].add(frame, (xy[1], xy[2], xy[1] + xy[3], xy[2] + xy[4]), label)
             continue
-        kind, hull = _third_hull(int(xy[0]), xy[1:])
-        columns.add_shape(videos[number], frame, hull, label, kind=kind, where=item.location)
+        shape, hull = _third_hull(int(xy[0]), xy[1:])
+        columns.add_shape(videos[number], frame, hull, label, kind=shape, where=item.location)
     return columns.build()
 
 

@@ -59,8 +59,10 @@ def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
 def _parts(labels: LabelSet) -> dict[str, object]:
     """Return the folders of images by part: one for all where the set is not divided."""
     parts = {video.split for video in labels.videos}
-    named = {part: f"images/{part}" for part in ("train", "val", "test") if part in parts}
-    return dict(named) if named else {"train": "images", "val": "images"}
+    named: dict[str, object] = {
+        part: f"images/{part}" for part in ("train", "val", "test") if part in parts
+    }
+    return named or {"train": "images", "val": "images"}
 
 
 def _is_still(video: VideoLabels) -> bool:
