@@ -27,6 +27,10 @@ KEEPS_SCORES = False
 
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
     """Write a set to a file, one task a line."""
+    used = {int(label) for video in labels.videos for label in video.labels[~video.ignore]}
+    for label, name in enumerate(labels.classes):
+        if label not in used:
+            warnings.add("a class without boxes; Label Studio names those of boxes alone", name)
     with out.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, video in enumerate(labels.videos):
