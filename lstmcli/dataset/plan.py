@@ -92,7 +92,7 @@ def _without(
 ) -> VideoLabels:
     """Return the video without rows; frames that lose all theirs become ignored regions.
 
-    Somebody drew an object there, so nothing of the frame is taught as background.
+    An object was drawn there, so nothing of the frame is taught as background.
     """
     seen = video.box_frames[~lost & ~video.ignore]
     rows = np.flatnonzero(lost & ~video.ignore & ~np.isin(video.box_frames, seen))

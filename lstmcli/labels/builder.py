@@ -163,7 +163,7 @@ class VideoLabelsBuilder:
     def add_lost_regions(self) -> None:
         """Add ignored regions to frames with lost shapes, and to those with flat boxes only.
 
-        A box without area is a click without a drag: it is left out, but somebody saw something.
+        A box without area is a click without a drag: it is left out, but there is an object.
         """
         height, width = self.size_hw or (WHOLE_PICTURE, WHOLE_PICTURE)
         solid = {

@@ -228,8 +228,8 @@ def test_a_format_keeps_what_it_can_hold_and_counts_the_rest(to: str, labels: La
             for key, v in before.items()
             if key in canonical(again)
         )
-        told = [text for text in counts if "annotat" in text and "frame" in text]
-        assert bool(told) or not empty
+        stated = [text for text in counts if "annotat" in text and "frame" in text]
+        assert bool(stated) or not empty
     if to == "coco":
         assert not said
 
