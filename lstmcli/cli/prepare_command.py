@@ -22,6 +22,7 @@ from lstmcli.cli.options import (
     argument,
     option,
 )
+from lstmcli.core.files import check_replaceable, real_place
 
 if TYPE_CHECKING:
     from lstmcli.core.types import DataWarning
@@ -134,7 +135,10 @@ def prepare(
     sources = source or [Path()]
     notes: tuple[DataWarning, ...] = ()
     if teacher is not None:
-        labelled = _label(console, teacher, sources, out, kept, renamed, every, device, engine)
+        check_replaceable(real_place(out), overwrite=overwrite)  # before the long work
+        labelled = _label(
+            console, teacher, sources, out, kept, renamed, every, device, engine, overwrite
+        )
         sources, notes, kept, renamed = [labelled.path], labelled.notes, None, {}
     prepared = work(
         sources,
@@ -174,6 +178,7 @@ def _label(
     every: int,
     device: str,
     engine: str,
+    overwrite: bool,
 ) -> TeacherResult:
     """Label footage by teachers into a folder next to the dataset, and print the counts."""
     from lstmcli.workflows.prepare.teacher import label_footage
@@ -183,7 +188,9 @@ def _label(
         parsing.names(teacher) or (), classes or (), rename, every, device, engine
     )
     folder = out.with_name(f"{out.name}.teacher")
-    labelled = label_footage(sources, folder, options, progress=console.progress)
+    labelled = label_footage(
+        sources, folder, options, overwrite=overwrite, progress=console.progress
+    )
     console.pairs(
         [
             ("labelled", f"{labelled.frames} frames, {labelled.boxes} boxes"),

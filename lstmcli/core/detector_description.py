@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,16 +9,18 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from lstmcli.core.config import Section
 from lstmcli.core.errors import ConfigError, near_name
-from lstmcli.core.yaml_text import parse_yaml
+from lstmcli.core.yaml_text import read_yaml
 
-Triple = tuple[float, float, float]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Triple = tuple[Number, Number, Number]
 
 
 def _fraction(value: Any) -> Any:
-    """Parse fractions such as 1/255."""
+    """Parse fractions such as 1/255; in floats: a `Fraction` of 1e999999999 takes hours."""
     if isinstance(value, str):
+        above, slash, below = value.partition("/")
         try:
-            return float(Fraction(value.replace(" ", "")))
+            return float(above) / (float(below) if slash else 1.0)
         except (ValueError, ZeroDivisionError):
             return value
     return value
@@ -46,7 +47,9 @@ class DetectorDescription(Section):
     classes: tuple[str, ...] | str | None = None
     size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = None
     color: Literal["rgb", "bgr"] | None = None
-    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0)] | None = None
+    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0, allow_inf_nan=False)] | None = (
+        None
+    )
     mean: Triple | None = None
     std: Annotated[Triple, Field()] | None = None
     fit: Literal["letterbox", "corner", "stretch"] | None = None
@@ -66,10 +69,7 @@ def read_description(path: Path) -> DetectorDescription:
     file = next((f for s in (".yaml", ".yml") if (f := path.with_suffix(s)).is_file()), None)
     if file is None:
         return DetectorDescription()
-    try:
-        values = parse_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{file}: not a text file", hint="write it in UTF-8") from None
+    values = read_yaml(file) or {}
     if not isinstance(values, dict):
         raise ConfigError(
             f"{file}: a list or text", hint="write keys and values, as `size: [W, H]`"

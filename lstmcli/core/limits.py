@@ -32,6 +32,7 @@ LIMITS: Mapping[str, Limit] = {
     "pixels": Limit(134_217_728, "pixels in a picture"),
     "canvas": Limit(16_777_216, "pixels on the canvas of a network"),
     "frames": Limit(10_000_000, "frames in a video"),
+    "listed_frames": Limit(1_000_000, "frames, each of which would be written"),
     "boxes": Limit(20_000_000, "boxes in a label set"),
     "held_boxes": Limit(3_000_000, "boxes interpolated between those in the file"),
     "label_bytes": Limit(2_000_000_000, "bytes in a label file"),

@@ -32,7 +32,14 @@ from lstmcli.inference.autotune import (
     prune_cache,
 )
 from lstmcli.inference.ensemble import Ensemble
-from lstmcli.inference.foreign.loading import check_size, is_foreign, load_foreign, split_size
+from lstmcli.inference.foreign.loading import (
+    SUFFIX,
+    check_size,
+    is_foreign,
+    load_foreign,
+    split_size,
+)
+from lstmcli.inference.foreign.onnx_file import read_onnx_file
 from lstmcli.inference.runtime import CapturedRuntime, Runtime
 from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES, load_library
 
@@ -357,6 +364,8 @@ def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runti
             hint=f"use --engine {own}, or export it in the format of {engine}",
         )
     _check_installed(engine, RUNTIMES[engine].to_run)
+    if path.suffix == SUFFIX:
+        read_onnx_file(path)  # refuses weights outside of its folder
     return RUNTIMES[engine].read(path, device=device, threads=threads)
 
 

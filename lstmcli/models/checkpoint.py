@@ -11,7 +11,6 @@ import io
 import json
 import math
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,10 +31,9 @@ from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.model_files import find_checkpoint
 from lstmcli.models.detector import DetectorNet, fold_norms
 from lstmcli.models.renamed_weights import upgrade_weights
+from lstmcli.models.torch_archive import check_archive, not_an_archive
 
 FORMAT = 1
-_ARCHIVE = b"PK\x03\x04"
-"""First bytes by which torch knows an archive."""
 BEST_THRESHOLD = "best_threshold"
 """Name of the metric: the score threshold of the best F1 on the validation split."""
 SCORE_SLOPE = "score_slope"
@@ -251,7 +249,7 @@ def _read_pickle(path: Path) -> Any:
             pass
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}", hint="check the path") from None
-    _check_archive(path)
+    check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of foreign files before it refuses them
@@ -262,31 +260,7 @@ def _read_pickle(path: Path) -> Any:
                 f"{path}: holds more than weights; it was not loaded",
                 hint="only load checkpoints that lstmcli wrote",
             ) from None
-        raise _not_a_checkpoint(path) from None
-
-
-def _not_a_checkpoint(path: Path) -> ModelError:
-    return ModelError(f"{path}: not a checkpoint, or cut short", hint="use another checkpoint")
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse compressed archives: torch writes none, and a small one can fill the memory.
-
-    An archive that cannot be listed is refused, too: torch's own reader may be less strict.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_ARCHIVE)) != _ARCHIVE:
-            return  # no archive to torch either
-    try:
-        with zipfile.ZipFile(path) as archive:
-            is_packed = any(part.compress_type for part in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        raise _not_a_checkpoint(path) from None
-    if is_packed:
-        raise ModelError(
-            f"{path}: a compressed archive; it was not loaded",
-            hint="only load checkpoints that lstmcli wrote",
-        )
+        raise not_an_archive(path) from None
 
 
 def _read_safetensors(path: Path) -> Any:

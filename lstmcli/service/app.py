@@ -189,7 +189,7 @@ def _time_of(text: str) -> float | None:
     try:
         value = json.loads(text)["time"]
         return float(value) if abs(float(value)) < 1e12 else None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

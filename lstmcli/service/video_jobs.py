@@ -11,11 +11,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from lstmcli.core.errors import LstmcliError, MediaError, OutputError, explain
+from lstmcli.core.files import claim, temporary_folder
 from lstmcli.core.progress import SilentProgress
 from lstmcli.service.network import ServedNetwork
 from lstmcli.service.options import ServeOptions
@@ -33,6 +35,9 @@ _MAGIC = re.compile(
     re.DOTALL,
 )
 """First bytes of containers. A playlist is none of them: it could name files of this machine."""
+
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(slots=True)
@@ -93,13 +98,9 @@ class VideoJobs:
 
     def __init__(self, options: ServeOptions, network: ServedNetwork) -> None:
         self._options, self._network = options, network
-        self._is_temporary = options.out is None
+        self._held = ExitStack()
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="lstmcli-serve-"))
-            if options.out is not None:
-                self.folder.rmdir()
-                options.out.mkdir(parents=True, exist_ok=True)
-                self.folder = options.out.resolve()
+            self.folder = self._held.enter_context(_folder_of(options.out))
         except OSError as error:
             raise OutputError(
                 f"{options.out}: {error.strerror}", hint="choose another --out"
@@ -166,8 +167,7 @@ class VideoJobs:
         self._stop.set()
         self._queue.put(None)
         self._thread.join(10.0)
-        if self._is_temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
 
     def _remove_old(self) -> None:
         now = time.monotonic()
@@ -212,6 +212,36 @@ class VideoJobs:
             runtimes=self._network.runtimes,
             progress=_JobProgress(job, self._stop, options.video_s),
         )
+
+
+@contextmanager
+def _folder_of(out: Path | None) -> Iterator[Path]:
+    """Yield the folder of a service, which no other one uses; see `ServeOptions.out`.
+
+    What a service that was ended left unfinished in it is removed.
+
+    Raises:
+        OSError: it cannot be made.
+        OutputError: another service uses it.
+    """
+    if out is None:
+        with temporary_folder(Path(tempfile.gettempdir()) / "lstmcli-serve") as folder:
+            yield folder
+        return
+    with claim(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for folder in out.iterdir():
+            if _ID.fullmatch(folder.name) and not folder.is_symlink() and _is_unfinished(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        yield out.resolve()
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Return whether a video was uploaded, or worked on: then its source is there."""
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= {"in", "out"}:
+        return False
+    is_begun = (folder / "out").is_dir()
+    return not is_begun or ((folder / "in").is_dir() and any((folder / "in").iterdir()))
 
 
 class _JobProgress(SilentProgress):

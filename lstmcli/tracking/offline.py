@@ -58,7 +58,7 @@ class OfflineTracks:
     dropped: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Tracklet:
     """Detections of one object in order of time."""
 

@@ -23,6 +23,14 @@ def write_metrics(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, text.getvalue())
 
 
+def finished_epochs(path: Path) -> int:
+    """Return how many epochs a file of metrics holds; 0 where it cannot be read."""
+    try:
+        return max(0, len(path.read_text(encoding="utf-8").splitlines()) - 1)
+    except (OSError, UnicodeDecodeError):
+        return 0
+
+
 def draw_curves(path: Path, rows: Sequence[Row]) -> None:
     """Draw losses, accuracy and learning rate against epochs as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import av
@@ -17,6 +18,10 @@ FFMPEG_ERRORS = (OSError, av.error.FFmpegError)
 """PyAV derives some errors from OSError, others from its own class alone."""
 _HIGHEST_RATE = 1000.0
 _ATTACHED_PICTURE = 0x400
+_OF_OTHER_FILES = frozenset(
+    ("avisynth", "concat", "concatf", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp")
+) | {"vapoursynth", "vobsub", "webm_dash_manifest"}
+"""Formats that are no media but name some: other files, or addresses to connect to."""
 _ELEMENTARY = {"h264", "hevc", "vvc", "mjpeg", "mpegvideo", "m4v", "h263", "obu", "vc1", "dirac"}
 """Formats without timestamps: nothing but coded pictures one after the other."""
 
@@ -33,7 +38,7 @@ def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> In
         # The prefix keeps FFmpeg from taking "a:b.mp4" for a protocol, and "%03d.png" for a series.
         container = av.open(
             f"file:{path}",
-            options={"pattern_type": "none"} | (options or {}),
+            options=media_only() | {"pattern_type": "none"} | (options or {}),
             metadata_errors="replace",
         )
     except FFMPEG_ERRORS as error:
@@ -41,8 +46,24 @@ def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> In
     return container
 
 
+def media_only() -> dict[str, str]:
+    """Return the options by which FFmpeg reads a file itself, whatever the file tells it to open.
+
+    Playlists and session descriptions are recognised by content, in a file of any name.
+    """
+    return {"format_whitelist": _media_formats(), "protocol_whitelist": "file,crypto,data"}
+
+
+@cache
+def _media_formats() -> str:
+    names = (name for name in av.formats_available if not _OF_OTHER_FILES & set(name.split(",")))
+    return ",".join(sorted(names))
+
+
 def _hint_of(path: str | Path, error: Exception) -> str:
     """Return what to do about a file that cannot be opened."""
+    if isinstance(error, av.error.ArgumentError):
+        return "give the videos that it names, or the address of the stream"
     if not isinstance(error, av.error.InvalidDataError):
         return "is the path right, and may you read it?"
     if Path(path).suffix.lower() in UNREADABLE_SUFFIXES:
@@ -58,6 +79,8 @@ def reason_of(error: Exception) -> str:
     """Return what FFmpeg or the system says is wrong, as a part of a sentence."""
     if isinstance(error, av.error.InvalidDataError):
         return "this is not a video or an image, or it is damaged"
+    if isinstance(error, av.error.ArgumentError):
+        return "this is no video but a list of others"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]
 

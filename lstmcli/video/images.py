@@ -13,7 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lstmcli.core.errors import MediaError
 from lstmcli.video.animation import has_several_pictures
-from lstmcli.video.container import FFMPEG_ERRORS, check_pixels, check_stream, reason_of
+from lstmcli.video.container import (
+    FFMPEG_ERRORS,
+    check_pixels,
+    check_stream,
+    media_only,
+    reason_of,
+)
 from lstmcli.video.decoding import decode
 from lstmcli.video.frame import Frame, Scaler, Turn
 from lstmcli.video.read_report import ReadReport
@@ -156,7 +162,9 @@ def _read_image(path: Path, depth: _Depth, report: ReadReport) -> tuple[av.Video
         report.note("only the first picture of an animated image was taken")
     _check_jpeg(path, data)
     try:
-        with av.open(io.BytesIO(data), "r", metadata_errors="replace") as container:
+        with av.open(
+            io.BytesIO(data), "r", options=media_only(), metadata_errors="replace"
+        ) as container:
             stream = container.streams.video[0]
             check_stream(path, stream)
             stream.thread_type = "NONE"

@@ -12,7 +12,7 @@ import av
 from av.container import InputContainer
 
 from lstmcli.core.errors import MediaError
-from lstmcli.video.container import FFMPEG_ERRORS, reason_of
+from lstmcli.video.container import FFMPEG_ERRORS, media_only, reason_of
 from lstmcli.video.frame import Frame
 from lstmcli.video.read_report import ReadReport
 from lstmcli.video.reader import frames_of
@@ -39,7 +39,9 @@ def read_stdin(report: ReadReport, *, stream: BinaryIO | None = None) -> Iterato
         MediaError: it is no video, or of a format that cannot be piped.
     """
     try:
-        container = av.open(stream or sys.stdin.buffer, "r", metadata_errors="replace")
+        container = av.open(
+            stream or sys.stdin.buffer, "r", options=media_only(), metadata_errors="replace"
+        )
     except FFMPEG_ERRORS as error:
         raise MediaError(
             f"standard input: {reason_of(error)}",

@@ -14,6 +14,7 @@ from lstmcli.core.files import (
     new_folder,
     real_place,
 )
+from lstmcli.core.limits import check_limit
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, LabelSet
 from lstmcli.labels.clock import LabelRate
@@ -99,6 +100,9 @@ def convert(
         labels = turn_found_images(labels, MediaFinder(source, media))
         if writer.NEEDS_SIZE:
             labels = _with_sizes(labels, source, media, size_hw, progress)
+        if writer.LISTS_FRAMES:
+            frames = sum(len(video.annotated_frames) for video in labels.videos)
+            check_limit("listed_frames", frames, str(source))
         soft = sum(video.scores is not None for video in labels.videos)
         if soft and not writer.KEEPS_SCORES:
             warnings.add(f"scores of soft labels; {to} labels do not hold them", str(source), soft)

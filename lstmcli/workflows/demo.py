@@ -9,6 +9,7 @@ from typing import Any
 
 from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import OutputError
+from lstmcli.core.files import claim, new_folder
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.synthetic import write_video_set
 from lstmcli.workflows.detect import DetectOptions, detect
@@ -67,7 +68,13 @@ def demo(
     Raises:
         OutputError: `out` holds something and `overwrite` is False, or it cannot be written.
     """
-    progress = progress or SilentProgress()
+    with claim(out):
+        yield from _stages(out, epochs, seed, device, overwrite, progress or SilentProgress())
+
+
+def _stages(
+    out: Path, epochs: int | None, seed: int, device: str, overwrite: bool, progress: Progress
+) -> Iterator[DemoStage]:
     dataset, run = out / "dataset", out / "run"
     progress.note(f"1. drawing videos of moving shapes in {out / 'source'}")
     videos = draw_demo(out, seed=seed, overwrite=overwrite, progress=progress)
@@ -128,11 +135,13 @@ def draw_demo(
             f"{out} exists and is not empty", hint="use --overwrite, or name another --out"
         )
     source = out / "source"
-    # Many short clips: a network would overfit to the colours and backgrounds of a few.
-    train = write_video_set(
-        source / "train", videos=train_videos, frames=8, seed=2 * seed, progress=progress
-    )
-    val = write_video_set(
-        source / "val", videos=val_videos, frames=24, seed=2 * seed + 1, progress=progress
-    )
-    return DemoVideos(train, val, sorted((source / "val" / "videos").glob("*.mp4"))[0])
+    with new_folder(source, overwrite=overwrite) as folder:
+        # Many short clips: a network would overfit to the colours and backgrounds of a few.
+        train = write_video_set(
+            folder / "train", videos=train_videos, frames=8, seed=2 * seed, progress=progress
+        )
+        val = write_video_set(
+            folder / "val", videos=val_videos, frames=24, seed=2 * seed + 1, progress=progress
+        )
+        video = sorted((folder / "val" / "videos").glob("*.mp4"))[0]
+    return DemoVideos(*(source / path.relative_to(folder) for path in (train, val, video)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,6 +20,7 @@ from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
+from lstmcli.inference.runtimes.openvino import is_own_weights
 from lstmcli.inference.serving_config import openvino_server_config, triton_config
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -148,6 +150,8 @@ def export(
     path = _path_of(out, _name(checkpoint.path), suffix, int8=int8)
     weights = path.with_suffix(".bin")
     with claim(path):
+        if format == "openvino" and _is_leftover(weights, path):
+            weights.unlink()
         configs = [path.with_name(path.stem + ending) for ending in SERVER_CONFIGS.get(format, ())]
         for there in (path, *([weights] if format == "openvino" else []), *configs):
             check_free(there, overwrite=overwrite)
@@ -166,6 +170,11 @@ def export(
     paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
     size = sum(part.stat().st_size for part in paths)
     return Exported(checkpoint.path, format, paths, size, metadata, tuple(configs))
+
+
+def _is_leftover(weights: Path, graph: Path) -> bool:
+    """Return whether weights are of an export that was ended before it had its graph."""
+    return not os.path.lexists(graph) and weights.is_file() and is_own_weights(weights)
 
 
 def _write_server_configs(

@@ -16,6 +16,7 @@ from lstmcli.labels.search import read_labels
 from lstmcli.tracking import load_count_config
 from lstmcli.video import probe, read_images
 from lstmcli.video.images import image_size
+from lstmcli.workflows.convert import convert
 
 
 def test_an_error_names_value_limit_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +107,17 @@ def test_a_track_is_not_held_for_ten_million_frames(name: str, text: str, tmp_pa
     (tmp_path / name).write_text(text)
     with pytest.raises(LstmcliError, match=r"boxes interpolated .* more than 3,000,000"):
         read_labels(tmp_path / name)
+
+
+@pytest.mark.parametrize("to", ["yolo", "coco"])
+def test_millions_of_empty_frames_are_not_written_one_by_one(to: str, tmp_path: Path) -> None:
+    few = LABEL_STUDIO.replace('{"frame": 1, "enabled":\ntrue', '{"frame": 1, "enabled": false')
+    (tmp_path / "a.json").write_text(few)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"9,999,999 frames, each of which would be written"):
+        convert(tmp_path / "a.json", to, tmp_path / "out")
+    assert time.monotonic() - began < 10
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_an_unreadable_label_file_in_a_folder_is_an_error(tmp_path: Path) -> None:

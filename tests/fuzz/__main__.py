@@ -14,7 +14,7 @@ def main() -> None:
     """Run inputs of all kinds, and print a table and every cause of what must not be."""
     import torch
 
-    from tests.fuzz.harness import Report, fuzz
+    from tests.fuzz.harness import REFUSED, Report, fuzz
     from tests.fuzz.seeds import KINDS
 
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
+    parser.add_argument("--sound", action="store_true", help="undamaged: all is to be accepted")
     parser.add_argument("--processes", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -30,9 +31,11 @@ def main() -> None:
     report = Report()
 
     def run(kind: str) -> None:
-        for outcome in fuzz(kind, each, seed=chosen.seed, first=chosen.first):
+        for outcome in fuzz(
+            kind, each, seed=chosen.seed, first=chosen.first, is_damaged=not chosen.sound
+        ):
             report.outcomes.append(outcome)
-            if not outcome.is_good:
+            if not outcome.is_good or (chosen.sound and outcome.what == REFUSED):
                 sys.stderr.write(f"{kind} #{outcome.number} {outcome.name}: {outcome.what}\n")
 
     with ThreadPoolExecutor(chosen.processes) as pool:

@@ -7,15 +7,26 @@ import contextlib
 import importlib
 import json
 import os
+import re
+import shutil
 import sys
 import tempfile
+import threading
+import time
 import traceback
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lstmcli.core.errors import OutputError
+from lstmcli.core.progress import SilentProgress
 from tests.fuzz.seeds import tiny_network, write_dataset, write_video
 from tests.fuzz.targets import _Found
 
@@ -32,11 +43,13 @@ class Command:
         run: (inputs, out, overwrite) does the work, all of it below the folder `out`.
         check: raises where something has its final name and is not whole.
         result: what must be there, below `out`, after success.
+        resumes: whether the same command continues what it finds unfinished, and replaces nothing.
     """
 
     run: Callable[[Path, Path, bool], None]
     check: Callable[[Path], None]
     result: str
+    resumes: bool = False
 
 
 def make_inputs(folder: Path) -> None:
@@ -68,8 +81,15 @@ def make_inputs(folder: Path) -> None:
     classes = [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}]
     labels = {"videos": videos, "images": images, "annotations": rows, "categories": classes}
     (folder / "labels.json").write_text(json.dumps(labels))
+    ends = [image for image in images if image["frame_id"] in (0, FRAMES - 1)]
+    seen = {image["id"] for image in ends}
+    few = [row for row in rows if row["image_id"] in seen]
+    sparse = labels | {"images": ends, "annotations": few}
+    (folder / "sparse.json").write_text(json.dumps(sparse))
     write_dataset(folder / "dataset", videos=("train", "val"), frames=6)
     network = tiny_network()
+    with torch.no_grad():  # so that it detects something
+        network.head.box_pred.bias[0] = 4.0
     save_checkpoint(folder / "best.pt", network, network.state_dict(), metrics={"epoch": 1})
 
 
@@ -102,31 +122,114 @@ def _check_converted(out: Path) -> None:
         assert sum(len(video.labels) for video in read_labels(out / "mot").videos) == BOXES
 
 
+def _propagate(inputs: Path, out: Path, overwrite: bool) -> None:
+    from lstmcli.workflows.prepare import PrepareOptions, prepare
+
+    options = PrepareOptions(size_wh=(96, 64), previews=1, grid=8, propagate=True, every=1)
+    prepare([inputs / "sparse.json"], out=out / "dataset", options=options, overwrite=overwrite)
+
+
+def _teach(inputs: Path, out: Path, overwrite: bool) -> None:
+    """As `prepare --teacher` does."""
+    from lstmcli.workflows.prepare import PrepareOptions, prepare, teacher
+    from lstmcli.workflows.prepare.teacher_ensemble import TeacherOptions
+
+    teacher.load_runtime = lambda name, **_: Constant()  # type: ignore[assignment]
+    options, films = TeacherOptions(("constant",), every=1), [inputs / "a.mp4", inputs / "b.mp4"]
+    folder = out / "dataset.teacher"
+    labelled = teacher.label_footage(films, folder, options, overwrite=overwrite)
+    chosen = PrepareOptions(size_wh=(96, 64), previews=1, grid=8, notes=labelled.notes, every=1)
+    prepare([labelled.path], out=out / "dataset", options=chosen, overwrite=overwrite)
+
+
+class Constant:
+    """A network that gives the same box for every picture."""
+
+    engine, device = "fake", "cpu"
+
+    def __init__(self) -> None:
+        from lstmcli.core.metadata import ModelMetadata
+
+        self.metadata = ModelMetadata(("red", "blue"), (64, 96))
+
+    def step(self, frame: Any, previous_frame: Any, state: Any) -> Any:
+        """Return a box, its scores, and a state."""
+        return np.array([[8, 8, 40, 40]], np.float32), np.array([[0.9, 0.1]], np.float32), 1
+
+
+def _check_taught(out: Path) -> None:
+    from lstmcli.labels.search import read_labels
+
+    labels, scores = (out / "dataset.teacher" / name for name in ("labels.json", "scores.jsonl"))
+    if labels.exists():
+        assert sum(len(video.boxes) for video in read_labels(labels).videos) == 2 * FRAMES
+        assert len([json.loads(line) for line in scores.read_text().splitlines()]) == 2 * FRAMES
+    _check_prepared(out)
+
+
+EPOCHS = 2
+
+
 def _train(inputs: Path, out: Path, overwrite: bool) -> None:
-    from lstmcli.core.config_file import load_config
+    """Train, or go on with what is unfinished; an epoch that is reported stands in the log."""
     from lstmcli.workflows.train import TrainOptions, train
 
-    chosen = ("backbone.name=tiny", "backbone.weights=none", "backbone.width=0.25")
-    more = ("neck.channels=8", "train.num_workers=0", "train.batch_size=2", "clips.length=2")
-    few = ("train.clips_per_epoch=2", "train.min_clips_per_epoch=1")
     run = out / "run"
+    is_begun = (run / "config.yaml").is_file() and not overwrite
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train(
             inputs / "dataset",
-            config=load_config("nano", [*chosen, *more, *few]),
+            config=tiny_config(),
             out=run,
-            options=TrainOptions(epochs=1, device="cpu", init="none"),
+            options=TrainOptions(epochs=EPOCHS, device="cpu", init="none"),
             overwrite=overwrite,
+            resume=is_begun and not _is_complete(run),
+            progress=_Notes(),
         )
+
+
+class _Notes(SilentProgress):
+    """Writes notes to the log."""
+
+    def note(self, text: str) -> None:
+        os.write(1, f"{text}\n".encode())
+
+
+def tiny_config() -> Any:
+    """Return the settings of a training that takes a second."""
+    from lstmcli.core.config_file import load_config
+
+    chosen = ("backbone.name=tiny", "backbone.weights=none", "backbone.width=0.25")
+    more = ("neck.channels=8", "train.num_workers=0", "train.batch_size=2", "clips.length=2")
+    few = ("train.clips_per_epoch=2", "train.min_clips_per_epoch=1")
+    return load_config("nano", [*chosen, *more, *few])
+
+
+def _is_complete(run: Path) -> bool:
+    from lstmcli.models.checkpoint import load_checkpoint
+
+    last = run / "last.pt"
+    return last.is_file() and load_checkpoint(last).training["counters"]["epoch"] == EPOCHS
+
+
+def _rows(run: Path) -> int:
+    """Return how many epochs the metrics of a run hold."""
+    table = run / "metrics.csv"
+    return len(table.read_text().splitlines()) - 1 if table.is_file() else 0
 
 
 def _check_trained(out: Path) -> None:
     from lstmcli.models.checkpoint import load_checkpoint
 
+    run, log = out / "run", out.with_name("log")
+    text = log.read_text() if log.is_file() else ""
+    reported = len(re.findall(r"(?m)^epoch \d+: loss", text.rpartition(BEGIN)[2]))
+    assert _rows(run) >= min(reported, EPOCHS), f"{reported} epochs were reported"
     for name in ("best.pt", "last.pt"):
-        if (out / "run" / name).exists():
-            load_checkpoint(out / "run" / name)
+        if (run / name).exists():
+            load_checkpoint(run / name)
+        assert name != "best.pt" or not reported or (run / name).exists()
 
 
 def _detect(inputs: Path, out: Path, overwrite: bool) -> None:
@@ -179,18 +282,194 @@ def _check_evaluated(out: Path) -> None:
         assert page.read_text().rstrip().endswith("</html>")
 
 
-def _export(inputs: Path, out: Path, overwrite: bool) -> None:
-    from lstmcli.workflows.export import export
+def _compare(inputs: Path, out: Path, overwrite: bool) -> None:
+    from lstmcli.workflows.compare import EvaluateOptions, compare_models
 
-    (out / "net").mkdir(exist_ok=True)
-    export(inputs / "best.pt", format="torch", out=out / "net" / "net.lstmcli", overwrite=overwrite)
+    (out / "scores").mkdir(exist_ok=True)
+    compare_models(
+        {"one": str(inputs / "best.pt"), "two": str(inputs / "best.pt")},
+        [inputs / "dataset"],
+        options=EvaluateOptions(engine="torch", device="cpu"),
+        draws=20,
+        json_file=out / "scores" / "scores.json",
+        report=out / "scores" / "report",
+        overwrite=overwrite,
+    )
+
+
+def _check_compared(out: Path) -> None:
+    scores, page = out / "scores" / "scores.json", out / "scores" / "report" / "index.html"
+    if scores.exists():
+        assert json.loads(scores.read_text())
+    if page.exists():
+        assert page.read_text().rstrip().endswith("</html>")
+
+
+def _export(name: str) -> Callable[[Path, Path, bool], None]:
+    def run(inputs: Path, out: Path, overwrite: bool) -> None:
+        from lstmcli.workflows.export import export
+
+        if (inputs / "converted").is_dir():
+            _convert_beforehand(inputs / "converted")
+        format, _, ending = name.partition(" ")
+        path = out / "net" / f"net{ending}"
+        path.parent.mkdir(exist_ok=True)
+        export(inputs / "best.pt", format=format, out=path, overwrite=overwrite)
+
+    return run
+
+
+def _convert_beforehand(converted: Path) -> None:
+    """Take the networks that were converted before: that takes ten seconds, and writes nothing."""
+    import onnx
+    from openvino import Core
+
+    from lstmcli.inference.runtimes import onnx as onnx_runtime
+    from lstmcli.inference.runtimes import openvino as openvino_runtime
+
+    def read(step: Any, metadata: Any) -> Any:
+        model = Core().read_model(converted / "net" / "net.xml")
+        openvino_runtime._embed(model, metadata)
+        return model
+
+    onnx_runtime._to_onnx = lambda *_: onnx.load(converted / "net" / "net.onnx")  # type: ignore[assignment]
+    openvino_runtime.convert = read  # type: ignore[assignment]
 
 
 def _check_exported(out: Path) -> None:
     from lstmcli.inference.loading import load_runtime
 
-    if (out / "net" / "net.lstmcli").exists():
-        load_runtime(out / "net" / "net.lstmcli", device="cpu")
+    for path in (out / "net").glob("net.*"):
+        if path.suffix in (".lstmcli", ".onnx", ".xml"):
+            load_runtime(path, device="cpu")
+        if path.name.endswith(".json"):
+            json.loads(path.read_text())
+
+
+def _inspect(inputs: Path, out: Path, overwrite: bool) -> None:
+    from lstmcli.workflows.inspect import inspect
+
+    place = out / "inspected"
+    inspect(str(inputs / "best.pt"), inputs / "a.mp4", out=place, overwrite=overwrite)
+
+
+def _check_inspected(out: Path) -> None:
+    from PIL import Image
+
+    from lstmcli.video import read_frames
+
+    film, plot, values = (
+        out / "inspected" / f"a.inspect.{ending}" for ending in ("mp4", "png", "json")
+    )
+    if film.exists():
+        assert len(list(read_frames(film))) == FRAMES
+    if plot.exists():
+        Image.open(plot).load()
+    if values.exists():
+        assert len(json.loads(values.read_text())["frames"]) == FRAMES
+
+
+def _demo(inputs: Path, out: Path, overwrite: bool) -> None:
+    """Run the demo on fewer videos, with a smaller network."""
+    from lstmcli.workflows import demo as work
+
+    os.environ["LSTMCLI_ENGINE"] = "torch"  # no benchmark of engines
+    draw = work.draw_demo
+    work.draw_demo = partial(draw, train_videos=2, val_videos=1)  # type: ignore[assignment]
+    work.load_config = lambda *_: tiny_config()  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            list(work.demo(out / "demo", epochs=1, device="cpu", overwrite=overwrite))
+    finally:
+        work.draw_demo = draw
+
+
+def _check_demo(out: Path) -> None:
+    from lstmcli.dataset.manifest import Dataset
+    from lstmcli.labels.search import read_labels
+    from lstmcli.models.checkpoint import load_checkpoint
+    from lstmcli.video import read_frames
+
+    place = out / "demo"
+    if (place / "source").exists():
+        for part in ("train", "val"):
+            assert read_labels(place / "source" / part / "annotations.json").videos
+    if (place / "dataset").exists():
+        assert Dataset.load(place / "dataset").videos
+    for path in (place / "run").glob("*.pt"):
+        load_checkpoint(path)
+    for path in place.glob("*.annotated.mp4"):
+        assert len(list(read_frames(path))) > 0
+
+
+def _distribute(inputs: Path, out: Path, overwrite: bool) -> None:
+    """As `detect --on here`, in two pieces."""
+    from lstmcli.workflows.detect import DetectOptions
+    from lstmcli.workflows.distribute import ClusterOptions, detect_distributed
+
+    detect_distributed(
+        [str(inputs / "a.mp4")],
+        DetectOptions(
+            model=str(inputs / "best.pt"),
+            out=out / "found",
+            write=("video", "jsonl"),
+            device="cpu",
+            engine="torch",
+            overwrite=overwrite,
+        ),
+        ClusterOptions(on="here"),
+    )
+
+
+def _serve(inputs: Path, out: Path, overwrite: bool) -> None:
+    """Serve, upload a video, and end when its outputs are there."""
+    from lstmcli.inference.runtime_pool import RuntimePool
+    from lstmcli.service.options import ServeOptions
+    from lstmcli.service.server import listen, make_server
+    from lstmcli.service.state import ServiceState
+
+    pool = RuntimePool(lambda size_hw: Constant())
+    options = ServeOptions(model=str(inputs / "best.pt"), out=out / "served", port=0)
+    with listen("127.0.0.1", 0) as listener:
+        state = ServiceState(options, SilentProgress(), pool)
+        server = make_server(state)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            _upload(inputs / "a.mp4", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _upload(path: Path, address: str) -> None:
+    request = urllib.request.Request(f"{address}/videos/a.mp4", path.read_bytes(), method="PUT")
+    for _ in range(200):  # until it listens
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                job = json.load(answer)
+            break
+        except urllib.error.HTTPError as error:
+            with error:
+                raise OutputError(f"HTTP {error.code}: {error.read()[:200]!r}") from None
+        except urllib.error.URLError:
+            time.sleep(0.02)
+    while job["state"] not in ("done", "failed"):
+        time.sleep(0.02)
+        with urllib.request.urlopen(f"{address}/videos/{job['id']}", timeout=20) as answer:
+            job = json.load(answer)
+    if job["state"] == "failed":
+        raise OutputError(job["problem"])
+
+
+def _check_served(out: Path) -> None:
+    from lstmcli.video import read_frames
+
+    for path in (out / "served").glob("*/out/*.annotated.mp4"):
+        assert len(list(read_frames(path))) == FRAMES
+    for path in (out / "served").glob("*/out/*.detections.jsonl"):
+        assert len(path.read_text().splitlines()) == FRAMES
 
 
 def _benchmark(inputs: Path, out: Path, overwrite: bool) -> None:
@@ -210,17 +489,50 @@ def _check_benchmark(out: Path) -> None:
 
 COMMANDS = {
     "prepare": Command(_prepare, _check_prepared, "dataset/dataset.json"),
+    "prepare --propagate": Command(_propagate, _check_prepared, "dataset/dataset.json"),
+    "prepare --teacher": Command(_teach, _check_taught, "dataset/dataset.json"),
     "convert": Command(_convert, _check_converted, "mot"),
-    "train": Command(_train, _check_trained, "run/last.pt"),
+    "train": Command(_train, _check_trained, "run/last.pt", resumes=True),
     "detect": Command(_detect, _check_detected, "found/a.annotated.mp4"),
+    "detect --on": Command(_distribute, _check_detected, "found/a.annotated.mp4"),
     "evaluate": Command(_evaluate, _check_evaluated, "scores/report/index.html"),
-    "export": Command(_export, _check_exported, "net/net.lstmcli"),
+    "evaluate A B": Command(_compare, _check_compared, "scores/report/index.html"),
+    "inspect": Command(_inspect, _check_inspected, "inspected/a.inspect.json"),
+    "export torch": Command(_export("torch .lstmcli"), _check_exported, "net/net.lstmcli"),
+    "export onnx": Command(_export("onnx .onnx"), _check_exported, "net/net.onnx"),
+    "export openvino": Command(_export("openvino .xml"), _check_exported, "net/net.xml"),
     "benchmark": Command(_benchmark, _check_benchmark, "speed.json"),
+    "demo": Command(_demo, _check_demo, "demo/run/last.pt"),
+    "serve": Command(_serve, _check_served, "served", resumes=True),
 }
-HEAVY = tuple(
-    f"lstmcli.workflows.{name}"
-    for name in ("prepare", "convert", "train", "detect", "evaluate", "export")
+HEAVY = (
+    *(
+        f"lstmcli.workflows.{name}"
+        for name in (
+            "prepare",
+            "prepare.teacher",
+            "convert",
+            "train",
+            "detect",
+            "distribute",
+            "evaluate",
+            "compare",
+            "inspect",
+            "export",
+            "demo",
+        )
+    ),
+    "lstmcli.service.server",
+    "lstmcli.inference.runtimes.pytorch",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "onnxruntime",
+    "onnxscript",
+    "torch.onnx",
 )
+"""Imported once, in the parent, instead of in every child."""
+BEGIN = "-- begin --\n"
+"""Stands in a log where a process begins."""
 
 
 def start(work: Callable[[], None], log: Path) -> int:
@@ -235,6 +547,7 @@ def start(work: Callable[[], None], log: Path) -> int:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        os.write(2, BEGIN.encode())
         try:
             work()
         except LstmcliError as error:
@@ -262,6 +575,15 @@ def leftovers(out: Path, *, partial: bool = False) -> list[str]:
     return found
 
 
+def _make_converted(name: str, inputs: Path) -> None:
+    """Export once, so that other exports can take the converted network."""
+    made = inputs / "made"
+    made.mkdir()
+    assert end_of(start(lambda: COMMANDS[name].run(inputs, made, False), inputs / "log")) == 0
+    shutil.copytree(made, inputs / "converted", dirs_exist_ok=True)
+    shutil.rmtree(made)
+
+
 def try_commands(attempt: Callable[[str, Path], str], parser: argparse.ArgumentParser) -> None:
     """Try the commands that the command line chooses, all on the same inputs; print a line each.
 
@@ -276,5 +598,7 @@ def try_commands(attempt: Callable[[str, Path], str], parser: argparse.ArgumentP
     with tempfile.TemporaryDirectory() as folder:
         make_inputs(Path(folder))
         for name in chosen.commands.split(","):
+            if name in ("export onnx", "export openvino"):
+                _make_converted(name, Path(folder))
             sys.stdout.write(f"{name}: {attempt(name, Path(folder))}\n")
             sys.stdout.flush()

@@ -7,8 +7,10 @@ a sentence, and what is left under a final name is whole.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from tests.fuzz.commands import (
@@ -20,46 +22,79 @@ from tests.fuzz.commands import (
 )
 
 MOST_KB = 64_000
+FINE_KB = 160
+"""Up to this size every page more is tried, beyond it a few percent more each time."""
 
 
-def fill(name: str, inputs: Path) -> tuple[int, int]:
+def fill(name: str, inputs: Path, *, has_old: bool = False) -> tuple[int, int]:
     """Run a command on full disks; return how many there were, and the size in kB that is enough.
 
+    Args:
+        name: of the command.
+        inputs: that it reads.
+        has_old: whether an older result lies there, which is to be replaced.
+
     Raises:
-        AssertionError: it ended in another way than with an error in a sentence.
+        AssertionError: it ended in another way than with an error in a sentence, or what lies
+            there is not whole.
     """
-    command, size, runs = COMMANDS[name], 4, 0
-    while size < MOST_KB:
-        with tempfile.TemporaryDirectory() as folder:
-            log, disk = Path(folder) / "log", Path(folder) / "disk"
-            disk.mkdir()
-            mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
-            subprocess.run(mount, check=True)
-            try:
-                out = disk / "out"
-                out.mkdir()
-                runs += 1
-                code = end_of(start(lambda out=out: command.run(inputs, out, False), log))  # type: ignore[misc]
-                said = log.read_text()[-1500:]
-                assert code in (0, 1), (name, size, code, said)
-                command.check(out)
-                assert not leftovers(out, partial=True), (name, size, leftovers(out, partial=True))
-                if code == 0:
-                    assert (out / command.result).exists()
-                    return runs, size
-                assert said.count("error: ") == 1, said
-            finally:
-                subprocess.run(["umount", str(disk)], check=True)
-        size = max(size + 4, int(size * 1.12))
-    raise AssertionError(f"{name}: {MOST_KB} kB are not enough")
+    command, runs, free = COMMANDS[name], 0, 4
+    with tempfile.TemporaryDirectory() as folder:
+        old = Path(folder) / "old"
+        old.mkdir()
+        used = _make_old(name, inputs, old) if has_old else 0
+        while free < MOST_KB:
+            runs += 1
+            if _fits(name, inputs, Path(folder), old if has_old else None, used + free):
+                return runs, free
+            free += 4 if free < FINE_KB else max(4, free // 20 // 4 * 4)
+    raise AssertionError(f"{name}: {MOST_KB} kB are not enough for {command.result}")
+
+
+def _make_old(name: str, inputs: Path, old: Path) -> int:
+    """Make a result; return the kB that it takes."""
+    log = old.with_name("log")
+    code = end_of(start(lambda: COMMANDS[name].run(inputs, old, False), log))
+    assert code == 0, log.read_text()[-1500:]
+    pages = sum(1 + -(-path.stat().st_size // 4096) for path in old.rglob("*") if path.is_file())
+    return 4 * (pages + 20)
+
+
+def _fits(name: str, inputs: Path, folder: Path, old: Path | None, size: int) -> bool:
+    """Run a command on a disk of some kB; return whether it got done."""
+    command, log, disk = COMMANDS[name], folder / "log", folder / "disk"
+    disk.mkdir()
+    log.unlink(missing_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
+    subprocess.run(mount, check=True)
+    try:
+        out = disk / "out"
+        shutil.copytree(old, out) if old is not None else out.mkdir()
+        code = end_of(start(lambda: command.run(inputs, out, old is not None), log))
+        said = log.read_text()[-1500:]
+        assert code in (0, 1), (name, size, code, said)
+        command.check(out)
+        assert not leftovers(out, partial=True), (name, size, leftovers(out, partial=True))
+        if code == 0 or (old is not None and not command.resumes):
+            assert (out / command.result).exists(), (name, size, said)
+        assert code == 0 or said.count("error: ") == 1, said
+        return code == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+        disk.rmdir()
 
 
 def main() -> None:
     """Fill the disk of all commands and print a line each."""
 
     def attempt(name: str, inputs: Path) -> str:
+        began = time.monotonic()
         runs, size = fill(name, inputs)
-        return f"{runs - 1} full disks, each reported; {size} kB are enough"
+        text = f"{runs - 1} full disks, each reported; {size} kB are enough"
+        if not COMMANDS[name].resumes:
+            runs, size = fill(name, inputs, has_old=True)
+            text += f"; {runs - 1} with an older result, which stayed ({size} kB more)"
+        return f"{text} ({time.monotonic() - began:.0f} s)"
 
     try_commands(attempt, argparse.ArgumentParser(description=main.__doc__))
 

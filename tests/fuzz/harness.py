@@ -21,10 +21,13 @@ from typing import Any
 
 from tests.fuzz.mutations import mutate
 from tests.fuzz.seeds import Seed, seeds_of
-from tests.fuzz.targets import TARGETS, check_outputs, damage_checkpoint
+from tests.fuzz.targets import DAMAGE_INSIDE, TARGETS, check_outputs
 
 LONGEST_S = 20
-_HEAVY = tuple(f"lstmcli.workflows.{name}" for name in ("convert", "detect", "evaluate", "train"))
+_HEAVY = tuple(
+    f"lstmcli.workflows.{name}"
+    for name in ("convert", "detect", "evaluate", "train", "prepare.teacher")
+)
 MOST_MEMORY = 2 << 30
 DONE, REFUSED = "done", "refused"
 
@@ -87,8 +90,18 @@ class _TooLong(BaseException):
     pass
 
 
-def fuzz(kind: str, count: int, *, seed: int = 0, first: int = 0) -> Iterator[Outcome]:
-    """Yield the outcomes of inputs of a kind; each is a function of seed, kind and number alone."""
+def fuzz(
+    kind: str, count: int, *, seed: int = 0, first: int = 0, is_damaged: bool = True
+) -> Iterator[Outcome]:
+    """Yield the outcomes of inputs of a kind; each is a function of seed, kind and number alone.
+
+    Args:
+        kind: of the files.
+        count: of the inputs.
+        seed: of the damages.
+        first: number of the first input.
+        is_damaged: False for the sound files themselves, which are all to be accepted.
+    """
     seeds = seeds_of(kind)
     for module in _HEAVY:  # once, here, instead of in every child
         import_module(module)
@@ -96,7 +109,8 @@ def fuzz(kind: str, count: int, *, seed: int = 0, first: int = 0) -> Iterator[Ou
     number, last = first, first + count
     while number < last:
         ours, theirs = context.Pipe()
-        child = context.Process(target=_work, args=(kind, seeds, seed, number, last, theirs))
+        work = (kind, seeds, seed, number, last, is_damaged, theirs)
+        child = context.Process(target=_work, args=work)
         child.start()
         theirs.close()
         while number < last:
@@ -120,7 +134,9 @@ def fuzz(kind: str, count: int, *, seed: int = 0, first: int = 0) -> Iterator[Ou
         ours.close()
 
 
-def _work(kind: str, seeds: list[Seed], seed: int, first: int, last: int, pipe: Any) -> None:
+def _work(
+    kind: str, seeds: list[Seed], seed: int, first: int, last: int, is_damaged: bool, pipe: Any
+) -> None:
     """Send an outcome for every input; whatever the libraries print is left out."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
@@ -132,7 +148,7 @@ def _work(kind: str, seeds: list[Seed], seed: int, first: int, last: int, pipe: 
     os.environ["XDG_CACHE_HOME"] = str(home / "cache")
     try:
         for number in range(first, last):
-            pipe.send(_one(kind, seeds, seed, number, home))
+            pipe.send(_one(kind, seeds, seed, number, home, is_damaged))
     finally:
         shutil.rmtree(home, ignore_errors=True)
         pipe.close()
@@ -143,7 +159,9 @@ def _stop(number: int, frame: Any) -> None:
     raise _TooLong
 
 
-def prepare_input(kind: str, seeds: list[Seed], seed: int, number: int, folder: Path) -> str:
+def prepare_input(
+    kind: str, seeds: list[Seed], seed: int, number: int, folder: Path, is_damaged: bool = True
+) -> str:
     """Write the files of an input; return the name of the damaged one."""
     chance = random.Random(f"{seed}/{kind}/{number}")
     one = seeds[number % len(seeds)]
@@ -152,18 +170,20 @@ def prepare_input(kind: str, seeds: list[Seed], seed: int, number: int, folder: 
     for name, data in one.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if name == damaged:
-            is_checkpoint = name.endswith(".pt") and chance.random() < 0.7
-            data = damage_checkpoint(data, chance) if is_checkpoint else mutate(data, chance, alike)
+        if name == damaged and is_damaged:
+            damage = DAMAGE_INSIDE.get(path.suffix) if chance.random() < 0.7 else None
+            data = damage(data, chance) if damage else mutate(data, chance, alike)
         path.write_bytes(data)
     return f"{one.name}: {damaged}"
 
 
-def _one(kind: str, seeds: list[Seed], seed: int, number: int, home: Path) -> Outcome:
+def _one(
+    kind: str, seeds: list[Seed], seed: int, number: int, home: Path, is_damaged: bool
+) -> Outcome:
     folder = home / f"{number}"
     out = folder / "out"
     out.mkdir(parents=True)
-    name = prepare_input(kind, seeds, seed, number, folder)
+    name = prepare_input(kind, seeds, seed, number, folder, is_damaged)
     main = folder / seeds[number % len(seeds)].main
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

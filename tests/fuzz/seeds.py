@@ -17,7 +17,10 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import write_dataset, write_video  # the tests' own makers of files
 
-KINDS = ("labels", "video", "model", "dataset", "preset", "count", "results", "resume")
+KINDS = (
+    "labels", "results", "preset", "count", "dataset", "video", "image", "model", "foreign",
+    "teacher", "resume",
+)  # fmt: skip
 CLASSES = ("red", "blue")
 
 
@@ -114,6 +117,9 @@ def _video(folder: Path) -> Iterator[Seed]:
         "h.264": {},
     }.items():
         yield _one(name, write_video(folder / name, 6, **options).read_bytes())
+
+
+def _image(folder: Path) -> Iterator[Seed]:
     picture = Image.fromarray(np.arange(64 * 96 * 3, dtype=np.uint8).reshape(64, 96, 3))
     for name in ("i.png", "j.jpg", "k.webp", "l.tif", "m.bmp"):
         picture.save(folder / name)
@@ -150,13 +156,25 @@ def _model(folder: Path) -> Iterator[Seed]:
         place = folder / name.replace(".", "_")
         write_export(network, place / name, metadata=network.metadata)
         yield _of_folder(name, place, name)
+
+
+def _foreign(folder: Path) -> Iterator[Seed]:
+    """Yield a third-party detector, with what lies beside it."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
     from test_foreign_loading import write_model
 
     write_model(folder / "foreign.onnx")
-    text = b"family: yolov8\nclasses: [a, b, c, d, e]\nsize: [64, 32]\nmean: [0, 0, 0]\n"
-    files = {"foreign.onnx": (folder / "foreign.onnx").read_bytes(), "foreign.yaml": text}
-    yield Seed("foreign", files, tuple(files))
+    network = {"foreign.onnx": (folder / "foreign.onnx").read_bytes()}
+    listed = b"layout: rows\nclasses: [a, b, c, d, e]\nsize: [64, 32]\nmean: [0, 0, 0]\n"
+    named = b"classes: own.names\nscale: 1/255\nfit: corner\ncolor: bgr\nnms_iou: 0.5\n"
+    names = b"a\nb\nc\nd\ne\n"
+    for name, beside in {
+        "listed": {"foreign.yaml": listed},
+        "named": {"foreign.yaml": named, "own.names": names},
+        "names": {"foreign.names": names},
+    }.items():
+        files = network | beside
+        yield Seed(name, files, (*files, *beside))
 
 
 def _dataset(folder: Path) -> Iterator[Seed]:
@@ -193,10 +211,35 @@ def _results(folder: Path) -> Iterator[Seed]:
         {"image_id": f"clip_{n:06d}", "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}
         for n in range(4)
     ]
-    yield _one("results.json", json.dumps(coco))
+    images = [
+        {"id": row["image_id"], "file_name": f"clip/{n:06d}.jpg"}
+        | {"video_id": 1, "frame_id": n, "width": 96, "height": 64}
+        for n, row in enumerate(coco)
+    ]
+    video = [{"id": 1, "name": "clip", "file_name": "clip.mp4", "length": 8}]
+    classes = [{"id": n + 1, "name": name} for n, name in enumerate(CLASSES)]
+    gt = {"videos": video, "images": images, "annotations": [], "categories": classes}
+    files = {"results.json": json.dumps(coco).encode(), "gt.json": json.dumps(gt).encode()}
+    yield Seed("coco", files, ("results.json",))
     yield _one("clip.txt", "".join(f"{n},1,10,12,30,40,0.9,1,1\n" for n in range(1, 6)))
     yolo = {f"r/clip_{n:06d}.txt": b"0 0.5 0.5 0.2 0.3 0.8\n" * 3 for n in range(3)}
     yield Seed("yolo", yolo, tuple(yolo))
+
+
+def _teacher(folder: Path) -> Iterator[Seed]:
+    from lstmcli.core.types import Detections
+    from lstmcli.workflows.prepare.teacher_detections import save_detections
+
+    film = write_video(folder / "clip.mp4", 6).read_bytes()
+    boxes = np.array([[8, 8, 40, 40], [50, 20, 80, 60]], np.float32)
+    found = [
+        Detections(boxes + n, np.array([0.9, 0.2], np.float32), np.array([0, 1]), np.full(2, -1))
+        for n in range(6)
+    ]
+    sizes = np.tile(np.array([64, 96]), (6, 1))
+    save_detections(folder / "cache.npz", found, np.arange(6), np.arange(6) / 25, sizes)
+    files = {"cache.npz": (folder / "cache.npz").read_bytes(), "clip.mp4": film}
+    yield Seed("cache", files, ("cache.npz",))
 
 
 def _resume(folder: Path) -> Iterator[Seed]:
@@ -227,7 +270,10 @@ def _resume(folder: Path) -> Iterator[Seed]:
 _MAKERS = {
     "labels": _labels,
     "video": _video,
+    "image": _image,
     "model": _model,
+    "foreign": _foreign,
+    "teacher": _teacher,
     "dataset": _dataset,
     "preset": _preset,
     "count": _count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -80,12 +81,15 @@ def video(path: Path, out: Path, chance: random.Random) -> None:
     detect([str(path)], DetectOptions(out=out, write=write), make_predictor=_Found)
 
 
+image = video
+
+
 def model(path: Path, out: Path, chance: random.Random) -> None:
     """Load it and run three frames; what comes out is made of numbers."""
     from lstmcli.inference.loading import load_runtime
     from lstmcli.inference.predictor import Predictor
 
-    engine = chance.choice(("auto", "onnx", "openvino")) if "foreign" in path.name else "auto"
+    engine = chance.choice(("onnx", "openvino")) if "foreign" in path.name else "auto"
     engine = "torch" if path.suffix in (".pt", ".safetensors") else engine
     runtime = load_runtime(path, device="cpu", engine=engine)
     predictor = Predictor(runtime, threshold=0.01)
@@ -162,7 +166,9 @@ def results(path: Path, out: Path, chance: random.Random) -> None:
         np.zeros(0, np.bool_), size_hw=(64, 96), rate=25.0, frame_count=8,
     )  # fmt: skip
     source = path.parent if path.parent.name == "r" else path
-    found = read_detections(source, [video], ("red", "blue"))
+    gt = path.with_name("gt.json")
+    images = gt if gt.is_file() else None
+    found = read_detections(source, [video], ("red", "blue"), images=images)
     for frames in found.videos.values():
         for one in frames.values():
             if not (np.isfinite(one.boxes).all() and np.isfinite(one.scores).all()):
@@ -184,6 +190,67 @@ def resume(path: Path, out: Path, chance: random.Random) -> None:
             options=TrainOptions(epochs=2, device="cpu"),
             resume=True,
         )
+
+
+class _Teachers:
+    """Teachers that detect nothing."""
+
+    classes = 2
+
+    def start(self, size_hw: tuple[int, int]) -> None:
+        pass
+
+    def step(self, frame: Any) -> Detections:
+        none = np.zeros(0, np.int64)
+        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), none, none)
+
+
+def teacher(path: Path, out: Path, chance: random.Random) -> None:
+    """Label a video from its cached detections."""
+    from lstmcli.core.progress import SilentProgress
+    from lstmcli.video import find_sources
+    from lstmcli.workflows.prepare import teacher as work
+    from lstmcli.workflows.prepare.teacher_ensemble import TeacherOptions
+
+    (film,) = find_sources([str(path.with_name("clip.mp4"))])
+    shutil.copy(path, out / work.cache_name(film, "key"))
+    teachers: Any = _Teachers()
+    made = list(work._label(film, 1, teachers, out, "key", SilentProgress()))
+    work._write(made, ("red", "blue"), TeacherOptions(("x",), ()), out, overwrite=False)
+
+
+def damage_cache(data: bytes, chance: random.Random) -> bytes:
+    """Return cached detections with other values, shapes or types in one of their columns."""
+    with np.load(io.BytesIO(data)) as file:
+        columns: dict[str, Any] = dict(file)
+    for _ in range(chance.choice((1, 1, 2))):
+        name = chance.choice(sorted(columns))
+        values = columns[name]
+        what = chance.randrange(8)
+        if what == 0:
+            del columns[name]
+        elif what == 1:
+            columns[name] = values[: chance.randrange(len(values) + 1)] if values.ndim else values
+        elif what == 2:
+            columns[name] = values.astype(chance.choice(("f8", "i2", "u8", "c8", "S3", "?", "O")))
+        elif what == 3:
+            columns[name] = values.reshape(chance.choice(((-1,), (1, -1), (-1, 1))))
+        elif what == 4:
+            columns[name] = np.concatenate((values, values)) if values.ndim else values
+        elif values.size and values.dtype != object:
+            wrong = (-1, 0, 7, 1e9, -1e9, 1e30, float("nan"), float("inf"), 2**62, -(2**62))
+            values = values.copy()
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                values.flat[chance.randrange(values.size)] = np.array(
+                    chance.choice(wrong), np.float64
+                ).astype(values.dtype)
+            columns[name] = values
+        if not columns:
+            break
+    buffer = io.BytesIO()
+    chance.choice((np.savez, np.savez_compressed))(buffer, **columns)
+    return buffer.getvalue()
 
 
 def damage_checkpoint(data: bytes, chance: random.Random) -> bytes:
@@ -211,10 +278,19 @@ def damage_checkpoint(data: bytes, chance: random.Random) -> bytes:
 TARGETS: dict[str, Callable[[Path, Path, random.Random], None]] = {
     "labels": labels,
     "video": video,
+    "image": image,
     "model": model,
+    "foreign": model,
+    "teacher": teacher,
     "dataset": dataset,
     "preset": preset,
     "count": count,
     "results": results,
     "resume": resume,
 }
+
+DAMAGE_INSIDE: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    ".pt": damage_checkpoint,
+    ".npz": damage_cache,
+}
+"""Damage to the values in a file, whose container stays sound, by its ending."""

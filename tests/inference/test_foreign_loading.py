@@ -131,6 +131,13 @@ def test_a_yaml_file_describes_the_layout(tmp_path: Path) -> None:
         ("std: [1, 0, 1]", "std is"),
         ("[1, 2]", "a list or text"),
         ("classes: [a, b]", "lists 2"),
+        ("classes: ../secret.names", "its names file lies outside its folder"),
+        ("classes: /dev/zero", "its names file lies outside its folder"),
+        ("classes: gone.names", "there is no such file"),
+        ("scale: 1e999999999", "scale is"),
+        ("scale: '1e999999999'", "scale is"),
+        ("scale: 1/0", "scale is"),
+        ("mean: [.nan, 0, 0]", "mean is"),
     ],
 )
 def test_a_wrong_yaml_file_is_one_sentence(tmp_path: Path, text: str, problem: str) -> None:
@@ -163,6 +170,65 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
         load_runtime(path)
     with pytest.raises(ModelError, match=r"weights m\.bin are missing"):
         load_runtime(write_model(folder / "m.onnx", external="m.bin"))
+
+
+def hidden_in(model: Any, place: str) -> None:
+    """Name external weights in a place where few files have any."""
+    helper = onnx.helper
+    tensor = onnx.TensorProto(
+        name="hidden", dims=[1], data_type=1, data_location=onnx.TensorProto.EXTERNAL
+    )
+    tensor.external_data.add(key="location", value="../secret.bin")
+    if place == "sparse":
+        model.graph.sparse_initializer.add().values.CopyFrom(tensor)
+    elif place == "sparse attribute":
+        node = helper.make_node("Constant", [], ["hidden"])
+        sparse = onnx.SparseTensorProto(values=tensor, dims=[1])
+        node.attribute.add(name="sparse_value", type=11).sparse_tensor.CopyFrom(sparse)
+        model.graph.node.append(node)
+    elif place == "subgraph":
+        inner = onnx.GraphProto(name="inner", initializer=[tensor])
+        outer = onnx.GraphProto(name="outer")
+        outer.node.add(op_type="If").attribute.add(name="then_branch", type=5).g.CopyFrom(inner)
+        model.graph.node.add(op_type="If").attribute.add(name="a", type=5).g.CopyFrom(outer)
+    elif place == "function":
+        function = model.functions.add(name="f", domain="d")
+        function.node.add(op_type="Constant").attribute.add(name="value", type=4).t.CopyFrom(tensor)
+    else:
+        model.training_info.add().algorithm.initializer.append(tensor)
+
+
+@pytest.mark.parametrize(
+    "place", ["sparse", "sparse attribute", "subgraph", "function", "training"]
+)
+def test_weights_outside_the_folder_are_found_wherever_they_are_named(
+    place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    path = write_model(tmp_path / "model" / "m.onnx")
+    model = onnx.load(path)
+    hidden_in(model, place)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="outside its folder"):
+        read_onnx_file(path)
+
+
+def test_a_field_that_parsers_number_differently_is_refused(tmp_path: Path) -> None:
+    """C++ drops the bits of a tag above the 32nd: there this is another field than for us."""
+    path = write_model(tmp_path / "m.onnx")
+    key = (1 << 34) | (7 << 3) | 2  # field 7, the graph, without the highest bit
+    tag = bytes([key & 127 | 128, key >> 7 & 127 | 128, 128, 128, key >> 28 & 127])
+    path.write_bytes(path.read_bytes() + tag + b"\0")
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        read_onnx_file(path)
+
+
+def test_a_model_of_a_folder_has_its_weights_in_it_too(tmp_path: Path) -> None:
+    (tmp_path / "secret.bin").write_bytes(b"0" * 4 * 9 * 42)
+    (tmp_path / "model").mkdir()
+    write_model(tmp_path / "model" / "m.onnx", external="../secret.bin")
+    with pytest.raises(ModelError, match="outside its folder"):
+        load_runtime(tmp_path / "model")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

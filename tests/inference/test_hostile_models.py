@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from lstmcli.core.config_file import load_config
-from lstmcli.core.errors import ModelError
+from lstmcli.core.errors import ModelError, OutputError
 from lstmcli.inference.loading import load_runtime, write_export
+from lstmcli.models.backbones.weights import read_weights
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import DetectorNet
+from lstmcli.workflows.export import export
 
 
 @pytest.fixture
@@ -66,6 +68,54 @@ def test_a_compressed_checkpoint_is_not_unpacked(network: DetectorNet, tmp_path:
             packed.writestr(part.filename, plain.read(part))
     with pytest.raises(ModelError, match="compressed archive"):
         load_checkpoint(tmp_path / "packed.pt")
+
+
+def test_compressed_weights_of_a_backbone_are_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(10)}, tmp_path / "plain.pt")
+    assert read_weights(tmp_path / "plain.pt")["weight"].numel() == 10
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for part in plain.infolist():
+            packed.writestr(part.filename, plain.read(part))
+    with pytest.raises(ModelError, match="compressed archive"):
+        read_weights(tmp_path / "packed.pt")
+
+
+def test_weights_of_another_openvino_export_are_refused(
+    network: DetectorNet, tmp_path: Path
+) -> None:
+    """As a process that is ended between the two files leaves them."""
+    pytest.importorskip("openvino")
+    path, new = tmp_path / "net.xml", tmp_path / "new.xml"
+    write_export(network, path, metadata=network.metadata)
+    with torch.no_grad():
+        next(network.parameters()).add_(1.0)
+    write_export(network, new, metadata=network.metadata)
+    load_runtime(new)
+    new.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    with pytest.raises(ModelError, match=r"the weights net\.bin are of another network") as caught:
+        load_runtime(path)
+    assert "export it again" in caught.value.hint
+
+
+def test_weights_that_an_interrupted_export_left_are_not_in_the_way(
+    network: DetectorNet, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    save_checkpoint(tmp_path / "best.pt", network, network.state_dict(), metrics={})
+    made = export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
+    for path in (made.paths[0], *made.server_configs):
+        path.unlink()
+    export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
+    load_runtime(tmp_path / "net.xml")
+    (tmp_path / "net.xml").unlink()
+    for path in made.server_configs:
+        path.unlink()
+    (tmp_path / "net.bin").write_bytes(b"of somebody else")
+    with pytest.raises(OutputError, match=r"net\.bin exists"):
+        export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
 
 
 def test_an_archive_that_cannot_be_listed_is_not_given_to_torch(

@@ -36,6 +36,14 @@ def test_a_gap_is_interpolated_where_both_ends_agree() -> None:
     assert_allclose(tracks.boxes, wanted, atol=0.5)
 
 
+def test_two_objects_that_begin_together_stay_two() -> None:
+    both = [found((10 + 6 * n, 50, 0.8, 1), (200, 10, 0.8, 0)) for n in range(8)]
+    alone = [found((10 + 6 * n, 50, 0.8, 1)) for n in range(8, 16)]
+    tracks = smooth_offline(both + alone, times(16), threshold=0.3)
+    ends = [int(tracks.frames[tracks.tracks == one].max()) for one in np.unique(tracks.tracks)]
+    assert sorted(ends) == [7, 15]
+
+
 def test_a_long_gap_stays_open() -> None:
     tracks = smooth_offline(moving(30, missing=set(range(8, 22))), times(30), threshold=0.3)
     assert len(set(tracks.tracks.tolist())) == 2

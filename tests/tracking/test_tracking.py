@@ -262,6 +262,7 @@ def test_the_anchor_can_be_the_bottom_of_the_box(tmp_path: Path) -> None:
         ("zones: [{name: a, points: [[0, 0], [1, 1]]}]", "the points are"),
         ("zones: [{name: a, points: [[0, 0], [1, .nan], [1, 0]]}]", "the points are"),
         ("lines: [{name: a, from: [0, 0], to: [1, 1], anchor: top}]", "anchor is 'top'"),
+        ("lines: [{name: a, from: [0, 0], to: [1, 1], anchor: [top]}]", "anchor is ['top']"),
         (
             "lines: [{name: a, from: [0, 0], to: [1, 1]}, {name: a, from: [0, 0], to: [1, 1]}]",
             "occurs twice",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli.cli.app import main
 from lstmcli.core.errors import OutputError
+from lstmcli.core.files import claim
 from lstmcli.core.progress import SilentProgress
 from lstmcli.dataset import synthetic
 from lstmcli.labels.search import read_labels
 from lstmcli.video import probe
-from lstmcli.workflows.demo import draw_demo
+from lstmcli.workflows.demo import demo, draw_demo
 
 SIZE_HW = (64, 96)
 
@@ -109,6 +111,23 @@ def test_the_demo_keeps_existing_files(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not empty"):
         draw_demo(tmp_path, progress=SilentProgress())
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_demo_replaces_only_what_it_drew(tmp_path: Path) -> None:
+    few: dict[str, Any] = {"train_videos": 1, "val_videos": 1, "progress": SilentProgress()}
+    drawn = draw_demo(tmp_path, **few)
+    assert drawn.train.is_file()
+    assert drawn.video.parent == tmp_path / "source" / "val" / "videos"
+    draw_demo(tmp_path, **few, overwrite=True)
+    (tmp_path / "source" / "train" / "mine.json").write_text("precious")
+    with pytest.raises(OutputError, match=r"other files .*mine\.json"):
+        draw_demo(tmp_path, **few, overwrite=True)
+    assert (tmp_path / "source" / "train" / "mine.json").read_text() == "precious"
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+    with claim(tmp_path / "demo"), pytest.raises(OutputError, match="another process"):
+        next(demo(tmp_path / "demo"))
 
 
 @pytest.mark.slow

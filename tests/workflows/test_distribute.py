@@ -262,6 +262,21 @@ def test_a_record_that_may_not_be_read_is_not_taken_for_missing_work(
     system.rm("/records", recursive=True)
 
 
+def test_a_listing_cannot_name_outputs_outside_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    system.pipe("/footage/a.mp4", b"")
+    listed = {"/footage/../../evil.mp4": {"size": 1, "type": "file"}}
+    monkeypatch.setattr(type(system), "find", lambda *_, **__: listed)
+    with pytest.raises(MediaError, match=r"a file outside of itself \(.*evil\.mp4"):
+        detect_distributed(["memory://footage"], options(tmp_path / "out"), HERE)
+    monkeypatch.undo()
+    system.rm("/footage", recursive=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(MediaError, match="memory://none"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core.errors import ConfigError, DataError
+from lstmcli.core.errors import ConfigError, DataError, OutputError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.labels.search import read_labels
 from lstmcli.workflows.prepare import PrepareOptions, TimeSplit, prepare
@@ -102,7 +102,8 @@ def test_a_second_run_uses_the_cache(
     again = label_footage([footage], tmp_path / "t", options)
     assert teacher.steps == steps + workflow.TRIAL_FRAMES
     assert again == first
-    label_footage([footage], tmp_path / "t", TeacherOptions(("one",), every=3))
+    other = TeacherOptions(("one",), every=3)
+    label_footage([footage], tmp_path / "t", other, overwrite=True)
     assert teacher.steps == steps + 2 * workflow.TRIAL_FRAMES + 4
 
 
@@ -117,6 +118,53 @@ def test_a_damaged_cache_is_detected_again(
     cache.write_bytes(cache.read_bytes()[:200])
     assert label_footage([footage], tmp_path / "t", options) == first
     assert len(cache.read_bytes()) > 200
+
+
+def test_labels_that_somebody_corrected_are_kept_without_overwrite(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, one=BrightSquare())
+    options, labels = TeacherOptions(("one",)), tmp_path / "t" / "labels.json"
+    label_footage([footage], tmp_path / "t", options)
+    made = labels.read_bytes()
+    labels.write_bytes(made + b"\n")
+    with pytest.raises(OutputError, match=r"labels\.json exists"):
+        label_footage([footage], tmp_path / "t", options)
+    assert labels.read_bytes() == made + b"\n"
+    label_footage([footage], tmp_path / "t", options, overwrite=True)
+    assert labels.read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": np.array([7] * 12)},
+        {"counts": np.full(12, 3)},
+        {"counts": np.full(12, -1)},
+        {"boxes": np.full((12, 4), np.nan, np.float32)},
+        {"boxes": np.zeros((12, 5), np.float32)},
+        {"scores": np.full(12, 2.0, np.float32)},
+        {"frames": np.zeros(12, np.int64)},
+        {"times": np.array(["x"] * 12, object)},
+        {"sizes": np.full((12, 2), -4)},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_a_cache_of_wrong_values_is_detected_again(
+    changes: dict[str, np.ndarray],
+    tmp_path: Path,
+    footage: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(monkeypatch, one=BrightSquare())
+    options = TeacherOptions(("one",))
+    first = label_footage([footage], tmp_path / "t", options)
+    (cache,) = (tmp_path / "t").glob("*.npz")
+    sound = cache.read_bytes()
+    with np.load(cache) as values:
+        np.savez(cache, **(dict(values) | changes))
+    assert label_footage([footage], tmp_path / "t", options) == first
+    assert cache.read_bytes() == sound
 
 
 def test_two_teachers_are_fused_over_those_that_have_a_class(

@@ -577,7 +577,7 @@ def test_an_older_run_survives_a_failed_start(
 ) -> None:
     run = full(tmp_path / "run")
     for name in RUN_FILES:
-        (run / name).write_text("old", encoding="utf-8")
+        (run / name).write_text("run: {}", encoding="utf-8")
     with pytest.raises((ConfigError, ModelError)):
         train(
             dataset,
@@ -586,7 +586,7 @@ def test_an_older_run_survives_a_failed_start(
             options=TrainOptions(init=init),
             overwrite=True,
         )
-    assert {(run / name).read_text(encoding="utf-8") for name in RUN_FILES} == {"old"}
+    assert {(run / name).read_text(encoding="utf-8") for name in RUN_FILES} == {"run: {}"}
 
 
 def test_a_run_is_not_resumed_on_another_canvas_or_grid(unbroken: Path, tmp_path: Path) -> None:
@@ -626,8 +626,8 @@ def test_a_budget_without_time_is_an_error(dataset: Path, tmp_path: Path) -> Non
 def test_an_older_run_is_replaced_whole(dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("best.pt", "curves.png"):
-        (run / name).write_text("old", encoding="utf-8")
+    for name in ("best.pt", "curves.png", "config.yaml"):
+        (run / name).write_text("run: {}", encoding="utf-8")
     with pytest.raises(ConfigError):
         train(dataset, config=settings(head={"name": "no"}), out=run, overwrite=True)
     stopped = train(

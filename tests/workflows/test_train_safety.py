@@ -56,8 +56,15 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_started_anew(
     assert any("before its first last.pt" in text for text in notes.texts)
     assert (run / "metrics.csv").read_text().split(",lr")[0] == before
     assert (run / "last.pt").is_file()
-    for name in ("last.pt", "best.pt"):
-        (run / name).unlink()
+    (run / "last.pt").unlink()  # as a kill between the first best.pt and last.pt leaves it
+    train(dataset, config=tiny(), out=run, options=TrainOptions(device="cpu"), resume=True)
+    assert (run / "last.pt").is_file()
+    (run / "last.pt").unlink()  # of a run of two epochs, it was removed by somebody
+    with (run / "metrics.csv").open("a") as file:
+        file.write("2\n")
+    with pytest.raises(ModelError, match=r"no last\.pt, there is nothing to resume"):
+        train(dataset, config=tiny(), out=run, options=OPTIONS, resume=True)
+    (run / "best.pt").unlink()
     train(dataset, config=tiny(), out=run, options=OPTIONS)  # the same command again works, too
     with pytest.raises(OutputError, match="exists"):
         train(dataset, config=tiny(), out=run, options=OPTIONS)
@@ -68,6 +75,25 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_started_anew(
         torch.save(broken, run / "last.pt")
         with pytest.raises(ModelError, match=r"last\.pt: the training state is damaged"):
             train(dataset, config=tiny(), out=run, options=OPTIONS, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("config.yaml", "learning_rate: 3"), ("best.pt", "of YOLO"), ("curves.png", "mine")],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_that_are_of_no_run_are_not_replaced(
+    name: str, text: str, overwrite: bool, tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    dataset = make_dataset(tmp_path / "dataset", videos=("train", "val"), frames=6).folder
+    run = tmp_path / "mine"
+    run.mkdir()
+    (run / name).write_text(text)
+    is_taken = name == "best.pt" and not overwrite
+    with pytest.raises(OutputError, match="exists" if is_taken else name):
+        train(dataset, config=tiny(), out=run, options=OPTIONS, overwrite=overwrite)
+    assert [path.name for path in run.iterdir()] == [name]
+    assert (run / name).read_text() == text
 
 
 def first_average(training: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.core.errors import ModelError
+from lstmcli.core.limits import check_limit, limit
+from lstmcli.core.media_files import is_file_at
 from lstmcli.core.types import IntArray
 
 _COCO = """\
@@ -89,7 +91,10 @@ def read_names_file(path: Path) -> tuple[str, ...]:
     Raises:
         ModelError: it cannot be read, or holds no names.
     """
+    if not is_file_at(path):  # of a device there is no end
+        raise ModelError(f"{path}: there is no such file", hint="a names file has one name a line")
     try:
+        check_limit("yaml_bytes", path.stat().st_size, str(path), error=ModelError)
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", "") or "it is not UTF-8"
@@ -103,7 +108,7 @@ def read_names_file(path: Path) -> tuple[str, ...]:
 
 def parse_names(text: str) -> tuple[str, ...]:
     """Parse names from a list, a table of numbers and names, or a text with commas."""
-    if not text.strip():
+    if not text.strip() or len(text) > limit("yaml_bytes"):
         return ()
     value: object = None
     for read in (json.loads, ast.literal_eval):

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstmcli.core.detector_description import DetectorDescription, read_description
 from lstmcli.core.errors import ConfigError, ModelError, choose
+from lstmcli.core.media_files import can_be_path
 from lstmcli.inference.foreign.class_names import (
     ClassTable,
     class_table,
@@ -158,10 +159,21 @@ def _names_of(
 ) -> tuple[tuple[str, ...], str]:
     yaml_name = path.with_suffix(".yaml").name
     if isinstance(description.classes, str):
-        return read_names_file(path.parent / description.classes), description.classes
+        return _names_beside(path, description.classes), description.classes
     if description.classes is not None:
         return description.classes, yaml_name
     return find_names(path, file.metadata)
+
+
+def _names_beside(path: Path, name: str) -> tuple[str, ...]:
+    """Read a names file of the model's own folder; a description may come from a stranger."""
+    folder = path.resolve().parent
+    if not can_be_path(name) or not (folder / name).resolve().is_relative_to(folder):
+        raise ModelError(
+            f"{path}: its names file lies outside its folder ({name:.80})",
+            hint="put it next to the model",
+        )
+    return read_names_file(folder / name)
 
 
 def _try_run(session: Session, feed: Feed, canvas_hw: tuple[int, int], path: Path) -> Outputs:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstmcli.core.errors import ModelError
+from lstmcli.core.media_files import can_be_path
 
 ELEMENT_TYPES = {1: "float32", 2: "uint8", 6: "int32", 7: "int64", 10: "float16", 11: "float64"}
 """NumPy's names for the element types that a detector takes (TensorProto.DataType)."""
@@ -66,7 +67,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         memoryview(mapped) as data,
         # suppressed here: a traceback would keep slices of the view alive, which could not close
-        contextlib.suppress(ValueError, IndexError, UnicodeDecodeError),
+        contextlib.suppress(ValueError, IndexError, UnicodeDecodeError, RecursionError),
     ):
         read = _read_model(data)
     if read is None:
@@ -87,10 +88,10 @@ def read_onnx_file(path: Path) -> OnnxFile:
 def _check_external(path: Path, location: str) -> None:
     """Raise for weights outside the model's folder, as the ONNX standard requires."""
     folder = path.resolve().parent
-    target = (folder / location).resolve()
+    target = (folder / location).resolve() if can_be_path(location) else Path("/")
     if not target.is_relative_to(folder):
         raise ModelError(
-            f"{path}: its weights lie outside its folder ({location})",
+            f"{path}: its weights lie outside its folder ({location:.80})",
             hint="external data must be in the folder of the model; save it as one file",
         )
     if not target.is_file():
@@ -108,22 +109,40 @@ def _read_model(data: memoryview) -> tuple[OnnxFile, set[str]]:
     for field, value in _fields(data):
         if field == 14:
             metadata.update([_read_pair(_bytes(value))])
-        if field == 7:
+        elif field == 7:
+            weights |= _scan_graph(_bytes(value), external)
             for part, inner in _fields(_bytes(value)):
-                if part == 1:
-                    _scan_node(_bytes(inner), external)
-                elif part == 5:
-                    weights.add(_scan_tensor(_bytes(inner), external))
-                elif part == 11:
+                if part == 11:
                     inputs.append(_read_port(_bytes(inner)))
                 elif part == 12:
                     outputs.append(_read_port(_bytes(inner)))
+        elif field == 20:  # training: graphs of its own
+            for part, inner in _fields(_bytes(value)):
+                if part in (1, 2):
+                    _scan_graph(_bytes(inner), external)
+        elif field == 25:  # a function
+            for part, inner in _fields(_bytes(value)):
+                if part == 7:
+                    _scan_node(_bytes(inner), external)
     real = tuple(port for port in inputs if port.name not in weights)
     return OnnxFile(real, tuple(outputs), metadata), external
 
 
+def _scan_graph(data: memoryview, external: set[str]) -> set[str]:
+    """Collect the external files of a graph; return the names of its weights."""
+    weights = set()
+    for field, value in _fields(data):
+        if field == 1:
+            _scan_node(_bytes(value), external)
+        elif field == 5:
+            weights.add(_scan_tensor(_bytes(value), external))
+        elif field == 15:
+            _scan_sparse(_bytes(value), external)
+    return weights
+
+
 def _scan_node(data: memoryview, external: set[str]) -> None:
-    """Collect the external weights of a node's constants and subgraphs."""
+    """Collect the external files of a node's attributes: tensors and subgraphs."""
     for field, value in _fields(data):
         if field != 5:
             continue
@@ -131,11 +150,16 @@ def _scan_node(data: memoryview, external: set[str]) -> None:
             if part in (5, 10) and not isinstance(inner, int):
                 _scan_tensor(inner, external)
             elif part in (6, 11) and not isinstance(inner, int):
-                for field_of, nested in _fields(inner):
-                    if field_of == 1:
-                        _scan_node(_bytes(nested), external)
-                    elif field_of == 5:
-                        _scan_tensor(_bytes(nested), external)
+                _scan_graph(inner, external)
+            elif part in (22, 23) and not isinstance(inner, int):
+                _scan_sparse(inner, external)
+
+
+def _scan_sparse(data: memoryview, external: set[str]) -> None:
+    """Collect the external files of a sparse tensor: of its values and their places."""
+    for field, value in _fields(data):
+        if field in (1, 2):
+            _scan_tensor(_bytes(value), external)
 
 
 def _scan_tensor(data: memoryview, external: set[str]) -> str:
@@ -197,6 +221,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     offset = 0
     while offset < len(data):
         key, offset = _varint(data, offset)
+        if key >> 32:  # the runtimes' parsers drop these bits, and find another field than we do
+            raise ValueError("a field with a number out of range")
         wire_type = key & 7
         if wire_type == _VARINT:
             value, offset = _varint(data, offset)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import queue
 import warnings
 from pathlib import Path
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
 SUFFIX = ".xml"
 _ROOM = "lstmcli"
+_WEIGHTS = "weights"
+_NO_HASH = "0123456789abcdef0000000000000000"
+"""Stands in the graph until the weights are written and their hash is known."""
+_MARK = b"lstmcli weights "
 
 
 class OpenVINORuntime:
@@ -121,14 +128,52 @@ def _embed(model: Any, metadata: ModelMetadata) -> None:
 
 def write(step: ExportableStep, metadata: ModelMetadata, path: Path) -> None:
     """Write graph (`.xml`) and weights (`.bin`) in full precision."""
-    openvino().save_model(convert(step, metadata), path, compress_to_fp16=False)
+    _save(convert(step, metadata), path)
 
 
 def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
     """Write an ONNX file in OpenVINO's format, in the precision of the file."""
     model = openvino().convert_model(onnx)
     _embed(model, metadata)
-    openvino().save_model(model, path, compress_to_fp16=False)
+    _save(model, path)
+
+
+def _save(model: Any, path: Path) -> None:
+    """Write both files, and into both the hash of the weights: they are replaced one by one.
+
+    A process that is ended between the two leaves files of different networks. At the end of the
+    weights the hash is of no meaning to OpenVINO.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    model.set_rt_info(_NO_HASH, [_ROOM, _WEIGHTS])
+    try:
+        openvino().save_model(model, path, compress_to_fp16=False)
+        openvino().Core().read_model(path)  # it may pass over a full disk in silence
+    except RuntimeError as error:  # of what the system said, nothing is left
+        raise OSError(errno.EIO, "OpenVINO cannot write it; is the disk full?") from error
+    weights, text = path.with_suffix(".bin"), path.read_bytes()
+    with weights.open("r+b") as file:
+        name = hashlib.file_digest(file, "sha256").hexdigest()[: len(_NO_HASH)]
+        file.seek(0, os.SEEK_END)
+        file.write(_MARK + name.encode())
+    path.write_bytes(text.replace(_NO_HASH.encode(), name.encode()))
+
+
+def is_own_weights(path: Path) -> bool:
+    """Return whether a `.bin` file was written here, for a graph that may be another one now."""
+    return _hash_at_end(path) != ""
+
+
+def _hash_at_end(path: Path) -> str:
+    """Return the hash that stands at the end of weights, "" without one."""
+    length = len(_MARK) + len(_NO_HASH)
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - length))
+        end = file.read()
+    return end[len(_MARK) :].decode("latin-1") if end.startswith(_MARK) else ""
 
 
 def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntime:
@@ -144,6 +189,7 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntim
         )
     try:
         model = openvino().Core().read_model(path)
+        _check_pair(model, path)
         metadata = ModelMetadata.from_texts(_embedded(model), str(path))
         return OpenVINORuntime(model, metadata, threads=threads)
     except RuntimeError as error:
@@ -152,6 +198,17 @@ def read(path: Path, *, device: str = "cpu", threads: int = 0) -> OpenVINORuntim
         raise ModelError(
             f"{path}: OpenVINO cannot read it ({reason[:200]})", hint="export it again"
         ) from None
+
+
+def _check_pair(model: Any, path: Path) -> None:
+    """Refuse weights of another network; networks of older versions do not say which are theirs."""
+    if model.has_rt_info([_ROOM, _WEIGHTS]):
+        own = model.get_rt_info([_ROOM, _WEIGHTS]).astype(str)
+        if own != _hash_at_end(path.with_suffix(".bin")):
+            raise ModelError(
+                f"{path}: the weights {path.with_suffix('.bin').name} are of another network",
+                hint="an export was interrupted: export it again with --overwrite",
+            )
 
 
 def _embedded(model: Any) -> dict[str, str]:

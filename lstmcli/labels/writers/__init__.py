@@ -30,6 +30,10 @@ class LabelWriter(Protocol):
     def KEEPS_SCORES(self) -> bool:
         """Whether the format holds the scores of soft labels."""
 
+    @property
+    def LISTS_FRAMES(self) -> bool:
+        """Whether every annotated frame takes a row or a file, also one without boxes."""
+
     def write(self, labels: LabelSet, out: Path, warnings: WarningCollector) -> None:
         """Write a set to a file, or into a folder that exists and is empty.
 

@@ -21,6 +21,7 @@ from lstmcli.labels.writers.regions import one_a_class
 FOLDER = False
 NEEDS_SIZE = False
 KEEPS_SCORES = True
+LISTS_FRAMES = True
 
 
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:

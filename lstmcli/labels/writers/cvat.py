@@ -22,6 +22,7 @@ from lstmcli.labels.writers.tracks import tracks_of
 FOLDER = True
 NEEDS_SIZE = True
 KEEPS_SCORES = False
+LISTS_FRAMES = False
 
 
 MARK = "<!-- written by lstmcli convert -->"

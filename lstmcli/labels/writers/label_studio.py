@@ -23,6 +23,7 @@ from lstmcli.labels.writers.tracks import tracks_of
 FOLDER = False
 NEEDS_SIZE = True
 KEEPS_SCORES = False
+LISTS_FRAMES = False
 
 
 def write(labels: LabelSet, out: Path, warnings: WarningCollector) -> None:

@@ -21,6 +21,7 @@ from lstmcli.labels.writers.regions import one_a_class
 FOLDER = True
 NEEDS_SIZE = False
 KEEPS_SCORES = False
+LISTS_FRAMES = False
 
 
 MARK = "; written by lstmcli convert"

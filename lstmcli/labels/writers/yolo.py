@@ -18,6 +18,7 @@ from lstmcli.labels.warning_collector import WarningCollector
 FOLDER = True
 NEEDS_SIZE = True
 KEEPS_SCORES = False
+LISTS_FRAMES = True
 
 
 MARK = "# written by lstmcli convert\n"

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lstmcli.core.errors import ModelError
+from lstmcli.models.torch_archive import check_archive
 
 CONTAINERS = ("state_dict", "model", "weights")
 """Keys under which training programs store the weights."""
@@ -68,7 +69,10 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        check_archive(path)
         values: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(
             f"{path}: {error.strerror or error}",

@@ -71,6 +71,6 @@ def read_record(stem: Path) -> dict[str, str] | None:
     """Return what the outputs of a stem were made of, None where that was not written down."""
     try:
         values = json.loads(record_path(stem).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

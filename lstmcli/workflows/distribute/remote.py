@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,12 @@ def find_remote(address: str) -> list[RemoteFile]:
         for name, info in sorted(found.items())
         if info.get("type") != "directory" and _is_video(name, alone=len(found) == 1)
     ]
+    for file in files:  # outputs are named by it
+        if ".." in re.split(r"[/\\]", file.name):
+            raise MediaError(
+                f"{address}: it lists a file outside of itself ({file.name:.80})",
+                hint="name the files one by one",
+            )
     if not files:
         raise MediaError(f"{address}: there is no video", hint="give another address")
     return files

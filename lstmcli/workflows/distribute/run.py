@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstmcli.core.errors import ConfigError, LstmcliError, MediaError, choose
+from lstmcli.core.files import claim
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.outputs.events import open_event_sink
@@ -18,7 +19,7 @@ from lstmcli.video.key_frames import key_frame_times
 from lstmcli.workflows.detect.done_record import content_key, settings_key
 from lstmcli.workflows.detect.options import DetectOptions, DetectReport, VideoDone, VideoFailed
 from lstmcli.workflows.detect.plan import ProbedSource
-from lstmcli.workflows.detect.run import build_plan
+from lstmcli.workflows.detect.run import CLAIMED_AT_ONCE, build_plan
 from lstmcli.workflows.detect.sources import default_model, files_of, to_do
 from lstmcli.workflows.distribute.options import ClusterOptions
 from lstmcli.workflows.distribute.pieces import cut
@@ -78,12 +79,31 @@ def detect_distributed(
         LstmcliError: the options do not fit, outputs are there already, or the only source failed.
     """
     progress = progress or SilentProgress()
-    execute = choose(EXECUTORS, cluster.on, "place to run")
+    choose(EXECUTORS, cluster.on, "place to run")
     if options.start_s or options.end_s is not None:
         raise ConfigError("--start and --end are for single videos", hint="leave them or --on out")
     found = _find(sources, options, progress)
     local = [one.probed for one in found if one.remote is None]
     options, sentence = _settled(options, cluster, local, progress)
+    with claim(*_claimed(found, out)):
+        return _detect(found, options, cluster, out, sentence, progress)
+
+
+def _claimed(found: Sequence[_Found], out: str) -> list[Path]:
+    """Return what keeps other runs from the same outputs; tasks claim the outputs themselves."""
+    stems = [] if out else [one.probed.stem for one in found[:CLAIMED_AT_ONCE]]
+    return [stem.with_name(f"{stem.name}.tasks") for stem in stems]
+
+
+def _detect(
+    found: Sequence[_Found],
+    options: DetectOptions,
+    cluster: ClusterOptions,
+    out: str,
+    sentence: str,
+    progress: Progress,
+) -> DetectReport:
+    execute = choose(EXECUTORS, cluster.on, "place to run")
     todo, skipped = _to_do(found, options, out, progress)
     tasks = [_task(one, options, cluster, out) for one in todo]
     parts = [_parts(task, cluster) for task in tasks]

@@ -7,11 +7,10 @@ videos are cached, so that an interrupted run continues with the next one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from lstmcli.core.boxes import box_overlap_of_first
 from lstmcli.core.errors import DataError, OutputError
-from lstmcli.core.files import atomic_write, claim
+from lstmcli.core.files import check_free, claim, publish_file, temporary_folder
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.core.types import DataWarning, Detections, IntArray, LabelSet, VideoLabels
 from lstmcli.inference.loading import load_runtime
@@ -43,6 +42,7 @@ from lstmcli.video import (
 )
 from lstmcli.workflows.prepare.teacher_detections import (
     cache_key,
+    cache_name,
     detect_video,
     load_detections,
     save_detections,
@@ -106,6 +106,7 @@ def label_footage(
     folder: Path,
     options: TeacherOptions,
     *,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TeacherResult:
     """Label videos or pictures without labels.
@@ -114,6 +115,7 @@ def label_footage(
         sources: videos, pictures or folders of them.
         folder: of the labels and the cached detections.
         options: see `TeacherOptions`.
+        overwrite: replace labels that are there and differ: somebody may have corrected them.
         progress: shows progress and notes.
 
     Raises:
@@ -121,6 +123,7 @@ def label_footage(
         DataError: the teachers detect nothing.
         MediaError: the footage cannot be read.
         ModelError: a teacher cannot be loaded.
+        OutputError: other labels are there, or they cannot be written.
     """
     progress = progress or SilentProgress()
     videos = find_sources([str(source) for source in sources], note=progress.note)
@@ -137,7 +140,7 @@ def label_footage(
             folder.mkdir(parents=True, exist_ok=True)
             for video, step in zip(videos, steps, strict=True):
                 made += list(_label(video, step, teachers, folder, key, progress))
-            result = _write(made, classes, options, folder)
+            result = _write(made, classes, options, folder, overwrite=overwrite)
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}",
@@ -190,10 +193,9 @@ def _label(
     video: Source, step: int, teachers: TeacherEnsemble, folder: Path, key: str, progress: Progress
 ) -> Iterator[tuple[VideoLabels, OfflineTracks]]:
     """Yield the labels of a video, or of each picture of a row of stills."""
-    cache = folder / f"{hashlib.sha256(video.address.encode()).hexdigest()[:12]}-{key}.npz"
-    detections, frames, times, sizes = load_detections(cache) or detect_video(
-        video, step, teachers, progress
-    )
+    cache = folder / cache_name(video, key)
+    known = load_detections(cache, classes=teachers.classes)
+    detections, frames, times, sizes = known or detect_video(video, step, teachers, progress)
     save_detections(cache, detections, frames, times, sizes)
     if not len(frames):
         return
@@ -291,6 +293,8 @@ def _write(
     classes: tuple[str, ...],
     options: TeacherOptions,
     folder: Path,
+    *,
+    overwrite: bool,
 ) -> TeacherResult:
     """Write labels and scores; undetected classes are left out unless requested."""
     used = {int(label) for labels, _ in made for label in np.unique(labels.labels)}
@@ -299,20 +303,15 @@ def _write(
     table[kept] = np.arange(len(kept))
     videos = tuple(_relabelled(labels, table) for labels, _ in made)
     names = tuple(classes[n] for n in kept)
-    with atomic_write(folder / LABELS) as temporary:
-        coco.write(LabelSet(names, videos), temporary, WarningCollector())
-    with atomic_write(folder / SCORES) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for labels, (_, tracks) in zip(videos, made, strict=True):
-            for row in range(len(tracks.frames)):
-                line = {
-                    "video": labels.name,
-                    "frame": int(labels.box_frames[row]),
-                    "class": names[int(labels.labels[row])],
-                    "score": round(float(tracks.scores[row]), 4),
-                    "track_id": int(tracks.tracks[row]),
-                    "status": STATUS[int(tracks.status[row])],
-                }
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    with temporary_folder(folder / LABELS) as place:
+        coco.write(LabelSet(names, videos), place / LABELS, WarningCollector())
+        tracks_of = zip(videos, (tracks for _, tracks in made), strict=True)
+        (place / SCORES).write_text("".join(_score_lines(tracks_of, names)), encoding="utf-8")
+        changed = [name for name in (SCORES, LABELS) if not _is_same(place / name, folder / name)]
+        for name in changed:
+            check_free(folder / name, overwrite=overwrite)
+        for name in changed:  # the labels last: whoever finds them finds all
+            publish_file(place / name, folder / name, overwrite=overwrite)
     status = np.concatenate([tracks.status for _, tracks in made] or [np.zeros(0, np.int64)])
     return TeacherResult(
         path=folder / LABELS,
@@ -322,6 +321,27 @@ def _write(
         uncertain=int((status == UNCERTAIN).sum()),
         dropped=sum(tracks.dropped for _, tracks in made),
     )
+
+
+def _is_same(new: Path, old: Path) -> bool:
+    return old.is_file() and old.read_bytes() == new.read_bytes()
+
+
+def _score_lines(
+    made: Iterable[tuple[VideoLabels, OfflineTracks]], names: Sequence[str]
+) -> Iterator[str]:
+    """Yield a JSON line for every box, with its score."""
+    for labels, tracks in made:
+        for row in range(len(tracks.frames)):
+            line = {
+                "video": labels.name,
+                "frame": int(labels.box_frames[row]),
+                "class": names[int(labels.labels[row])],
+                "score": round(float(tracks.scores[row]), 4),
+                "track_id": int(tracks.tracks[row]),
+                "status": STATUS[int(tracks.status[row])],
+            }
+            yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def _relabelled(labels: VideoLabels, table: IntArray) -> VideoLabels:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.errors import LstmcliError
 from lstmcli.core.files import atomic_write
+from lstmcli.core.limits import check_limit
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import Detections, IntArray
 from lstmcli.video import ReadReport, Source, describe, expected_frames, open_frames
@@ -48,23 +53,86 @@ def detect_video(
     )
 
 
-def load_detections(cache: Path) -> VideoDetections | None:
-    """Return the cached detections of a video, None without any or where they are damaged."""
+def load_detections(cache: Path, *, classes: int) -> VideoDetections | None:
+    """Return the cached detections of a video, None without any or where they are damaged.
+
+    Args:
+        cache: the file.
+        classes: number of classes of the teachers.
+    """
     if not cache.is_file():
         return None
     try:
+        with zipfile.ZipFile(cache) as archive:  # before a small file can fill the memory
+            check_limit("label_bytes", sum(one.file_size for one in archive.infolist()), str(cache))
         with cache.open("rb") as file, np.load(file) as values:
-            ends = np.cumsum(values["counts"])[:-1]
-            columns = [np.split(values[name], ends) for name in ("boxes", "scores", "labels")]
-            frames, times, sizes = (values[name] for name in ("frames", "times", "sizes"))
-        detections = [
-            Detections(boxes, scores, labels, np.full(len(labels), -1, np.int64))
-            for boxes, scores, labels in zip(*columns, strict=True)
-        ]
-    except (OSError, ValueError, KeyError, AssertionError, zipfile.BadZipFile, zlib.error):
-        cache.unlink(missing_ok=True)  # damaged: the video is detected again
+            return _checked({name: values[name] for name in _COLUMNS}, classes)
+    except _DAMAGED:
+        cache.unlink(missing_ok=True)  # the video is detected again
         return None
-    return detections[: len(frames)], frames, times, sizes
+
+
+_COLUMNS = ("counts", "boxes", "scores", "labels", "frames", "times", "sizes")
+_DAMAGED = (
+    LstmcliError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise of a damaged file."""
+
+
+def _checked(columns: Mapping[str, npt.NDArray[Any]], classes: int) -> VideoDetections:
+    """Return columns as detections; ValueError where they are not what was saved."""
+    counts, boxes, scores, labels, frames, times, sizes = (columns[name] for name in _COLUMNS)
+    length, total = len(frames), len(boxes)
+    shapes = {
+        "counts": (length,), "boxes": (total, 4), "scores": (total,), "labels": (total,),
+        "frames": (length,), "times": (length,), "sizes": (length, 2),
+    }  # fmt: skip
+    kinds = {"boxes": "f", "scores": "f", "times": "f"}
+    for name, shape in shapes.items():
+        values = columns[name]
+        if values.shape != shape or values.dtype.kind != kinds.get(name, "i"):
+            raise ValueError(f"{name}: {values.dtype} of {values.shape}")
+        if not (np.isfinite(values).all() and (np.abs(values) < 1 << 53).all()):
+            raise ValueError(f"{name} out of range")
+    is_good = (
+        (counts >= 0).all()
+        and counts.sum() == total
+        and ((labels >= 0) & (labels < classes)).all()
+        and ((scores >= 0) & (scores <= 1)).all()
+        and (boxes[:, 2:] >= boxes[:, :2]).all()
+        and (frames >= 0).all()
+        and (np.diff(frames) > 0).all()
+        and (np.diff(times) >= 0).all()
+        and (sizes > 0).all()
+    )
+    if not is_good:
+        raise ValueError("values out of range")
+    ends = np.cumsum(counts)[:-1]
+    parts = (np.split(column, ends) for column in (boxes, scores, labels))
+    detections = [
+        Detections(
+            box.astype(np.float32),
+            score.astype(np.float32),
+            label.astype(np.int64),
+            np.full(len(label), -1, np.int64),
+        )
+        for box, score, label in zip(*parts, strict=True)
+    ]
+    return detections[:length], frames.astype(np.int64), times.astype(np.float64), sizes
 
 
 def save_detections(
@@ -88,6 +156,11 @@ def save_detections(
             times=times,
             sizes=sizes,
         )
+
+
+def cache_name(video: Source, key: str) -> str:
+    """Return the name of the file that caches the detections of a video; see `cache_key`."""
+    return f"{hashlib.sha256(os.fsencode(video.address)).hexdigest()[:12]}-{key}.npz"
 
 
 def cache_key(options: TeacherOptions, classes: Sequence[str]) -> str:

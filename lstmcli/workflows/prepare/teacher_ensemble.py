@@ -57,7 +57,8 @@ class TeacherEnsemble:
     ) -> None:
         self._predictors = [Predictor(runtime, threshold=MIN_SCORE / 2) for runtime in runtimes]
         self._tables = [np.array(table, np.int64) for table in tables]
-        self._classes = classes
+        self.classes = classes
+        """How many classes its detections are of."""
         counts = np.zeros(classes)
         for table in self._tables:
             counts[np.unique(table[table >= 0])] += 1
@@ -77,7 +78,7 @@ class TeacherEnsemble:
         ):
             detections = predictor.step(frame.canvas(letterbox), frame.time_s)
             labels = table[detections.labels]
-            scores = np.zeros((len(detections), self._classes), np.float32)
+            scores = np.zeros((len(detections), self.classes), np.float32)
             rows = np.flatnonzero(labels >= 0)
             scores[rows, labels[rows]] = detections.scores[rows]
             predictions.append((detections.boxes[rows], scores[rows]))

@@ -110,12 +110,23 @@ def _train(
         config.train.precision == "auto" and (device != "cpu" or has_fast_bf16())
     )
     fabric = build_fabric(device=device, launch=launch, half=half)
-    is_new = launch.leads and not resume and make_folder(out, overwrite=overwrite)
+    replaces = overwrite or anew is not None
+    is_new = launch.leads and not resume and make_folder(out, overwrite=replaces)
 
     def work(fabric: Fabric) -> Trained:
         shown = progress if fabric.is_global_zero else SilentProgress()
         shown.adopt()  # the first of several processes is a forked one, too
-        run = begin(fabric, config, options, prepared, out, shown, last, began)
+        run = begin(
+            fabric,
+            config,
+            options,
+            prepared,
+            out,
+            shown,
+            last,
+            began,
+            is_anew=anew is not None,
+        )
         return fit(run)
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from dataclasses import replace
@@ -26,6 +27,7 @@ from lstmcli.models.detector import DetectorNet
 from lstmcli.training.batch_size import measured_batch
 from lstmcli.training.loop import balanced_weights
 from lstmcli.training.optim import build_ema, build_optimizer
+from lstmcli.training.records import finished_epochs
 from lstmcli.training.schedule import TrainingBudget
 from lstmcli.workflows.train.checkpointing import write_config
 from lstmcli.workflows.train.epochs import steps_per_epoch
@@ -58,7 +60,8 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
     """Make the run's folder; return whether it is new.
 
     An older run in it stays until the new one is ready to train: see `begin`. What a run left that
-    was ended before its first checkpoint is no run.
+    was ended before its first checkpoint is no run. Files that have a run's names and are of no
+    run stay.
 
     Raises:
         OutputError: it holds something, cannot be made, or cannot be written into.
@@ -67,6 +70,12 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
         is_new = not out.exists()
         if not is_new and not overwrite and not _holds_no_run(out):
             raise output_exists(out)
+        foreign = None if is_new else _foreign_file(out)
+        if foreign is not None:
+            raise OutputError(
+                f"{out} holds {foreign}, which is of no run of lstmcli",
+                hint="move it away, or name a folder of its own with --out",
+            )
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
@@ -80,15 +89,29 @@ def _holds_no_run(out: Path) -> bool:
     return {path.name for path in out.iterdir()} <= {*RUN_FILES} - {"best.pt", "last.pt"}
 
 
-def _remove_older(out: Path) -> None:
-    """Remove an older run from the folder.
+def _foreign_file(out: Path) -> str | None:
+    """Return a file that a run would replace, where no config.yaml of a run lies beside it."""
+    there = [name for name in RUN_FILES if os.path.lexists(out / name)]
+    if not there:
+        return None
+    try:
+        values = read_yaml(out / "config.yaml")
+    except ConfigError:
+        return there[0]
+    is_of_run = isinstance(values, dict) and isinstance(values.get("run"), dict)
+    return None if is_of_run else there[-1]
+
+
+def _remove_older(out: Path, *, but: str) -> None:
+    """Remove an older run from the folder, one of its files excepted.
 
     Raises:
         OutputError: it cannot be removed.
     """
     try:
         for name in RUN_FILES:
-            (out / name).unlink(missing_ok=True)
+            if name != but:
+                (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
 
@@ -105,13 +128,18 @@ def last_of(out: Path) -> Checkpoint:
 
 
 def first_start(out: Path, options: TrainOptions) -> tuple[Config, TrainOptions] | None:
-    """Return the settings of a run that ended before its first checkpoint, None for other runs.
+    """Return the settings of a run that ended before its first last.pt, None for other runs.
+
+    It may have written its first best.pt, which stays until the new start has one. Where more
+    epochs were finished, somebody removed the last.pt.
 
     Raises:
         ConfigError: its config.yaml cannot be read.
     """
     path = out / "config.yaml"
-    if (out / "last.pt").exists() or (out / "best.pt").exists() or not path.is_file():
+    if (out / "last.pt").exists() or not path.is_file():
+        return None
+    if (out / "best.pt").exists() and finished_epochs(out / "metrics.csv") > 1:
         return None
     values = read_yaml(path)
     run = values.pop("run", None) if isinstance(values, dict) else None
@@ -145,10 +173,13 @@ def begin(
     progress: Progress,
     last: Checkpoint | None,
     began: float,
+    *,
+    is_anew: bool = False,
 ) -> TrainerState:
     """Build everything, then restore a resumed run, or remove an older one.
 
-    The older one is removed last, when the new one is known to be valid.
+    The older one is removed last, when the new one is known to be valid; of a run that is started
+    anew, the best.pt stays.
     """
     torch.manual_seed(config.train.seed)
     network = (
@@ -199,7 +230,7 @@ def begin(
     _clip_source(dataset, config, batch, memory=True)  # raises for invalid data
     fabric.barrier()  # all have read --init, which may be the older run
     if fabric.is_global_zero:
-        _remove_older(out)
+        _remove_older(out, but="best.pt" if is_anew else "")
         write_config(run)
     return run
 

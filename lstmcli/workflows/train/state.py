@@ -23,7 +23,8 @@ from lstmcli.training.schedule import TrainingBudget
 
 BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""
-RUN_FILES = ("best.pt", "last.pt", "config.yaml", "metrics.csv", "curves.png")
+RUN_FILES = ("best.pt", "last.pt", "metrics.csv", "curves.png", "config.yaml")
+"""In the order in which they are removed: config.yaml, by which a run is known, is the last."""
 
 
 @dataclass(frozen=True, slots=True)
