@@ -14,7 +14,6 @@ _IMAGE = ".avif .bmp .jfif .jp2 .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
 _UNREADABLE = ".arw .cr2 .cr3 .dng .heic .heif .nef .orf .psd .rw2"
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """Endings of videos, for every command."""
-_UNREADABLE = ".arw .cr2 .cr3 .dng .heic .heif .nef .orf .psd .rw2"
 IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 """Endings of still images, for every command; each is decoded by Pillow or FFmpeg."""
 UNREADABLE_SUFFIXES = frozenset(_UNREADABLE.split())

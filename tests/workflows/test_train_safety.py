@@ -121,6 +121,10 @@ DAMAGES: tuple[Callable[[dict[str, Any]], Any], ...] = (
     put("spent_s", value=float("nan")),
     put("state", value=3),
     put("optimizer", "param_groups", value=[]),
+    lambda training: training["optimizer"]["param_groups"][0].update(
+        params=[torch.zeros(3)] * len(training["optimizer"]["param_groups"][0]["params"])
+    ),
+    lambda training: training["optimizer"]["param_groups"][0].update(capturable=True),
     lambda training: training.pop("ema"),
     lambda training: training["model"].popitem(),
     lambda training: training["optimizer"]["param_groups"][0].pop("of_frames"),

@@ -116,7 +116,7 @@ def _train_epoch(run: TrainerState) -> bool:
     label = f"epoch {run.counters.epoch + 1}" + (f"/{run.epochs}" if run.epochs else "")
     for _ in run.progress.track(
         _steps(run, memory=memory, steps=steps),
-        total=steps - run.counters.epoch_stats.steps,
+        total=max(0, steps - run.counters.epoch_stats.steps),
         label=label if memory else label + " (frames)",
     ):
         agreed = _agree(run, epoch_s=budget / BUDGET_EPOCHS if budget else float("inf"))
@@ -236,7 +236,8 @@ def _batches(run: TrainerState, *, memory: bool, steps: int) -> Iterator[ClipBat
         worker_init_fn=quiet_worker,
         pin_memory=run.fabric.device.type == "cuda",
     )
-    yield from islice(loader, steps - run.counters.epoch_stats.steps)
+    # of a dataset that has shrunk, an epoch may be over before it goes on
+    yield from islice(loader, max(0, steps - run.counters.epoch_stats.steps))
 
 
 def _close_epoch(run: TrainerState) -> None:

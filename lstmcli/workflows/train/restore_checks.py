@@ -108,14 +108,16 @@ def _check_optimizer(found: Mapping[str, Any], optimizer: torch.optim.Optimizer)
     parameters: dict[int, Tensor] = {}
     for group, fresh in zip(groups, optimizer.param_groups, strict=True):
         _demand(set(group) == set(fresh), "the keys of a group of the optimizer")
-        _demand(len(group["params"]) == len(fresh["params"]), "the parameters of a group")
+        numbers = group["params"]
+        good = isinstance(numbers, list) and all(type(number) is int for number in numbers)
+        _demand(good and len(numbers) == len(fresh["params"]), "the parameters of a group")
         parameters |= dict(zip(group["params"], fresh["params"], strict=True))
         for key, value in fresh.items():
             if key == "params":
                 continue
             other = group[key]
             if isinstance(value, bool) or value is None:
-                _demand(type(other) is type(value), f"{key} of the optimizer")
+                _demand(other is value, f"{key} of the optimizer")
             elif isinstance(value, int | float):
                 _demand(_is_number(other), f"{key} of the optimizer")
             elif isinstance(value, tuple):
