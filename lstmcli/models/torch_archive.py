@@ -1,4 +1,4 @@
-"""Files of `torch.save`: what is looked at before torch reads one from a stranger."""
+"""Files of `torch.save`: checks before torch reads one from a stranger."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def _zone(entry: Any, kind: type[Zone], where: str) -> Zone:
         wanted = "at least three points [x, y]" if is_polygon else "`from` and `to`, each [x, y]"
         raise ConfigError(f"{where}: the points are {raw!r}", hint=f"write {wanted}")
     anchor = entry.get("anchor", "centre")
-    if anchor not in ("centre", "bottom"):  # a list cannot be looked up in a set
+    if anchor not in ("centre", "bottom"):  # of a list there is no hash
         raise ConfigError(f"{where}: anchor is {anchor!r}", hint="use centre or bottom")
     corners = tuple((float(x), float(y)) for x, y in points)
     return kind(

@@ -99,7 +99,7 @@ class _Trial:
         if not is_hit:
             return
         again = end_of(start(self._work(had_old), self.log))
-        if again == 1 and not had_old:  # what was published is not replaced without being told
+        if again == 1 and not had_old:  # what was published is not replaced without --overwrite
             assert "exists" in self._said(), self._said()
             counts["found a part of the result"] += 1
             again = end_of(start(self._work(True), self.log))

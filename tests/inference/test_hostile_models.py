@@ -113,7 +113,7 @@ def test_weights_that_an_interrupted_export_left_are_not_in_the_way(
     (tmp_path / "net.xml").unlink()
     for path in made.server_configs:
         path.unlink()
-    (tmp_path / "net.bin").write_bytes(b"of somebody else")
+    (tmp_path / "net.bin").write_bytes(b"of another program")
     with pytest.raises(OutputError, match=r"net\.bin exists"):
         export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
 

@@ -120,7 +120,7 @@ def test_a_damaged_cache_is_detected_again(
     assert len(cache.read_bytes()) > 200
 
 
-def test_labels_that_somebody_corrected_are_kept_without_overwrite(
+def test_corrected_labels_are_kept_without_overwrite(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, one=BrightSquare())

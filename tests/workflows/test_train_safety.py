@@ -59,7 +59,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_started_anew(
     (run / "last.pt").unlink()  # as a kill between the first best.pt and last.pt leaves it
     train(dataset, config=tiny(), out=run, options=TrainOptions(device="cpu"), resume=True)
     assert (run / "last.pt").is_file()
-    (run / "last.pt").unlink()  # of a run of two epochs, it was removed by somebody
+    (run / "last.pt").unlink()  # of a run of two epochs, it was removed by hand
     with (run / "metrics.csv").open("a") as file:
         file.write("2\n")
     with pytest.raises(ModelError, match=r"no last\.pt, there is nothing to resume"):

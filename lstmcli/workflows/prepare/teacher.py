@@ -115,7 +115,7 @@ def label_footage(
         sources: videos, pictures or folders of them.
         folder: of the labels and the cached detections.
         options: see `TeacherOptions`.
-        overwrite: replace labels that are there and differ: somebody may have corrected them.
+        overwrite: replace labels that are there and differ: they may be corrected ones.
         progress: shows progress and notes.
 
     Raises:
@@ -310,7 +310,7 @@ def _write(
         changed = [name for name in (SCORES, LABELS) if not _is_same(place / name, folder / name)]
         for name in changed:
             check_free(folder / name, overwrite=overwrite)
-        for name in changed:  # the labels last: whoever finds them finds all
+        for name in changed:  # the labels last: where they are, all is
             publish_file(place / name, folder / name, overwrite=overwrite)
     status = np.concatenate([tracks.status for _, tracks in made] or [np.zeros(0, np.int64)])
     return TeacherResult(

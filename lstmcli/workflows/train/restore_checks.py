@@ -161,6 +161,7 @@ def _check_counters(found: Mapping[str, Any]) -> None:
     _demand(all(map(_is_number, losses.values())), "losses")
     for name in ("steps", "frames"):
         _demand(type(stats[name]) is int and 0 <= stats[name] < 1 << 53, f"epoch_stats.{name}")
+    _demand("loss" in losses or stats["steps"] == 0, "the losses of the steps")
     for name in ("seconds", "data_wait_s"):
         _demand(_is_number(stats[name]) and stats[name] >= 0, f"epoch_stats.{name}")
 

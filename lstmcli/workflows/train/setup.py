@@ -131,7 +131,7 @@ def first_start(out: Path, options: TrainOptions) -> tuple[Config, TrainOptions]
     """Return the settings of a run that ended before its first last.pt, None for other runs.
 
     It may have written its first best.pt, which stays until the new start has one. Where more
-    epochs were finished, somebody removed the last.pt.
+    epochs were finished, the last.pt was removed by hand.
 
     Raises:
         ConfigError: its config.yaml cannot be read.
