@@ -57,9 +57,11 @@ def duration_s(text: str | None) -> float | None:
 
 
 def moment_s(text: str | None) -> float | None:
-    """Return seconds for `12.5`, `1:30` or `1:02:03`; None for None."""
+    """Return seconds for `12.5`, `1:30`, `1:02:03` or a `duration_s`; None for None."""
     if text is None:
         return None
+    if re.search(r"[a-z]", text.lower()):
+        return duration_s(text)
     if not re.fullmatch(r"(?:\d+:){0,2}\d+(?:\.\d+)?", text.strip()):
         raise typer.BadParameter(f"{text!r} is no moment: write seconds or h:mm:ss")
     return math.fsum(

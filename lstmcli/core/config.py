@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveFloat,
@@ -27,6 +28,11 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise ValueError("the first number must not be larger than the second")
     return pair
+
+
+def _digits(value: Any) -> Any:
+    """Return a text where YAML reads a number."""
+    return str(value) if type(value) is int else value
 
 
 class NamedSection(Section):
@@ -243,7 +249,7 @@ class TrainConfig(Section):
     ema_decay: float = Field(
         0.998, ge=0, lt=1, description="of the moving average of the weights; 0: no average"
     )
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(_digits)] = "auto"
     num_workers: int = Field(1, ge=0, description="data loader processes")
     patience: int = Field(0, ge=0, description="epochs without a better map50; 0: never stop early")
     validate_frames: int = Field(

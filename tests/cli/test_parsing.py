@@ -22,7 +22,8 @@ def test_lengths_of_time_have_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("12.5", 12.5), ("1:30", 90), ("1:02:03", 3723), ("0:00:00.25", 0.25)]
+    ("text", "seconds"),
+    [("12.5", 12.5), ("1:30", 90), ("1:02:03", 3723), ("0:00:00.25", 0.25), ("6s", 6), ("1m", 60)],
 )
 def test_moments_are_seconds_or_clock_times(text: str, seconds: float) -> None:
     assert parsing.moment_s(text) == seconds

@@ -196,3 +196,7 @@ def test_an_empty_preset_means_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "empty.yaml"
     path.touch()
     assert load_config(path) == Config(name="empty")
+
+
+def test_a_precision_of_digits_needs_no_quotes() -> None:
+    assert Config.model_validate({"train": {"precision": 32}}).train.precision == "32"
