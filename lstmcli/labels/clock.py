@@ -82,12 +82,14 @@ def align(
         warnings: are added to.
 
     Raises:
-        DataError: the labels state another number of frames, or another rate, than the film.
+        DataError: the labels state another number of frames, or another rate, than the film, or
+            count from 1.
     """
     if video.placed_by_time:
         return video
     if isinstance(label_rate, float | int):
         return _by_time(video, path, float(label_rate), warnings)
+    _check_base(video, path)
     if label_rate == "film" or (video.rate is None and video.frame_count is None):
         return replace(video, rate=None, frame_count=None) if label_rate == "film" else video
     if (
@@ -125,6 +127,33 @@ def align(
         f"{path.name}, {video.rate:g} and {film.rate:.4g} frames a second",
     )
     return replace(video, rate=None)
+
+
+def counts_from_1(video: VideoLabels) -> bool:
+    """Return whether frames may be counted from 1 where the format counts from 0."""
+    return len(video.annotated_frames) > 1 and int(video.annotated_frames[0]) == 1
+
+
+def _check_base(video: VideoLabels, path: Path) -> None:
+    """Refuse labels that begin at frame 1 and end one frame after the film.
+
+    Raises:
+        DataError: the labels count from 1.
+    """
+    if not counts_from_1(video):
+        return
+    last, stated = int(video.annotated_frames[-1]), film_of(path).frame_count
+    if stated is None or abs(last - stated) > COUNT_SLACK:
+        return
+    from lstmcli.video import frame_times
+
+    count = len(frame_times(path))
+    if last == count:
+        raise DataError(
+            f"{video.source or video.name}: the labels are of frames 1 to {last} of {path.name}, "
+            f"which has frames 0 to {count - 1}",
+            hint="they count frames from 1 and this format counts from 0: export them from 0",
+        )
 
 
 def _miscounts(claim: int, counted: int) -> bool:

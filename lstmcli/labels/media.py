@@ -12,7 +12,7 @@ from lstmcli.core.errors import MediaError
 from lstmcli.core.names import as_path
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.box_columns import MOST_FRAMES
-from lstmcli.labels.clock import LabelRate, align
+from lstmcli.labels.clock import LabelRate, align, counts_from_1
 from lstmcli.labels.context import probe_size
 from lstmcli.labels.exif import with_stored_sizes
 from lstmcli.labels.media_finder import MediaFinder
@@ -87,7 +87,10 @@ def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: Labe
     videos = []
     for video in labels.videos:
         is_checkable = (
-            label_rate is not None or video.rate is not None or video.frame_count is not None
+            label_rate is not None
+            or video.rate is not None
+            or video.frame_count is not None
+            or counts_from_1(video)
         )
         path = None
         if is_checkable and not video.images and not video.placed_by_time:

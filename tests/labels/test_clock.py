@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lstmcli.core.errors import DataError
 from lstmcli.core.types import VideoLabels
 from lstmcli.labels.clock import align, nearest_frames
+from lstmcli.labels.media import locate_media
 from lstmcli.labels.search import ReadOptions, read_labels
 from lstmcli.labels.warning_collector import WarningCollector
 from lstmcli.video import frame_times, read_frames
@@ -153,3 +154,93 @@ def test_label_studio_is_placed_by_its_own_times(tmp_path: Path, make_video: Mak
     as_numbers = read_labels(tmp_path / "a.json", options=ReadOptions(label_rate="film"))
     assert as_numbers.videos[0].at(24) is not None
     assert as_numbers.videos[0].frame_count == 48
+
+
+def test_seconds_in_a_table_place_its_rows(tmp_path: Path, make_video: MakeVideo) -> None:
+    """The table counts 24 frames a second, the film has 30."""
+    make_video(tmp_path / "clip.mp4", 60, rate=30)
+    rows = [f"clip.mp4,{frame},{frame / 24:.4f},bee,1,2,30,40" for frame in (0, 12, 24)]
+    text = "\n".join(["video,frame,time,class,x1,y1,x2,y2", *rows])
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read_labels(path).videos[0].annotated_frames.tolist() == [0, 15, 30]
+    by_number = read_labels(path, options=ReadOptions(label_rate="film"))
+    assert by_number.videos[0].annotated_frames.tolist() == [0, 12, 24]
+
+
+def test_labelbox_of_another_length_is_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    make_video(tmp_path / "clip.mp4", 60, rate=30)
+    label = {"annotations": {"frames": {"7": {"objects": {}}}}}
+    row = {
+        "data_row": {"id": "1", "external_id": "clip.mp4"},
+        "media_attributes": {"frame_count": 48, "frame_rate": 24, "width": 96, "height": 64},
+        "projects": {"p": {"labels": [label]}},
+    }
+    path = tmp_path / "a.ndjson"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(DataError, match="48 frames at 24 a second, the film has 60 at 30"):
+        locate_media(read_labels(path), path)
+
+
+COUNTED = {
+    "coco": (
+        "a.json",
+        '{"videos": [{"id": 1, "file_name": "clip.mp4", "length": 48, "fps": 24}], "images": '
+        '[{"id": 1, "video_id": 1, "frame_id": 3, "file_name": ""}], "categories": [{"id": 1, '
+        '"name": "bee"}], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": '
+        "[1, 2, 9, 9]}]}",
+    ),
+    "supervisely": (
+        "clip.mp4.json",
+        '{"size": {"height": 64, "width": 96}, "framesCount": 48, "objects": [], "frames": '
+        '[{"index": 3, "figures": []}]}',
+    ),
+    "mot": (
+        "seqinfo.ini",
+        "[Sequence]\nname=clip\nimDir=clip.mp4\nframeRate=24\nseqLength=48\n",
+    ),
+    "yolo": (
+        "data.yaml",
+        "names: [bee]\ntrain: images\nvideos: {clip: {media: clip.mp4, frames: 48, rate: 24}}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_every_format_that_counts_frames_is_compared_with_the_film(
+    name: str, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    make_video(tmp_path / "clip.mp4", 60, rate=30)
+    file, text = COUNTED[name]
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    source = tmp_path / file
+    if name == "mot":
+        (tmp_path / "gt").mkdir()
+        (tmp_path / "gt" / "gt.txt").write_text("1,1,1,2,9,9,1,1,1\n")
+        source = tmp_path
+    if name == "yolo":
+        (tmp_path / "labels" / "clip").mkdir(parents=True)
+        (tmp_path / "labels" / "clip" / "frame_000003.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    labels = read_labels(source, options=ReadOptions(format=name, size_hw=(64, 96)))
+    with pytest.raises(DataError, match=r"48 frames.*the film has 60") as caught:
+        locate_media(labels, source)
+    assert "--label-rate 24" in caught.value.hint
+
+
+@pytest.mark.parametrize("frames", [range(1, 9), (1, 4, 8)])
+def test_frames_counted_from_1_are_refused(
+    frames: tuple[int, ...], tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / "a.mp4", 8)
+    with pytest.raises(DataError, match=r"frames 1 to 8 of .*, which has frames 0 to 7") as caught:
+        align(labels_of(list(frames)), path, None, WarningCollector())
+    assert "from 1" in caught.value.hint
+
+
+@pytest.mark.parametrize("frames", [(0, 7), (1, 7), (2, 8), (1, 20)])
+def test_other_frames_are_not_suspected_of_another_base(
+    frames: tuple[int, ...], tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / "a.mp4", 8)
+    video = labels_of(list(frames))
+    assert align(video, path, None, WarningCollector()) is video

@@ -113,3 +113,37 @@ def test_any_division_into_folders_is_kept(assigned: dict[str, str]) -> None:
             yolo(Path(name) / part, stem)
         read = parts(Path(name))
     assert read == {stem: "val" if part == "valid" else part for stem, part in assigned.items()}
+
+
+@pytest.mark.parametrize(
+    ("folders", "wanted"),
+    [
+        (("VisDrone2019-DET-train", "VisDrone2019-DET-val"), {"a": "train", "b": "val"}),
+        (("birds_train_v2", "birds_test_v2"), {"a": "train", "b": "test"}),
+        (("crash-test", "first"), {"a": None, "b": None}),
+        (("crash-test", "train"), {"a": None, "b": None}),
+        (("night train", "day test"), {"a": None, "b": None}),
+    ],
+)
+def test_folders_divide_a_set_beside_their_siblings(
+    folders: tuple[str, str], wanted: dict[str, str | None], tmp_path: Path
+) -> None:
+    for folder, name in zip(folders, "ab", strict=True):
+        yolo(tmp_path / folder, name)
+    assert parts(tmp_path) == wanted
+
+
+def test_a_column_of_a_table_divides_the_set(tmp_path: Path) -> None:
+    rows = ["a.jpg,1,2,9,9,bee,TRAIN", "b.jpg,1,2,9,9,bee,validation", "c.jpg,1,2,9,9,bee,test"]
+    text = "\n".join(["filename,xmin,ymin,xmax,ymax,class,split", *rows])
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert parts(tmp_path) == {"a": "train", "b": "val", "c": "test"}
+
+
+def test_the_subset_of_a_cvat_task_divides_the_set(tmp_path: Path) -> None:
+    box = '<box label="bee" xtl="1" ytl="2" xbr="9" ybr="9"/>'
+    for n, subset in enumerate(("Train", "Validation")):
+        task = f"<meta><task><name>t</name><subset>{subset}</subset></task></meta>"
+        image = f'<image id="0" name="{n}.jpg" width="64" height="48">{box}</image>'
+        (tmp_path / f"{n}.xml").write_text(f"<annotations>{task}{image}</annotations>")
+    assert parts(tmp_path) == {"0": "train", "1": "val"}

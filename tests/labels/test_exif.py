@@ -10,7 +10,9 @@ from PIL import Image
 
 from lstmcli.core.types import LabelSet, VideoLabels
 from lstmcli.labels.exif import turn_found_images, turn_with_exif
+from lstmcli.labels.media import locate_media
 from lstmcli.labels.media_finder import MediaFinder
+from lstmcli.labels.search import read_labels
 
 
 def photo_labels(path: Path, size_hw: tuple[int, int]) -> LabelSet:
@@ -55,3 +57,28 @@ def test_written_paths_of_found_images_are_kept_while_boxes_turn(tmp_path: Path)
     made = turn_found_images(written, MediaFinder(tmp_path / "labels.json"))
     assert made.videos[0].boxes.tolist() == [[33, 10, 43, 40]]
     assert made.videos[0].images == ("photos\\p.jpg", "missing.jpg")
+
+
+def test_photos_labelled_as_stored_without_a_size_are_turned(tmp_path: Path) -> None:
+    """A table without sizes: the boxes leave the shown photos and fit the stored ones."""
+    rows = ["filename,class,xmin,ymin,xmax,ymax"]
+    for n in range(3):
+        photo_labels(tmp_path / f"{n}.jpg", (48, 64))
+        rows.append(f"{n}.jpg,bee,40,{5 + n},60,15")
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    labels = turn_with_exif(locate_media(read_labels(path), path))
+    assert [video.size_hw for video in labels.videos] == [(64, 48)] * 3
+    assert labels.videos[0].boxes.tolist() == [[33, 40, 43, 60]]
+    assert any("EXIF" in warning.text for warning in labels.warnings)
+
+
+def test_photos_labelled_as_shown_without_a_size_stay(tmp_path: Path) -> None:
+    rows = ["filename,class,xmin,ymin,xmax,ymax"]
+    for n in range(3):
+        photo_labels(tmp_path / f"{n}.jpg", (48, 64))
+        rows.append(f"{n}.jpg,bee,5,{40 + n},15,60")
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    labels = turn_with_exif(locate_media(read_labels(path), path))
+    assert labels.videos[0].boxes.tolist() == [[5, 40, 15, 60]]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from lstmcli.core.errors import DataError
 from lstmcli.labels.identity import IdRegistry, id_key
+from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.search import read_labels
 
 
@@ -116,3 +118,100 @@ def test_two_files_that_name_one_image_are_refused(tmp_path: Path) -> None:
     (tmp_path / "q.xml").write_text(text.format(2))
     with pytest.raises(DataError, match=r"twice, for p\.xml and for q\.xml"):
         read_labels(tmp_path)
+
+
+def via(*sizes: int) -> str:
+    region = {"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 9, "height": 9}}
+    entries = {
+        f"p.jpg{size}": {
+            "filename": "p.jpg",
+            "size": size,
+            "regions": [region | {"region_attributes": {"class": "bee"}}],
+        }
+        for size in sizes
+    }
+    return json.dumps(entries)
+
+
+def test_one_file_name_of_two_pictures_is_refused_in_via(tmp_path: Path) -> None:
+    path = tmp_path / "via.json"
+    path.write_text(via(100), encoding="utf-8")
+    assert len(read_labels(path).videos) == 1
+    path.write_text(via(100, 999), encoding="utf-8")
+    with pytest.raises(DataError, match=r"p\.jpg is used twice.*p\.jpg100.*p\.jpg999"):
+        read_labels(path)
+
+
+def test_one_file_name_of_two_folders_is_two_pictures_in_vott(tmp_path: Path) -> None:
+    assets = {}
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (64, 48), "red" if folder == "first" else "blue").save(
+            tmp_path / folder / "p.jpg"
+        )
+        box = {"left": 1 if folder == "first" else 20, "top": 2, "width": 9, "height": 9}
+        asset = {"name": "p.jpg", "path": f"file:C:/set/{folder}/p.jpg", "type": 1, "state": 2}
+        regions = [{"tags": ["bee"], "boundingBox": box}]
+        assets[folder] = {"asset": asset, "regions": regions}
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps({"assets": assets}), encoding="utf-8")
+    labels = read_labels(path)
+    assert [video.boxes[0, 0] for video in labels.videos] == [1, 20]
+    second = MediaFinder(path).find(labels.videos[1].images[0], video=False)
+    assert second == tmp_path / "second" / "p.jpg"
+
+
+SAME_NAMES = {
+    "yolo": ("data.yaml", "names: [bee, bee]\ntrain: images\n"),
+    "coco": (
+        "a.json",
+        json.dumps(COCO | {"categories": [{"id": 1, "name": "bee"}, {"id": 2, "name": "bee"}]}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME_NAMES)
+def test_several_numbers_of_one_class_name_are_said(name: str, tmp_path: Path) -> None:
+    file, text = SAME_NAMES[name]
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    (tmp_path / "p.txt").write_text("0 0.5 0.5 0.1 0.1\n1 0.4 0.4 0.1 0.1\n")
+    labels = read_labels(tmp_path / file, size_hw=(48, 64))
+    assert labels.classes == ("bee",)
+    assert any("class numbers of one name" in warning.text for warning in labels.warnings)
+
+
+def test_names_that_differ_in_capital_letters_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("filename,class,xmin,ymin,xmax,ymax\na.jpg,Bee,1,2,9,9\nb.jpg,bee,1,2,9,9\n")
+    labels = read_labels(path)
+    assert labels.classes == ("Bee", "bee")
+    (warning,) = labels.warnings
+    assert "capital letters" in warning.text
+    assert "'Bee' and 'bee'" in warning.where
+
+
+TWICE = {
+    "createml": (
+        "a.json",
+        '[{"image": "p.jpg", "annotations": [{"label": "bee", "coordinates": {"x": 20, "y": 20, '
+        '"width": 5, "height": 5}}]}, {"image": "p.jpg", "annotations": []}]',
+    ),
+    "dlib": (
+        "a.xml",
+        '<dataset><images><image file="p.jpg"/><image file="p.jpg"/></images></dataset>',
+    ),
+    "cvat": (
+        "a.xml",
+        '<annotations><meta/><image id="0" name="p.jpg" width="64" height="48"/>'
+        '<image id="1" name="p.jpg" width="64" height="48"/></annotations>',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_an_image_that_is_listed_twice_is_said(name: str, tmp_path: Path) -> None:
+    file, text = TWICE[name]
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    labels = read_labels(tmp_path / file)
+    assert len(labels.videos) == 1
+    assert any("listed twice" in warning.text for warning in labels.warnings)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcli.core.types import LabelSet
+from lstmcli.labels.readers.yolo_rows import are_poses
 from lstmcli.labels.search import read_labels
 from lstmcli.labels.shapes import (
     coco_hull,
@@ -195,3 +196,22 @@ def test_a_frame_with_a_lost_shape_is_ignored_and_never_empty(name: str, tmp_pat
     assert found.boxes[0, 2] >= 160
     assert found.boxes[0, 3] >= 100
     assert any("no box surrounds" in warning.text for warning in labels.warnings)
+
+
+BOX = (0.5, 0.5, 0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("points", "is_pose"),
+    [
+        ((0.9, 0.9, 2, 0.1, 0.1, 2, 0.5, 0.5, 0), True),  # outside of the box, 2 is no fraction
+        ((0.9, 0.9, 1, 0.1, 0.1, 1, 0.5, 0.5, 0), True),  # 14 columns are no polygon
+        ((0.9, 0.9, 1, 0.1, 0.1, 1), False),  # 11 columns may be a polygon of five corners
+        ((0.45, 0.45, 0.55, 0.55), True),  # inside of the box
+        ((0.1, 0.9, 0.9, 0.1), False),
+    ],
+)
+def test_key_points_are_known_by_visibilities_columns_or_their_box(
+    points: tuple[float, ...], is_pose: bool
+) -> None:
+    assert are_poses([(0.0, *BOX, *points)] * 3) == is_pose

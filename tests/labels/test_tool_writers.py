@@ -110,3 +110,40 @@ def test_what_cannot_be_said_is_counted(name: str, tmp_path: Path) -> None:
     read, warnings = written(name, LabelSet(CLASSES, (video(ignored=True),)), tmp_path)
     assert any("ignored region" in warning.text for warning in warnings.collected())
     assert len(read.videos[0].boxes) == len(video().boxes) - 1
+
+
+@pytest.mark.parametrize("name", ["cvat", "label_studio"])
+def test_a_second_box_of_a_track_in_a_frame_is_kept_and_said(name: str, tmp_path: Path) -> None:
+    one = video()
+    row = int(np.flatnonzero(one.tracks == 0)[0])
+    rows = np.sort(np.append(np.arange(len(one.boxes)), row))
+    moved = one.boxes[rows].copy()
+    moved[row + 1] += 40
+    twice = one.select(rows, boxes=moved)
+    read, warnings = written(name, LabelSet(CLASSES, (twice,)), tmp_path)
+    assert len(read.videos[0].boxes) == len(one.boxes) + 1
+    assert [w.count for w in warnings.collected() if "second box of a track" in w.text] == [1]
+
+
+@pytest.mark.parametrize("name", ["cvat", "label_studio"])
+def test_a_picture_of_ignored_regions_alone_is_not_shown_as_empty(
+    name: str, tmp_path: Path
+) -> None:
+    pictures = [
+        VideoLabels(
+            name=f"p{n}",
+            media=None,
+            images=(f"p{n}.jpg",),
+            annotated_frames=np.zeros(1, np.int64),
+            box_frames=np.zeros(1, np.int64),
+            boxes=np.array([(3, 4, 50, 60)], np.float32),
+            labels=np.zeros(1, np.int64),
+            tracks=np.full(1, -1, np.int64),
+            ignore=np.array([n == 0]),
+            size_hw=(100, 200),
+        )
+        for n in range(2)
+    ]
+    read, warnings = written(name, LabelSet(CLASSES, tuple(pictures)), tmp_path)
+    assert [found.name.rpartition("/")[2] for found in read.videos] == ["p1"]
+    assert any("nothing but ignored regions" in w.text for w in warnings.collected())
