@@ -13,18 +13,23 @@ from lstmcli.core.types import FloatArray
 
 def box_area(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return the areas [N] of boxes [N, 4] in square pixels; 0 where a box is turned inside out."""
-    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
-    return np.asarray(sides[:, 0] * sides[:, 1])
+    width = np.maximum(boxes[:, 2] - boxes[:, 0], 0)
+    return np.asarray(width * np.maximum(boxes[:, 3] - boxes[:, 1], 0))
 
 
 def _intersections(
     first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.floating]:
     """Return the common area of every pair, [N, M] in square pixels."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.clip(bottom_right - top_left, 0, None)
-    return np.asarray(sides[..., 0] * sides[..., 1])
+    # side by side in columns, in place: a third of the time of arrays [N, M, 2]
+    shared = np.minimum(first[:, None, 2], second[None, :, 2])
+    shared -= np.maximum(first[:, None, 0], second[None, :, 0])
+    np.maximum(shared, 0, out=shared)
+    height = np.minimum(first[:, None, 3], second[None, :, 3])
+    height -= np.maximum(first[:, None, 1], second[None, :, 1])
+    np.maximum(height, 0, out=height)
+    shared *= height
+    return np.asarray(shared)
 
 
 def exact_box_iou(
@@ -32,8 +37,11 @@ def exact_box_iou(
 ) -> npt.NDArray[np.floating]:
     """Return the intersection over union of every pair [N, M] in the precision of the boxes."""
     overlap = _intersections(first, second)
-    union = box_area(first)[:, None] + box_area(second)[None, :] - overlap
-    return np.asarray(overlap / np.maximum(union, 1e-9))
+    union = box_area(first)[:, None] + box_area(second)[None, :]
+    union -= overlap
+    np.maximum(union, 1e-9, out=union)
+    overlap /= union
+    return overlap
 
 
 def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -61,6 +61,10 @@ def nms(
     if multi_label:
         rows, labels = np.nonzero(scores > threshold)
         values = scores[rows, labels]
+    elif scores.shape[1] == 1:
+        rows = np.flatnonzero(scores[:, 0] > threshold)
+        labels = np.zeros(len(rows), np.int64)
+        values = scores[rows, 0]
     else:
         rows = np.flatnonzero((scores > threshold).any(axis=1))
         labels = scores[rows].argmax(axis=1) if len(rows) else np.zeros(0, np.int64)

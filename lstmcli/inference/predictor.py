@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.metadata import ModelMetadata
-from lstmcli.core.types import Detections, FloatArray, Picture
+from lstmcli.core.types import Detections, FloatArray, IntArray, Picture
 from lstmcli.inference.nms import multiclass_nms, nms
 from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.track_memory import TrackMemory
@@ -24,6 +24,21 @@ TRACK_NMS_IOU = 0.6
 
 
 @dataclass(frozen=True, slots=True)
+class Objects:
+    """Distinct objects of a raw prediction, after class-agnostic NMS.
+
+    Args:
+        objectness: [M, 1] of every box.
+        threshold: minimum objectness of the search.
+        rows: [K] of the objects' boxes, best first.
+    """
+
+    objectness: FloatArray
+    threshold: float
+    rows: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class RawPrediction:
     """Output of a runtime for a frame, before post-processing.
 
@@ -33,6 +48,8 @@ class RawPrediction:
         time_s: the frame's own timestamp.
         letterbox: of the frame.
         starts_video: whether it is the first one of a video.
+        objects: distinct objects found in it, by the settings of the search, see `Postprocessor`:
+            two postprocessings of one prediction search once.
     """
 
     boxes: FloatArray
@@ -40,6 +57,9 @@ class RawPrediction:
     time_s: float
     letterbox: Letterbox
     starts_video: bool
+    objects: dict[tuple[bool, float, int], Objects] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
 
 class Postprocessor:
@@ -74,7 +94,7 @@ class Postprocessor:
         if self._has_memory:
             if raw.starts_video:
                 self._memory = TrackMemory(self.metadata.track_memory)
-            boxes, scores = self._with_memory(boxes, scores, raw.time_s)
+            boxes, scores = self._with_memory(raw)
         boxes, scores, labels = multiclass_nms(
             boxes,
             scores,
@@ -90,27 +110,18 @@ class Postprocessor:
             np.full(len(scores), -1, np.int64),
         )
 
-    def _with_memory(
-        self, boxes: FloatArray, scores: FloatArray, time_s: float
-    ) -> tuple[FloatArray, FloatArray]:
+    def _with_memory(self, raw: RawPrediction) -> tuple[FloatArray, FloatArray]:
         """Return the frame's boxes and scores combined with the track memory.
 
         Where nothing is averaged, all predictions of the network stay: weak scores are raised, and
         predicted boxes of missed objects are appended.
         """
-        config = self.metadata.track_memory
+        config, boxes, scores = self.metadata.track_memory, raw.boxes, raw.scores
         by_class = config.objectness == "max"
-        objectness = (scores.max if by_class else scores.sum)(axis=1, keepdims=True)
-        rows, _ = nms(
-            boxes,
-            objectness,
-            threshold=max(MIN_OBJECTNESS, WEAK_SHARE * self.threshold),
-            iou=min(self.metadata.suppression_iou, TRACK_NMS_IOU),
-            limit=self.metadata.max_detections,
-        )
+        objectness, rows = self._objects(raw)
         present = np.minimum(objectness[rows, 0], 1.0)
         classes = scores[rows] / np.maximum(scores[rows].sum(axis=1, keepdims=True), 1e-9)
-        smoothed, values, classes = self._memory.step(boxes[rows], present, classes, time_s)
+        smoothed, values, classes = self._memory.step(boxes[rows], present, classes, raw.time_s)
         if by_class:
             classes = classes / np.maximum(classes.max(axis=1, keepdims=True), 1e-9)
         if config.averages:
@@ -122,6 +133,25 @@ class Postprocessor:
             np.concatenate((boxes, smoothed[count:])),
             np.concatenate((raised, classes[count:] * values[count:, None])),
         )
+
+    def _objects(self, raw: RawPrediction) -> tuple[FloatArray, IntArray]:
+        """Return the objectness [M, 1] of all boxes, and the rows of the distinct objects.
+
+        NMS goes from the best box down, so that what it keeps above a threshold does not depend on
+        the boxes below: a search down to a lower threshold holds this one.
+        """
+        by_class = self.metadata.track_memory.objectness == "max"
+        iou = min(self.metadata.suppression_iou, TRACK_NMS_IOU)
+        limit = self.metadata.max_detections
+        threshold = max(MIN_OBJECTNESS, WEAK_SHARE * self.threshold)
+        key = by_class, iou, limit
+        found = raw.objects.get(key)
+        if found is None or found.threshold > threshold:
+            objectness = (raw.scores.max if by_class else raw.scores.sum)(axis=1, keepdims=True)
+            rows, _ = nms(raw.boxes, objectness, threshold=threshold, iou=iou, limit=limit)
+            raw.objects[key] = Objects(objectness, threshold, rows)
+            return objectness, rows
+        return found.objectness, found.rows[found.objectness[found.rows, 0] > threshold]
 
 
 class Predictor:

@@ -160,11 +160,9 @@ class Association:
             some = np.flatnonzero(tracks & (rows < 0))
             those = np.flatnonzero(candidates & ~taken)
             if len(some) and len(those):
-                table = alike[np.ix_(some, those)]
-                first, second = linear_sum_assignment(-np.where(table >= enough, table, 0.0))
-                good = table[first, second] >= enough
-                rows[some[first[good]]] = those[second[good]]
-                taken[those[second[good]]] = True
+                first, second = _best_pairs(alike[np.ix_(some, those)], enough)
+                rows[some[first]] = those[second]
+                taken[those[second]] = True
         return rows
 
     def _alike(self, detected: Floats, classes: Floats) -> Floats:
@@ -236,10 +234,33 @@ def likeness(expected: Floats, detected: Floats, reach: Floats) -> Floats:
     """
     overlap = box_iou(corners(expected), corners(detected)).astype(np.float64)
     ours, theirs = box_sizes(expected)[:, None], box_sizes(detected)[None]
-    distance = np.square(expected[:, None, :2] - detected[None, :, :2]).sum(axis=-1)
-    near = np.exp(-distance / (reach[:, None] * (ours + theirs) / 2) ** 2)
-    near = near * np.minimum(ours, theirs) / np.maximum(ours, theirs)
-    return np.asarray(np.maximum(overlap, near))
+    distance = np.square(expected[:, None, 0] - detected[None, :, 0])
+    distance += np.square(expected[:, None, 1] - detected[None, :, 1])
+    scale = ours + theirs
+    scale *= reach[:, None]
+    scale /= 2
+    near = np.divide(distance, np.square(scale, out=scale), out=distance)
+    np.exp(np.negative(near, out=near), out=near)
+    near *= np.minimum(ours, theirs)
+    near /= np.maximum(ours, theirs)
+    return np.maximum(overlap, near, out=near)
+
+
+def _best_pairs(alike: Floats, enough: float) -> tuple[Indices, Indices]:
+    """Return the rows and columns of the assignment with the largest sum of likeness.
+
+    Args:
+        alike: [T, N].
+        enough: smaller values are no pair.
+    """
+    good = alike >= enough
+    rows, columns = np.flatnonzero(good.any(axis=1)), np.flatnonzero(good.any(axis=0))
+    # most tracks and detections have no partner: the assignment is of the others
+    some = np.ix_(rows, columns)
+    first, second = linear_sum_assignment(np.where(good[some], -alike[some], 0.0))
+    first, second = rows[first], columns[second]
+    kept = good[first, second]
+    return first[kept], second[kept]
 
 
 def _widened(rows: npt.NDArray[np.floating], count: int) -> Floats:

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from lstmcli.core.boxes import Letterbox
 from lstmcli.core.calibration import ScoreCalibration
 from lstmcli.core.config import Config
 from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError
-from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.dataset.clips import previous_frame_positions
 from lstmcli.inference.nms import multiclass_nms
-from lstmcli.inference.predictor import Predictor
+from lstmcli.inference.predictor import Postprocessor, Predictor, RawPrediction
 from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -276,3 +277,33 @@ def test_a_missing_device_is_an_error(device: str) -> None:
         choose_device(device)
     assert "device" in caught.value.problem
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["faint first", "strong first"])
+def test_two_postprocessings_of_a_prediction_are_those_of_each_alone(
+    order: tuple[int, ...],
+) -> None:
+    """They search for objects once, down to the lower threshold."""
+    draw = np.random.default_rng(2)
+    metadata = ModelMetadata(
+        ("a", "b"), (64, 96), track_memory=TrackMemoryConfig(score_memory=0.5, coast_s=0.2)
+    )
+    frames = []
+    for frame in range(6):
+        corners = draw.uniform(0, 60, (80, 2))
+        boxes = np.hstack((corners, corners + draw.uniform(4, 30, (80, 2)))).astype(np.float32)
+        scores = (draw.random((80, 2)) ** 4).astype(np.float32)
+        frames.append((boxes, scores, frame / 25, Letterbox((64, 96), (64, 96)), frame == 0))
+
+    def pair() -> tuple[Postprocessor, Postprocessor]:
+        return Postprocessor(metadata, multi_label=True), Postprocessor(metadata, threshold=0.4)
+
+    together, alone = pair(), pair()
+    for frame in frames:
+        shared = RawPrediction(*frame)
+        found = {number: together[number].step(shared) for number in order}
+        for number in order:
+            wanted = alone[number].step(RawPrediction(*frame))
+            for name in ("boxes", "scores", "labels"):
+                np.testing.assert_array_equal(getattr(found[number], name), getattr(wanted, name))
+        assert len(found[0]) > len(found[1]) > 0

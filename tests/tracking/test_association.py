@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from lstmcli.core.types import Detections
-from lstmcli.tracking.association import PATIENCE_S, Association
+from lstmcli.tracking.association import PATIENCE_S, Association, _best_pairs
 from lstmcli.tracking.motion import BoxMotion, centers_and_sizes, corners
 from lstmcli.tracking.tracker import Tracker
 
@@ -117,3 +118,16 @@ def test_an_unsmoothed_tracker_only_adds_ids() -> None:
         np.testing.assert_array_equal(tracked.boxes, boxes)
         np.testing.assert_allclose(tracked.scores, score)
         assert (tracked.labels.tolist(), tracked.track_ids.tolist()) == ([frame % 2], [1])
+
+
+def test_pairs_are_those_of_the_assignment_of_all_tracks_and_detections() -> None:
+    """Tracks and detections without a partner are left out before; nothing else changes."""
+    draw = np.random.default_rng(1)
+    for _ in range(50):
+        alike = draw.random((7, 9)) * (draw.random((7, 9)) < 0.3)
+        first, second = _best_pairs(alike, 0.2)
+        rows, columns = linear_sum_assignment(-np.where(alike >= 0.2, alike, 0.0))
+        kept = alike[rows, columns] >= 0.2
+        assert first.tolist() == rows[kept].tolist()
+        assert second.tolist() == columns[kept].tolist()
+    assert [len(found) for found in _best_pairs(np.zeros((3, 2)), 0.2)] == [0, 0]

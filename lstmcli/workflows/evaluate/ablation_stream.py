@@ -123,12 +123,11 @@ class _Reader:
     rows: list[tuple[_Frame, float, Detections, Detections]] = field(default_factory=list)
 
     def take(self, frame: _Frame, raw: RawPrediction) -> None:
+        candidates = self.candidates.step(raw)  # first: it searches for fainter objects, too
         detections = self.shown.step(raw)
         if self.tracker is not None:
             detections = self.tracker.step(detections, raw.time_s)
-        self.rows.append(
-            (replace(frame, canvas=_NO_PICTURE), raw.time_s, detections, self.candidates.step(raw))
-        )
+        self.rows.append((replace(frame, canvas=_NO_PICTURE), raw.time_s, detections, candidates))
 
     def results(self, video: str, threshold: float, scored: BoolArray) -> Iterator[FrameResult]:
         """Yield a result for every annotated frame, see `ablated_results`."""
