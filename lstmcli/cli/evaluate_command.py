@@ -85,6 +85,16 @@ def evaluate(
             "--frames-alone",
         ),
     ] = False,
+    store_thresholds: Annotated[
+        bool,
+        option(
+            DETECTION,
+            None,
+            "Store the threshold of the best F1 of each class in the checkpoint, so that 0.3 means "
+            "it from then on; needs --frames-alone.",
+            "--store-thresholds",
+        ),
+    ] = False,
     memory: Memory = True,
     ablate: Annotated[
         bool,
@@ -133,6 +143,7 @@ def evaluate(
         frames_alone=frames_alone,
         device=device,
         engine=engine,
+        store_thresholds=store_thresholds,
         limit=limit,
         videos=videos,
         format=label_format,
@@ -147,6 +158,8 @@ def evaluate(
         raise typer.BadParameter(
             "detectors are compared at the best F1 of each", param_hint="--threshold"
         )
+    if store_thresholds and (ablate or compares):
+        raise typer.BadParameter("is for one model and one data", param_hint="--store-thresholds")
     if ablate:
         if results or not memory or frames_alone or minimums:
             raise typer.BadParameter(
@@ -173,6 +186,9 @@ def evaluate(
         show_evaluation(console, error.evaluation)
         raise
     show_evaluation(console, evaluation)
+    if evaluation.stored_thresholds is not None:
+        stored = (f"{name} {score:.2f}" for name, score in evaluation.stored_thresholds.items())
+        console.result(f"stored in the checkpoint: {', '.join(stored) or 'none, too few objects'}")
     for path in (json_file, evaluation.report):
         if path is not None:
             console.result(f"wrote {path}")

@@ -66,6 +66,8 @@ class ModelMetadata:
         motion_lag_s: how long before the frame the previous one lies; 0: it takes none.
         track_memory: how predictions are averaged along each object of the stream.
         calibration: how raw scores become calibrated ones.
+        class_powers: exponents of the raw scores of each class before that, which bring the
+            thresholds of all classes to one; empty: none.
         nms: `greedy`, or `none` where the boxes that a step returns are suppressed already.
         nms_iou: overlap above which the lesser of two boxes is dropped.
         max_detections: most boxes of a frame.
@@ -81,6 +83,7 @@ class ModelMetadata:
     motion_lag_s: float = 0.0
     track_memory: TrackMemoryConfig = field(default_factory=TrackMemoryConfig)
     calibration: ScoreCalibration = field(default_factory=ScoreCalibration)
+    class_powers: tuple[float, ...] = ()
     nms: Literal["greedy", "none"] = "greedy"
     nms_iou: float = 0.45
     max_detections: int = 100
@@ -132,6 +135,10 @@ class ModelMetadata:
             known["classes"] = tuple(known["classes"])
             known["track_memory"] = TrackMemoryConfig(**known["track_memory"])
             known["calibration"] = ScoreCalibration(**known["calibration"])
+            powers = tuple(float(power) for power in known.get("class_powers", ()))
+            if len(powers) not in (0, len(known["classes"])) or not all(p > 0 for p in powers):
+                raise ValueError(f"powers of {len(powers)} classes")
+            known["class_powers"] = powers
             return cls(**known)
         except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ModelError(

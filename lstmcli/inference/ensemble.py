@@ -53,7 +53,17 @@ class Ensemble:
             slope=sum(one.slope for one in calibrations) / len(members),
             power=sum(one.power for one in calibrations) / len(members),
         )
-        self.metadata = replace(first, calibration=mean, nms="greedy")
+        powers = [member.metadata.class_powers or (1.0,) * len(first.classes) for member in members]
+        self.metadata = replace(
+            first,
+            calibration=mean,
+            class_powers=tuple(
+                sum(of_class) / len(members) for of_class in zip(*powers, strict=True)
+            )
+            if any(member.metadata.class_powers for member in members)
+            else (),
+            nms="greedy",
+        )
 
     def step(self, frame: Picture, previous_frame: Picture, state: Any) -> Step:
         """Return the fused boxes [M, 4] (canvas), scores [M, classes], and all new states."""

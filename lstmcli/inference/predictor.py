@@ -85,6 +85,7 @@ class Postprocessor:
         self.metadata = metadata
         self.threshold = metadata.calibration.raw_score(threshold)
         self.multi_label = multi_label
+        self._class_powers = np.array(metadata.class_powers, np.float32)
         self._has_memory = memory and metadata.track_memory.is_on
         self._memory = TrackMemory(metadata.track_memory)
 
@@ -95,6 +96,8 @@ class Postprocessor:
             if raw.starts_video:
                 self._memory = TrackMemory(self.metadata.track_memory)
             boxes, scores = self._with_memory(raw)
+        if len(self._class_powers):
+            scores = scores**self._class_powers
         boxes, scores, labels = multiclass_nms(
             boxes,
             scores,

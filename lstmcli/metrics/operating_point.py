@@ -6,14 +6,17 @@ matching at every threshold.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.metrics.comparison import Comparison, Json
-from lstmcli.metrics.matching import Matching, above, match_all
+from lstmcli.metrics.comparison import AP50_IOU, Comparison, Json
+from lstmcli.metrics.frame_result import FrameResult
+from lstmcli.metrics.matching import Matching, above, ground_truth_table, match_all
 from lstmcli.metrics.motion import track_rows
+from lstmcli.metrics.precision_recall import MIN_TRUE_POSITIVES
 from lstmcli.metrics.stability import count_flicker
 
 CURVE_POINTS = 101
@@ -135,6 +138,25 @@ def operating_point(comparison: Comparison, threshold: float) -> OperatingPoint:
 def match_all_scores(comparison: Comparison) -> Matching:
     """Match the detections of all scores."""
     return match_all(comparison.results, lambda result: result.detections, iou=comparison.iou)
+
+
+def best_class_thresholds(
+    results: Sequence[FrameResult], classes: Sequence[str]
+) -> dict[str, float]:
+    """Return the threshold of the best F1 of each class at IoU 0.5.
+
+    A class with fewer than `MIN_TRUE_POSITIVES` true positives has none: it would be noise.
+    """
+    matching = match_all(results, lambda result: result.detections, iou=AP50_IOU)
+    table = ground_truth_table(results)
+    found = {}
+    for label, name in enumerate(classes):
+        hits = int(((matching.labels == label) & (matching.gt >= 0)).sum())
+        boxes = int((table.labels == label).sum())
+        best = threshold_curve(matching, boxes, label=label).best_f1_threshold
+        if best is not None and hits >= MIN_TRUE_POSITIVES:
+            found[name] = best
+    return found
 
 
 def thresholds(comparison: Comparison) -> dict[str, Json]:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ BEST_THRESHOLD = "best_threshold"
 """Name of the metric: the score threshold of the best F1 on the validation split."""
 SCORE_SLOPE = "score_slope"
 """Name of the metric: the slope of the `ScoreCalibration`."""
+CLASS_THRESHOLDS = "class_thresholds"
+"""Name of the metric: raw scores of the best F1 by class, see `store_class_thresholds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,7 @@ def save_checkpoint(
         OutputError: the disk is full or the folder cannot be written.
     """
     metadata = _metadata(model) | {"metrics": dict(metrics)}
-    values = metadata | {"weights": dict(weights), "training": dict(training or {})}
-    buffer = io.BytesIO()  # torch's own writer ends the process on a full disk
-    torch.save(values, buffer)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    _write(path, metadata | {"weights": dict(weights), "training": dict(training or {})})
 
 
 def save_shipped(path: Path, model: DetectorNet, *, metrics: Mapping[str, Any]) -> None:
@@ -157,10 +155,11 @@ def load_checkpoint(model: Path | str) -> Checkpoint:
             slope=float(metrics.get(SCORE_SLOPE) or 1.0),
             power=power_for(metrics.get(BEST_THRESHOLD)),
         )
+        powers = class_powers(network.classes, metrics.get(CLASS_THRESHOLDS) or {}, calibration)
     except _DAMAGED as error:
         raise _damaged(str(path), error) from None
     network.eval()
-    metadata = replace(network.metadata, calibration=calibration)
+    metadata = replace(network.metadata, calibration=calibration, class_powers=powers)
     return Checkpoint(path, network, metadata, metrics, training)
 
 
@@ -236,6 +235,61 @@ def power_for(best_threshold: float | None) -> float:
     if best_threshold is None or not 0 < best_threshold < 1:
         return 1.0
     return math.log(USUAL_THRESHOLD) / math.log(best_threshold)
+
+
+def class_powers(
+    classes: Sequence[str], thresholds: Mapping[str, float], calibration: ScoreCalibration
+) -> tuple[float, ...]:
+    """Return exponents that bring the threshold of each class to that of all; see `ModelMetadata`.
+
+    Args:
+        classes: of the network.
+        thresholds: raw score by class; classes without one keep their scores.
+        calibration: of the network.
+    """
+    common = calibration.raw_score(USUAL_THRESHOLD)
+    if not thresholds or not 0 < common < 1:
+        return ()
+    powers = []
+    for name in classes:
+        threshold = float(thresholds.get(name, common))
+        if not 0 < threshold < 1:
+            raise ValueError(f"a threshold of {threshold:g} of {name}")
+        powers.append(math.log(common) / math.log(threshold))
+    return tuple(powers)
+
+
+def store_class_thresholds(path: Path, thresholds: Mapping[str, float]) -> None:
+    """Store raw scores of the best F1 by class in a checkpoint, in place of earlier ones.
+
+    Raises:
+        ModelError: it is no checkpoint that can be written.
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    check_can_store(path)
+    values = _read_pickle(path)
+    values["metrics"] = dict(values.get("metrics", {})) | {CLASS_THRESHOLDS: dict(thresholds)}
+    _write(path, values)
+
+
+def check_can_store(path: Path) -> None:
+    """Refuse models whose file `store_class_thresholds` does not change.
+
+    Raises:
+        ModelError: it is no `.pt` file.
+    """
+    if path.suffix != ".pt":
+        raise ModelError(
+            f"{path}: thresholds are stored in a checkpoint (.pt) only",
+            hint="name a run or its best.pt; export it afterwards",
+        )
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.save(dict(values), buffer)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _without_foreign_weights(config: dict[str, Any]) -> dict[str, Any]:

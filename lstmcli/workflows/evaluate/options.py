@@ -30,6 +30,8 @@ class EvaluateOptions:
         interpolate: with the tracker: interpolate gaps, drop tracks of a single detection.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `RUNTIMES`.
+        store_thresholds: store the threshold of the best F1 of each class in the checkpoint; needs
+            `frames_alone`, since a tracker shows nothing below its threshold.
         limit: frames of each video from its beginning; 0: all.
         videos: how many videos of the data, evenly spaced in their order; 0: all.
         format: of the labels of a source that is not prepared; None: recognised from the content.
@@ -52,6 +54,7 @@ class EvaluateOptions:
     interpolate: bool = True
     device: str = "auto"
     engine: str = "auto"
+    store_thresholds: bool = False
     limit: int = 0
     videos: int = 0
     format: str | None = None
@@ -65,6 +68,11 @@ class EvaluateOptions:
             raise ConfigError(f"a threshold of {self.threshold:g}", hint="scores are from 0 to 1")
         if not 0 < self.iou <= 1:
             raise ConfigError(f"an overlap of {self.iou:g}", hint="--iou is above 0 and at most 1")
+        if self.store_thresholds and not self.frames_alone:
+            raise ConfigError(
+                "--store-thresholds without --frames-alone",
+                hint="a tracker shows nothing below its threshold; add --frames-alone",
+            )
         if self.limit < 0:
             raise ConfigError(f"a limit of {self.limit} frames", hint="0 takes all frames")
 

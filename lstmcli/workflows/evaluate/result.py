@@ -72,6 +72,7 @@ class Evaluation:
         scores: the metrics.
         speed: of the network.
         report: the page that was written, or None.
+        stored_thresholds: of each class, where they were stored in the checkpoint.
         results: every frame with ground truth and its detections, for comparisons.
     """
 
@@ -83,6 +84,7 @@ class Evaluation:
     scores: Scores
     speed: Speed
     report: Path | None = None
+    stored_thresholds: Mapping[str, float] | None = None
     results: tuple[FrameResult, ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, Any]:

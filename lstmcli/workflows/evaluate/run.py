@@ -13,6 +13,7 @@ from lstmcli.metrics.scoring import score
 from lstmcli.report.evaluation_page import PAGE_NAME, write_report
 from lstmcli.report.gallery import Gallery
 from lstmcli.report.moments_part import PageMoments
+from lstmcli.workflows.evaluate.class_thresholds import storable, store_thresholds
 from lstmcli.workflows.evaluate.data import open_data, open_model
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.outputs import check_outputs
@@ -78,6 +79,7 @@ def _evaluate(
     progress: Progress,
 ) -> Evaluation:
     check_outputs(json_file, report, overwrite=overwrite)
+    checkpoint = storable(model) if options.store_thresholds else None
     opened = open_data(Path(data), open_model(model, options, progress), options, progress)
     if not opened.videos:
         raise opened.nothing_annotated(Path(data))
@@ -103,6 +105,9 @@ def _evaluate(
         scores=score(stream.results, opened.classes, threshold=options.threshold, iou=options.iou),
         speed=Speed(stream.timed, stream.seconds, runtime.device, runtime.engine),
         report=report / PAGE_NAME if report else None,
+        stored_thresholds=None
+        if checkpoint is None
+        else store_thresholds(checkpoint, runtime.metadata, stream.results),
         results=tuple(stream.results),
     )
     try:

@@ -19,6 +19,7 @@ from lstmcli.metrics.matching import match_frame
 from lstmcli.metrics.scoring import FrameResult
 from lstmcli.report.gallery import Gallery, Mark
 from lstmcli.tracking import Tracker
+from lstmcli.workflows.evaluate.class_thresholds import LOWEST
 from lstmcli.workflows.evaluate.classes import scored_only
 from lstmcli.workflows.evaluate.options import EvaluateOptions
 from lstmcli.workflows.evaluate.result import PipelineUse
@@ -93,6 +94,8 @@ class EvaluationStream:
     def _items(self, video: AnnotatedVideo, runtime: Runtime) -> Iterator[StreamItem[StreamFrame]]:
         metadata, options = runtime.metadata, self.options
         tracker, threshold = None, options.threshold
+        if options.store_thresholds:
+            threshold = min(threshold, LOWEST)
         is_film = video.size_hw is not None
         if self.use.tracker:
             tracker = Tracker(
