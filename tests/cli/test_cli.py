@@ -131,6 +131,19 @@ def test_interrupted_exits_130(
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_an_interruption_while_the_program_loads_is_quiet() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'lstmcli.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from lstmcli.__main__ import run; run()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "interrupted\n")
+
+
 def test_a_closed_pipe_is_quiet() -> None:
     """As in `lstmcli presets | true`: the reader is gone before the first line."""
     read_end, write_end = os.pipe()

@@ -22,8 +22,11 @@ from tests.fuzz.commands import (
 )
 
 MOST_KB = 64_000
-FINE_KB = 160
-"""Up to this size every page more is tried, beyond it a few percent more each time."""
+FINE_KB = 96
+"""Up to this size every page more is tried, beyond it a tenth more each time.
+
+Where an older result is replaced, it is a quarter more each time.
+"""
 
 
 def fill(name: str, inputs: Path, *, has_old: bool = False) -> tuple[int, int]:
@@ -47,7 +50,8 @@ def fill(name: str, inputs: Path, *, has_old: bool = False) -> tuple[int, int]:
             runs += 1
             if _fits(name, inputs, Path(folder), old if has_old else None, used + free):
                 return runs, free
-            free += 4 if free < FINE_KB else max(4, free // 20 // 4 * 4)
+            share = 4 if has_old else 10
+            free += 4 if free < FINE_KB and not has_old else max(4, free // share // 4 * 4)
     raise AssertionError(f"{name}: {MOST_KB} kB are not enough for {command.result}")
 
 

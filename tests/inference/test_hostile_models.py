@@ -15,6 +15,7 @@ import torch
 from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ModelError, OutputError
 from lstmcli.inference.loading import load_runtime, write_export
+from lstmcli.inference.runtimes import openvino as openvino_runtime
 from lstmcli.models.backbones.weights import read_weights
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -98,6 +99,21 @@ def test_weights_of_another_openvino_export_are_refused(
     with pytest.raises(ModelError, match=r"the weights net\.bin are of another network") as caught:
         load_runtime(path)
     assert "export it again" in caught.value.hint
+
+
+def test_what_openvino_does_not_explain_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Library:
+        class Core:
+            def read_model(self, path: Path) -> None:
+                raise RuntimeError(" :\n\t\n")
+
+    monkeypatch.setattr(openvino_runtime, "openvino", Library)
+    for suffix in (".xml", ".bin"):
+        (tmp_path / f"net{suffix}").touch()
+    with pytest.raises(ModelError, match=r"cannot read it \(it is damaged, or its weights are"):
+        openvino_runtime.read(tmp_path / "net.xml")
 
 
 def test_weights_that_an_interrupted_export_left_are_not_in_the_way(

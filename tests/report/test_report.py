@@ -19,7 +19,7 @@ from lstmcli.report.charts import precision_recall_chart
 from lstmcli.report.dataset_page import write_dataset_page
 from lstmcli.report.evaluation_page import render, write_report
 from lstmcli.report.gallery import MOST_PICTURES, Gallery, Mark, draw_marks
-from lstmcli.report.page import PagePicture, number
+from lstmcli.report.page import PagePicture, number, write_page
 
 NAME = "<bird & drone>"
 
@@ -195,3 +195,18 @@ def test_a_dataset_page_that_cannot_be_written_is_an_error(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"index\.html"):
         write_dataset_page(tmp_path / "file" / "index.html", title="x")
+
+
+def test_a_page_on_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+
+    def half(path: Path, data: bytes) -> None:
+        write(path, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OutputError, match=r"index\.html: .*No space left"):
+        write_page(tmp_path / "report" / "index.html", "<html></html>", option="--report")
+    assert list((tmp_path / "report").iterdir()) == []
