@@ -7,18 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.core.errors import DataError, MediaError
+from lstmcli.core.errors import DataError
 from lstmcli.core.media_files import IMAGE_SUFFIXES
 from lstmcli.labels.clock import LabelRate, Times, nearest_frames
 from lstmcli.labels.media_finder import MediaFinder
 from lstmcli.labels.warning_collector import WarningCollector
-
-ORIENTATION = 0x0112
-"""The EXIF tag that says how a camera was held (EXIF 2.32, 4.6.4)."""
-
-
-LYING = (5, 6, 7, 8)
-"""Its values for pictures that are shown turned by a quarter."""
 
 
 def probe_size(path: Path) -> tuple[int, int]:
@@ -27,17 +20,10 @@ def probe_size(path: Path) -> tuple[int, int]:
     Raises:
         MediaError: it cannot be read.
     """
+    from lstmcli.video import image_size, probe
+
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        from PIL import Image
-
-        try:
-            with Image.open(path) as image:
-                lies = image.getexif().get(ORIENTATION, 1) in LYING
-                return (image.width, image.height) if lies else (image.height, image.width)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise MediaError(f"{path}: {error}", hint="give an image that opens") from None
-    from lstmcli.video import probe
-
+        return image_size(path).shown_hw
     return probe(path).size_hw
 
 

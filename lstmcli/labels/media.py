@@ -61,10 +61,7 @@ def locate_media(
         videos.append(found)
     for path, group in extracted.items():
         videos.append(_film_of(path, group, warnings))
-    videos = [
-        replace(video, size_hw=_probed(video)) if video.size_hw is None else video
-        for video in with_stored_sizes(videos)
-    ]
+    videos = _with_sizes(with_stored_sizes(videos), warnings)
     check_boxes(videos, source)
     if labels.videos and not videos:
         first = labels.videos[0]
@@ -99,9 +96,28 @@ def aligned(labels: LabelSet, source: Path, media: Path | None, label_rate: Labe
     return replace(labels, videos=tuple(videos), warnings=labels.warnings + warnings.collected())
 
 
-def _probed(video: VideoLabels) -> tuple[int, int]:
-    medium = video.media or next(path for path in video.images if path)
-    return probe_size(Path(medium))
+def _with_sizes(videos: Sequence[VideoLabels], warnings: WarningCollector) -> list[VideoLabels]:
+    """Return the videos with their sizes; an image that cannot be read is left out and named.
+
+    Raises:
+        MediaError: a video cannot be read, or no image can.
+    """
+    sized, first = [], None
+    for video in videos:
+        if video.size_hw is not None:
+            sized.append(video)
+            continue
+        medium = video.media or next(path for path in video.images if path)
+        try:
+            sized.append(replace(video, size_hw=probe_size(Path(medium))))
+        except MediaError as error:
+            if not video.images:
+                raise
+            first = first or error
+            warnings.add_broken(error.problem)
+    if first is not None and not sized:
+        raise first
+    return sized
 
 
 def check_boxes(videos: Sequence[VideoLabels], source: Path) -> None:

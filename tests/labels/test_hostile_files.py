@@ -3,6 +3,7 @@ reader."""
 
 from __future__ import annotations
 
+import json
 import math
 import unicodedata
 from pathlib import Path
@@ -139,3 +140,71 @@ def test_a_file_without_labels_is_an_error_and_no_set(
     except DataError:
         return
     assert not sum(len(video.boxes) for video in labels.videos)
+
+
+@pytest.mark.parametrize("name", ["yolo", "csv", "via"])
+def test_a_picture_that_is_damaged_is_named_and_the_others_are_read(
+    name: str, tmp_path: Path
+) -> None:
+    """Formats without sizes ask the pictures themselves."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for n in range(3):
+        Image.new("RGB", (WIDTH, HEIGHT), (9 * n, 9, 9)).save(folder / f"p{n}.png")
+    whole = (folder / "p1.png").read_bytes()
+    (folder / "p1.png").write_bytes(whole[: len(whole) // 2])
+    path = tmp_path / "labels"
+    if name == "yolo":
+        path.mkdir()
+        for n in range(3):
+            (path / f"p{n}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    else:
+        path = write_sample(tmp_path, name, BOXES[:3])
+        text = path.read_text()
+        if name == "csv":
+            text = "filename,class,xmin,ymin,xmax,ymax\n" + "".join(
+                f"p{n}.png,bee,10,20,60,80\n" for n in range(3)
+            )
+        else:
+            entry = json.loads(text)["p"]
+            text = json.dumps({f"p{n}": entry | {"filename": f"p{n}.png"} for n in range(3)})
+        path.write_text(text)
+    labels = locate_media(read_labels(path), path)
+    assert [video.name[-2:] for video in labels.videos] == ["p0", "p2"]
+    assert any("p1.png" in w.text and "left out" in w.text for w in labels.warnings)
+
+
+def test_many_damaged_pictures_are_named_in_part(tmp_path: Path) -> None:
+    rows = ["filename,class,xmin,ymin,xmax,ymax"]
+    for n in range(9):
+        rows.append(f"p{n}.png,bee,10,20,60,80")
+        (tmp_path / f"p{n}.png").write_text("no picture")
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(rows))
+    with pytest.raises(MediaError, match=r"p0\.png: this is not an image"):
+        locate_media(read_labels(path), path)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "p4.png")
+    said = {w.text: w.count for w in locate_media(read_labels(path), path).warnings}
+    assert sum(said.values()) == 8
+    assert len(said) == 6
+
+
+def test_the_short_export_of_label_studio_is_read(tmp_path: Path) -> None:
+    """JSON_MIN: results beside the data, a row for each person."""
+    box = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["bee"]}
+    box |= {"original_width": 200, "original_height": 100}
+    rows = [
+        {"id": 1, "image": "/data/upload/1/p.jpg", "label": [box], "annotator": person}
+        for person in (1, 2)
+    ]
+    keys = [{"frame": n, "enabled": True, **box} for n in (1, 3)]
+    film = {"framesCount": 3, "sequence": keys, "labels": ["bee"]}
+    film |= {"original_width": 200, "original_height": 100}
+    rows.append({"id": 2, "video": "clip.mp4", "box": [film], "annotator": 1})
+    path = tmp_path / "min.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    labels = read_labels(path)
+    assert [video.boxes[0].tolist() for video in labels.videos] == [[20, 10, 60, 30]] * 2
+    assert labels.videos[1].media == "clip.mp4"
+    assert labels.videos[1].annotated_frames.tolist() == [0, 1, 2]
+    assert any("several people" in warning.text for warning in labels.warnings)

@@ -13,9 +13,10 @@ https://labelstud.io/guide/export#Units-of-image-annotations: percent of `origin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lstmcli.core.names import as_path, is_video, stem_of
@@ -75,7 +76,12 @@ def sniff(sniffed: FileSniff) -> bool:
     if not sniffed.is_json:
         return False
     tasks = "data" in keys and bool({"annotations", "completions", "result"} & keys)
-    return tasks and "categories" not in keys
+    return (tasks or _is_minimal(keys)) and "categories" not in keys
+
+
+def _is_minimal(keys: Collection[str]) -> bool:
+    """Return whether these are keys of JSON_MIN, which writes the results beside the data."""
+    return bool({"annotation_id", "annotator"} & set(keys)) and "original_width" in keys
 
 
 def root_of(path: Path) -> Path:
@@ -87,7 +93,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every task; cancelled annotations and predictions do not count."""
     top = load_json(source)
     columns = LabelSetBuilder(context.warnings, source)
-    for n, task in enumerate(top.rows() if top.is_list() else [top]):
+    for n, task in enumerate(_tasks(top)):
         chosen = _chosen(task, context)
         results = [] if chosen is None else list(chosen.rows_of("result"))
         medium = _medium(task, results)
@@ -103,6 +109,40 @@ def read(source: Path, context: ReadContext) -> LabelSet:
         else:
             _read_image(n, medium, results, columns, context, task.location, split=_split(task))
     return columns.build()
+
+
+def _tasks(top: Node) -> Iterator[Node]:
+    """Yield the tasks; rows of JSON_MIN become such, those of one task together."""
+    minimal: dict[str, Node] = {}
+    for n, row in enumerate(top.rows() if top.is_list() else [top]):
+        is_task = any(key in row for key in ("data", *_ANNOTATED))
+        if is_task or not row.is_object() or not _is_minimal([*row.value, "original_width"]):
+            yield row
+            continue
+        results = [
+            _whole_result(item, name)
+            for name, values in row.value.items()
+            if isinstance(values, list)
+            for item in values
+            if isinstance(item, dict)
+        ]
+        number = row.get("id")
+        key = f"row {n}" if number is None else number.text()
+        if key not in minimal:
+            data = {name: text for name, text in row.value.items() if isinstance(text, str)}
+            data = {name: text for name, text in data.items() if not name.endswith("_at")}
+            whole = {"id": key, "data": data, "annotations": []}
+            minimal[key] = Node(whole, row.location)
+        annotation = {"completed_by": row.value.get("annotator"), "result": results}
+        minimal[key].value["annotations"].append(annotation)
+    yield from minimal.values()
+
+
+def _whole_result(item: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a result as the whole export has it, from the values of JSON_MIN."""
+    kind = next((key for key in _LABEL_KEYS if key in item), name)
+    sides = {key: item[key] for key in ("original_width", "original_height") if key in item}
+    return {"type": "videorectangle" if "sequence" in item else kind, "value": item} | sides
 
 
 def _split(task: Node) -> str | None:

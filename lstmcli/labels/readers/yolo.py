@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstmcli.core.errors import DataError
+from lstmcli.core.errors import DataError, MediaError
 from lstmcli.core.types import LabelSet
 from lstmcli.labels.builder import LabelSetBuilder, VideoLabelsBuilder, files_of
-from lstmcli.labels.context import ReadContext
+from lstmcli.labels.context import ReadContext, probe_size
 from lstmcli.labels.media_finder import media_files
 from lstmcli.labels.plausibility import base_hint
 from lstmcli.labels.readers.json_file import read_text
@@ -141,6 +141,11 @@ def _add_files(
     there = any(file.image is not None for file in files)
     for file in files:
         inside = film_frame(file.path, films)
+        size = None
+        if inside is None and file.rows and file.image is not None:
+            size = _readable_size(file.image, context)
+            if size is None:
+                continue
         lost = file.image is None and inside is None and there and context.size_hw is None
         if lost and file.rows:
             context.warnings.add("a label file whose image is not there; left out", str(file.path))
@@ -152,6 +157,8 @@ def _add_files(
         else:
             video, frame = columns.still(file.written, file.written, str(file.path)), 0
             video.split = description.parts.of(file.image or Path(file.written))
+            if size is not None:
+                video.set_size(size[1], size[0])
         video.mark_annotated((frame,))
         for n, row in file.rows:
             where = f"{file.path}, line {n}"
@@ -159,6 +166,15 @@ def _add_files(
                 height, width = context.size_of(file.written, where, video=False)
                 video.set_size(width, height, where)
             _add_row(row, video, frame, where, classes, columns, posed=posed)
+
+
+def _readable_size(image: Path, context: ReadContext) -> tuple[int, int] | None:
+    """Return (height, width) of an image; None where it cannot be read, which is noted."""
+    try:
+        return probe_size(image)
+    except MediaError as error:
+        context.warnings.add_broken(error.problem)
+        return None
 
 
 def _label_files(roots: Sequence[Path], context: ReadContext) -> Iterator[tuple[Path, Path]]:
