@@ -34,14 +34,20 @@ class Outputs:
 def models_and_data(names: list[str], *, few: int) -> tuple[dict[str, str], dict[str, Path]]:
     """Divide the arguments into at least `few` models, which come first, and data, by name.
 
+    The name of a shipped model means the model, also beside a folder of that name (as `sky` beside
+    `sky/val`), unless it stands last: then it is data.
+
     Raises:
         typer.BadParameter: two of one name.
     """
-    from lstmcli.core.model_files import looks_like_model
+    from lstmcli.core.model_files import looks_like_model, shipped_models
 
     items = [_named(name) for name in names]
     count = few
-    while count < len(items) and looks_like_model(items[count][1]):
+    while count < len(items) and (
+        looks_like_model(items[count][1])
+        or (items[count][1] in shipped_models() and count + 1 < len(items))
+    ):
         count += 1
     data = items[count:] or [("dataset", "dataset")]
     for some in (items[:count], data):

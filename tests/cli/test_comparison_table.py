@@ -34,3 +34,23 @@ def test_a_model_and_a_domain_may_be_named(tmp_path: Path) -> None:
 def test_two_of_one_name_are_refused() -> None:
     with pytest.raises(typer.BadParameter, match="twice"):
         models_and_data(["a=x.pt", "a=y.pt"], few=2)
+
+
+def test_a_shipped_model_is_meant_beside_a_folder_of_its_name_unless_it_stands_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of presets/README.md is made beside the folder `sky`, which holds its data."""
+    (tmp_path / "sky" / "val").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    models, data = models_and_data(["general", "sky", "sky_val=sky/val", "few"], few=1)
+    assert models == {"general": "general", "sky": "sky"}
+    assert data == {"sky_val": Path("sky/val"), "few": Path("few")}
+    models, data = models_and_data(["general", "sky"], few=1)
+    assert (models, data) == ({"general": "general"}, {"sky": Path("sky")})
+    (tmp_path / "sky" / "val").rmdir()
+    (tmp_path / "sky").rmdir()
+    models, data = models_and_data(["general", "sky"], few=1)
+    assert (models, data) == (
+        {"general": "general", "sky": "sky"},
+        {"dataset": Path("dataset")},
+    )
