@@ -244,3 +244,16 @@ def test_other_frames_are_not_suspected_of_another_base(
     path = make_video(tmp_path / "a.mp4", 8)
     video = labels_of(list(frames))
     assert align(video, path, None, WarningCollector()) is video
+
+
+def test_times_of_another_clock_do_not_place_the_rows_of_a_table(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    """Milliseconds, or the time of day."""
+    make_video(tmp_path / "clip.mp4", 60, rate=30)
+    rows = [f"clip.mp4,{frame},{1.7e9 + frame},bee,1,2,30,40" for frame in (0, 12, 24)]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["video,frame,time,class,x1,y1,x2,y2", *rows]), encoding="utf-8")
+    labels = read_labels(path)
+    assert labels.videos[0].annotated_frames.tolist() == [0, 12, 24]
+    assert any("no seconds of the film" in warning.text for warning in labels.warnings)

@@ -195,7 +195,7 @@ def test_the_short_export_of_label_studio_is_read(tmp_path: Path) -> None:
     box |= {"original_width": 200, "original_height": 100}
     rows = [
         {"id": 1, "image": "/data/upload/1/p.jpg", "label": [box], "annotator": person}
-        for person in (1, 2)
+        for person in ("a@x.org", "b@x.org")
     ]
     keys = [{"frame": n, "enabled": True, **box} for n in (1, 3)]
     film = {"framesCount": 3, "sequence": keys, "labels": ["bee"]}
@@ -208,3 +208,7 @@ def test_the_short_export_of_label_studio_is_read(tmp_path: Path) -> None:
     assert labels.videos[1].media == "clip.mp4"
     assert labels.videos[1].annotated_frames.tolist() == [0, 1, 2]
     assert any("several people" in warning.text for warning in labels.warnings)
+    rows[1]["image"] = "other.jpg"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(DataError, match=r"task id 1 is used twice.*p\.jpg.*other\.jpg"):
+        read_labels(path)

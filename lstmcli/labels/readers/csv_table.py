@@ -16,7 +16,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,8 @@ _COLUMNS = {
     "time": "time time_s seconds timestamp_s",
     "split": "split subset set partition",
 }
+SLACK_S = 0.5
+"""Seconds by which a time may lie before the first frame or after the last."""
 SLIPS = 0.1
 """More boxes than this share that are no corners are no slips of the pen."""
 _COMMA = re.compile(r"-?\d+,\d+")
@@ -164,10 +166,10 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     if ("bbox" in at.at or at.headless) and _are_sides(boxes, context, source):
         boxes = [b and [b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in boxes]
     columns = LabelSetBuilder(context.warnings, source)
-    fractions = _are_fractions(boxes)
+    fractions, timed = _are_fractions(boxes), _timed(rows, at, context)
     for (n, row), box in zip(rows, boxes, strict=True):
         where = f"{source}, line {n}"
-        video, frame, medium = _spot(row, at, columns, where, context)
+        video, frame, medium = _spot(row, at, columns, where, context, timed)
         video.split = part_of_folder(at.text(row, "split")) or video.split
         if box is None:
             context.warnings.add("a row without a box; its picture is empty", where)
@@ -254,13 +256,35 @@ def _box(row: list[str], at: _Columns, where: str) -> list[float] | None:
     return box
 
 
-def _tells_time(medium: str, context: ReadContext) -> bool:
-    """Return whether seconds are taken before frame numbers: the film is there to compare."""
-    return context.label_rate is None and context.finder.find(medium, video=True) is not None
+def _timed(rows: Sequence[tuple[int, list[str]]], at: _Columns, context: ReadContext) -> set[str]:
+    """Return the videos whose rows are placed by seconds: the film is there and holds them all."""
+    if not {"time", "video"} <= at.at.keys() or context.label_rate is not None:
+        return set()
+    spans: dict[str, tuple[float, float]] = {}
+    for _, row in rows:
+        medium, text = at.text(row, "video"), at.text(row, "time")
+        seconds = float(text) if _NUMBER.match(text) else math.inf
+        low, high = spans.get(medium, (seconds, seconds))
+        spans[medium] = min(low, seconds), max(high, seconds)
+    timed = set()
+    for medium, (low, high) in spans.items():
+        there = bool(medium) and context.finder.find(medium, video=True) is not None
+        times = context.times_of(medium) if there else None
+        if times is not None and low >= -SLACK_S and high <= times[-1] + SLACK_S:
+            timed.add(medium)
+        elif times is not None:
+            text = "times that are no seconds of the film; frames are taken by number"
+            context.warnings.add(text, medium)
+    return timed
 
 
 def _spot(
-    row: list[str], at: _Columns, columns: LabelSetBuilder, where: str, context: ReadContext
+    row: list[str],
+    at: _Columns,
+    columns: LabelSetBuilder,
+    where: str,
+    context: ReadContext,
+    timed: Collection[str],
 ) -> tuple[VideoLabelsBuilder, int, str]:
     frame_text = at.text(row, "frame")
     image, medium = at.text(row, "image"), at.text(row, "video")
@@ -278,7 +302,7 @@ def _spot(
         )
         frame = video.check_frame(int(number), where)
         seconds = at.text(row, "time")
-        if medium and _NUMBER.match(seconds) and _tells_time(medium, context):
+        if medium in timed:
             frame = context.frame_at(medium, float(seconds), where)
             video.placed_by_time = True
         video.media = medium

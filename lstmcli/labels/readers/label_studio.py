@@ -114,7 +114,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
 def _tasks(top: Node) -> Iterator[Node]:
     """Yield the tasks; rows of JSON_MIN become such, those of one task together."""
     minimal: dict[str, Node] = {}
-    for n, row in enumerate(top.rows() if top.is_list() else [top]):
+    for row in top.rows() if top.is_list() else [top]:
         is_task = any(key in row for key in ("data", *_ANNOTATED))
         if is_task or not row.is_object() or not _is_minimal([*row.value, "original_width"]):
             yield row
@@ -126,12 +126,11 @@ def _tasks(top: Node) -> Iterator[Node]:
             for item in values
             if isinstance(item, dict)
         ]
-        number = row.get("id")
-        key = f"row {n}" if number is None else number.text()
+        data = {name: text for name, text in row.value.items() if isinstance(text, str)}
+        data = {n: text for n, text in data.items() if not n.endswith("_at") and n != "annotator"}
+        key = json.dumps([row.value.get("id"), data], sort_keys=True)
         if key not in minimal:
-            data = {name: text for name, text in row.value.items() if isinstance(text, str)}
-            data = {name: text for name, text in data.items() if not name.endswith("_at")}
-            whole = {"id": key, "data": data, "annotations": []}
+            whole = {"id": row.value.get("id"), "data": data, "annotations": []}
             minimal[key] = Node(whole, row.location)
         annotation = {"completed_by": row.value.get("annotator"), "result": results}
         minimal[key].value["annotations"].append(annotation)
