@@ -13,10 +13,9 @@ https://labelstud.io/guide/export#Units-of-image-annotations: percent of `origin
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lstmcli.core.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lstmcli.core.names import as_path, is_video, stem_of
@@ -27,22 +26,11 @@ from lstmcli.labels.context import ReadContext
 from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.media_finder import written_forms
 from lstmcli.labels.readers.json_file import Node, load_json
+from lstmcli.labels.readers.label_studio_tasks import ANNOTATED, LABEL_KEYS, is_short, tasks_of
 from lstmcli.labels.readers.sniff import FileSniff
 from lstmcli.labels.shapes import Box, brush_hull, ellipse_hull, hull_of, rotated_hull
 
 _MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-_ANNOTATED = ("annotations", "completions")
-_LABEL_KEYS = (
-    "rectanglelabels",
-    "polygonlabels",
-    "ellipselabels",
-    "brushlabels",
-    "keypointlabels",
-    "vectorlabels",
-    "labels",
-    "videolabels",
-    "timelinelabels",
-)
 _NO_SHAPES = frozenset(
     (
         *("choices", "textarea", "taxonomy", "rating", "number", "datetime"),
@@ -76,12 +64,7 @@ def sniff(sniffed: FileSniff) -> bool:
     if not sniffed.is_json:
         return False
     tasks = "data" in keys and bool({"annotations", "completions", "result"} & keys)
-    return (tasks or _is_minimal(keys)) and "categories" not in keys
-
-
-def _is_minimal(keys: Collection[str]) -> bool:
-    """Return whether these are keys of JSON_MIN, which writes the results beside the data."""
-    return bool({"annotation_id", "annotator"} & set(keys)) and "original_width" in keys
+    return (tasks or is_short(keys)) and "categories" not in keys
 
 
 def root_of(path: Path) -> Path:
@@ -93,7 +76,7 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     """Return the labels of every task; cancelled annotations and predictions do not count."""
     top = load_json(source)
     columns = LabelSetBuilder(context.warnings, source)
-    for n, task in enumerate(_tasks(top)):
+    for n, task in enumerate(tasks_of(top)):
         chosen = _chosen(task, context)
         results = [] if chosen is None else list(chosen.rows_of("result"))
         medium = _medium(task, results)
@@ -111,39 +94,6 @@ def read(source: Path, context: ReadContext) -> LabelSet:
     return columns.build()
 
 
-def _tasks(top: Node) -> Iterator[Node]:
-    """Yield the tasks; rows of JSON_MIN become such, those of one task together."""
-    minimal: dict[str, Node] = {}
-    for row in top.rows() if top.is_list() else [top]:
-        is_task = any(key in row for key in ("data", *_ANNOTATED))
-        if is_task or not row.is_object() or not _is_minimal([*row.value, "original_width"]):
-            yield row
-            continue
-        results = [
-            _whole_result(item, name)
-            for name, values in row.value.items()
-            if isinstance(values, list)
-            for item in values
-            if isinstance(item, dict)
-        ]
-        data = {name: text for name, text in row.value.items() if isinstance(text, str)}
-        data = {n: text for n, text in data.items() if not n.endswith("_at") and n != "annotator"}
-        key = json.dumps([row.value.get("id"), data], sort_keys=True)
-        if key not in minimal:
-            whole = {"id": row.value.get("id"), "data": data, "annotations": []}
-            minimal[key] = Node(whole, row.location)
-        annotation = {"completed_by": row.value.get("annotator"), "result": results}
-        minimal[key].value["annotations"].append(annotation)
-    yield from minimal.values()
-
-
-def _whole_result(item: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a result as the whole export has it, from the values of JSON_MIN."""
-    kind = next((key for key in _LABEL_KEYS if key in item), name)
-    sides = {key: item[key] for key in ("original_width", "original_height") if key in item}
-    return {"type": "videorectangle" if "sequence" in item else kind, "value": item} | sides
-
-
 def _split(task: Node) -> str | None:
     """Return the part of the set that a column of the task names."""
     data = task.get("data")
@@ -156,7 +106,7 @@ def _is_new(task: Node, medium: str, columns: LabelSetBuilder) -> bool:
     number = task.get("id")
     if number is None:
         return True
-    content = json.dumps([task.value.get(key) for key in ("data", *_ANNOTATED)], sort_keys=True)
+    content = json.dumps([task.value.get(key) for key in ("data", *ANNOTATED)], sort_keys=True)
     return columns.ids("task").add(number.text(), content, repr(medium), task.location)
 
 
@@ -166,7 +116,7 @@ def _chosen(task: Node, context: ReadContext) -> Node | None:
     Several annotators draw the same objects, so only one of them counts: the one that --annotator
     names, else the one that is marked as ground truth, else the first that drew something.
     """
-    rows = task.rows_of(*_ANNOTATED)
+    rows = task.rows_of(*ANNOTATED)
     listed = list(rows)
     there = [row for row in listed if not ((c := row.get("was_cancelled")) and c.boolean())]
     context.warnings.add(
@@ -227,7 +177,7 @@ def _named(medium: str, otherwise: str) -> str:
 
 def _label(result: Node, columns: LabelSetBuilder, named: Mapping[str, list[str]]) -> int:
     value = result["value"]
-    found = value.get(*_LABEL_KEYS)
+    found = value.get(*LABEL_KEYS)
     names = [] if found is None else [row.text() for row in found.rows()]
     names = names or named.get(_identity(result), [])
     if len(names) > 1:
