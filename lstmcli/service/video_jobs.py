@@ -226,6 +226,7 @@ def _folder_of(out: Path | None) -> Iterator[Path]:
     """
     if out is None:
         with temporary_folder(Path(tempfile.gettempdir()) / "lstmcli-serve") as folder:
+            folder.chmod(0o700)  # what clients upload is not for other users of this machine
             yield folder
         return
     with claim(out):

@@ -309,9 +309,9 @@ def _export(name: str) -> Callable[[Path, Path, bool], None]:
     def run(inputs: Path, out: Path, overwrite: bool) -> None:
         from lstmcli.workflows.export import export
 
-        if (inputs / "converted").is_dir():
-            _convert_beforehand(inputs / "converted")
         format, _, ending = name.partition(" ")
+        if (inputs / "converted" / "net" / f"net{ending}").is_file():
+            _convert_beforehand(inputs / "converted")
         path = out / "net" / f"net{ending}"
         path.parent.mkdir(exist_ok=True)
         export(inputs / "best.pt", format=format, out=path, overwrite=overwrite)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import socket
+import stat
+import tempfile
 import threading
 import time
 import urllib.error
@@ -24,7 +26,7 @@ pytest.importorskip("uvicorn")
 client = pytest.importorskip("websockets.sync.client")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
-from lstmcli.core.errors import ConfigError  # noqa: E402
+from lstmcli.core.errors import ConfigError, OutputError  # noqa: E402
 from lstmcli.core.metadata import ModelMetadata  # noqa: E402
 from lstmcli.core.progress import SilentProgress  # noqa: E402
 from lstmcli.core.types import Picture  # noqa: E402
@@ -394,3 +396,32 @@ def test_latencies_are_a_histogram() -> None:
 
 def test_labels_are_escaped() -> None:
     assert labelled({"camera": 'a"\\\n'}) == '{camera="a\\"\\\\\\n"}'
+
+
+def test_uploads_in_a_temporary_folder_are_for_no_other_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with running() as service:
+        folder = service.state.videos.folder
+        assert folder.parent == tmp_path
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_service_left_unfinished_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "served"
+    for name, parts in {
+        "0" * 32: ("in/a.mp4",),
+        "1" * 32: ("in/a.mp4", "out/a.partial.mp4"),
+        "2" * 32: ("in/", "out/a.detections.jsonl"),
+        "3" * 32: ("in/a.mp4", "notes.txt"),
+        "mine": ("in/a.mp4",),
+    }.items():
+        for part in parts:
+            path = out / name / part
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(exist_ok=True) if part.endswith("/") else path.touch()
+    with running(out=out), pytest.raises(OutputError, match="another process"), running(out=out):
+        pass
+    assert sorted(path.name for path in out.iterdir()) == ["2" * 32, "3" * 32, "mine"]
