@@ -45,35 +45,31 @@ def fill(name: str, inputs: Path, *, has_old: bool = False) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as folder:
         old = Path(folder) / "old"
         old.mkdir()
-        used = _make_old(name, inputs, old) if has_old else 0
+        if has_old:
+            log = Path(folder) / "log"
+            code = end_of(start(lambda: command.run(inputs, old, False), log))
+            assert code == 0, log.read_text()[-1500:]
         while free < MOST_KB:
             runs += 1
-            if _fits(name, inputs, Path(folder), old if has_old else None, used + free):
+            if _fits(name, inputs, Path(folder), old if has_old else None, free):
                 return runs, free
             share = 4 if has_old else 10
             free += 4 if free < FINE_KB and not has_old else max(4, free // share // 4 * 4)
     raise AssertionError(f"{name}: {MOST_KB} kB are not enough for {command.result}")
 
 
-def _make_old(name: str, inputs: Path, old: Path) -> int:
-    """Make a result; return the kB that it takes."""
-    log = old.with_name("log")
-    code = end_of(start(lambda: COMMANDS[name].run(inputs, old, False), log))
-    assert code == 0, log.read_text()[-1500:]
-    pages = sum(1 + -(-path.stat().st_size // 4096) for path in old.rglob("*") if path.is_file())
-    return 4 * (pages + 20)
-
-
-def _fits(name: str, inputs: Path, folder: Path, old: Path | None, size: int) -> bool:
-    """Run a command on a disk of some kB; return whether it got done."""
+def _fits(name: str, inputs: Path, folder: Path, old: Path | None, free: int) -> bool:
+    """Run a command on a disk on which some kB are free; return whether it got done."""
     command, log, disk = COMMANDS[name], folder / "log", folder / "disk"
     disk.mkdir()
     log.unlink(missing_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={MOST_KB}k", "tmpfs", str(disk)]
     subprocess.run(mount, check=True)
     try:
         out = disk / "out"
         shutil.copytree(old, out) if old is not None else out.mkdir()
+        size = shutil.disk_usage(disk).used // 1024 + free
+        subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
         code = end_of(start(lambda: command.run(inputs, out, old is not None), log))
         said = log.read_text()[-1500:]
         assert code in (0, 1), (name, size, code, said)
@@ -92,15 +88,20 @@ def main() -> None:
     """Fill the disk of all commands and print a line each."""
 
     def attempt(name: str, inputs: Path) -> str:
-        began = time.monotonic()
-        runs, size = fill(name, inputs)
-        text = f"{runs - 1} full disks, each reported; {size} kB are enough"
+        began, text = time.monotonic(), ""
+        if not only_old:
+            runs, size = fill(name, inputs)
+            text = f"{runs - 1} full disks, each reported; {size} kB are enough"
         if not COMMANDS[name].resumes:
             runs, size = fill(name, inputs, has_old=True)
-            text += f"; {runs - 1} with an older result, which stayed ({size} kB more)"
+            text += "; " if text else ""
+            text += f"{runs - 1} with an older result, which stayed ({size} kB more)"
         return f"{text} ({time.monotonic() - began:.0f} s)"
 
-    try_commands(attempt, argparse.ArgumentParser(description=main.__doc__))
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--old", action="store_true", help="only with an older result")
+    only_old = parser.parse_known_args()[0].old
+    try_commands(attempt, parser)
 
 
 if __name__ == "__main__":
