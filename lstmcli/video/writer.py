@@ -117,6 +117,7 @@ class VideoWriter:
         self._held: av.VideoFrame | None = None
         self._first_pts = 0
         self._size_hw = (0, 0)
+        self._is_broken = False
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -185,7 +186,7 @@ class VideoWriter:
     def abandon(self) -> None:
         """Stop without completing: what was written stays as `*.partial.mp4`."""
         try:
-            if self._stream is not None:
+            if self._stream is not None and not self._is_broken:
                 self._flush()
         except FFMPEG_ERRORS:
             pass  # there is already an error on its way to the user
@@ -240,7 +241,9 @@ class VideoWriter:
     def _encode(self, frame: av.VideoFrame | None) -> None:
         assert self._container is not None
         assert self._stream is not None
+        self._is_broken = True  # FFmpeg ends the process that goes on after a failed header
         self._container.mux(self._stream.encode(frame))
+        self._is_broken = False
 
     def _flush(self) -> None:
         assert self._container is not None

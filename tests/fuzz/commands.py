@@ -502,7 +502,8 @@ COMMANDS = {
     "export onnx": Command(_export("onnx .onnx"), _check_exported, "net/net.onnx"),
     "export openvino": Command(_export("openvino .xml"), _check_exported, "net/net.xml"),
     "benchmark": Command(_benchmark, _check_benchmark, "speed.json"),
-    "demo": Command(_demo, _check_demo, "demo/run/last.pt"),
+    # not its run: of one that is replaced, the files go when the new training begins
+    "demo": Command(_demo, _check_demo, "demo/dataset/dataset.json"),
     "serve": Command(_serve, _check_served, "served", resumes=True),
 }
 HEAVY = (
