@@ -179,11 +179,12 @@ def dataset_of(run: Path) -> Path:
 def show_trained(console: Console, trained: Trained) -> None:
     """Print the run folder and the metrics of its best epoch."""
     best = trained.best
+    epoch = str(best.get("epoch", "-"))
     console.pairs(
         [
             ("run", str(trained.run)),
             ("epochs", f"{trained.epochs} in {time_text(trained.seconds)}"),
-            ("best epoch", str(best.get("epoch", "-"))),
+            ("best epoch", "none, the start is better" if epoch == "0" else epoch),
             ("mAP50", number(best.get("map50"))),
             ("mAP50 any class", number(best.get("map50_any_class"))),
         ]

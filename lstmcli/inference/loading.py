@@ -203,6 +203,19 @@ def _split_models(model: Path | str) -> list[str]:
     return [name.strip() for name in model.split(",") if name.strip()]
 
 
+def check_model(model: str) -> None:
+    """Refuse a model that is not there, before anything else is read.
+
+    Raises:
+        ModelError: there is no such file, run or shipped model.
+    """
+    for name in _split_models(model):
+        path, _ = split_size(name)
+        of_library = str(path).partition(":")[0] in LIBRARIES
+        if not (of_library or is_foreign(Path(path)) or find_export(path)):
+            find_checkpoint(path)
+
+
 def find_export(model: Path | str) -> Path | None:
     """Return the file of an exported network at a path, None without one.
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from lstmcli.core.progress import Progress
 from lstmcli.inference.batching import micro_batch
-from lstmcli.inference.loading import load_runtime
+from lstmcli.inference.loading import check_model, load_runtime
 from lstmcli.inference.runtime import Runtime
 
 MAX_SHAPES = 4
@@ -52,7 +52,11 @@ def open_runtimes(
         engine: `auto` or a name of `RUNTIMES`.
         streams: that step at once at most; on a CUDA device their steps are batched.
         progress: is given notes on what was chosen.
+
+    Raises:
+        ModelError: there is no such model.
     """
+    check_model(model)
     load = partial(
         load_runtime,
         model,

@@ -32,7 +32,7 @@ from lstmcli.core.yaml_text import dump_yaml
 from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import DetectorNet
-from lstmcli.workflows.train import TrainOptions, next_run, setup, steps_per_epoch, train
+from lstmcli.workflows.train import TrainOptions, epochs, next_run, setup, steps_per_epoch, train
 from lstmcli.workflows.train.setup import fit_to_dataset
 from lstmcli.workflows.train.state import RUN_FILES
 from lstmcli.workflows.train.validation import windows
@@ -331,6 +331,28 @@ def test_a_run_begins_with_the_weights_of_another(
     learned = [name for name in before if name.endswith((".weight", ".bias"))]
     for name in learned:
         torch.testing.assert_close(after[name], before[name])
+
+
+@pytest.mark.parametrize(("after", "epoch"), [(0.4, 0), (0.7, 1)])
+def test_the_start_is_kept_unless_an_epoch_is_better(
+    dataset: Path,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after: float,
+    epoch: int,
+) -> None:
+    scores = iter((0.6, after))
+    names = ("map50_any_class", "precision", "recall", "best_threshold", "score_slope")
+    monkeypatch.setattr(
+        epochs, "validate", lambda run: dict.fromkeys(names, 0.5) | {"map50": next(scores)}
+    )
+    config = settings(train={"lr": 0.1, "epochs": 1, "ema_decay": 0.0})
+    options = TrainOptions(init=str(unbroken))
+    trained = train(dataset, config=config, out=tmp_path / "run", options=options)
+    assert trained.best["epoch"] == epoch
+    before, kept = weights(unbroken, "best.pt"), weights(tmp_path / "run", "best.pt")
+    assert all(torch.equal(before[name], kept[name]) for name in before) == (epoch == 0)
 
 
 def test_weights_of_like_named_classes_begin_a_run(unbroken: Path, tmp_path: Path) -> None:

@@ -39,6 +39,18 @@ def _metadata(run: TrainerState) -> dict[str, Any]:
     }
 
 
+def keep_start(run: TrainerState) -> None:
+    """Write `best.pt` with the weights that fine-tuning starts from."""
+    best = run.counters.best
+    save_checkpoint(
+        run.folder / "best.pt", run.network, weights_of(run), metrics=known_metrics(best)
+    )
+    run.progress.note(
+        f"start ({run.options.init}): map50 {best['map50']:.3f}, any class "
+        f"{best['map50_any_class']:.3f}; kept unless an epoch is better"
+    )
+
+
 def keep_records(run: TrainerState, *, keep: bool, better: bool) -> None:
     """Write `best.pt`, the metrics and the curves after an epoch.
 

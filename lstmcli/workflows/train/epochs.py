@@ -19,7 +19,7 @@ from lstmcli.dataset.manifest import Dataset
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.training.distributed import quiet_worker
 from lstmcli.training.loop import EpochStats, set_trainable, train_steps
-from lstmcli.workflows.train.checkpointing import keep_records, save_last
+from lstmcli.workflows.train.checkpointing import keep_records, keep_start, save_last
 from lstmcli.workflows.train.state import BUDGET_EPOCHS, Trained, TrainerState
 from lstmcli.workflows.train.validation import validate
 
@@ -34,6 +34,8 @@ def fit(run: TrainerState) -> Trained:
     run.saved_at = time.monotonic()
     try:
         with run.interruption:
+            if run.options.init and not run.counters.best and run.counters.steps == 0:
+                _score_start(run)
             while not _is_over(run):
                 if not _train_epoch(run):
                     break
@@ -240,22 +242,43 @@ def _batches(run: TrainerState, *, memory: bool, steps: int) -> Iterator[ClipBat
     yield from islice(loader, max(0, steps - run.counters.epoch_stats.steps))
 
 
+def _score_start(run: TrainerState) -> None:
+    """Validate the weights that fine-tuning starts from: they are the best until an epoch is.
+
+    A few clips of one place often make a model worse for another; then the start is what remains.
+    """
+    began = time.monotonic()
+    metrics = _validated(run)
+    run.counters.validation_s = time.monotonic() - began
+    if not metrics["map50"]:  # nothing of it fits these classes, or there is no validation split
+        return
+    run.counters.best = {"epoch": 0, "stage": "start", "step": 0, **metrics}
+    if run.fabric.is_global_zero:
+        keep_start(run)
+
+
+def _validated(run: TrainerState) -> dict[str, Any]:
+    """Return the metrics of the weights as they are, in every process."""
+    outcome: dict[str, Any] = {}
+    if run.fabric.is_global_zero:
+        try:
+            outcome = {"metrics": validate(run)}
+        except KeyboardInterrupt:
+            outcome = {"interrupted": True}
+    if run.fabric.world_size > 1:
+        outcome = run.fabric.broadcast(outcome)
+    if "interrupted" in outcome:
+        raise KeyboardInterrupt
+    metrics: dict[str, Any] = outcome["metrics"]
+    return metrics
+
+
 def _close_epoch(run: TrainerState) -> None:
     """Validate, write the records, keep the best; only then is the epoch finished."""
     fabric = run.fabric
     began = time.monotonic()
     stats = _shared_losses(run)
-    outcome: dict[str, Any] = {}
-    if fabric.is_global_zero:
-        try:
-            outcome = {"metrics": validate(run)}
-        except KeyboardInterrupt:
-            outcome = {"interrupted": True}
-    if fabric.world_size > 1:
-        outcome = fabric.broadcast(outcome)
-    if "interrupted" in outcome:
-        raise KeyboardInterrupt
-    metrics = outcome["metrics"]
+    metrics = _validated(run)
     run.counters.epoch += 1
     run.counters.steps += stats.steps
     run.counters.epoch_stats, run.state = EpochStats(), None
