@@ -71,4 +71,6 @@ def prefetch(items: Iterable[T], *, depth: int = 4) -> Iterator[T]:
             yield item
     finally:
         worker.stopped.set()
-        worker.thread.join()
+        # the garbage collector may close this generator in any thread, also in the worker itself
+        if threading.current_thread() is not worker.thread:
+            worker.thread.join()

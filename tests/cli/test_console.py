@@ -69,7 +69,8 @@ def test_eighty_classes_of_an_evaluation_are_rows(
 ) -> None:
     row = {"boxes": 3, **dict.fromkeys(("ap50", "ap", "precision", "recall", "f1"), 0.5)}
     scores = {
-        **dict.fromkeys(("map50", "map50_any_class", "map", "precision", "recall", "f1"), 0.5),
+        **dict.fromkeys(("map50", "map50_any_class", "map", "ar", "precision", "recall"), 0.5),
+        "f1": 0.5,
         "per_class": dict.fromkeys(CLASSES, row),
         "stability": None,
         "calibration": {"error": None},
