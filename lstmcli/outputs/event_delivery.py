@@ -1,11 +1,11 @@
-"""Delivers events to a webhook or an MQTT broker from a bounded queue."""
+"""Delivers events to a receiver from a bounded queue; webhooks."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import queue
-import ssl
 import threading
 import time
 import urllib.error
@@ -67,7 +67,7 @@ class EventQueue:
         self._total = self._delivered = 0
         self._problem = ""
         self._is_down = False
-        self._closing = threading.Event()
+        self._closing, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
@@ -90,14 +90,24 @@ class EventQueue:
             self._thread.join(max(0.0, ends - time.monotonic()))
         except queue.Full:
             pass
+        if self._thread.is_alive():
+            self._give_up()
         lost = self._total - self._delivered
         if not lost:
             return []
         problem = self._problem or f"not taken within {CLOSE_S:g} s"
         return [f"{lost} of {self._total} events were not delivered to {self._address}: {problem}"]
 
+    def _give_up(self) -> None:
+        """Let the thread end after the attempt that it is at, so that no connection stays open."""
+        self._given_up.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._queue.put(None)
+
     def _run(self) -> None:
-        while (data := self._queue.get()) is not None:
+        while (data := self._queue.get()) is not None and not self._given_up.is_set():
             try:
                 self._attempt(data)
                 self._delivered += 1
@@ -111,6 +121,8 @@ class EventQueue:
     def _attempt(self, data: bytes) -> None:
         pauses_s = () if self._is_down else PAUSES_S
         for pause_s in pauses_s:
+            if self._given_up.is_set():
+                break
             try:
                 return self._deliver(data)
             except DeliveryError as error:
@@ -150,63 +162,11 @@ def webhook_delivery(address: str) -> Deliver:
             final = error.code < 500 and error.code not in (408, 429)
             raise DeliveryError(f"HTTP {error.code}", is_final=final) from None
         except (OSError, ValueError) as error:
-            raise DeliveryError(_reason(error)) from None
+            raise DeliveryError(reason_of(error)) from None
         except Exception as error:  # http.client's own, for answers that are no HTTP
             raise DeliveryError(f"no HTTP ({type(error).__name__})") from None
 
     return deliver
-
-
-def mqtt_delivery(address: str) -> tuple[Deliver, Callable[[], None]]:
-    """Return what publishes an event at an MQTT topic, at least once (QoS 1), and what hangs up.
-
-    Args:
-        address: `mqtt://[user:password@]host[:port]/topic`, `mqtts://` with TLS.
-
-    Raises:
-        ConfigError: no host, no topic, or `paho-mqtt` is not installed.
-    """
-    parts = urlsplit(address)
-    topic = unquote(parts.path.lstrip("/"))
-    if not parts.hostname or not topic or set("+#") & set(topic):
-        raise ConfigError(
-            f"--events {without_password(address)}: no host or no topic",
-            hint="write mqtt://host:1883/topic",
-        )
-    try:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-    except ImportError:
-        raise ConfigError(
-            "MQTT: paho-mqtt is not installed here", hint="pip install 'lstmcli[mqtt]'"
-        ) from None
-    with_tls = parts.scheme.lower() == "mqtts"
-    host, port = parts.hostname, parts.port or (8883 if with_tls else 1883)
-    client = Client(CallbackAPIVersion.VERSION2)
-    client.connect_timeout = TIMEOUT_S
-    if parts.username is not None:
-        client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-    if with_tls:
-        client.tls_set_context(ssl.create_default_context())
-
-    def deliver(data: bytes) -> None:
-        try:
-            if not client.is_connected():
-                client.loop_stop()
-                client.connect(host, port)
-                client.loop_start()
-            message = client.publish(topic, data, qos=1)
-            message.wait_for_publish(TIMEOUT_S)
-            if not message.is_published():
-                raise DeliveryError("the broker does not confirm")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DeliveryError(_reason(error)) from None
-
-    def hang_up() -> None:
-        client.disconnect()
-        client.loop_stop()
-
-    return deliver, hang_up
 
 
 def without_password(address: str) -> str:
@@ -215,6 +175,7 @@ def without_password(address: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a connection failed, in a few words."""
     inner = getattr(error, "reason", error)
     return getattr(inner, "strerror", None) or str(inner) or type(error).__name__

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from lstmcli.core.errors import ConfigError, output_exists, write_failure
 from lstmcli.outputs.contract import make_folder
-from lstmcli.outputs.event_delivery import EventQueue, mqtt_delivery, webhook_delivery
+from lstmcli.outputs.event_delivery import EventQueue, webhook_delivery
+from lstmcli.outputs.mqtt import mqtt_topic
 
 Event = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -85,8 +86,8 @@ def _webhook(address: str, say: Say) -> EventSink:
 
 
 def _mqtt(address: str, say: Say) -> EventSink:
-    deliver, hang_up = mqtt_delivery(address)
-    return EventQueue(deliver, address, say, hang_up=hang_up)
+    topic = mqtt_topic(address)
+    return EventQueue(topic.deliver, address, say, hang_up=topic.hang_up)
 
 
 EVENT_RECEIVERS: Mapping[str, Callable[[str, Say], EventSink]] = {

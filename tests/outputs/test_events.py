@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from lstmcli.core.errors import ConfigError, OutputError
-from lstmcli.outputs import event_delivery
+from lstmcli.outputs import event_delivery, mqtt
 from lstmcli.outputs.events import open_event_sink
 
 
@@ -62,6 +64,13 @@ def receiver(request: pytest.FixtureRequest) -> Iterator[Receiver]:
     made = Receiver(getattr(request, "param", None))
     yield made
     made.close()
+
+
+def until(holds: Callable[[], object]) -> None:
+    ends = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.01)
 
 
 def test_a_log_grows_by_whole_lines(tmp_path: Path) -> None:
@@ -143,18 +152,32 @@ def test_writing_never_waits_for_a_receiver(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Broker:
-    """Answers CONNECT and PUBLISH (QoS 1) of MQTT 3.1.1; keeps (topic, payload)."""
+    """Answers CONNECT and PUBLISH (QoS 1) of MQTT 3.1.1; keeps (topic, payload).
 
-    def __init__(self) -> None:
+    Args:
+        connections: that it takes, one after the other.
+        messages: after which it drops the first connection.
+        is_mute: whether it answers nothing.
+    """
+
+    def __init__(
+        self, *, connections: int = 1, messages: int = 1000, is_mute: bool = False
+    ) -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self._limit, self._is_mute = messages, is_mute
+        self.thread = threading.Thread(target=self._serve, args=(connections,), daemon=True)
         self.thread.start()
 
-    def _serve(self) -> None:
+    def _serve(self, connections: int) -> None:
         with self.socket:
-            client, _ = self.socket.accept()
+            for _ in range(connections):
+                client, _ = self.socket.accept()
+                self._serve_one(client)
+                self._limit = 1000
+
+    def _serve_one(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as stream:
             while head := stream.read(1):
                 length = shift = 0
@@ -167,12 +190,16 @@ class Broker:
                 body = stream.read(length)
                 if head[0] >> 4 == 14:  # DISCONNECT
                     return
+                if self._is_mute:
+                    continue
                 if head[0] >> 4 == 1:
                     client.sendall(b"\x20\x02\x00\x00")
                 elif head[0] >> 4 == 3:
                     size = int.from_bytes(body[:2], "big")
                     self.messages.append((body[2 : 2 + size].decode(), body[4 + size :]))
                     client.sendall(b"\x40\x02" + body[2 + size : 4 + size])
+                    if len(self.messages) == self._limit:
+                        return
 
 
 def test_a_broker_gets_every_event() -> None:
@@ -189,6 +216,81 @@ def test_a_broker_gets_every_event() -> None:
     ]
 
 
-def test_an_mqtt_address_names_a_topic() -> None:
-    with pytest.raises(ConfigError, match="no topic"):
-        open_event_sink("mqtt://host", say=print)
+def sockets() -> int:
+    """Return how many sockets this process holds."""
+    held = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held += str(entry.readlink()).startswith("socket:")
+    return held
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts sockets in /proc")
+def test_nothing_of_a_broker_stays_open() -> None:
+    pytest.importorskip("paho.mqtt.client")
+    gc.collect()
+    gc.disable()  # it would close what was forgotten
+    try:
+        before, broker = sockets(), Broker()
+        sink = open_event_sink(f"mqtt://127.0.0.1:{broker.port}/yard", say=print)
+        sink.write({})
+        assert sink.close() == []
+        broker.thread.join(5)
+        assert sockets() == before
+    finally:
+        gc.enable()
+    assert [one.name for one in threading.enumerate() if "mqtt" in one.name] == []
+
+
+def test_a_lost_connection_to_a_broker_is_made_anew() -> None:
+    pytest.importorskip("paho.mqtt.client")
+    broker = Broker(connections=2, messages=2)
+    sink = open_event_sink(f"mqtt://127.0.0.1:{broker.port}/yard", say=print)
+    for n in range(5):
+        sink.write({"n": n})
+        until(lambda n=n: len(broker.messages) > min(n, 1))
+    assert sink.close() == []
+    broker.thread.join(5)
+    assert not broker.thread.is_alive()
+    assert sorted({json.loads(data)["n"] for _, data in broker.messages}) == list(range(5))
+
+
+def test_a_broker_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run goes on when its time to close is over, and the connection ends soon after."""
+    pytest.importorskip("paho.mqtt.client")
+    monkeypatch.setattr(mqtt, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(event_delivery, "CLOSE_S", 0.1)
+    broker = Broker(is_mute=True, connections=3)
+    sink = open_event_sink(f"mqtt://127.0.0.1:{broker.port}/yard", say=lambda text: None)
+    for _ in range(20):
+        sink.write({})
+    began = time.monotonic()
+    (note,) = sink.close()
+    assert time.monotonic() - began < 0.5
+    assert note.startswith("20 of 20 events were not delivered")
+    until(lambda: not [one for one in threading.enumerate() if "mqtt" in one.name])
+
+
+def test_a_receiver_that_hangs_loses_its_thread_with_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_delivery, "CLOSE_S", 0.1)
+    hangs, hung_up = threading.Event(), threading.Event()
+    sink = event_delivery.EventQueue(
+        lambda data: hangs.wait(20) and None, "x://host", print, hang_up=hung_up.set
+    )
+    for n in range(3):
+        sink.write({"n": n})
+    (note,) = sink.close()
+    assert note.endswith("not taken within 0.1 s")
+    hangs.set()
+    assert hung_up.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [("mqtt://host", "no topic"), ("mqtt://host/a/#", "no topic"), ("mqtt://host:x/a", "Port")],
+)
+def test_an_mqtt_address_names_host_port_and_topic(address: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        open_event_sink(address, say=print)
