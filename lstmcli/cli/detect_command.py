@@ -263,7 +263,8 @@ def show_detected(console: Console, report: DetectReport) -> None:
         for (zone, direction, name), number in sorted(done.counts.items()):
             console.say(f"  {zone}, {direction}: {number} {name}")
         for path in done.outputs:
-            console.result(os.path.relpath(path) if path.is_absolute() else str(path))
+            is_absolute = isinstance(path, Path) and path.is_absolute()
+            console.result(os.path.relpath(path) if is_absolute else str(path))
     for note in report.notes:
         console.warn(note)
     if report.skipped:

@@ -19,7 +19,7 @@ from lstmcli.video.key_frames import key_frame_times
 from lstmcli.workflows.detect import DetectOptions, DetectReport, detect
 from lstmcli.workflows.distribute import ClusterOptions, detect_distributed, tasks
 from lstmcli.workflows.distribute.pieces import Piece, cut, join
-from lstmcli.workflows.distribute.remote import read_remote_record
+from lstmcli.workflows.distribute.remote_folder import RemoteFolder
 
 HERE = ClusterOptions(on="here")
 
@@ -246,18 +246,18 @@ def test_a_record_that_may_not_be_read_is_not_taken_for_missing_work(
 ) -> None:
     fsspec = pytest.importorskip("fsspec")
     system = fsspec.filesystem("memory")
-    assert read_remote_record("memory://records", "a") is None
+    assert RemoteFolder("memory://records").record("a") is None
     system.pipe("/records/.a.done.json", b"[")
-    assert read_remote_record("memory://records", "a") is None
+    assert RemoteFolder("memory://records").record("a") is None
     system.pipe("/records/.a.done.json", b'{"source": "1"}')
-    assert read_remote_record("memory://records", "a") == {"source": "1"}
+    assert RemoteFolder("memory://records").record("a") == {"source": "1"}
 
     def refuse(*_: object) -> bytes:
         raise PermissionError("403 Forbidden")
 
     monkeypatch.setattr(type(system), "cat_file", refuse)
     with pytest.raises(OutputError, match="403 Forbidden"):
-        read_remote_record("memory://records", "a")
+        RemoteFolder("memory://records").record("a")
     monkeypatch.undo()
     system.rm("/records", recursive=True)
 

@@ -117,7 +117,7 @@ class VideoDone:
 
     Args:
         name: of the source.
-        outputs: complete files and folders.
+        outputs: complete files and folders; text for the address of one elsewhere.
         frames: number of output frames.
         inferences: frames with inference; the others were interpolated.
         detections: number of written detections.
@@ -128,7 +128,7 @@ class VideoDone:
     """
 
     name: str
-    outputs: tuple[Path, ...]
+    outputs: tuple[Path | str, ...]
     frames: int
     inferences: int
     detections: int

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from lstmcli.core.errors import ConfigError, LstmcliError, MediaError, OutputError
+from lstmcli.core.errors import ConfigError, LstmcliError, MediaError
 from lstmcli.core.media_files import VIDEO_SUFFIXES
 
 FILE_SYSTEMS = frozenset("s3 gs gcs az abfs hdfs webhdfs sftp ssh smb memory http https".split())  # noqa: SIM905
 """Schemes that name files elsewhere; others are cameras' streams."""
-_CONTENT = ("ETag", "etag", "md5Hash", "md5", "mtime", "LastModified", "last_modified", "created")
+OBJECT_STORES = frozenset({"s3", "gs", "gcs", "az", "abfs"})
+"""Schemes of stores that have no folders, and show a file when it is complete."""
+_LIBRARIES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "hdfs": "pyarrow",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "smb": "smbprotocol",
+    "http": "aiohttp",
+    "https": "aiohttp",
+}
+"""What fsspec needs beside itself."""
+_CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
+    "gcs": "set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
+}
+_CONTENT = (
+    *("ETag", "etag", "md5Hash", "md5", "Content-MD5", "Digest"),
+    *("mtime", "LastModified", "last_modified", "Last-Modified", "modificationTime"),
+    *("last_write_time", "created"),
+)
 """What file systems say of a file that changes with its content."""
 
 
@@ -26,7 +50,7 @@ class RemoteFile:
     Args:
         address: of it.
         name: below the address that the user gave.
-        key: names its content.
+        key: names its content; "": the file system does not tell it.
     """
 
     address: str
@@ -46,22 +70,21 @@ def find_remote(address: str) -> list[RemoteFile]:
         ConfigError: fsspec, or what it needs for this address, is not installed.
         MediaError: there is no video.
     """
-    system, path = _open(address)
+    system, path = open_remote(address)
     try:
-        if any(letter in path for letter in "*?["):
-            root, found = path.split("*")[0].rpartition("/")[0], system.glob(path, detail=True)
-        elif system.isdir(path):
-            root, found = path, system.find(path, detail=True)
-        else:
-            root, found = path.rpartition("/")[0], {path: system.info(path)}
+        root, found = _listed(system, path, address)
     except FileNotFoundError:
         raise MediaError(
             f"{address}: there is no such file", hint="is the address right?"
         ) from None
     except Exception as error:
-        raise _failure(MediaError, address, error) from None
+        raise explained(MediaError, address, error) from None
     files = [
-        RemoteFile(system.unstrip_protocol(name), posixpath.relpath(name, root or "/"), _key(info))
+        RemoteFile(
+            system.unstrip_protocol(name),
+            _name_below(root, name, address),
+            _key(system, name, info),
+        )
         for name, info in sorted(found.items())
         if info.get("type") != "directory" and _is_video(name, alone=len(found) == 1)
     ]
@@ -85,83 +108,87 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / posixpath.basename(file.name)
     try:
-        system, path = _open(file.address)
+        system, path = open_remote(file.address)
         system.get_file(path, str(place))
     except LstmcliError:
         raise
     except Exception as error:
-        raise _failure(MediaError, file.address, error) from None
+        raise explained(MediaError, file.address, error) from None
     return place
 
 
-def publish(folder: Path, address: str) -> tuple[Path, ...]:
-    """Copy the files of a folder to an address; the record of what they were made of comes last.
-
-    Object stores show a file when it is complete; elsewhere it is renamed when it is.
+def open_remote(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path on it.
 
     Raises:
-        OutputError: it cannot be written.
+        ConfigError: fsspec, or what it needs for this address, is not installed.
     """
-    system, root = _open(address)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    files.sort(key=lambda path: path.name.startswith("."))
-    made = []
-    try:
-        for path in files:
-            target = posixpath.join(root, path.relative_to(folder).as_posix())
-            system.makedirs(posixpath.dirname(target), exist_ok=True)
-            system.put_file(str(path), target + ".part")
-            system.mv(target + ".part", target)
-            made.append(posixpath.join(address.rstrip("/"), path.relative_to(folder).as_posix()))
-    except Exception as error:
-        raise _failure(OutputError, address, error) from None
-    return tuple(Path(name) for name in made if not posixpath.basename(name).startswith("."))
-
-
-def read_remote_record(address: str, name: str) -> dict[str, Any] | None:
-    """Return what the outputs of a stem below an address were made of; None without a record.
-
-    Raises:
-        OutputError: the address cannot be read.
-    """
-    folder, _, last = name.rpartition("/")
-    system, root = _open(address)
-    try:
-        text = system.cat_file(posixpath.join(root, folder, f".{last}.done.json"))
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # not to be taken for work that is still to be done
-        raise _failure(OutputError, address, error) from None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return values if isinstance(values, dict) else None
-
-
-def _open(address: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
         raise ConfigError(
             f"{address}: fsspec is not installed here", hint="pip install 'lstmcli[remote]'"
         ) from None
+    scheme = urlsplit(address).scheme.lower()
     try:
         system, path = fsspec.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{address}: {error}", hint="pip install 'lstmcli[remote]'") from None
+    except ImportError as error:
+        library = _LIBRARIES.get(scheme, "what it needs")
+        raise ConfigError(f"{address}: {error}", hint=f"pip install {library}") from None
+    except Exception as error:  # gcsfs looks for credentials here already
+        raise explained(ConfigError, address, error) from None
     return system, str(path)
 
 
-def _key(info: dict[str, Any]) -> str:
-    marks = [f"{name}={info[name]}" for name in _CONTENT if info.get(name) is not None]
-    return f"{info.get('size')} " + " ".join(marks)
+def explained(kind: type[LstmcliError], address: str, error: Exception) -> LstmcliError:
+    """Return what a file system raised as an error of ours."""
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    hint = "is the address right, and may you use it?"
+    if "credentials" in text[0].lower():
+        hint = _CREDENTIALS.get(urlsplit(address).scheme.lower(), hint)
+    return kind(f"{address}: {text[0][:200]}", hint=hint)
+
+
+def _listed(system: Any, path: str, address: str) -> tuple[str, dict[str, Any]]:
+    """Return the folder that an address names, or has its file in, and what lies there."""
+    if _is_web(address):
+        if _is_video(urlsplit(address).path, alone=False):
+            # fsspec would read it whole in search of links; `?` begins a signature
+            return path.partition("?")[0].rpartition("/")[0], {path: system.info(path)}
+    elif re.search(r"[*?\[]", path):
+        root = re.split(r"[*?\[]", path)[0].rpartition("/")[0]
+        return root, system.glob(path, detail=True)
+    if system.isdir(path):
+        return path, system.find(path, detail=True)
+    return path.rpartition("/")[0], {path: system.info(path)}
+
+
+def _name_below(root: str, name: str, address: str) -> str:
+    """Return the name of a file below a folder, without what only web addresses have."""
+    if not _is_web(address):
+        return posixpath.relpath(name, root or "/")
+    return unquote(posixpath.relpath(name.partition("?")[0], root))
+
+
+def _is_web(address: str) -> bool:
+    return urlsplit(address).scheme.lower() in ("http", "https")
+
+
+def _key(system: Any, name: str, info: dict[str, Any]) -> str:
+    marks = _marks(info)
+    if not marks:  # a listing of a web server has names alone
+        try:
+            info = system.info(name)
+        except Exception:  # its own task says what is wrong with it
+            return ""
+        marks = _marks(info)
+    return f"{info.get('size')} {marks}" if marks else ""
+
+
+def _marks(info: dict[str, Any]) -> str:
+    return " ".join(f"{name}={info[name]}" for name in _CONTENT if info.get(name) is not None)
 
 
 def _is_video(name: str, *, alone: bool) -> bool:
-    return alone or Path(name).suffix.lower() in VIDEO_SUFFIXES
-
-
-def _failure(kind: type[LstmcliError], address: str, error: Exception) -> LstmcliError:
-    text = str(error).strip().splitlines() or [type(error).__name__]
-    return kind(f"{address}: {text[0][:200]}", hint="is the address right, and may you use it?")
+    is_alone = alone and not name.endswith("/")  # of a web server that lists nothing
+    return is_alone or Path(name).suffix.lower() in VIDEO_SUFFIXES

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lstmcli.core.errors import ConfigError, LstmcliError, MediaError, choose
+from lstmcli.core.errors import ConfigError, LstmcliError, MediaError, OutputError, choose
 from lstmcli.core.files import claim
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.inference.runtimes import RUNTIMES
-from lstmcli.outputs.events import open_event_sink
+from lstmcli.outputs import OutputSpec
+from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
+from lstmcli.outputs.events import EventSink, open_event_sink
 from lstmcli.outputs.records import JsonLinesOutput
+from lstmcli.outputs.writer import output_paths
 from lstmcli.video import Source, find_sources, output_names
 from lstmcli.video.key_frames import key_frame_times
 from lstmcli.workflows.detect.done_record import content_key, settings_key
@@ -24,12 +26,9 @@ from lstmcli.workflows.detect.sources import default_model, files_of, to_do
 from lstmcli.workflows.distribute.options import ClusterOptions
 from lstmcli.workflows.distribute.pieces import cut
 from lstmcli.workflows.distribute.ray_cluster import run_on_ray
-from lstmcli.workflows.distribute.remote import (
-    RemoteFile,
-    find_remote,
-    is_remote,
-    read_remote_record,
-)
+from lstmcli.workflows.distribute.remote import RemoteFile, find_remote, is_remote
+from lstmcli.workflows.distribute.remote_folder import RemoteFolder
+from lstmcli.workflows.distribute.task_events import events_path, gather_events
 from lstmcli.workflows.distribute.tasks import Result, VideoTask, run_task
 
 Executor = Callable[[Sequence[VideoTask], ClusterOptions, int, Progress], list[Result]]
@@ -103,12 +102,33 @@ def _detect(
     sentence: str,
     progress: Progress,
 ) -> DetectReport:
+    folder = RemoteFolder(out) if out else None
+    todo, skipped = _to_do(found, options, folder, progress)
+    sink = _open_sink(options, progress)
+    notes: list[str] = []
+    try:
+        tasks = [_task(one, options, cluster, out) for one in todo]
+        done = _run_all(tasks, cluster, options.jobs, progress)
+        if sink is not None:
+            gather_events([_stem(one, options, out) for one in found], folder, sink)
+    except KeyboardInterrupt:
+        progress.note("finished videos are complete; --skip-existing continues with the others")
+        raise
+    finally:
+        notes += sink.close() if sink is not None else []
+    return _report(done, sentence, skipped, notes, len(found))
+
+
+def _run_all(
+    tasks: Sequence[VideoTask], cluster: ClusterOptions, jobs: int, progress: Progress
+) -> list[Result]:
+    """Return the results of all videos; long ones are done in pieces, and joined."""
     execute = choose(EXECUTORS, cluster.on, "place to run")
-    todo, skipped = _to_do(found, options, out, progress)
-    tasks = [_task(one, options, cluster, out) for one in todo]
     parts = [_parts(task, cluster) for task in tasks]
+    if cluster.piece_s is not None and any(task.remote or task.publish_to for task in tasks):
+        progress.note("--piece: videos that lie elsewhere, or whose outputs do, stay whole")
     first = [piece for task, pieces in zip(tasks, parts, strict=True) for piece in pieces or [task]]
-    results = iter(execute(first, cluster, options.jobs, progress) if first else [])
+    results = iter(execute(first, cluster, jobs, progress) if first else [])
     done: list[Result] = []
     joins: list[tuple[int, VideoTask]] = []
     for task, pieces in zip(tasks, parts, strict=True):
@@ -118,10 +138,30 @@ def _detect(
             joins.append((len(done), _joined(task, pieces, own)))
         done.append(failed or own[0])
     if joins:
-        made = execute([task for _, task in joins], cluster, options.jobs, progress)
+        made = execute([task for _, task in joins], cluster, jobs, progress)
         for (place, _), result in zip(joins, made, strict=True):
             done[place] = result
-    return _report(tasks, done, options, sentence, skipped, progress, len(found))
+    for task, pieces in zip(tasks, parts, strict=True):
+        if pieces:
+            shutil.rmtree(_pieces_folder(task.stem), ignore_errors=True)
+    return done
+
+
+def _open_sink(options: DetectOptions, progress: Progress) -> EventSink | None:
+    """Open what takes the events, before there is any work that could be lost."""
+    if options.events is None:
+        return None
+    return open_event_sink(
+        options.events,
+        append=options.skip_existing,
+        overwrite=options.overwrite,
+        say=progress.note,
+    )
+
+
+def _stem(one: _Found, options: DetectOptions, out: str) -> Path:
+    """Return the stem of the outputs; relative where they lie elsewhere."""
+    return one.probed.stem.relative_to(options.out) if out else one.probed.stem
 
 
 def _find(sources: Sequence[str], options: DetectOptions, progress: Progress) -> list[_Found]:
@@ -190,28 +230,50 @@ def _settled(
 
 
 def _to_do(
-    found: Sequence[_Found], options: DetectOptions, out: str, progress: Progress
+    found: Sequence[_Found],
+    options: DetectOptions,
+    folder: RemoteFolder | None,
+    progress: Progress,
 ) -> tuple[list[_Found], list[str]]:
     """Return the sources that are to be done, and the names of those that are done."""
-    if out:
-        done = [options.skip_existing and _is_published(one, options, out) for one in found]
-        todo = [one for one, is_done in zip(found, done, strict=True) if not is_done]
-        names = [one.probed.source.name for one in found if one not in todo]
-        return todo, names
+    if folder is not None:
+        return _to_do_elsewhere(found, options, folder)
     plan, _ = build_plan([one.probed for one in found], options, progress=progress)
     wanted, skipped = to_do([one.probed for one in found], plan)
     stems = {one.stem for one in wanted}
     return [one for one in found if one.probed.stem in stems], skipped
 
 
-def _is_published(one: _Found, options: DetectOptions, out: str) -> bool:
-    name = one.probed.stem.relative_to(options.out).as_posix()
-    record = read_remote_record(out, name)
-    wanted = {
-        "source": _source_key(one.probed.source, one.remote),
-        "settings": settings_key(options, str(options.model)),
-    }
-    return record == wanted
+def _to_do_elsewhere(
+    found: Sequence[_Found], options: DetectOptions, folder: RemoteFolder
+) -> tuple[list[_Found], list[str]]:
+    """Do the same where outputs lie elsewhere: they are listed once."""
+    there, settings = folder.names(), settings_key(options, str(options.model))
+    todo, skipped = [], []
+    for one in found:
+        stem = one.probed.stem.relative_to(options.out)
+        paths = output_paths(options.write, OutputSpec(stem.name, stem, (), (1, 1)))
+        if options.count is not None:
+            paths.append(stem.with_name(stem.name + COUNTS_SUFFIX))
+        names = [path.as_posix() for path in paths]
+        made = [name for name in names if _is_among(name, there)]
+        if options.skip_existing and len(made) == len(names):
+            key = _source_key(one.probed.source, one.remote)
+            record = folder.record(stem.as_posix())
+            if key and record == {"source": key, "settings": settings}:
+                skipped.append(one.probed.source.name)
+                continue
+        if made and not (options.skip_existing or options.overwrite):
+            raise OutputError(
+                f"{folder.address}/{made[0]} exists",
+                hint="use --overwrite, --skip-existing, or another --out",
+            )
+        todo.append(one)
+    return todo, skipped
+
+
+def _is_among(name: str, there: frozenset[str]) -> bool:
+    return name in there or any(path.startswith(f"{name}/") for path in there)
 
 
 def _source_key(source: Source, remote: RemoteFile | None) -> str:
@@ -226,10 +288,8 @@ def _task(one: _Found, options: DetectOptions, cluster: ClusterOptions, out: str
             frames = len(probed.source.images) or frames
         except LstmcliError:  # its own task says so
             frames = 0
-    stem = probed.stem.relative_to(options.out) if out else probed.stem
-    events = None
-    if options.events is not None and not out:
-        events = str(_events_of(probed.stem))
+    stem = _stem(one, options, out)
+    events = None if options.events is None else str(events_path(stem))
     own = replace(options, jobs=1, overwrite=True, skip_existing=False, events=events)
     return VideoTask(
         source=probed.source,
@@ -286,10 +346,6 @@ def _pieces_folder(stem: Path) -> Path:
     return stem.with_name(f".{stem.name}.pieces")
 
 
-def _events_of(stem: Path) -> Path:
-    return stem.with_name(f".{stem.name}.events.jsonl")
-
-
 def _joined(task: VideoTask, parts: Sequence[VideoTask], done: Sequence[Result]) -> VideoTask:
     """Return the task that writes the outputs of a video from the detections of its pieces."""
     pieces = [
@@ -302,31 +358,12 @@ def _joined(task: VideoTask, parts: Sequence[VideoTask], done: Sequence[Result])
 
 
 def _report(
-    tasks: Sequence[VideoTask],
     results: Sequence[Result],
-    options: DetectOptions,
     sentence: str,
     skipped: Sequence[str],
-    progress: Progress,
+    notes: Sequence[str],
     count: int,
 ) -> DetectReport:
-    notes: list[str] = []
-    if options.events is not None:
-        sink = open_event_sink(
-            options.events,
-            append=options.skip_existing,
-            overwrite=options.overwrite,
-            say=progress.note,
-        )
-        for task in tasks:
-            path = _events_of(task.stem)
-            if path.exists():
-                for line in path.read_text(encoding="utf-8").splitlines():
-                    sink.write(json.loads(line))
-                path.unlink()
-        notes += sink.close()
-    for task in tasks:
-        shutil.rmtree(_pieces_folder(task.stem), ignore_errors=True)
     done = tuple(result for result in results if isinstance(result, VideoDone))
     failed = tuple(result for result in results if isinstance(result, VideoFailed))
     if count == 1 and failed:

@@ -21,7 +21,8 @@ from lstmcli.workflows.detect.run import build_plan, detect_found
 from lstmcli.workflows.detect.sources import files_of
 from lstmcli.workflows.detect.video_job import VideoJob
 from lstmcli.workflows.distribute.pieces import Piece, join
-from lstmcli.workflows.distribute.remote import RemoteFile, fetch, publish
+from lstmcli.workflows.distribute.remote import RemoteFile, fetch
+from lstmcli.workflows.distribute.remote_folder import RemoteFolder
 
 T = TypeVar("T")
 Count = Callable[[int], None]
@@ -78,13 +79,16 @@ def _run_remote(task: VideoTask, folder: Path, count: Count) -> Result:
     source, stem = task.source, task.stem
     if task.remote is not None:
         source = replace(source, address=str(fetch(task.remote, folder / "in")))
+    options = task.options
     if task.publish_to is not None:
         stem = folder / "out" / stem
-    local = replace(task, source=source, stem=stem, remote=None, publish_to=None)
+        if options.events is not None:
+            options = replace(options, events=str(folder / "out" / options.events))
+    local = replace(task, source=source, stem=stem, options=options, remote=None, publish_to=None)
     done = _run(local, count)
-    if task.publish_to is None or isinstance(done, VideoFailed):
+    if task.publish_to is None:
         return done
-    return replace(done, outputs=publish(folder / "out", task.publish_to))
+    return replace(done, outputs=RemoteFolder(task.publish_to).publish(folder / "out"))
 
 
 def _run(task: VideoTask, count: Count) -> VideoDone:
