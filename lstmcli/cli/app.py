@@ -29,6 +29,7 @@ from lstmcli.cli.prepare_command import prepare
 from lstmcli.cli.reference_commands import formats, settings
 from lstmcli.cli.serve_command import serve
 from lstmcli.cli.standard_streams import (
+    drop_unwritable_messages,
     escape_unencodable,
     files_like_options,
     open_closed_streams,
@@ -89,6 +90,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process: 0 done, 1 failed, 2 misused, 130 interrupted."""
     open_closed_streams()
+    drop_unwritable_messages()
     if arguments is None:
         use_utf8_file_names()
     escape_unencodable()

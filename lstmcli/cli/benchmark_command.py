@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,9 +61,13 @@ def benchmark(
     console: Console = context.obj
     with claim(json_file):
         check_free(json_file, overwrite=overwrite)
-        values = _measure(console, model, video, frames, train, train_time, engine, size, device)
-        if json_file is not None:
+        values, show = _measure(
+            console, model, video, frames, train, train_time, engine, size, device
+        )
+        if json_file is not None:  # first: stdout may fail
             write_json(json_file, values, overwrite=overwrite)
+        show()
+        if json_file is not None:
             console.result(f"wrote {json_file}")
 
 
@@ -75,7 +81,8 @@ def _measure(
     engine: str | None,
     size: str | None,
     device: str,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """Return what is measured, and what prints it."""
     if train is not None:
         if video is not None:
             raise typer.BadParameter("--train measures training: omit VIDEO")
@@ -87,13 +94,12 @@ def _measure(
     measured = work(
         model, video, engines=engines, device=device, frames=frames, progress=console.progress
     )
-    show_benchmark(console, measured)
-    return measured.as_json()
+    return measured.as_json(), partial(show_benchmark, console, measured)
 
 
 def _measure_training(
     console: Console, preset: str, dataset: Path, duration: str, device: str
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Callable[[], None]]:
     seconds = parsing.duration_s(duration) or 0.0
 
     from lstmcli.workflows.benchmark import benchmark_training
@@ -104,8 +110,7 @@ def _measure_training(
     )
     if measured.interrupted:
         raise typer.Exit(130)
-    show_training(console, measured)
-    return measured.as_json()
+    return measured.as_json(), partial(show_training, console, measured)
 
 
 def show_training(console: Console, measured: TrainingSpeed) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console as RichConsole
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstmcli.cli.plain_text import one_line, several_lines, talk
+from lstmcli.core.errors import OutputError
 
 T = TypeVar("T")
 
@@ -62,7 +64,8 @@ class Console:
         """Print a line of the result to stdout, never wrapped."""
         self.progress.pause()
         begin = "\n" if text.startswith("\n") else ""  # a free line before it is our own
-        print(begin + one_line(text.removeprefix("\n")), flush=True)
+        with _as_stdout_errors():
+            print(begin + one_line(text.removeprefix("\n")), flush=True)
 
     def pairs(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print names and values, one pair a line."""
@@ -78,6 +81,10 @@ class Console:
 
         Where the terminal is too narrow, each row is a block with a line for every column.
         """
+        with _as_stdout_errors():
+            self._table(columns, rows)
+
+    def _table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         self.progress.pause()
         cells = [[one_line(cell) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
@@ -100,6 +107,10 @@ class Console:
 
     def listing(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table of texts to stdout, one block an entry where the terminal is narrow."""
+        with _as_stdout_errors():
+            self._listing(columns, rows)
+
+    def _listing(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         self.progress.pause()
         if self._out.width < MIN_LISTING_WIDTH:
             for first, *others in rows:
@@ -148,6 +159,20 @@ class Console:
         if self.verbosity > 0:
             self.progress.stop()
             self._err.print(Text(several_lines(text.rstrip())), soft_wrap=True)
+
+
+@contextmanager
+def _as_stdout_errors() -> Iterator[None]:
+    """Raise what the system says of stdout as an error of it; a broken pipe is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"standard output: cannot be written: {error.strerror}",
+            hint="the files of the command are complete; send its results elsewhere",
+        ) from None
 
 
 def _words(text: str) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import io
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _RESTARTED = "LSTMCLI_RESTARTED"
 
@@ -23,6 +29,31 @@ def open_closed_streams() -> None:
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+class _LossyFile(io.FileIO):
+    """A file that forgets what it cannot take."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        """Return how many bytes were written or lost."""
+        with contextlib.suppress(OSError):
+            written: int | None = super().write(content)
+            if written is not None:
+                return written
+        return memoryview(content).nbytes
+
+
+def drop_unwritable_messages() -> None:
+    """Let messages be lost where stderr cannot take them: the exit code is that of the work.
+
+    Its disk may be full, or its reader gone; results on stdout are another matter.
+    """
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper) and stream is sys.__stderr__:
+        file = _LossyFile(stream.fileno(), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(file), stream.encoding, stream.errors, line_buffering=True
+        )
 
 
 def use_utf8_file_names() -> None:

@@ -1,4 +1,4 @@
-"""Names and paths in files of other programs: safe, unique, with forward slashes."""
+"""Names from outside that become files: of other programs, of classes, of clients."""
 
 from __future__ import annotations
 
@@ -34,6 +34,24 @@ def safe_name(written: str) -> str:
     text = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://|^[A-Za-z]:(?=[\\/])", "", text)
     parts = [part.strip() for part in as_path(text).parts]
     return "/".join(part for part in parts if part not in {"", ".", "..", "/"}) or "video"
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of one file or folder on every system; letters stay as they are."""
+    clean = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")
+    return clean or "_"
+
+
+def upload_name(name: str) -> str:
+    """Return a client's name of a video as the short ASCII name of a file, without any folder.
+
+    >>> upload_name("../../etc/passwd")
+    'passwd'
+    """
+    last = re.split(r"[/\\]", name)[-1]
+    clean = re.sub(r"[^\w.-]+", "_", last, flags=re.ASCII).lstrip(".-_")
+    stem, dot, suffix = clean.rpartition(".")
+    return (f"{stem[:80]}{dot}{suffix[:8]}" if stem else suffix[:80]) or "video"
 
 
 def stem_of(written: str) -> str:

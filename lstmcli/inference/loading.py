@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError, ModelError, choose, write_failure
-from lstmcli.core.files import publish_file, temporary_folder
+from lstmcli.core.files import publish_files, remove_leftovers, temporary_folder
 from lstmcli.core.jobs import thread_count
 from lstmcli.core.metadata import FORMAT, ModelMetadata
 from lstmcli.core.model_files import LIBRARIES, find_checkpoint
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_export", "load_runtime", "write_export"]
 
-Written = TypeVar("Written")
+TextsOf = Callable[[ModelMetadata], Mapping[str, str]]
 VARIABLE = "LSTMCLI_ENGINE"
 """Environment variable that replaces `auto`, to skip the benchmark."""
 
@@ -248,6 +248,7 @@ def write_export(
     *,
     metadata: ModelMetadata,
     feed: Feed | None = None,
+    texts: TextsOf | None = None,
     overwrite: bool = True,
 ) -> ModelMetadata:
     """Write a network in the format of the suffix of `path`.
@@ -257,7 +258,8 @@ def write_export(
         path: of the new file; it appears under its name when complete.
         metadata: of the network.
         feed: clips on which the ranges of 8-bit maps are measured; None: full precision.
-        overwrite: replace a file that is there.
+        texts: (metadata) returns texts by file name that appear together with it.
+        overwrite: replace files that are there.
 
     Returns:
         The metadata as it was written.
@@ -284,21 +286,25 @@ def write_export(
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _publish(path, write, overwrite=overwrite)
+        return _publish(path, write, texts, overwrite=overwrite)
     except OSError as error:
         raise write_failure(path, error) from None
 
 
-def _publish(path: Path, write: Callable[[Path], Written], *, overwrite: bool = True) -> Written:
-    """Write under a temporary name, and give the file its own when it is complete."""
+def _publish(
+    path: Path,
+    write: Callable[[Path], ModelMetadata],
+    texts: TextsOf | None = None,
+    *,
+    overwrite: bool = True,
+) -> ModelMetadata:
+    """Write under temporary names, and give all files their own when they are complete."""
     with temporary_folder(path) as folder:
-        complete = folder / f"network{path.suffix}"
-        weights = complete.with_suffix(".bin")
-        written = write(complete)
-        if weights.is_file():
-            publish_file(weights, path.with_suffix(".bin"), overwrite=overwrite)
-        publish_file(complete, path, overwrite=overwrite)
-    return written
+        metadata = write(folder / path.name)
+        for name, text in (texts(metadata) if texts is not None else {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        publish_files(folder, overwrite=overwrite)
+    return metadata
 
 
 def _load_checkpoint(
@@ -327,13 +333,18 @@ def _load_checkpoint(
     from lstmcli.models.checkpoint import load_checkpoint
 
     step, metadata = _with_minimal_canvas(load_checkpoint(path), picture_hw)
+
+    def write(target: Path) -> ModelMetadata:
+        engine.write(step, metadata, target)
+        return metadata
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _publish(kept, lambda target: engine.write(step, metadata, target))
+        _publish(kept, write)
     except OSError:  # no home, no space: converted again next time
         with tempfile.TemporaryDirectory() as elsewhere:
             passing = Path(elsewhere) / f"network{engine.suffix}"
-            engine.write(step, metadata, passing)
+            write(passing)
             return engine.read(passing, device=device, threads=threads)
     prune_cache(folder, engine.suffix)
     return engine.read(kept, device=device, threads=threads)
@@ -377,6 +388,7 @@ def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runti
             hint=f"use --engine {own}, or export it in the format of {engine}",
         )
     _check_installed(engine, RUNTIMES[engine].to_run)
+    remove_leftovers(path.parent)  # an export may have been ended while it replaced its files
     if path.suffix == SUFFIX:
         read_onnx_file(path)  # refuses weights outside of its folder
     return RUNTIMES[engine].read(path, device=device, threads=threads)

@@ -12,10 +12,11 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from lstmcli.core.errors import ConfigError, output_exists, write_failure
+from lstmcli.core.files import open_partial, partial_path, publish_file
 from lstmcli.outputs.contract import make_folder
 from lstmcli.outputs.event_delivery import EventQueue, webhook_delivery
 from lstmcli.outputs.mqtt import mqtt_topic
@@ -37,6 +38,8 @@ class EventSink(Protocol):
 class EventLog:
     """A file of JSON lines that grows as events happen, each line whole.
 
+    A log that is replaced stays until the first event, or until the end without any.
+
     Args:
         path: of the log.
         append: continue a log that exists.
@@ -51,9 +54,13 @@ class EventLog:
             raise output_exists(path)
         make_folder(path.parent)
         self.path, self._lock = path, threading.Lock()
+        self._is_partial = path.is_file() and overwrite
         try:
-            mode = "a" if append and not overwrite else "w"
-            self._file = path.open(mode, encoding="utf-8", newline="\n", buffering=1)
+            if self._is_partial:
+                self._file: IO[str] = open_partial(path)
+            else:
+                mode = "a" if append else "w"
+                self._file = path.open(mode, encoding="utf-8", newline="\n", buffering=1)
         except OSError as error:
             raise write_failure(path, error) from None
 
@@ -62,6 +69,7 @@ class EventLog:
         try:
             with self._lock:
                 self._file.write(json_line(event) + "\n")
+                self._replace_older()
         except OSError as error:
             raise write_failure(self.path, error) from None
 
@@ -70,10 +78,16 @@ class EventLog:
         try:
             with contextlib.suppress(OSError):  # a pipe or a terminal cannot be synchronised
                 os.fsync(self._file.fileno())
+            self._replace_older()
             self._file.close()
         except OSError as error:
             raise write_failure(self.path, error) from None
         return []
+
+    def _replace_older(self) -> None:
+        if self._is_partial:
+            publish_file(partial_path(self.path), self.path, overwrite=True)
+            self._is_partial = False
 
 
 def json_line(event: Event) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from PIL import Image
 
 from lstmcli.core.files import PartialFolder
+from lstmcli.core.names import file_name
 from lstmcli.core.types import Picture
 from lstmcli.outputs.contract import AnnotatedFrame, OutputSpec, as_output_errors
 
@@ -94,9 +93,3 @@ def crop(picture: Picture, box: np.ndarray, margin: float) -> Picture:
     right = int(np.clip(np.ceil(x2 + dx), left + 1, width))
     bottom = int(np.clip(np.ceil(y2 + dy), top + 1, height))
     return np.ascontiguousarray(picture[top:bottom, left:right])
-
-
-def file_name(text: str) -> str:
-    """Return a text as the name of a file or folder on every system; letters stay as they are."""
-    clean = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")
-    return clean or "_"

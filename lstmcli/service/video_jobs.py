@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from lstmcli.core.errors import LstmcliError, MediaError, OutputError, explain
 from lstmcli.core.files import claim, temporary_folder
+from lstmcli.core.names import upload_name
 from lstmcli.core.progress import SilentProgress
 from lstmcli.service.network import ServedNetwork
 from lstmcli.service.options import ServeOptions
@@ -124,7 +125,7 @@ class VideoJobs:
             if waiting >= self._options.max_videos:
                 return None
             key = uuid.uuid4().hex
-            job = VideoJob(key, safe_name(name), self.folder / key)
+            job = VideoJob(key, upload_name(name), self.folder / key)
             self._jobs[key] = job
         try:
             (job.folder / "in").mkdir(parents=True)
@@ -229,7 +230,7 @@ def _folder_of(out: Path | None) -> Iterator[Path]:
             folder.chmod(0o700)  # what clients upload is not for other users of this machine
             yield folder
         return
-    with claim(out):
+    with claim(out, resumes=True):
         out.mkdir(parents=True, exist_ok=True)
         for folder in out.iterdir():
             if _ID.fullmatch(folder.name) and not folder.is_symlink() and _is_unfinished(folder):
@@ -266,15 +267,3 @@ class _JobProgress(SilentProgress):
                 )
             yield item
             self._job.frames += 1
-
-
-def safe_name(name: str) -> str:
-    """Return a client's name of a video as the name of a file, without any folder.
-
-    >>> safe_name("../../etc/passwd")
-    'passwd'
-    """
-    last = re.split(r"[/\\]", name)[-1]
-    clean = re.sub(r"[^\w.-]+", "_", last, flags=re.ASCII).lstrip(".-_")
-    stem, dot, suffix = clean.rpartition(".")
-    return (f"{stem[:80]}{dot}{suffix[:8]}" if stem else suffix[:80]) or "video"

@@ -20,7 +20,7 @@ from lstmcli.workflows.evaluate.ablation_stream import VARIANTS, Variant, ablate
 from lstmcli.workflows.evaluate.data import open_annotations, open_data, open_model
 from lstmcli.workflows.evaluate.memory_pictures import GainSource, memory_pictures
 from lstmcli.workflows.evaluate.options import EvaluateOptions
-from lstmcli.workflows.evaluate.outputs import check_outputs
+from lstmcli.workflows.evaluate.outputs import check_folders, check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
 
 SCHEMA = 1
@@ -94,7 +94,7 @@ def ablate(
     """
     options = replace(options or EvaluateOptions(), needs_class=len(data) == 1)
     progress = progress or SilentProgress()
-    check_outputs(json_file, report, overwrite=overwrite)
+    check_folders(json_file, report)
     with claim(json_file, report):
         check_outputs(json_file, report, overwrite=overwrite)
         domains: dict[str, list[Contender]] = {name: [] for name in data}

@@ -29,7 +29,7 @@ from lstmcli.workflows.evaluate import EvaluateOptions, Evaluation, evaluate
 from lstmcli.workflows.evaluate.classes import known_as, listed
 from lstmcli.workflows.evaluate.data import open_annotations
 from lstmcli.workflows.evaluate.options import spaced
-from lstmcli.workflows.evaluate.outputs import check_outputs
+from lstmcli.workflows.evaluate.outputs import check_folders, check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
 from lstmcli.workflows.evaluate.stream import clip_ground_truth
 
@@ -80,7 +80,7 @@ def compare_models(
     if twice is not None:
         raise ConfigError(f"{twice!r} occurs twice in the comparison", hint="name each once")
     domains = {}
-    check_outputs(json_file, report, overwrite=overwrite)
+    check_folders(json_file, report)
     with claim(json_file, report):
         check_outputs(json_file, report, overwrite=overwrite)
         for domain, path in domain_paths.items():

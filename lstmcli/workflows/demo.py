@@ -9,7 +9,7 @@ from typing import Any
 
 from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import OutputError
-from lstmcli.core.files import claim, new_folder
+from lstmcli.core.files import claim, holds_only_unreported, new_folder
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.synthetic import write_video_set
 from lstmcli.workflows.detect import DetectOptions, detect
@@ -69,6 +69,7 @@ def demo(
         OutputError: `out` holds something and `overwrite` is False, or it cannot be written.
     """
     with claim(out):
+        overwrite = overwrite or (out.is_dir() and holds_only_unreported(out))
         yield from _stages(out, epochs, seed, device, overwrite, progress or SilentProgress())
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lstmcli.core.errors import ConfigError, DataError, choose
-from lstmcli.core.files import check_free, claim, write_text
+from lstmcli.core.files import check_free, claim
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import AnnotatedSource, open_source
@@ -20,7 +20,6 @@ from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
-from lstmcli.inference.runtimes.openvino import is_own_weights
 from lstmcli.inference.serving_config import openvino_server_config, triton_config
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -150,8 +149,6 @@ def export(
     path = _path_of(out, _name(checkpoint.path), suffix, int8=int8)
     weights = path.with_suffix(".bin")
     with claim(path):
-        if format == "openvino" and _is_leftover(weights, path):
-            weights.unlink()
         configs = [path.with_name(path.stem + ending) for ending in SERVER_CONFIGS.get(format, ())]
         for there in (path, *([weights] if format == "openvino" else []), *configs):
             check_free(there, overwrite=overwrite)
@@ -161,32 +158,30 @@ def export(
             source = open_source(data, split=split)
             feed = _Calibration(source, str(data), progress)
         metadata = write_export(
-            checkpoint.model, path, metadata=metadata, feed=feed, overwrite=overwrite
+            checkpoint.model,
+            path,
+            metadata=metadata,
+            feed=feed,
+            texts=partial(_server_configs, checkpoint.model, name=path.stem, format=format),
+            overwrite=overwrite,
         )
-        if configs:
-            _write_server_configs(
-                configs, checkpoint.model, metadata, name=path.stem, format=format
-            )
     paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
     size = sum(part.stat().st_size for part in paths)
     return Exported(checkpoint.path, format, paths, size, metadata, tuple(configs))
 
 
-def _is_leftover(weights: Path, graph: Path) -> bool:
-    """Return whether weights are of an export that was ended before it had its graph."""
-    return not os.path.lexists(graph) and weights.is_file() and is_own_weights(weights)
-
-
-def _write_server_configs(
-    places: Sequence[Path], model: DetectorNet, metadata: ModelMetadata, *, name: str, format: str
-) -> None:
-    """Write the configurations of `SERVER_CONFIGS`."""
+def _server_configs(
+    model: DetectorNet, metadata: ModelMetadata, *, name: str, format: str
+) -> dict[str, str]:
+    """Return the configurations of `SERVER_CONFIGS` by the names of their files."""
+    endings = SERVER_CONFIGS.get(format, ())
+    if not endings:
+        return {}
     texts = [
         triton_config(ExportableStep(model), metadata, name=name, format=format),
         openvino_server_config(name),
     ]
-    for place, text in zip(places, texts, strict=False):
-        write_text(place, text)
+    return {name + ending: text for ending, text in zip(endings, texts, strict=False)}
 
 
 def _name(checkpoint: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,40 @@ def test_closed_streams_are_tolerated(redirection: str, tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", command], env=os.environ | {"CODE": code})
     assert done.returncode == 0
     assert wrote.read_text() == "whole"
+
+
+FULL = Path("/dev/full")
+LABELS = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 8}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}],
+    "categories": [{"id": 1, "name": "bird"}],
+}
+
+
+@pytest.mark.skipif(not FULL.is_char_device(), reason="a device that is full")
+@pytest.mark.parametrize(
+    ("redirection", "again", "code"),
+    [
+        ("2>/dev/full", "", 0),  # the work is done, and its results are printed
+        ("2>/dev/full", "--bad", 2),
+        ("2>/dev/full", "--out labels.json", 1),
+        (">/dev/full", "", 1),  # the results were not printed
+        (">/dev/full 2>/dev/full", "", 1),
+    ],
+)
+def test_the_exit_code_is_of_the_work_and_its_results(
+    redirection: str, again: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS))
+    command = f'"{sys.executable}" -m lstmcli convert labels.json --to coco --out out.json {again}'
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert done.returncode == code
+    assert (tmp_path / "out.json").is_file() == (not again)
+    if redirection == ">/dev/full":
+        assert b"error: standard output: cannot be written: No space left" in done.stderr
 
 
 def test_an_ascii_locale_still_names_every_file(tmp_path: Path) -> None:

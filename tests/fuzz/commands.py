@@ -91,6 +91,9 @@ def make_inputs(folder: Path) -> None:
     with torch.no_grad():  # so that it detects something
         network.head.box_pred.bias[0] = 4.0
     save_checkpoint(folder / "best.pt", network, network.state_dict(), metrics={"epoch": 1})
+    with torch.no_grad():  # an export of it is replaced by one of the other
+        network.head.box_pred.bias[0] = 3.0
+    save_checkpoint(folder / "older.pt", network, network.state_dict(), metrics={"epoch": 1})
 
 
 def _prepare(inputs: Path, out: Path, overwrite: bool) -> None:
@@ -189,6 +192,45 @@ def _train(inputs: Path, out: Path, overwrite: bool) -> None:
         )
 
 
+def _train_anew(inputs: Path, out: Path, overwrite: bool) -> None:
+    """As `train --overwrite`, each time with another seed."""
+    from lstmcli.workflows.train import TrainOptions, train
+
+    seed = int.from_bytes(os.urandom(3))
+    os.write(1, f"seed {seed}\n".encode())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train(
+            inputs / "dataset",
+            config=tiny_config(f"train.seed={seed}"),
+            out=out / "run",
+            options=TrainOptions(epochs=EPOCHS, device="cpu", init="none"),
+            overwrite=True,
+            progress=_Notes(),
+        )
+
+
+def _check_trained_anew(out: Path) -> None:
+    """Find the files of one run, which is the new one if an epoch of it was reported."""
+    from lstmcli.core.yaml_text import read_yaml
+    from lstmcli.models.checkpoint import load_checkpoint
+
+    run, log = out / "run", out.with_name("log")
+    found = {
+        path.name: load_checkpoint(path).config.train.seed
+        for name in ("best.pt", "last.pt")
+        if (path := run / name).exists()
+    }
+    if (run / "config.yaml").exists():
+        found["config.yaml"] = read_yaml(run / "config.yaml")["train"]["seed"]
+    is_moving = any(run.glob(".files.lstmcli-new-*"))  # the next command completes it
+    assert is_moving or len(set(found.values())) <= 1, found
+    text = log.read_text().rpartition(BEGIN)[2] if log.is_file() else ""
+    if re.search(r"(?m)^epoch \d+: loss", text):
+        (seed,) = re.findall(r"(?m)^seed (\d+)$", text)
+        assert found["best.pt"] == int(seed), (found, seed)
+
+
 class _Notes(SilentProgress):
     """Writes notes to the log."""
 
@@ -196,14 +238,14 @@ class _Notes(SilentProgress):
         os.write(1, f"{text}\n".encode())
 
 
-def tiny_config() -> Any:
+def tiny_config(*settings: str) -> Any:
     """Return the settings of a training that takes a second."""
     from lstmcli.core.config_file import load_config
 
     chosen = ("backbone.name=tiny", "backbone.weights=none", "backbone.width=0.25")
     more = ("neck.channels=8", "train.num_workers=0", "train.batch_size=2", "clips.length=2")
     few = ("train.clips_per_epoch=2", "train.min_clips_per_epoch=1")
-    return load_config("nano", [*chosen, *more, *few])
+    return load_config("nano", [*chosen, *more, *few, *settings])
 
 
 def _is_complete(run: Path) -> bool:
@@ -310,11 +352,12 @@ def _export(name: str) -> Callable[[Path, Path, bool], None]:
         from lstmcli.workflows.export import export
 
         format, _, ending = name.partition(" ")
-        if (inputs / "converted" / "net" / f"net{ending}").is_file():
-            _convert_beforehand(inputs / "converted")
+        model = "best" if overwrite else "older"
+        if (inputs / model / "net" / f"net{ending}").is_file():
+            _convert_beforehand(inputs / model)
         path = out / "net" / f"net{ending}"
         path.parent.mkdir(exist_ok=True)
-        export(inputs / "best.pt", format=format, out=path, overwrite=overwrite)
+        export(inputs / f"{model}.pt", format=format, out=path, overwrite=overwrite)
 
     return run
 
@@ -493,6 +536,7 @@ COMMANDS = {
     "prepare --teacher": Command(_teach, _check_taught, "dataset/dataset.json"),
     "convert": Command(_convert, _check_converted, "mot"),
     "train": Command(_train, _check_trained, "run/last.pt", resumes=True),
+    "train --overwrite": Command(_train_anew, _check_trained_anew, "run/best.pt"),
     "detect": Command(_detect, _check_detected, "found/a.annotated.mp4"),
     "detect --on": Command(_distribute, _check_detected, "found/a.annotated.mp4"),
     "evaluate": Command(_evaluate, _check_evaluated, "scores/report/index.html"),
@@ -502,8 +546,7 @@ COMMANDS = {
     "export onnx": Command(_export("onnx .onnx"), _check_exported, "net/net.onnx"),
     "export openvino": Command(_export("openvino .xml"), _check_exported, "net/net.xml"),
     "benchmark": Command(_benchmark, _check_benchmark, "speed.json"),
-    # not its run: of one that is replaced, the files go when the new training begins
-    "demo": Command(_demo, _check_demo, "demo/dataset/dataset.json"),
+    "demo": Command(_demo, _check_demo, "demo/run/best.pt"),
     "serve": Command(_serve, _check_served, "served", resumes=True),
 }
 HEAVY = (
@@ -577,12 +620,14 @@ def leftovers(out: Path, *, partial: bool = False) -> list[str]:
 
 
 def _make_converted(name: str, inputs: Path) -> None:
-    """Export once, so that other exports can take the converted network."""
-    made = inputs / "made"
-    made.mkdir()
-    assert end_of(start(lambda: COMMANDS[name].run(inputs, made, False), inputs / "log")) == 0
-    shutil.copytree(made, inputs / "converted", dirs_exist_ok=True)
-    shutil.rmtree(made)
+    """Export both models once, so that other exports can take the converted networks."""
+    for overwrite, model in ((False, "older"), (True, "best")):
+        made, log = inputs / f"made-{model}", inputs / "log"
+        made.mkdir()
+        work = partial(COMMANDS[name].run, inputs, made, overwrite)
+        assert end_of(start(work, log)) == 0, log.read_text()
+        shutil.copytree(made, inputs / model, dirs_exist_ok=True)
+        shutil.rmtree(made)
 
 
 def try_commands(attempt: Callable[[str, Path], str], parser: argparse.ArgumentParser) -> None:

@@ -93,6 +93,20 @@ def test_a_log_is_replaced_or_continued_only_when_that_is_wanted(tmp_path: Path)
         assert len(path.read_text(encoding="utf-8").splitlines()) == lines
 
 
+def test_an_older_log_stays_until_the_first_event(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("{}\n{}\n", encoding="utf-8")
+    for events, lines in ((1, 1), (0, 0)):
+        sink = open_event_sink(str(path), overwrite=True, say=print)
+        assert path.read_text(encoding="utf-8") != ""
+        for _ in range(events):
+            sink.write({})
+            assert path.read_text(encoding="utf-8") == "{}\n"
+        sink.close()
+        assert path.read_text(encoding="utf-8") == "{}\n" * lines
+    assert [entry.name for entry in tmp_path.iterdir()] == ["events.jsonl"]
+
+
 def test_an_unknown_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="ftp"):
         open_event_sink("ftp://host/x", say=print)

@@ -13,6 +13,7 @@ from conftest import MakeVideo
 from PIL import Image
 
 from lstmcli.core.errors import ConfigError, OutputError
+from lstmcli.core.names import file_name
 from lstmcli.core.types import Detections
 from lstmcli.outputs import WRITERS, AnnotatedFrame, OutputSpec
 from lstmcli.outputs.contract import Output
@@ -24,7 +25,7 @@ from lstmcli.outputs.draw import (
     timestamp_text,
     whole_pixels,
 )
-from lstmcli.outputs.images import crop, file_name
+from lstmcli.outputs.images import crop
 from lstmcli.outputs.text_sprites import (
     PALETTE,
     can_draw,

@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from lstmcli.core.errors import ConfigError, OutputError  # noqa: E402
 from lstmcli.core.metadata import ModelMetadata  # noqa: E402
+from lstmcli.core.names import upload_name  # noqa: E402
 from lstmcli.core.progress import SilentProgress  # noqa: E402
 from lstmcli.core.types import Picture  # noqa: E402
 from lstmcli.inference.runtime_pool import RuntimePool  # noqa: E402
@@ -35,7 +36,6 @@ from lstmcli.service.metrics import labelled  # noqa: E402
 from lstmcli.service.options import CameraSpec, ServeOptions  # noqa: E402
 from lstmcli.service.server import listen, make_server  # noqa: E402
 from lstmcli.service.state import ServiceState  # noqa: E402
-from lstmcli.service.video_jobs import safe_name  # noqa: E402
 from lstmcli.workflows.detect import DetectOptions, detect  # noqa: E402
 
 
@@ -223,7 +223,7 @@ NASTY = {
 
 @pytest.mark.parametrize("name", NASTY, ids=range(len(NASTY)))
 def test_no_name_leaves_the_folder(name: str) -> None:
-    assert safe_name(name) == NASTY[name]
+    assert upload_name(name) == NASTY[name]
 
 
 def test_an_upload_is_never_written_outside_its_folder(

@@ -5,17 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from conftest import MakeDataset
+from core.test_files import every_kill
 
 from lstmcli.core.config import Config
 from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ModelError, OutputError
+from lstmcli.core.files import claim, write_text
 from lstmcli.core.progress import SilentProgress
 from lstmcli.workflows.train import TrainOptions, train
+from lstmcli.workflows.train.checkpointing import replace_older
+from lstmcli.workflows.train.setup import finish_replacing, staging_folder
 
 
 def tiny() -> Config:
@@ -75,6 +80,73 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_started_anew(
         torch.save(broken, run / "last.pt")
         with pytest.raises(ModelError, match=r"last\.pt: the training state is damaged"):
             train(dataset, config=tiny(), out=run, options=OPTIONS, resume=True)
+
+
+RUN = dict.fromkeys(("config.yaml", "last.pt", "metrics.csv"), "run: {new: 1}")
+
+
+def replace_run(run: Path) -> None:
+    """Replace a run as a training does at its first checkpoint."""
+    with claim(run, resumes=True), staging_folder(run, replaces=True) as staging:
+        assert staging is not None
+        for name, text in RUN.items():
+            write_text(staging / name, text)
+        state = SimpleNamespace(files=staging, folder=run, is_anew=False)
+        replace_older(state)  # type: ignore[arg-type]
+
+
+def test_a_kill_at_any_step_of_a_replacement_leaves_the_old_or_the_new_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    old = dict.fromkeys(("best.pt", *RUN), "run: {}") | {"notes.txt": "mine"}
+    seen = []
+
+    def check() -> None:
+        notes = Notes()
+        is_staged = any(run.glob(".run.*"))
+        with claim(run, resumes=True):  # of the next training, or of any command in the folder
+            finish_replacing(run, notes)
+        texts = {path.name: path.read_text() for path in run.iterdir()}
+        assert texts in (old, RUN | {"notes.txt": "mine"})
+        assert (texts == old) or not is_staged
+        assert bool(notes.texts) == is_staged
+        seen.append(texts == old)
+        for name, text in old.items():
+            (run / name).write_text(text)
+
+    for name, text in old.items():
+        (run / name).write_text(text)
+    every_kill(lambda: replace_run(run), check)
+    assert seen.count(True) > 10
+    assert seen.count(False) > 5
+
+
+def test_an_older_run_stays_until_the_new_one_has_a_checkpoint(
+    tmp_path: Path, make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(tmp_path / "dataset", videos=("train", "val"), frames=6).folder
+    run = tmp_path / "run"
+    train(dataset, config=tiny(), out=run, options=OPTIONS)
+    (run / "net.onnx").write_text("exported")
+    old = {path.name: path.read_bytes() for path in run.iterdir()}
+
+    def fill_disk(*args: object) -> None:
+        assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == old
+        raise OutputError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lstmcli.workflows.train.checkpointing.write_metrics", fill_disk)
+        with pytest.raises(OutputError, match="no room") as caught:
+            train(dataset, config=tiny(), out=run, options=OPTIONS, overwrite=True)
+    assert "the older run stays" in caught.value.hint
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == old
+    train(dataset, config=tiny(), out=run, options=OPTIONS, overwrite=True)
+    new = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert set(new) == set(old)
+    assert new["last.pt"] != old["last.pt"]
+    with pytest.raises(OutputError, match="exists") as caught:
+        train(dataset, config=tiny(), out=run, options=OPTIONS)
+    assert "--resume" in caught.value.hint
 
 
 @pytest.mark.parametrize(

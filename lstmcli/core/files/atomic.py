@@ -8,14 +8,16 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from lstmcli.core.errors import OutputError, output_exists, write_failure
 from lstmcli.core.files.locks import NO_FOLLOW, sync_file, sync_folder
-from lstmcli.core.files.temporary import temporary_file
+from lstmcli.core.files.moves import finish_moves, write_moves
+from lstmcli.core.files.publications import is_unreported, note_publication
+from lstmcli.core.files.temporary import moving_path, temporary_file
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EXDEV)
 """What disks without hard links say, such as FAT."""
@@ -77,11 +79,36 @@ def publish_file(complete: Path, path: Path, *, overwrite: bool) -> None:
         OutputError: the name is taken and `overwrite` is False.
     """
     sync_file(complete)
-    if overwrite:
+    note_publication(complete, path)
+    if overwrite or is_unreported(path):
         complete.replace(path)
     else:
         _take_name(complete, path)
     sync_folder(path.parent)
+
+
+def publish_files(complete: Path, *, overwrite: bool, removes: Iterable[str] = ()) -> None:
+    """Give the files of a folder their names beside it, all or none: the next process goes on.
+
+    Args:
+        complete: a `temporary_folder`, which is gone afterwards.
+        overwrite: replace files that are there.
+        removes: names of files beside it that go with those that are replaced.
+
+    Raises:
+        OSError: they cannot be given.
+        OutputError: a name is taken.
+    """
+    for path in sorted(complete.iterdir()):
+        check_free(complete.parent / path.name, overwrite=overwrite)
+        sync_file(path)
+        note_publication(path, complete.parent / path.name)
+    write_moves(complete, removes=removes)
+    sync_folder(complete)
+    moving = moving_path(complete)
+    complete.rename(moving)
+    sync_folder(complete.parent)
+    finish_moves(moving)
 
 
 def partial_path(path: Path) -> Path:
@@ -117,7 +144,7 @@ def check_free(path: Path | None, *, overwrite: bool) -> None:
         return
     if path.is_dir() and not path.is_symlink():
         raise OutputError(f"{path} is a folder", hint="name a file")
-    if not overwrite:
+    if not overwrite and not is_unreported(path):
         raise output_exists(path)
 
 

@@ -14,6 +14,7 @@ from lstmcli.core.errors import OutputError, output_exists, write_failure
 from lstmcli.core.files.atomic import partial_path
 from lstmcli.core.files.listing import LIST_NAME, check_ours, line_of, remove_listed, write_list
 from lstmcli.core.files.locks import NO_FOLLOW, sync_file, sync_folder
+from lstmcli.core.files.publications import is_unreported, note_publication
 from lstmcli.core.files.temporary import temporary_folder, temporary_path
 
 _FEW_FILES = 200
@@ -45,7 +46,7 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
             )
         if next(folder.iterdir(), None) is None:
             return
-        if not overwrite:
+        if not overwrite and not is_unreported(folder):
             raise output_exists(folder)
         check_ours(folder)
     except OSError as error:
@@ -81,6 +82,7 @@ def publish_folder(complete: Path, out: Path, *, overwrite: bool) -> None:
     """
     check_replaceable(out, overwrite=overwrite)
     _sync_all(complete)
+    note_publication(complete, out)
     if not out.is_dir() or next(out.iterdir(), None) is None:
         complete.rename(out)  # fails where another process has just filled it
         sync_folder(out.parent)

@@ -12,6 +12,8 @@ if sys.platform != "win32":
     import fcntl
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+Identity = tuple[int, int, int]
+"""Number, size and time of change of a file: of one that was replaced or edited they differ."""
 _held: set[int] = set()
 _forgets_in_children: list[bool] = []
 
@@ -48,6 +50,15 @@ def is_at(handle: int, path: Path) -> bool:
     except OSError:
         return False
     return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Return what tells a file from any other that gets its name; None where nothing is."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def sync_folder(folder: Path) -> None:

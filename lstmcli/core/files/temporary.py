@@ -21,10 +21,11 @@ from pathlib import Path
 from lstmcli.core.errors import OutputError
 from lstmcli.core.files.listing import LIST_NAME, remove_listed
 from lstmcli.core.files.locks import NO_FOLLOW, is_at, try_lock, unlock
+from lstmcli.core.files.moves import finish_moves
 
 _MARK = "lstmcli-"
 _TOKEN = "[0-9a-f]{16}"
-_OURS = re.compile(rf"\.(?P<name>.*)\.{_MARK}(?P<old>old-)?{_TOKEN}(\.[^.]*)?", re.DOTALL)
+_OURS = re.compile(rf"\.(?P<name>.*)\.{_MARK}(?P<kind>old-|new-)?{_TOKEN}(\.[^.]*)?", re.DOTALL)
 _LONGEST = 120
 """Bytes of a name that are repeated in the temporary one."""
 
@@ -35,6 +36,16 @@ def temporary_path(path: Path, *, old: bool = False) -> Path:
     stem = path.name if old else short_name(path.stem, _LONGEST)
     kind = "old-" if old else ""
     return path.with_name(f".{stem}.{_MARK}{kind}{secrets.token_hex(8)}{suffix}")
+
+
+def moving_path(folder: Path) -> Path:
+    """Return the name of a temporary folder whose files are being moved out of it."""
+    return folder.with_name(f".files.{_MARK}new-{secrets.token_hex(8)}")
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one of this module, or of a lock."""
+    return bool(_OURS.fullmatch(name)) or (name.startswith(".") and name.endswith(f"{_MARK}lock"))
 
 
 def short_name(name: str, length: int) -> str:
@@ -83,7 +94,7 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what processes of ours that are gone left in a folder.
 
     Where a process was ended while it exchanged two folders, and the system cannot do so in one
-    step, the old one gets its name back.
+    step, the old one gets its name back. Files that it was giving their names get them.
     """
     try:
         names = [entry.name for entry in folder.iterdir()]
@@ -94,8 +105,10 @@ def remove_leftovers(folder: Path) -> None:
         if found:
             with contextlib.suppress(OSError, OutputError), _locked(folder / name) as is_dead:
                 home = folder / found["name"]
-                if is_dead and found["old"] and not os.path.lexists(home):
+                if is_dead and found["kind"] == "old-" and not os.path.lexists(home):
                     (folder / name).rename(home)
+                elif is_dead and found["kind"] == "new-":
+                    finish_moves(folder / name)
                 elif is_dead:
                     _remove(folder / name)
 

@@ -139,10 +139,9 @@ def rewrite(onnx: Path, metadata: ModelMetadata, path: Path) -> None:
 
 
 def _save(model: Any, path: Path) -> None:
-    """Write both files, and into both the hash of the weights: they are replaced one by one.
+    """Write both files, and into both the hash of the weights: a copy may mix files of two exports.
 
-    A process that is ended between the two leaves files of different networks. At the end of the
-    weights the hash is of no meaning to OpenVINO.
+    At the end of the weights the hash is of no meaning to OpenVINO.
 
     Raises:
         OSError: the disk is full.
@@ -159,11 +158,6 @@ def _save(model: Any, path: Path) -> None:
         file.seek(0, os.SEEK_END)
         file.write(_MARK + name.encode())
     path.write_bytes(text.replace(_NO_HASH.encode(), name.encode()))
-
-
-def is_own_weights(path: Path) -> bool:
-    """Return whether a `.bin` file was written here, for a graph that may be another one now."""
-    return _hash_at_end(path) != ""
 
 
 def _hash_at_end(path: Path) -> str:
@@ -207,7 +201,7 @@ def _check_pair(model: Any, path: Path) -> None:
         if own != _hash_at_end(path.with_suffix(".bin")):
             raise ModelError(
                 f"{path}: the weights {path.with_suffix('.bin').name} are of another network",
-                hint="an export was interrupted: export it again with --overwrite",
+                hint="export it again with --overwrite",
             )
 
 

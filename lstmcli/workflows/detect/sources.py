@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstmcli.core.errors import ConfigError, LstmcliError, ModelError, OutputError, near_name
+from lstmcli.core.files import is_unreported
 from lstmcli.core.model_files import shipped_models
 from lstmcli.outputs import OutputSpec
 from lstmcli.outputs.counts import SUFFIX as COUNTS_SUFFIX
@@ -82,11 +83,12 @@ def to_do(sources: Sequence[ProbedSource], plan: Plan) -> tuple[list[ProbedSourc
             todo.append(one)
         elif options.skip_existing and len(there) == len(paths) and _belong_to(one, paths, plan):
             skipped.append(name)
-        elif options.skip_existing or options.overwrite:
+        elif options.skip_existing or options.overwrite or all(map(is_unreported, there)):
             todo.append(one)
         else:
+            taken = next(path for path in there if not is_unreported(path))
             raise OutputError(
-                f"{there[0]} exists", hint="use --overwrite, --skip-existing, or another --out"
+                f"{taken} exists", hint="use --overwrite, --skip-existing, or another --out"
             )
     return todo, skipped
 

@@ -29,7 +29,7 @@ from lstmcli.workflows.distribute.ray_cluster import run_on_ray
 from lstmcli.workflows.distribute.remote import RemoteFile, find_remote, is_remote
 from lstmcli.workflows.distribute.remote_folder import RemoteFolder
 from lstmcli.workflows.distribute.task_events import events_path, gather_events
-from lstmcli.workflows.distribute.tasks import Result, VideoTask, run_task
+from lstmcli.workflows.distribute.tasks import Result, VideoTask, claimed_path, run_task
 
 Executor = Callable[[Sequence[VideoTask], ClusterOptions, int, Progress], list[Result]]
 
@@ -91,7 +91,7 @@ def detect_distributed(
 def _claimed(found: Sequence[_Found], out: str) -> list[Path]:
     """Return what keeps other runs from the same outputs; tasks claim the outputs themselves."""
     stems = [] if out else [one.probed.stem for one in found[:CLAIMED_AT_ONCE]]
-    return [stem.with_name(f"{stem.name}.tasks") for stem in stems]
+    return [claimed_path(stem) for stem in stems]
 
 
 def _detect(

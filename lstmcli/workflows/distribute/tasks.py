@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lstmcli.core.errors import LstmcliError, explain
+from lstmcli.core.files import noted_at
 from lstmcli.core.progress import SilentProgress
 from lstmcli.inference.runtime_pool import RuntimePool, open_runtimes
 from lstmcli.outputs.events import open_event_sink
@@ -61,13 +62,19 @@ class VideoTask:
 Result = VideoDone | VideoFailed
 
 
+def claimed_path(stem: Path) -> Path:
+    """Return what the starting process claims for a video; its tasks claim the stem itself."""
+    return stem.with_name(f"{stem.name}.tasks")
+
+
 def run_task(task: VideoTask, count: Count) -> Result:
     """Do a task; what fails is a result, too."""
     try:
-        if task.remote is None and task.publish_to is None:
-            return _run(task, count)
-        with tempfile.TemporaryDirectory(prefix="lstmcli-task-") as folder:
-            return _run_remote(task, Path(folder), count)
+        with noted_at(claimed_path(task.stem)):
+            if task.remote is None and task.publish_to is None:
+                return _run(task, count)
+            with tempfile.TemporaryDirectory(prefix="lstmcli-task-") as folder:
+                return _run_remote(task, Path(folder), count)
     except LstmcliError as error:
         return VideoFailed(task.source.name, error.problem, error.hint)
     except Exception as error:

@@ -11,9 +11,13 @@ from lstmcli.report.evaluation_page import PAGE_NAME
 
 
 def check_outputs(json_file: Path | None, report: Path | None, *, overwrite: bool) -> None:
-    """Raise `OutputError` where a JSON file or a report exists or cannot be written."""
+    """Raise `OutputError` where a JSON file or a report, which are claimed, exists."""
     for path in (json_file, report / PAGE_NAME if report else None):
         check_free(path, overwrite=overwrite)
+
+
+def check_folders(json_file: Path | None, report: Path | None) -> None:
+    """Raise `OutputError` where a JSON file or a report cannot be written."""
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise OutputError(f"{json_file}: cannot be written there", hint="name a file in a folder")
     folders = [json_file.absolute().parent] if json_file is not None else []

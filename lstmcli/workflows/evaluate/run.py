@@ -16,7 +16,7 @@ from lstmcli.report.moments_part import PageMoments
 from lstmcli.workflows.evaluate.class_thresholds import storable, store_thresholds
 from lstmcli.workflows.evaluate.data import open_data, open_model
 from lstmcli.workflows.evaluate.options import EvaluateOptions
-from lstmcli.workflows.evaluate.outputs import check_outputs
+from lstmcli.workflows.evaluate.outputs import check_folders, check_outputs
 from lstmcli.workflows.evaluate.page_moments import page_moments
 from lstmcli.workflows.evaluate.result import (
     Evaluation,
@@ -56,7 +56,7 @@ def evaluate(
         ModelError: the model cannot be read.
         OutputError: the JSON file or report exists or cannot be written.
     """
-    check_outputs(json_file, report, overwrite=overwrite)
+    check_folders(json_file, report)
     with claim(json_file, report):
         return _evaluate(
             model,

@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from lstmcli.core.errors import OutputError
-from lstmcli.core.files import write_text
+from lstmcli.core.errors import OutputError, write_failure
+from lstmcli.core.files import publish_files, write_text
 from lstmcli.core.yaml_text import dump_yaml
 from lstmcli.models.checkpoint import save_checkpoint
 from lstmcli.training.records import draw_curves, write_metrics
-from lstmcli.workflows.train.state import TrainerState, known_metrics, on_cpu
+from lstmcli.workflows.train.state import RUN_FILES, TrainerState, known_metrics, on_cpu
 
 
 def write_config(run: TrainerState) -> None:
     """Write `config.yaml`: everything that is needed to repeat the run."""
     text = dump_yaml(run.config.model_dump(mode="json") | {"run": _metadata(run)})
-    write_text(run.folder / "config.yaml", text)
+    write_text((run.staging or run.folder) / "config.yaml", text)
 
 
 def _metadata(run: TrainerState) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def keep_start(run: TrainerState) -> None:
     """Write `best.pt` with the weights that fine-tuning starts from."""
     best = run.counters.best
     save_checkpoint(
-        run.folder / "best.pt", run.network, weights_of(run), metrics=known_metrics(best)
+        run.files / "best.pt", run.network, weights_of(run), metrics=known_metrics(best)
     )
     run.progress.note(
         f"start ({run.options.init}): map50 {best['map50']:.3f}, any class "
@@ -62,16 +62,37 @@ def keep_records(run: TrainerState, *, keep: bool, better: bool) -> None:
     row = run.counters.history[-1]
     if keep:
         save_checkpoint(
-            run.folder / "best.pt", run.network, weights_of(run), metrics=known_metrics(row)
+            run.files / "best.pt", run.network, weights_of(run), metrics=known_metrics(row)
         )
     try:
-        write_metrics(run.folder / "metrics.csv", run.counters.history)
-        draw_curves(run.folder / "curves.png", run.counters.history)
+        write_metrics(run.files / "metrics.csv", run.counters.history)
+        draw_curves(run.files / "curves.png", run.counters.history)
+        replace_older(run)
     except OutputError as error:
-        raise OutputError(
-            error.problem, hint="free some space; `lstmcli train --resume` goes on"
-        ) from None
+        is_staged = run.files != run.folder
+        hint = "the older run stays" if is_staged else "`lstmcli train --resume` goes on"
+        raise OutputError(error.problem, hint=f"free some space; {hint}") from None
     run.progress.note(_sentence(row, better))
+
+
+def replace_older(run: TrainerState) -> None:
+    """Let the files of the run, a checkpoint among them, replace those of an older one.
+
+    Raises:
+        OutputError: the disk is full; the older run stays.
+    """
+    staging = run.files
+    if staging == run.folder:
+        return
+    removed = [
+        name
+        for name in RUN_FILES
+        if not (staging / name).exists() and not (run.is_anew and name == "best.pt")
+    ]
+    try:
+        publish_files(staging, overwrite=True, removes=removed)
+    except OSError as error:
+        raise write_failure(run.folder, error) from None
 
 
 def _sentence(row: Mapping[str, Any], better: bool) -> str:
@@ -101,9 +122,10 @@ def save_last(run: TrainerState) -> None:
         return
     history = run.counters.history
     save_checkpoint(
-        run.folder / "last.pt",
+        run.files / "last.pt",
         run.network,
         weights_of(run),
         metrics=known_metrics(history[-1]) if history else {},
         training=training,
     )
+    replace_older(run)

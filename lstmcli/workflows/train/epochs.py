@@ -143,7 +143,7 @@ def _close_stage1(run: TrainerState) -> None:
     A frame detector that is trained on may overfit; the recurrent core need not start from that.
     """
     run.counters.stage1_done = True
-    best = run.folder / "best.pt"
+    best = run.files / "best.pt"
     if run.counters.best.get("map50") and best.is_file():
         weights = load_checkpoint(best).model.state_dict()
         run.network.load_state_dict(weights)

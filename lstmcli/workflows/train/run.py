@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -23,11 +24,13 @@ from lstmcli.workflows.train.epochs import fit
 from lstmcli.workflows.train.setup import (
     begin,
     check_batch,
+    finish_replacing,
     first_start,
     fit_to_dataset,
     last_of,
     make_folder,
     options_of,
+    staging_folder,
 )
 from lstmcli.workflows.train.state import RUN_FILES, Trained, TrainOptions
 from lstmcli.workflows.train.transfer import chosen_init, fit_to_init
@@ -63,7 +66,9 @@ def train(
     launch = find_launch(options.devices, options.nodes)
     options = replace(options, devices=launch.devices, nodes=launch.nodes)
     progress = progress if progress is not None and launch.leads else SilentProgress()
-    with claim(out if launch.leads else None):
+    with claim(out if launch.leads else None, resumes=True):
+        if launch.leads:
+            finish_replacing(out, progress)
         return _train(
             dataset,
             config,
@@ -113,7 +118,7 @@ def _train(
     replaces = overwrite or anew is not None
     is_new = launch.leads and not resume and make_folder(out, overwrite=replaces)
 
-    def work(fabric: Fabric) -> Trained:
+    def work(fabric: Fabric, staging: Path | None) -> Trained:
         shown = progress if fabric.is_global_zero else SilentProgress()
         shown.adopt()  # the first of several processes is a forked one, too
         run = begin(
@@ -125,12 +130,14 @@ def _train(
             shown,
             last,
             began,
+            staging=staging,
             is_anew=anew is not None,
         )
         return fit(run)
 
     try:
-        return run_in_processes(fabric, launch, work)
+        with staging_folder(out, replaces=launch.leads and not resume) as staging:
+            return run_in_processes(fabric, launch, partial(work, staging=staging))
     except (LstmcliError, KeyboardInterrupt):  # the latter only before the first step
         kept = [name for name in ("best.pt", "last.pt") if (out / name).exists()]
         if is_new and not kept:  # nothing was trained: free the name

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,15 @@ from lightning_fabric import Fabric
 from lstmcli.core.boxes import box_area
 from lstmcli.core.config import Config
 from lstmcli.core.config_file import config_from
-from lstmcli.core.errors import ConfigError, DataError, ModelError, OutputError, output_exists
+from lstmcli.core.errors import (
+    ConfigError,
+    DataError,
+    ModelError,
+    OutputError,
+    output_exists,
+    write_failure,
+)
+from lstmcli.core.files import remove_leftovers, temporary_folder
 from lstmcli.core.progress import Progress
 from lstmcli.core.types import no_boxes
 from lstmcli.core.yaml_text import read_yaml
@@ -33,6 +43,7 @@ from lstmcli.workflows.train.checkpointing import write_config
 from lstmcli.workflows.train.epochs import steps_per_epoch
 from lstmcli.workflows.train.restore_checks import check_options, check_training
 from lstmcli.workflows.train.state import (
+    CHECKPOINTS,
     RUN_FILES,
     TrainerState,
     TrainOptions,
@@ -44,6 +55,9 @@ FINEST_STRIDE = 4
 """Pixels a cell of the finest map of every backbone."""
 NEAR_CELLS = 8
 """Objects up to this many cells wide are within the receptive field of the finest maps."""
+
+STAGING = "run"
+"""In the name of the hidden folder of a run that is to replace one."""
 
 
 def next_run(folder: Path, name: str) -> Path:
@@ -59,9 +73,9 @@ def next_run(folder: Path, name: str) -> Path:
 def make_folder(out: Path, *, overwrite: bool) -> bool:
     """Make the run's folder; return whether it is new.
 
-    An older run in it stays until the new one is ready to train: see `begin`. What a run left that
-    was ended before its first checkpoint is no run. Files that have a run's names and are of no
-    run stay.
+    An older run in it stays until the new one has a checkpoint: see `staging_folder`. What a run
+    left that was ended before its first checkpoint is no run. Files that have a run's names and are
+    of no run stay.
 
     Raises:
         OutputError: it holds something, cannot be made, or cannot be written into.
@@ -69,7 +83,7 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
     try:
         is_new = not out.exists()
         if not is_new and not overwrite and not _holds_no_run(out):
-            raise output_exists(out)
+            raise _run_exists(out)
         foreign = None if is_new else _foreign_file(out)
         if foreign is not None:
             raise OutputError(
@@ -82,6 +96,47 @@ def make_folder(out: Path, *, overwrite: bool) -> bool:
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
     return is_new
+
+
+def _run_exists(out: Path) -> OutputError:
+    """Return the error for a folder that holds something, with what can be done about a run."""
+    error = output_exists(out)
+    if (out / "last.pt").is_file():
+        error.hint = f"`lstmcli train --resume {out}` continues it; --overwrite replaces it"
+    return error
+
+
+@contextmanager
+def staging_folder(out: Path, *, replaces: bool) -> Iterator[Path | None]:
+    """Yield a hidden folder in a run's folder while an older run with a checkpoint is in there.
+
+    Until its first checkpoint, the new run lies in the hidden one; see `replace_older`.
+
+    Args:
+        out: the run's folder.
+        replaces: whether a new run begins in this process.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    if not replaces or not any((out / name).is_file() for name in CHECKPOINTS):
+        yield None
+        return
+    try:
+        with temporary_folder(out / STAGING) as folder:
+            yield folder
+    except OSError as error:
+        raise write_failure(out, error) from None
+
+
+def finish_replacing(out: Path, progress: Progress) -> None:
+    """Finish or undo what a training left in the folder that was ended while it replaced a run."""
+    if any(out.glob(f".{STAGING}.*")):
+        progress.note(
+            f"{out}: a training that was to replace this run was ended before its first "
+            "checkpoint; the run is as it was"
+        )
+    remove_leftovers(out)
 
 
 def _holds_no_run(out: Path) -> bool:
@@ -102,16 +157,15 @@ def _foreign_file(out: Path) -> str | None:
     return None if is_of_run else there[-1]
 
 
-def _remove_older(out: Path, *, but: str) -> None:
-    """Remove an older run from the folder, one of its files excepted.
+def _remove_records(out: Path) -> None:
+    """Remove what is left of a run without a checkpoint.
 
     Raises:
         OutputError: it cannot be removed.
     """
     try:
         for name in RUN_FILES:
-            if name != but:
-                (out / name).unlink(missing_ok=True)
+            (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}", hint="choose another --out") from None
 
@@ -174,12 +228,13 @@ def begin(
     last: Checkpoint | None,
     began: float,
     *,
+    staging: Path | None = None,
     is_anew: bool = False,
 ) -> TrainerState:
-    """Build everything, then restore a resumed run, or remove an older one.
+    """Build everything, then restore a resumed run, or write the settings of a new one.
 
-    The older one is removed last, when the new one is known to be valid; of a run that is started
-    anew, the best.pt stays.
+    They are written last, when the new run is known to be valid; see `TrainerState` for `staging`
+    and `is_anew`.
     """
     torch.manual_seed(config.train.seed)
     network = (
@@ -223,6 +278,8 @@ def begin(
         class_weights=_class_weights(dataset, config),
         batch=batch,
         epochs=epochs,
+        staging=fabric.broadcast(staging) if fabric.world_size > 1 else staging,
+        is_anew=is_anew,
     )
     if last is not None:
         run.restore(saved)
@@ -230,7 +287,8 @@ def begin(
     _clip_source(dataset, config, batch, memory=True)  # raises for invalid data
     fabric.barrier()  # all have read --init, which may be the older run
     if fabric.is_global_zero:
-        _remove_older(out, but="best.pt" if is_anew else "")
+        if run.staging is None:
+            _remove_records(out)
         write_config(run)
     return run
 

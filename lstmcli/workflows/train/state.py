@@ -25,6 +25,7 @@ BUDGET_EPOCHS = 6
 """Validations in a time budget; more would take time from the training."""
 RUN_FILES = ("best.pt", "last.pt", "metrics.csv", "curves.png", "config.yaml")
 """In the order in which they are removed: config.yaml, by which a run is known, is the last."""
+CHECKPOINTS = RUN_FILES[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,12 @@ class Counters:
 
 @dataclass(slots=True)
 class TrainerState:
-    """All mutable state of a training, in one process."""
+    """All mutable state of a training, in one process.
+
+    Args:
+        staging: where the files lie until the first checkpoint, while an older run is in `folder`.
+        is_anew: whether the older one has the same settings: its best.pt stays until there is one.
+    """
 
     folder: Path
     config: Config
@@ -136,6 +142,14 @@ class TrainerState:
     state: State | None = None
     saved_at: float = 0.0
     interruption: Interruption = field(default_factory=Interruption)
+    staging: Path | None = None
+    is_anew: bool = False
+
+    @property
+    def files(self) -> Path:
+        """The folder in which the files of the run lie now."""
+        is_staged = self.staging is not None and (self.staging / "config.yaml").is_file()
+        return self.staging if self.staging is not None and is_staged else self.folder
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state of a resumable run as plain containers; collective over processes."""
