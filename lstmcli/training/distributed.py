@@ -129,12 +129,11 @@ def _run_among_others(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
     try:
         result = fabric.launch(work)
     except RuntimeError as error:
-        text = str(error)
-        if isinstance(error, torch.distributed.DistError) or any(
-            sign in text for sign in _PEER_IS_GONE
-        ):
+        sign = next((sign for sign in _PEER_IS_GONE if sign in str(error)), "")
+        if sign or isinstance(error, torch.distributed.DistError):
+            reason = sign or str(error).strip().splitlines()[0][:100]
             raise TrainingError(
-                f"another process of this training is gone ({text.strip().splitlines()[0]})",
+                f"another process of this training is gone ({reason})",
                 hint="see what it printed; `train --resume` continues from the last checkpoint",
             ) from error
         raise

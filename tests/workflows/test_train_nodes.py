@@ -154,8 +154,11 @@ def test_ctrl_c_at_one_machine_ends_all(dataset: Path, tmp_path: Path) -> None:
     os.killpg(processes[1].pid, signal.SIGINT)
     results = ends(processes)
     assert [code for code, _, _ in results] == [130, 130], results
-    assert not any("Traceback" in said for _, _, said in results)
-    load_checkpoint(tmp_path / "two" / "last.pt")
+    *_, said, last = results[0][2].splitlines()
+    assert said == "interrupted; continue with: lstmcli train --resume two"
+    assert last == "interrupted"
+    assert results[1][2] == ""  # the first one speaks for both
+    assert_it_continues(tmp_path)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -165,7 +168,45 @@ def test_a_killed_machine_ends_all(rank: int, dataset: Path, tmp_path: Path) -> 
     results = ends(processes)
     code, _, said = results[1 - rank]
     assert code == 1, results
-    assert "Traceback" not in said
-    assert "error: another process of this training is gone" in said
-    load_checkpoint(tmp_path / "two" / "last.pt")
+    assert_one_error(said, "error: another process of this training is gone (")
     assert not list(tmp_path.rglob("*.part"))
+    assert_it_continues(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_data_process_ends_all(rank: int, dataset: Path, tmp_path: Path) -> None:
+    processes = begin(dataset, tmp_path)
+    ends_at = time.monotonic() + 60
+    while not (loaders := children(processes[rank].pid)):  # there is one while an epoch trains
+        assert time.monotonic() < ends_at
+    os.kill(loaders[-1], signal.SIGKILL)
+    results = ends(processes)
+    assert [code for code, _, _ in results] == [1, 1], results
+    assert_one_error(results[rank][2], "error: a process that loads data ended: DataLoader worker")
+    assert_one_error(results[1 - rank][2], "error: another process of this training is gone (")
+    assert_it_continues(tmp_path)
+
+
+def children(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+    return [int(number) for number in found.split()]
+
+
+def assert_one_error(said: str, begins: str) -> None:
+    """One line of error and one of hint end what was said; nothing shows the inside."""
+    *before, error, hint = said.splitlines()
+    assert error.startswith(begins), said
+    assert hint.startswith("hint: "), said
+    assert not [line for line in before if not line.startswith("epoch ")], said
+
+
+def assert_it_continues(folder: Path) -> None:
+    """The checkpoint is whole, and one process goes on from it."""
+    done = load_checkpoint(folder / "two" / "last.pt").training["counters"]["history"]
+    words = ["--resume", "two", "--device", "cpu", "--epochs", str(len(done) + 1)]
+    ((code, _, said),) = ends([start([*COMMAND, *words], folder)])
+    assert code == 0, said
+    after = load_checkpoint(folder / "two" / "last.pt").training["counters"]["history"]
+    assert after[: len(done)] == done
+    assert len(after) == len(done) + 1

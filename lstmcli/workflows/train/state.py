@@ -183,9 +183,9 @@ class TrainerState:
         whole = []
         for part in self.state:
             if self.fabric.world_size > 1:
-                gathered = self.fabric.all_gather(part)
-                assert isinstance(gathered, Tensor)
-                part = gathered.transpose(0, 1).flatten(0, 1)  # slot s belongs to process s % world
+                gathered = [torch.empty_like(part) for _ in range(self.fabric.world_size)]
+                torch.distributed.all_gather(gathered, part.contiguous())
+                part = torch.stack(gathered, 1).flatten(0, 1)  # slot s belongs to process s % world
             whole.append(part.cpu())
         return whole
 
