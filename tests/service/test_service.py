@@ -50,6 +50,25 @@ class Counting:
         return boxes, np.array([[0.5 + 0.01 * seen, 0.0]], np.float32), seen + 1
 
 
+COUNTING = RuntimePool(lambda size_hw: Counting())
+
+
+class Batching(Counting):
+    """The same on a pretended CUDA device, where steps take a moment; keeps the batch sizes."""
+
+    device = "cuda:0"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def step_many(
+        self, frames: list[Picture], previous_frames: list[Picture], states: list[Any]
+    ) -> list[Any]:
+        self.batches.append(len(frames))
+        time.sleep(0.01)
+        return [self.step(*one) for one in zip(frames, previous_frames, states, strict=True)]
+
+
 class Service:
     """A running service: its address, and what it holds."""
 
@@ -78,11 +97,10 @@ class Service:
 
 
 @contextmanager
-def running(**options: Any) -> Iterator[Service]:
+def running(runtimes: RuntimePool | None = COUNTING, **options: Any) -> Iterator[Service]:
     settings = ServeOptions(port=0, **options)
-    pool = RuntimePool(lambda size_hw: Counting())
     with listen("127.0.0.1", 0) as listener:
-        state = ServiceState(settings, SilentProgress(), pool)
+        state = ServiceState(settings, SilentProgress(), runtimes)
         server = make_server(state)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -128,6 +146,42 @@ def test_each_session_has_a_memory_of_its_own() -> None:
         assert {one["track_id"] for record in records for one in record["detections"]} == {1}
 
 
+def test_sessions_on_a_cuda_device_are_stepped_as_one_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And each keeps its own memory: scores grow with the frames of its session alone."""
+    network, sessions, frames = Batching(), 6, 4
+    monkeypatch.setattr("lstmcli.inference.runtime_pool.load_runtime", lambda *_, **__: network)
+    with running(runtimes=None, model="general") as service:
+        start = threading.Barrier(sessions)
+        records: list[list[dict[str, Any]]] = []
+
+        def send() -> None:
+            with service.session() as one:
+                start.wait(10)
+                got = []
+                for _ in range(frames):
+                    one.send(jpeg())
+                    got.append(json.loads(one.recv()))
+                records.append(got)
+
+        threads = [threading.Thread(target=send) for _ in range(sessions)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert sum(network.batches) == sessions * frames
+    assert max(network.batches) > 1
+    assert len(network.batches) < sessions * frames
+    assert len(records) == sessions
+    with running() as service, service.session() as alone:
+        expected = []
+        for _ in range(frames):
+            alone.send(jpeg())
+            expected.append(scores(json.loads(alone.recv())))
+    assert all([scores(record) for record in got] == expected for got in records)
+
+
 def test_frames_that_are_sent_at_once_are_all_answered_in_order() -> None:
     with running() as service, service.session() as socket_:
         for frame in range(50):
@@ -171,6 +225,25 @@ def test_too_many_sessions_get_429_and_a_dead_client_frees_its_place() -> None:
             second.send(jpeg())
             assert json.loads(second.recv())["frame"] == 0
         assert 'lstmcli_rejected_total{what="sessions"} 1' in service.get("/metrics")[1].decode()
+
+
+def test_a_client_that_vanishes_without_a_word_frees_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its machine lost power, or it never reads: the connection stays, pings are not answered."""
+    monkeypatch.setattr("lstmcli.service.server.PING_S", 0.2)
+    with running(max_sessions=1) as service:
+        with socket.create_connection(("127.0.0.1", service.port)) as raw:
+            raw.sendall(
+                f"GET /session HTTP/1.1\r\nHost: {service.address}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            until(lambda: service.state.sessions.taken == 1)
+            until(lambda: service.state.sessions.taken == 0, limit_s=5.0)
+        with service.session() as second:
+            second.send(jpeg())
+            assert json.loads(second.recv())["frame"] == 0
 
 
 def test_an_idle_session_ends() -> None:
@@ -296,6 +369,44 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
             until(lambda: service.state.videos.all())
         until(lambda: not service.state.videos.all())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_upload_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstmcli.service.app.CHUNK_TIMEOUT_S", 0.1)
+    with running(out=tmp_path) as service:
+        with socket.create_connection(("127.0.0.1", service.port), 20) as raw:
+            raw.sendall(
+                f"PUT /videos/a.mp4 HTTP/1.1\r\nHost: {service.address}\r\n"
+                "Content-Length: 1000\r\n\r\n1234".encode()
+            )
+            assert raw.recv(1000).startswith(b"HTTP/1.1 408 ")
+        until(lambda: not service.state.videos.all())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_queue_of_videos_gets_429_and_loses_none(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    data, goes_on = make_video(tmp_path / "a.mp4", 8).read_bytes(), threading.Event()
+
+    class Held(Counting):
+        def step(self, *one: Any) -> Any:
+            goes_on.wait(20)
+            return super().step(*one)
+
+    held = RuntimePool(lambda size_hw: Held())
+    with running(held, out=tmp_path / "served", max_videos=2, model="sky") as service:
+        answers = [service.send("PUT", "/videos/a.mp4", data) for _ in range(8)]
+        goes_on.set()
+        taken = [json.loads(body)["id"] for status, body in answers if status == 202]
+        refused = [body for status, body in answers if status == 429]
+        assert len(taken) + len(refused) == 8
+        assert refused
+        assert all(b"too many videos wait" in body for body in refused)
+        for key in taken:
+            until(lambda key=key: json.loads(service.get(f"/videos/{key}")[1])["state"] == "done")
+        wanted = f'lstmcli_rejected_total{{what="videos"}} {len(refused)}'
+        assert wanted in service.get("/metrics")[1].decode()
 
 
 def test_a_token_guards_everything_but_health() -> None:
