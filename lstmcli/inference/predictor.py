@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox
-from lstmcli.core.metadata import ModelMetadata
+from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.core.types import Detections, FloatArray, IntArray, Picture
 from lstmcli.inference.nms import multiclass_nms, nms
 from lstmcli.inference.runtime import Runtime
@@ -39,6 +39,25 @@ class Objects:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryStep:
+    """A step of a track memory, for postprocessings of one prediction that share their past.
+
+    Args:
+        config: of the track memory.
+        before: the memory before the step; None where a video begins.
+        rows: [K] of the objects that it was given.
+        after: the memory after the step; never changed again.
+        values: boxes, objectness and classes that it returned; never changed.
+    """
+
+    config: TrackMemoryConfig
+    before: TrackMemory | None
+    rows: IntArray
+    after: TrackMemory
+    values: tuple[FloatArray, FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
 class RawPrediction:
     """Output of a runtime for a frame, before post-processing.
 
@@ -50,6 +69,8 @@ class RawPrediction:
         starts_video: whether it is the first one of a video.
         objects: distinct objects found in it, by the settings of the search, see `Postprocessor`:
             two postprocessings of one prediction search once.
+        memory_steps: of the track memories so far: postprocessings that found the same objects in
+            every frame of the video share one memory.
     """
 
     boxes: FloatArray
@@ -60,6 +81,7 @@ class RawPrediction:
     objects: dict[tuple[bool, float, int], Objects] = field(
         default_factory=dict, repr=False, compare=False
     )
+    memory_steps: list[MemoryStep] = field(default_factory=list, repr=False, compare=False)
 
 
 class Postprocessor:
@@ -93,8 +115,6 @@ class Postprocessor:
         """Return the detections of the next frame, in pixels of the source."""
         boxes, scores = raw.boxes, raw.scores
         if self._has_memory:
-            if raw.starts_video:
-                self._memory = TrackMemory(self.metadata.track_memory)
             boxes, scores = self._with_memory(raw)
         if len(self._class_powers):
             scores = scores**self._class_powers
@@ -123,8 +143,7 @@ class Postprocessor:
         by_class = config.objectness == "max"
         objectness, rows = self._objects(raw)
         present = np.minimum(objectness[rows, 0], 1.0)
-        classes = scores[rows] / np.maximum(scores[rows].sum(axis=1, keepdims=True), 1e-9)
-        smoothed, values, classes = self._memory.step(boxes[rows], present, classes, raw.time_s)
+        smoothed, values, classes = self._remember(raw, rows, present)
         if by_class:
             classes = classes / np.maximum(classes.max(axis=1, keepdims=True), 1e-9)
         if config.averages:
@@ -136,6 +155,28 @@ class Postprocessor:
             np.concatenate((boxes, smoothed[count:])),
             np.concatenate((raised, classes[count:] * values[count:, None])),
         )
+
+    def _remember(
+        self, raw: RawPrediction, rows: IntArray, present: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Step the track memory with the objects of a frame; see `TrackMemory.step`.
+
+        Another postprocessing of the same prediction whose memory was the same one, and which found
+        the same objects, has done the step already.
+        """
+        before = None if raw.starts_video else self._memory
+        config = self.metadata.track_memory
+        for done in raw.memory_steps:
+            if done.before is before and done.config == config and _equal(done.rows, rows):
+                self._memory = done.after
+                return done.values
+        after = TrackMemory(config) if before is None else before.fork()
+        scores = raw.scores[rows]
+        classes = scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-9)
+        values = after.step(raw.boxes[rows], present, classes, raw.time_s)
+        raw.memory_steps.append(MemoryStep(config, before, rows, after, values))
+        self._memory = after
+        return values
 
     def _objects(self, raw: RawPrediction) -> tuple[FloatArray, IntArray]:
         """Return the objectness [M, 1] of all boxes, and the rows of the distinct objects.
@@ -155,6 +196,10 @@ class Postprocessor:
             raw.objects[key] = Objects(objectness, threshold, rows)
             return objectness, rows
         return found.objectness, found.rows[found.objectness[found.rows, 0] > threshold]
+
+
+def _equal(first: IntArray, second: IntArray) -> bool:
+    return len(first) == len(second) and bool((first == second).all())
 
 
 class Predictor:

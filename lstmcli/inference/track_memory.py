@@ -8,6 +8,7 @@ Seq-NMS, Han et al. 2016, https://arxiv.org/abs/1602.08465). It works with any d
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,14 @@ class TrackMemory:
         self._tracks = Association(certain=CERTAIN, min_score=MIN_OBJECTNESS)
         self._classes = _FadingMean.empty(0)
         self._sides, self._objectness = _FadingMean.empty(2), _FadingMean.empty(1)
+
+    def fork(self) -> TrackMemory:
+        """Return a memory of the same tracks; a step of one leaves the other as it is."""
+        other = copy(self)
+        other._tracks = self._tracks.fork()
+        other._classes, other._sides = copy(self._classes), copy(self._sides)
+        other._objectness = copy(self._objectness)
+        return other
 
     def step(
         self, boxes: FloatArray, objectness: FloatArray, classes: FloatArray, time_s: float

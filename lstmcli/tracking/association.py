@@ -9,6 +9,7 @@ centres in units of size and of the motion's own uncertainty.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +89,10 @@ class Association:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def fork(self) -> Association:
+        """Return the same tracks; a step of one leaves the other as it is."""
+        return copy(self)  # a step selects the rows of every array first, and changes those
 
     def step(
         self,

@@ -307,3 +307,33 @@ def test_two_postprocessings_of_a_prediction_are_those_of_each_alone(
             for name in ("boxes", "scores", "labels"):
                 np.testing.assert_array_equal(getattr(found[number], name), getattr(wanted, name))
         assert len(found[0]) > len(found[1]) > 0
+
+
+def test_postprocessings_share_a_track_memory_until_they_find_different_objects() -> None:
+    metadata = ModelMetadata(
+        ("a", "b"), (64, 96), track_memory=TrackMemoryConfig(class_memory_s=1.0)
+    )
+    draw = np.random.default_rng(3)
+
+    def frame(number: int, faint: int) -> RawPrediction:
+        corners = np.array([(0, 0), (40, 0), (0, 30), (40, 30)]) + draw.uniform(0, 2, (4, 2))
+        scores = draw.uniform(0.3, 0.5, (4, 2)).astype(np.float32)
+        scores[:faint] = 0.02  # between the thresholds of the two
+        boxes = np.hstack((corners, corners + 20)).astype(np.float32)
+        letterbox = Letterbox((64, 96), (64, 96))
+        return RawPrediction(boxes, scores, number / 25, letterbox, number % 6 == 0)
+
+    def pair() -> tuple[Postprocessor, Postprocessor]:
+        return Postprocessor(metadata, multi_label=True), Postprocessor(metadata, threshold=0.4)
+
+    together, alone = pair(), pair()
+    shared = []
+    for number in range(12):
+        raw = frame(number, faint=2 if number == 3 else 0)
+        found = [postprocessor.step(raw) for postprocessor in together]
+        shared.append(len(raw.memory_steps) == 1)
+        for postprocessor, both in zip(alone, found, strict=True):
+            wanted = postprocessor.step(replace(raw, objects={}, memory_steps=[]))
+            for name in ("boxes", "scores", "labels"):
+                np.testing.assert_array_equal(getattr(both, name), getattr(wanted, name))
+    assert shared == [True] * 3 + [False] * 3 + [True] * 6, "a new video begins a new memory"
