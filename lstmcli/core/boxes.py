@@ -49,6 +49,18 @@ def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(exact_box_iou(first, second), np.float32)
 
 
+def paired_box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the intersection over union of the boxes in the same rows, [N] in 0..1."""
+    sides = np.minimum(first[:, 2:], second[:, 2:])
+    sides -= np.maximum(first[:, :2], second[:, :2])
+    np.maximum(sides, 0, out=sides)
+    shared = sides[:, 0] * sides[:, 1]
+    union = box_area(first) + box_area(second)
+    union -= shared
+    np.maximum(union, 1e-9, out=union)
+    return np.asarray(shared / union)
+
+
 def box_overlap_of_first(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return which share of each first box lies inside each second one, float32 [N, M] in 0..1."""
     overlap = _intersections(first, second)

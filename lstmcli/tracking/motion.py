@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,22 @@ _PIXEL_VARIANCE = 0.25
 
 def centers_and_sizes(boxes: npt.NDArray[np.floating]) -> Floats:
     """Return boxes [N, 4] (x1, y1, x2, y2) as (x, y, width, height), float64."""
+    xywh = np.empty(boxes.shape)
     wide = boxes.astype(np.float64)
-    return np.concatenate([(wide[:, :2] + wide[:, 2:]) / 2, wide[:, 2:] - wide[:, :2]], axis=1)
+    low, high = wide[:, :2], wide[:, 2:]
+    np.add(low, high, out=xywh[:, :2])
+    xywh[:, :2] /= 2
+    np.subtract(high, low, out=xywh[:, 2:])
+    return xywh
 
 
 def corners(xywh: Floats) -> FloatArray:
     """Return (x, y, width, height) [N, 4] as boxes (x1, y1, x2, y2), float32."""
     half = xywh[:, 2:] / 2
-    boxes = np.concatenate([xywh[:, :2] - half, xywh[:, :2] + half], axis=1)
-    return np.asarray(boxes, np.float32)
+    boxes = np.empty(xywh.shape, np.float32)
+    np.subtract(xywh[:, :2], half, out=boxes[:, :2], casting="same_kind")
+    np.add(xywh[:, :2], half, out=boxes[:, 2:], casting="same_kind")
+    return boxes
 
 
 def box_sizes(xywh: Floats) -> Floats:
@@ -41,7 +48,6 @@ def box_sizes(xywh: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum(xywh[:, 2] * xywh[:, 3], 1.0)))
 
 
-@dataclass(slots=True)
 class BoxMotion:
     """State of N box filters: boxes, velocities and their variances.
 
@@ -50,36 +56,51 @@ class BoxMotion:
     seconds, so that it serves any frame rate.
 
     Args:
-        xywh: [N, 4], x, y, width and height in pixels.
-        velocities: [N, 4], the same per second.
-        variances: [N, 3, 4]: of the position, covariance, of the velocity.
+        values: [N, 20], a row a box, so that boxes are selected and joined by one call: x, y,
+            width and height in pixels, the same per second, and the variances of the positions,
+            the covariances, and the variances of the velocities.
     """
 
-    xywh: Floats
-    velocities: Floats
-    variances: Floats
+    __slots__ = ("values",)
+
+    def __init__(self, values: Floats) -> None:
+        self.values = values
+
+    @property
+    def xywh(self) -> Floats:
+        """[N, 4], x, y, width and height in pixels."""
+        return self.values[:, :4]
+
+    @property
+    def velocities(self) -> Floats:
+        """[N, 4], the same per second."""
+        return self.values[:, 4:8]
+
+    @property
+    def variances(self) -> tuple[Floats, Floats, Floats]:
+        """[N, 4] each: of the position, covariance, of the velocity."""
+        return self.values[:, 8:12], self.values[:, 12:16], self.values[:, 16:]
 
     @classmethod
     def start(cls, xywh: Floats) -> BoxMotion:
         """Return the state of new boxes, at rest."""
-        sizes = box_sizes(xywh)[:, None]
-        variances = np.zeros((len(xywh), 3, 4))
-        variances[:, 0] = (MEASUREMENT_STD * sizes) ** 2 + _PIXEL_VARIANCE
-        variances[:, 2, :2] = (INITIAL_SPEED * sizes) ** 2
-        variances[:, 2, 2:] = (INITIAL_GROWTH * sizes) ** 2
-        return cls(xywh.copy(), np.zeros_like(xywh), variances)
+        motion = cls(np.zeros((len(xywh), 20)))
+        if len(xywh):
+            sizes = box_sizes(xywh)[:, None]
+            position, _, velocity = motion.variances
+            motion.xywh[...] = xywh
+            position[...] = (MEASUREMENT_STD * sizes) ** 2 + _PIXEL_VARIANCE
+            velocity[:, :2] = (INITIAL_SPEED * sizes) ** 2
+            velocity[:, 2:] = (INITIAL_GROWTH * sizes) ** 2
+        return motion
 
     def select(self, rows: Indices) -> BoxMotion:
-        """Return the rows of some boxes."""
-        return BoxMotion(self.xywh[rows], self.velocities[rows], self.variances[rows])
+        """Return copies of the rows of some boxes."""
+        return BoxMotion(self.values.take(rows, axis=0))
 
     def joined(self, more: BoxMotion) -> BoxMotion:
         """Return these boxes, followed by others."""
-        return BoxMotion(
-            np.concatenate((self.xywh, more.xywh)),
-            np.concatenate((self.velocities, more.velocities)),
-            np.concatenate((self.variances, more.variances)),
-        )
+        return BoxMotion(np.concatenate((self.values, more.values)))
 
     def predict(self, seconds: float, lost: npt.NDArray[np.bool_]) -> None:
         """Predict the boxes at a later time (Kalman prediction).
@@ -88,12 +109,13 @@ class BoxMotion:
             seconds: since the last call.
             lost: [N], which boxes had no detection at the last frame; they slow down.
         """
-        self.velocities *= np.where(lost, np.exp(-seconds / LOST_VELOCITY_S), 1.0)[:, None]
-        self.velocities[:, 2:] *= np.exp(-seconds / GROWTH_S)
-        self.xywh = self.xywh + self.velocities * seconds
-        self.xywh[:, 2:] = np.maximum(self.xywh[:, 2:], 1.0)
-        drift = (ACCELERATION * box_sizes(self.xywh))[:, None] ** 2
-        position, covariance, velocity = self.variances.transpose(1, 0, 2)
+        xywh, velocities = self.xywh, self.velocities
+        velocities *= np.where(lost, math.exp(-seconds / LOST_VELOCITY_S), 1.0)[:, None]
+        velocities[:, 2:] *= math.exp(-seconds / GROWTH_S)
+        xywh += velocities * seconds
+        np.maximum(xywh[:, 2:], 1.0, out=xywh[:, 2:])
+        drift = np.square(ACCELERATION * box_sizes(xywh))[:, None]
+        position, covariance, velocity = self.variances
         position += 2 * covariance * seconds + velocity * seconds**2 + drift * seconds**3 / 3
         covariance += velocity * seconds + drift * seconds**2 / 2
         velocity += drift * seconds
@@ -105,14 +127,17 @@ class BoxMotion:
             rows: of the boxes.
             detected: [len(rows), 4], x, y, width and height.
         """
-        position, covariance, velocity = self.variances[rows].transpose(1, 0, 2)
-        noise = (MEASUREMENT_STD * box_sizes(detected))[:, None] ** 2 + _PIXEL_VARIANCE
-        gain, velocity_gain = position / (position + noise), covariance / (position + noise)
-        residual = detected - self.xywh[rows]
-        self.xywh[rows] += gain * residual
-        self.xywh[rows, 2:] = np.maximum(self.xywh[rows, 2:], 1.0)
-        self.velocities[rows] += velocity_gain * residual
-        self.variances[rows] = np.stack(
-            [(1 - gain) * position, (1 - gain) * covariance, velocity - velocity_gain * covariance],
-            axis=1,
-        )
+        some = self.select(rows)
+        position, covariance, velocity = some.variances
+        noise = np.square(MEASUREMENT_STD * box_sizes(detected))[:, None] + _PIXEL_VARIANCE
+        total = position + noise
+        gain, velocity_gain = position / total, covariance / total
+        residual = detected - some.xywh
+        some.velocities[...] += velocity_gain * residual
+        some.xywh[...] += gain * residual
+        np.maximum(some.xywh[:, 2:], 1.0, out=some.xywh[:, 2:])
+        velocity -= velocity_gain * covariance
+        kept = np.subtract(1, gain, out=gain)
+        position *= kept
+        covariance *= kept
+        self.values[rows] = some.values
