@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.metrics.average_precision import RECALLS
+from lstmcli.metrics.coco import RECALLS
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.matching import Matching
 from lstmcli.metrics.motion import track_rows

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from lstmcli.core.boxes import box_area
 from lstmcli.core.types import BoolArray, IntArray
-from lstmcli.metrics.average_precision import COCO_SIZES, mean_of_known
+from lstmcli.metrics.average_precision import mean_of_known
+from lstmcli.metrics.coco import COCO_SIZES
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.motion import motion_iou
 

@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from lstmcli.core.types import BoolArray, IntArray
-from lstmcli.metrics.average_precision import CocoAverages, average_precision, coco_averages
+from lstmcli.metrics.average_precision import average_precision
+from lstmcli.metrics.coco import CocoAverages, coco_averages
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import (
     GroundTruthTable,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lstmcli.core.boxes import box_iou
 from lstmcli.core.types import BoolArray, FloatArray, IntArray
-from lstmcli.metrics.average_precision import RECALLS
+from lstmcli.metrics.coco import RECALLS
 from lstmcli.metrics.comparison import AP50_IOU, Comparison, Json
 
 BACKGROUND_IOU = 0.1

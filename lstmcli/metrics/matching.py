@@ -112,7 +112,7 @@ def _match(
     rank[np.argsort(-detections.scores, kind="stable")] = np.arange(len(detections))
     rows, touched = [-1] * len(detections), np.zeros(len(detections), np.bool_)
     free = [True] * len(gt)
-    for pairs in _pairs(gt, detections, frames, count, by_class=by_class):
+    for pairs in matchable_pairs(gt, detections, frames, count, by_class=by_class):
         first, second = pairs
         ignore = gt.ignore[second]
         boxes, others = detections.boxes[first], gt.boxes[second]
@@ -131,15 +131,23 @@ def _match(
     return matched, touched & (matched < 0)
 
 
-def _pairs(
+def matchable_pairs(
     gt: Annotations,
     detections: Detections,
     frames: tuple[IntArray, IntArray],
     count: int,
     *,
-    by_class: bool,
+    by_class: bool = True,
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield rows of detections and of ground truth that may match, some frames at a time."""
+    """Yield rows of detections and of ground truth of one frame and class, some frames at a time.
+
+    Args:
+        gt: ground truth of all frames.
+        detections: of all frames.
+        frames: numbers of the frames of each of them, rising.
+        count: of the frames.
+        by_class: False pairs boxes of different classes, too.
+    """
     gt_ends = np.searchsorted(frames[0], np.arange(count + 1))
     ends = np.searchsorted(frames[1], np.arange(count + 1))
     sizes = np.cumsum(np.diff(gt_ends) * np.diff(ends))
@@ -193,22 +201,9 @@ def match_all(
     by_class: bool = True,
 ) -> Matching:
     """Match the detections that `select` takes of each result."""
-    parts = [select(result) for result in results]
-    gts = [result.gt for result in results]
-    gt = Annotations(
-        _joined([g.boxes for g in gts], np.zeros((0, 4), np.float32)),
-        _joined([g.labels for g in gts], np.zeros(0, np.int64)),
-        _joined([g.tracks for g in gts], np.zeros(0, np.int64)),
-        _joined([g.ignore for g in gts], np.zeros(0, np.bool_)),
-    )
-    detections = Detections(
-        _joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
-        _joined([part.scores for part in parts], np.zeros(0, np.float32)),
-        _joined([part.labels for part in parts], np.zeros(0, np.int64)),
-        _joined([part.track_ids for part in parts], np.zeros(0, np.int64)),
-    )
-    numbers = np.arange(len(results))
-    frames = np.repeat(numbers, [len(g) for g in gts]), np.repeat(numbers, [len(p) for p in parts])
+    gt, gt_frames = joined_ground_truth(results)
+    detections, found_frames = _joined_detections([select(result) for result in results])
+    frames = gt_frames, found_frames
     rows, ignored = _match(gt, detections, frames, len(results), iou=iou, by_class=by_class)
     counted = np.append(np.cumsum(~gt.ignore) - 1, -1)  # -1 stays -1
     return Matching(
@@ -219,6 +214,33 @@ def match_all(
         gt=counted[rows],
         ignored=ignored,
     )
+
+
+def joined_ground_truth(results: Sequence[FrameResult]) -> tuple[Annotations, IntArray]:
+    """Return the ground truth of all results, and the row of each box's result."""
+    gts = [result.gt for result in results]
+    gt = Annotations(
+        _joined([g.boxes for g in gts], np.zeros((0, 4), np.float32)),
+        _joined([g.labels for g in gts], np.zeros(0, np.int64)),
+        _joined([g.tracks for g in gts], np.zeros(0, np.int64)),
+        _joined([g.ignore for g in gts], np.zeros(0, np.bool_)),
+    )
+    return gt, np.repeat(np.arange(len(results)), [len(g) for g in gts])
+
+
+def joined_candidates(results: Sequence[FrameResult]) -> tuple[Detections, IntArray]:
+    """Return the candidates of all results, and the row of each one's result."""
+    return _joined_detections([result.candidates for result in results])
+
+
+def _joined_detections(parts: Sequence[Detections]) -> tuple[Detections, IntArray]:
+    detections = Detections(
+        _joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
+        _joined([part.scores for part in parts], np.zeros(0, np.float32)),
+        _joined([part.labels for part in parts], np.zeros(0, np.int64)),
+        _joined([part.track_ids for part in parts], np.zeros(0, np.int64)),
+    )
+    return detections, np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
 def class_agnostic_nms(detections: Detections, *, iou: float = DUPLICATE_IOU) -> Detections:

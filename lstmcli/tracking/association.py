@@ -323,9 +323,7 @@ def _near(expected: Floats, detected: Floats, reach: Floats) -> tuple[Indices, I
     return first, second
 
 
-def _best_pairs(
-    tracks: Indices, detections: Indices, alike: Floats
-) -> tuple[Indices, Indices]:
+def _best_pairs(tracks: Indices, detections: Indices, alike: Floats) -> tuple[Indices, Indices]:
     """Return the tracks and detections of the assignment with the largest sum of likeness.
 
     Args:
