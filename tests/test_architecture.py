@@ -113,7 +113,6 @@ def test_workflows_call_each_other_downward() -> None:
         ("lightning_fabric", {"training", "workflows", "cli"}),
         ("jinja2", {"report"}),
         ("trackeval", {"metrics"}),
-        ("faster_coco_eval", {"metrics"}),
         ("PIL", {"outputs", "report", "video", "dataset", "labels", "workflows"}),
         ("openvino", {"inference"}),
         ("onnxruntime", {"inference"}),

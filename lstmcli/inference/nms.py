@@ -5,9 +5,6 @@ Without torch, so that an exported network can run where torch is not even loade
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -71,7 +68,10 @@ def nms(
         values = scores[rows, labels]
     order = _best(values, PRE_NMS_TOP_K * limit)
     rows, labels = rows[order], labels[order]
-    kept = _greedy_nms(boxes[rows], labels if multi_label else None, iou, limit)
+    if multi_label and len(boxes) <= BLOCK:
+        kept = _nms_of_few(boxes, rows, labels, scores.shape[1], iou)[:limit]
+    else:
+        kept = _greedy_nms(boxes[rows], labels if multi_label else None, iou, limit)
     return rows[kept].astype(np.int64), labels[kept].astype(np.int64)
 
 
@@ -83,61 +83,93 @@ def _best(values: FloatArray, count: int) -> IntArray:
     return rows[np.argsort(-values[rows], kind="stable")[:count]]
 
 
+def _nms_of_few(
+    boxes: FloatArray, rows: IntArray, labels: IntArray, classes: int, iou: float
+) -> IntArray:
+    """Return the kept ones of boxes with several classes each, best first.
+
+    The boxes are compared once for all classes.
+
+    Args:
+        boxes: [M, 4].
+        rows: [N] of boxes, best first.
+        labels: [N], classes of these.
+        classes: how many there are.
+        iou: maximum overlap with a better box of the class.
+    """
+    columns = _columns(boxes)
+    table = _overlaps(columns[:, :, None], columns, iou)
+    first, second = np.nonzero(np.triu(table, 1))
+    place = np.full((len(boxes), classes), -1, np.int64)
+    place[rows, labels] = np.arange(len(rows))
+    first, second = place[first].ravel(), place[second].ravel()
+    both = np.flatnonzero((first >= 0) & (second >= 0))
+    first, second = first[both], second[both]
+    return _undisturbed(len(rows), np.minimum(first, second), np.maximum(first, second))
+
+
 def _greedy_nms(boxes: FloatArray, labels: IntArray | None, iou: float, limit: int) -> IntArray:
     """Return the rows of the kept boxes, at most `limit`, best first.
 
     Box by box would take one NumPy call for every kept box; here it takes two for each `BLOCK`:
     boxes are suppressed by the kept ones first, then by each other.
     """
-    sides = boxes[:, 2:] - boxes[:, :2]
-    left, top, right, bottom = np.ascontiguousarray(boxes.T)
-    columns = _Columns(left, top, right, bottom, sides[:, 0] * sides[:, 1], labels)
-    kept: list[IntArray] = []
-    count = 0
+    columns = _columns(boxes)
+    kept = np.zeros(0, np.int64)
     for begin in range(0, len(boxes), BLOCK):
         rows = np.arange(begin, min(begin + BLOCK, len(boxes)))
-        if kept:
-            better = columns.at(np.concatenate(kept)).at(np.s_[:, None])
-            rows = rows[~columns.at(rows).overlaps(better, iou).any(axis=0)]
-        some = columns.at(rows)
-        table = some.overlaps(some.at(np.s_[:, None]), iou)
-        free = np.ones(len(rows), bool)
-        for row in np.flatnonzero(table.sum(axis=1) > 1):  # each overlaps itself
-            if free[row]:
-                free[row + 1 :] &= ~table[row, row + 1 :]
-        kept.append(rows[free])
-        count += len(kept[-1])
-        if count >= limit:
+        if len(kept):
+            covered = _overlaps(columns[:, kept, None], columns[:, rows], iou)
+            if labels is not None:
+                covered &= labels[kept, None] == labels[rows]
+            rows = rows[~covered.any(axis=0)]
+        some = columns[:, rows]
+        table = _overlaps(some[:, :, None], some, iou)
+        if labels is not None:
+            table &= labels[rows, None] == labels[rows]
+        first, second = np.divmod(np.flatnonzero(table), max(len(rows), 1))
+        pairs = first < second
+        rows = rows[_undisturbed(len(rows), first[pairs], second[pairs])]
+        kept = np.concatenate((kept, rows))
+        if len(kept) >= limit:
             break
-    return np.concatenate(kept)[:limit] if kept else np.zeros(0, np.int64)
+    return kept[:limit]
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Boxes by column, [N] each; labels are None where classes do not matter."""
+def _undisturbed(count: int, better: IntArray, worse: IntArray) -> IntArray:
+    """Return which of `count` boxes, best first, no kept better one overlaps.
 
-    left: FloatArray
-    top: FloatArray
-    right: FloatArray
-    bottom: FloatArray
-    area: FloatArray
-    labels: IntArray | None
+    Args:
+        count: of the boxes.
+        better: [P], the better box of each pair that overlaps, in any order.
+        worse: [P], the other one.
+    """
+    order = np.argsort(better, kind="stable")
+    free = [True] * count
+    for row, other in zip(better[order].tolist(), worse[order].tolist(), strict=True):
+        if free[row]:
+            free[other] = False
+    return np.flatnonzero(free)
 
-    def at(self, row: Any) -> _Columns:
-        labels = None if self.labels is None else self.labels[row]
-        return _Columns(
-            self.left[row],
-            self.top[row],
-            self.right[row],
-            self.bottom[row],
-            self.area[row],
-            labels,
-        )
 
-    def overlaps(self, other: _Columns, iou: float) -> npt.NDArray[np.bool_]:
-        """Return which of these others suppress, [N] for one box, [M, N] for [M, 1] boxes."""
-        width = np.minimum(other.right, self.right) - np.maximum(other.left, self.left)
-        height = np.minimum(other.bottom, self.bottom) - np.maximum(other.top, self.top)
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        overlap: npt.NDArray[np.bool_] = shared > iou * (other.area + self.area - shared)
-        return overlap if self.labels is None else overlap & (other.labels == self.labels)
+def _columns(boxes: FloatArray) -> FloatArray:
+    """Return [5, N]: left, top, right, bottom and area of boxes."""
+    columns = np.empty((5, len(boxes)), boxes.dtype)
+    columns[:4] = boxes.T
+    np.multiply(columns[2] - columns[0], columns[3] - columns[1], out=columns[4])
+    return columns
+
+
+def _overlaps(first: FloatArray, second: FloatArray, iou: float) -> npt.NDArray[np.bool_]:
+    """Return which of the columns [5, N, 1] overlap which of the others [5, M] by more; [N, M]."""
+    width = np.minimum(first[2], second[2])
+    width -= np.maximum(first[0], second[0])
+    np.maximum(width, 0, out=width)
+    shared = np.minimum(first[3], second[3])
+    shared -= np.maximum(first[1], second[1])
+    np.maximum(shared, 0, out=shared)
+    shared *= width
+    union = first[4] + second[4]
+    union -= shared
+    union *= iou
+    return np.asarray(shared > union)

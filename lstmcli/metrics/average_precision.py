@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.types import BoolArray, FloatArray
-from lstmcli.metrics.coco import RECALLS
+from lstmcli.metrics.coco import precision_at_recalls
 from lstmcli.metrics.matching import Matching
 
 
@@ -20,25 +20,31 @@ def mean_of_known(values: npt.NDArray[np.float64]) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def average_precision(matching: Matching, counted: BoolArray, boxes: int) -> float | None:
+def average_precision(
+    matching: Matching, counted: BoolArray, boxes: int, *, label: int | None = None
+) -> float | None:
     """Return the average precision of the counted detections, None without ground truth.
 
     Args:
         matching: all detections.
         counted: bool [D], which of them count as true or false positives.
         boxes: number of ground-truth boxes.
+        label: of one class only; None pools all classes.
     """
     if not boxes:
         return None
-    return float(precision_at_recalls(matching, counted, boxes).mean())
+    return float(precision_of(matching, counted, boxes, label=label).mean())
 
 
-def precision_at_recalls(matching: Matching, counted: BoolArray, boxes: int) -> FloatArray:
-    """Return the precision at each of `RECALLS`, 0 where the recall is not reached."""
-    rows = np.flatnonzero(counted)
-    rows = rows[np.argsort(-matching.scores[rows], kind="stable")]
-    hits = np.cumsum(matching.gt[rows] >= 0)
-    precision = hits / np.arange(1, len(rows) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    index = np.searchsorted(hits / max(boxes, 1), RECALLS, side="left")
-    return np.append(precision, 0.0)[index].astype(np.float32)
+def precision_of(
+    matching: Matching, counted: BoolArray, boxes: int, *, label: int | None = None
+) -> FloatArray:
+    """Return the precision at each of `RECALLS`; see `average_precision`."""
+    if label is None:
+        rows = np.flatnonzero(counted)
+        rows = rows[np.argsort(-matching.scores[rows], kind="stable")]
+    else:
+        rows = matching.ranked_of(label, counted)
+    places = np.flatnonzero(matching.gt[rows] >= 0)  # precision is highest at true positives
+    hits = np.arange(1, len(places) + 1)
+    return precision_at_recalls(hits / (places + 1), hits / max(boxes, 1)).astype(np.float32)

@@ -10,7 +10,7 @@ from lstmcli.core.calibration import USUAL_THRESHOLD, ScoreCalibration
 from lstmcli.core.types import BoolArray, FloatArray
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.frame_result import FrameResult
-from lstmcli.metrics.matching import match_all
+from lstmcli.metrics.matching import JoinedResults
 
 BINS = 10
 SLOPES = np.round(np.arange(0.5, 5.01, 0.25), 2)
@@ -54,7 +54,7 @@ def best_slope(results: Sequence[FrameResult], *, power: float) -> float | None:
         results: of a validation.
         power: exponent of the scores before the curve.
     """
-    matching = match_all(results, lambda result: result.detections, iou=0.5)
+    matching = JoinedResults.of(results).match(iou=0.5)
     scores = matching.scores[~matching.ignored] ** power
     correct = matching.gt[~matching.ignored] >= 0
     scores, correct = scores[scores >= MIN_SCORE], correct[scores >= MIN_SCORE]

@@ -8,15 +8,14 @@ precision is computed where it can be highest, at the true positives.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.types import Annotations, BoolArray, Detections, IntArray
-from lstmcli.metrics.frame_result import FrameResult
-from lstmcli.metrics.matching import joined_candidates, joined_ground_truth, matchable_pairs
+from lstmcli.metrics.matching import JoinedResults, matchable_pairs
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,14 +69,22 @@ Matches = tuple[IntArray, IntArray]
 """Rows of matched detections and of the ground truth that each matches."""
 
 
-def coco_averages(results: Sequence[FrameResult], classes: int) -> CocoAverages:
-    """Return COCO average precision of the candidates; ignored boxes are COCO crowds."""
-    (gt, gt_frames), (found, frames) = joined_ground_truth(results), joined_candidates(results)
+def coco_averages(
+    joined: JoinedResults, candidates: tuple[Detections, IntArray], classes: int
+) -> CocoAverages:
+    """Return COCO average precision; ignored boxes are COCO crowds.
+
+    Args:
+        joined: with the ground truth.
+        candidates: down to the lowest score, and the row of each one's result, rising.
+        classes: how many there are.
+    """
+    gt, (found, frames) = joined.gt, candidates
     order = np.argsort(-found.scores, kind="stable")
     order = order[_are_counted(frames[order] * classes + found.labels[order])]
     rank = np.full(len(found), -1, np.int64)
     rank[order] = np.arange(len(order))
-    pairs = _overlapping(gt, found, (gt_frames, frames), len(results), rank)
+    pairs = _overlapping(gt, found, (joined.gt_frames, frames), joined.count, rank)
     areas, gt_areas = _areas(found.boxes), _areas(gt.boxes)
     matches = _match(pairs, gt, gt_areas)
     by_class = order[np.argsort(found.labels[order], kind="stable")]
@@ -171,7 +178,7 @@ def _overlaps(
     own = (ours[2] - ours[0]) * (ours[3] - ours[1])
     both = own + (theirs[2] - theirs[0]) * (theirs[3] - theirs[1]) - shared
     union = np.where(crowd, own, both)
-    return np.divide(shared, union, out=np.zeros(len(shared)), where=shared > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros(len(shared)), where=shared > 0))
 
 
 def _match(pairs: _Pairs, gt: Annotations, gt_areas: Floats) -> list[list[Matches]]:

@@ -14,11 +14,11 @@ from lstmcli.metrics.coco import CocoAverages, coco_averages
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.matching import (
     GroundTruthTable,
+    JoinedResults,
     Matching,
-    above,
     class_agnostic_nms,
     ground_truth_table,
-    match_all,
+    joined_detections,
 )
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -35,6 +35,7 @@ class Comparison:
         classes: class names.
         threshold: smallest score of a shown detection.
         iou: minimum IoU of a shown detection with its ground truth.
+        joined: boxes of all results in a row.
         gt: one row a ground-truth box that is not ignored.
         videos: int64 [F], the number of each result's video.
         video_names: by that number.
@@ -49,6 +50,7 @@ class Comparison:
     classes: tuple[str, ...]
     threshold: float
     iou: float
+    joined: JoinedResults
     gt: GroundTruthTable
     videos: IntArray
     video_names: tuple[str, ...]
@@ -74,7 +76,7 @@ class Comparison:
         values = []
         for label in range(len(self.classes)):
             boxes = int((gt_rows & (self.gt.labels == label)).sum())
-            value = average_precision(matching, rows & (matching.labels == label), boxes)
+            value = average_precision(matching, rows, boxes, label=label)
             if value is not None:
                 values.append(value)
         return float(np.mean(values)) if values else None
@@ -112,21 +114,21 @@ def compare(
     frames = [(result.video, result.frame) for result in rows]
     assert len(set(frames)) == len(frames), "a frame was given twice"
 
+    joined = JoinedResults.of(rows)
+    candidates = joined_detections([result.candidates for result in rows])
+    distinct = joined_detections([class_agnostic_nms(result.candidates) for result in rows])
     return Comparison(
         results=tuple(rows),
         classes=tuple(classes),
         threshold=threshold,
         iou=iou,
+        joined=joined,
         gt=ground_truth_table(rows),
         videos=np.array([numbers[result.video] for result in rows], np.int64),
         video_names=tuple(numbers),
-        scored=match_all(rows, lambda r: r.candidates, iou=AP50_IOU),
-        scored_any=match_all(
-            rows, lambda r: class_agnostic_nms(r.candidates), iou=AP50_IOU, by_class=False
-        ),
-        shown=match_all(rows, lambda r: above(r.detections, threshold), iou=iou),
-        shown_any=match_all(
-            rows, lambda r: above(r.detections, threshold), iou=iou, by_class=False
-        ),
-        coco=coco_averages(rows, len(classes)),
+        scored=joined.match_others(*candidates, iou=AP50_IOU),
+        scored_any=joined.match_others(*distinct, iou=AP50_IOU, by_class=False),
+        shown=joined.match(iou=iou, threshold=threshold),
+        shown_any=joined.match(iou=iou, threshold=threshold, by_class=False),
+        coco=coco_averages(joined, candidates, len(classes)),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.boxes import box_iou
+from lstmcli.core.boxes import paired_box_iou
 from lstmcli.core.types import BoolArray, FloatArray, IntArray
 from lstmcli.metrics.coco import RECALLS
 from lstmcli.metrics.comparison import AP50_IOU, Comparison, Json
@@ -52,47 +52,62 @@ class DetectionErrors:
 def error_types(comparison: Comparison) -> DetectionErrors:
     """Return the error type of every false positive, at IoU 0.5."""
     gt, matching = comparison.gt, comparison.scored
+    used = matching.by_gt(len(gt)) >= 0
+    wrong = np.flatnonzero((matching.gt < 0) & ~matching.ignored)
     types = np.full(len(matching.scores), -1, np.int64)
     targets = np.full(len(matching.scores), -1, np.int64)
-    used = matching.by_gt(len(gt)) >= 0
-    wrong = (matching.gt < 0) & ~matching.ignored
-    gt_begin = np.searchsorted(gt.results, np.arange(len(comparison.results) + 1))
-    det_begin = np.searchsorted(matching.results, np.arange(len(comparison.results) + 1))
-    for frame in range(len(comparison.results)):
-        objects = slice(int(gt_begin[frame]), int(gt_begin[frame + 1]))
-        first = int(det_begin[frame])
-        rows = first + np.flatnonzero(wrong[first : int(det_begin[frame + 1])])
-        if not len(rows):
-            continue
-        if objects.start == objects.stop:
-            types[rows] = _BACKGROUND
-            continue
-        iou = box_iou(matching.boxes[rows], gt.boxes[objects].astype(np.float32))
-        same = matching.labels[rows][:, None] == gt.labels[objects][None, :]
-        types[rows], aims = _types_of_frame(iou, same, used[objects])
-        targets[rows] = np.where(aims >= 0, aims + objects.start, -1)
+    types[wrong] = _BACKGROUND
+    begins = np.searchsorted(gt.results, matching.results[wrong])
+    counts = np.searchsorted(gt.results, matching.results[wrong], side="right") - begins
+    near = np.flatnonzero(counts)
+    if len(near):
+        wrong, begins, counts = wrong[near], begins[near], counts[near]
+        firsts = np.cumsum(counts) - counts
+        detections = np.repeat(wrong, counts)
+        objects = np.arange(len(detections)) + np.repeat(begins - firsts, counts)
+        iou = paired_box_iou(matching.boxes[detections], gt.boxes[objects].astype(np.float32))
+        same = matching.labels[detections] == gt.labels[objects]
+        types[wrong], aims = _types(iou, same, used[objects], firsts)
+        targets[wrong[aims >= 0]] = objects[aims[aims >= 0]]
     aimed = np.zeros(len(gt), np.bool_)
     aimed[targets[targets >= 0]] = True
     return DetectionErrors(types, targets, ~used & ~aimed)
 
 
-def _types_of_frame(iou: FloatArray, same: BoolArray, used: BoolArray) -> tuple[IntArray, IntArray]:
-    """Return types and target objects of a frame's false positives; arrays are [D, N]."""
+def _types(
+    iou: FloatArray, same: BoolArray, used: BoolArray, firsts: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Return types and target pairs (-1: none) of false positives.
+
+    Args:
+        iou: [P], of each false positive with each object of its frame, one after the other.
+        same: bool [P], whether both are of one class.
+        used: bool [P], whether the object is matched.
+        firsts: int64 [D], the first pair of each false positive.
+    """
     own, other = np.where(same, iou, 0.0), np.where(same, 0.0, iou)
-    near = (own.max(axis=1) >= BACKGROUND_IOU) & (own.max(axis=1) < AP50_IOU)
-    wrong_class = other.max(axis=1) >= AP50_IOU
-    again = np.where(used[None, :], own, 0.0).max(axis=1) >= AP50_IOU
-    background = iou.max(axis=1) <= BACKGROUND_IOU
+    best_own, best_other = np.maximum.reduceat(own, firsts), np.maximum.reduceat(other, firsts)
+    near = (best_own >= BACKGROUND_IOU) & (best_own < AP50_IOU)
+    wrong_class = best_other >= AP50_IOU
+    again = np.maximum.reduceat(np.where(used, own, 0.0), firsts) >= AP50_IOU
+    background = np.maximum.reduceat(iou, firsts) <= BACKGROUND_IOU
     types = np.select(
         [near, wrong_class, again, background],
         [_LOCALISATION, _CLASSIFICATION, _DUPLICATE, _BACKGROUND],
         default=_BOTH,
     ).astype(np.int64)
-    aims = np.where(
-        types == _LOCALISATION,
-        own.argmax(axis=1),
-        np.where(types == _CLASSIFICATION, other.argmax(axis=1), -1),
-    ).astype(np.int64)
+    aims = np.full(len(firsts), -1, np.int64)
+    counts = np.diff(np.append(firsts, len(iou)))
+    for kind, overlap, best in (
+        (_LOCALISATION, own, best_own),
+        (_CLASSIFICATION, other, best_other),
+    ):
+        pairs = np.flatnonzero(
+            np.repeat(types == kind, counts) & (overlap == np.repeat(best, counts))
+        )
+        rows = np.searchsorted(firsts, pairs, side="right") - 1
+        rows, first = np.unique(rows, return_index=True)
+        aims[rows] = pairs[first]
     return types, aims
 
 

@@ -8,13 +8,14 @@ every class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from lstmcli.core.boxes import box_area, box_iou
+from lstmcli.core.boxes import box_area, box_iou, paired_box_iou
 from lstmcli.core.types import Annotations, BoolArray, Detections, FloatArray, IntArray
 from lstmcli.metrics.frame_result import FrameResult
 
@@ -46,7 +47,7 @@ class GroundTruthTable:
         return len(self.results)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Matching:
     """Detections of all results with the ground truth that they match, one row each.
 
@@ -65,6 +66,17 @@ class Matching:
     boxes: FloatArray
     gt: IntArray
     ignored: BoolArray
+
+    @cached_property
+    def ranked(self) -> IntArray:
+        """int64 [D], rows by class, the best score of each first."""
+        return np.lexsort((-self.scores, self.labels))
+
+    def ranked_of(self, label: int, counted: BoolArray) -> IntArray:
+        """Return the counted rows of a class, the best score first."""
+        begin, end = np.searchsorted(self.labels, (label, label + 1), sorter=self.ranked)
+        rows = self.ranked[begin:end]
+        return rows[counted[rows]]
 
     def by_gt(self, count: int) -> IntArray:
         """Return the matched detection of each of `count` ground-truth rows, -1 for none."""
@@ -108,21 +120,18 @@ def _match(
         iou: minimum intersection over union of a match.
         by_class: False matches boxes of different classes, too.
     """
-    rank = np.empty(len(detections), np.int64)
-    rank[np.argsort(-detections.scores, kind="stable")] = np.arange(len(detections))
     rows, touched = [-1] * len(detections), np.zeros(len(detections), np.bool_)
     free = [True] * len(gt)
     for pairs in matchable_pairs(gt, detections, frames, count, by_class=by_class):
         first, second = pairs
         ignore = gt.ignore[second]
-        boxes, others = detections.boxes[first], gt.boxes[second]
-        # an ignored region is a crowd, as COCO has it: the detection has to lie inside
-        overlap = np.where(ignore, _overlap(boxes, others, of_first=True), _overlap(boxes, others))
+        overlap = _overlap(detections.boxes[first], gt.boxes[second], ignore)
         near = overlap >= iou
         touched[first[near & ignore]] = True
         kept = np.flatnonzero(near & ~ignore)
         # COCO lets the later one of two equal overlaps win.
-        order = np.lexsort((-second[kept], -overlap[kept], rank[first[kept]]))
+        scores = detections.scores[first[kept]]
+        order = np.lexsort((-second[kept], -overlap[kept], first[kept], -scores))
         kept = kept[order]
         for row, other in zip(first[kept].tolist(), second[kept].tolist(), strict=True):
             if rows[row] < 0 and free[other]:
@@ -168,16 +177,24 @@ def matchable_pairs(
         begin = end
 
 
-def _overlap(first: FloatArray, second: FloatArray, *, of_first: bool = False) -> FloatArray:
-    """Return the intersection over union of each pair, or over the area of the first; [N]."""
-    sides = np.clip(
-        np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2]), 0, None
-    )
+def _overlap(first: FloatArray, second: FloatArray, crowd: BoolArray) -> FloatArray:
+    """Return the IoU of each pair, [N].
+
+    An ignored region is a crowd, as COCO has it: the detection has to lie inside, and the overlap
+    is the share of its own area.
+    """
+    overlap = np.asarray(paired_box_iou(first, second), np.float32)
+    rows = np.flatnonzero(crowd)
+    if len(rows):
+        overlap[rows] = _share_inside(first[rows], second[rows])
+    return overlap
+
+
+def _share_inside(first: FloatArray, second: FloatArray) -> FloatArray:
+    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
+    np.maximum(sides, 0, out=sides)
     shared = sides[:, 0] * sides[:, 1]
-    whole = box_area(first)
-    if not of_first:
-        whole = whole + box_area(second) - shared
-    return np.asarray(shared / np.maximum(whole, 1e-9), np.float32)
+    return np.asarray(shared / np.maximum(box_area(first), 1e-9), np.float32)
 
 
 def ground_truth_table(results: Sequence[FrameResult]) -> GroundTruthTable:
@@ -193,27 +210,58 @@ def ground_truth_table(results: Sequence[FrameResult]) -> GroundTruthTable:
     )
 
 
-def match_all(
-    results: Sequence[FrameResult],
-    select: Callable[[FrameResult], Detections],
-    *,
-    iou: float,
-    by_class: bool = True,
-) -> Matching:
-    """Match the detections that `select` takes of each result."""
-    gt, gt_frames = joined_ground_truth(results)
-    detections, found_frames = _joined_detections([select(result) for result in results])
-    frames = gt_frames, found_frames
-    rows, ignored = _match(gt, detections, frames, len(results), iou=iou, by_class=by_class)
-    counted = np.append(np.cumsum(~gt.ignore) - 1, -1)  # -1 stays -1
-    return Matching(
-        results=frames[1],
-        scores=detections.scores,
-        labels=detections.labels,
-        boxes=detections.boxes,
-        gt=counted[rows],
-        ignored=ignored,
-    )
+@dataclass(frozen=True, slots=True)
+class JoinedResults:
+    """Boxes of all results in a row, joined once for several matchings.
+
+    Args:
+        count: of the results.
+        gt: ground truth, ignored boxes too.
+        gt_frames: int64, the row of each box's result.
+        detections: that `detect` outputs.
+        frames: int64, the row of each one's result.
+    """
+
+    count: int
+    gt: Annotations
+    gt_frames: IntArray
+    detections: Detections
+    frames: IntArray
+
+    @classmethod
+    def of(cls, results: Sequence[FrameResult]) -> JoinedResults:
+        """Join results."""
+        detections = joined_detections([result.detections for result in results])
+        return cls(len(results), *joined_ground_truth(results), *detections)
+
+    def match(self, *, iou: float, threshold: float = 0, by_class: bool = True) -> Matching:
+        """Match the detections of at least a score."""
+        rows = np.flatnonzero(self.detections.scores >= threshold)
+        found = self.detections.select(rows), self.frames[rows]
+        return self.match_others(*found, iou=iou, by_class=by_class)
+
+    def match_others(
+        self, detections: Detections, frames: IntArray, *, iou: float, by_class: bool = True
+    ) -> Matching:
+        """Match other detections of the same frames.
+
+        Args:
+            detections: of all frames.
+            frames: int64, the row of each one's result, rising.
+            iou: minimum intersection over union of a match.
+            by_class: False matches boxes of different classes, too.
+        """
+        both = self.gt_frames, frames
+        rows, ignored = _match(self.gt, detections, both, self.count, iou=iou, by_class=by_class)
+        counted = np.append(np.cumsum(~self.gt.ignore) - 1, -1)  # -1 stays -1
+        return Matching(
+            results=frames,
+            scores=detections.scores,
+            labels=detections.labels,
+            boxes=detections.boxes,
+            gt=counted[rows],
+            ignored=ignored,
+        )
 
 
 def joined_ground_truth(results: Sequence[FrameResult]) -> tuple[Annotations, IntArray]:
@@ -228,12 +276,8 @@ def joined_ground_truth(results: Sequence[FrameResult]) -> tuple[Annotations, In
     return gt, np.repeat(np.arange(len(results)), [len(g) for g in gts])
 
 
-def joined_candidates(results: Sequence[FrameResult]) -> tuple[Detections, IntArray]:
-    """Return the candidates of all results, and the row of each one's result."""
-    return _joined_detections([result.candidates for result in results])
-
-
-def _joined_detections(parts: Sequence[Detections]) -> tuple[Detections, IntArray]:
+def joined_detections(parts: Sequence[Detections]) -> tuple[Detections, IntArray]:
+    """Return the detections of all frames in a row, and the number of each one's frame."""
     detections = Detections(
         _joined([part.boxes for part in parts], np.zeros((0, 4), np.float32)),
         _joined([part.scores for part in parts], np.zeros(0, np.float32)),
@@ -249,15 +293,15 @@ def class_agnostic_nms(detections: Detections, *, iou: float = DUPLICATE_IOU) ->
     Average precision by class wants a detection for every class; with all classes taken as one, the
     second class of an object is a false positive.
     """
-    order = np.argsort(-detections.scores, kind="stable")
-    detections = detections.select(order)
-    if len(detections) < 2:
-        return detections
-    covered = box_iou(detections.boxes, detections.boxes) > iou
-    keep = np.ones(len(detections), np.bool_)
-    for row in np.flatnonzero(covered.sum(1) > 1):
-        if keep[row]:
-            keep[row + 1 :] &= ~covered[row, row + 1 :]
+    detections = detections.select(np.argsort(-detections.scores, kind="stable"))
+    count = len(detections)
+    keep = np.ones(count, np.bool_)
+    covered = np.flatnonzero(box_iou(detections.boxes, detections.boxes) > iou)
+    for row, other in zip(
+        *(part.tolist() for part in np.divmod(covered, max(count, 1))), strict=True
+    ):
+        if other > row and keep[row]:
+            keep[other] = False
     return detections.select(keep)
 
 

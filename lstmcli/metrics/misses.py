@@ -13,7 +13,7 @@ import numpy as np
 
 from lstmcli.core.types import BoolArray
 from lstmcli.metrics.comparison import Comparison, Json
-from lstmcli.metrics.matching import Matching, match_all
+from lstmcli.metrics.matching import Matching
 from lstmcli.metrics.motion import track_rows
 from lstmcli.metrics.track_spans import TrackSpan, track_spans
 
@@ -54,7 +54,7 @@ def delay_by_false_alarms(comparison: Comparison) -> dict[float, float]:
 
     A track that is never found counts with its whole length.
     """
-    matching = match_all(comparison.results, lambda r: r.detections, iou=comparison.iou)
+    matching = comparison.joined.match(iou=comparison.iou)
     gt = comparison.gt
     frames = np.array([result.frame for result in comparison.results], np.int64)[gt.results]
     tracks = track_rows(comparison.videos[gt.results], gt.tracks, frames)

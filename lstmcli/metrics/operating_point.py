@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lstmcli.metrics.comparison import AP50_IOU, Comparison, Json
 from lstmcli.metrics.frame_result import FrameResult
-from lstmcli.metrics.matching import Matching, above, ground_truth_table, match_all
+from lstmcli.metrics.matching import JoinedResults, Matching, ground_truth_table
 from lstmcli.metrics.motion import track_rows
 from lstmcli.metrics.precision_recall import MIN_TRUE_POSITIVES
 from lstmcli.metrics.stability import count_flicker
@@ -106,14 +106,12 @@ class OperatingPoint:
 
 def shown_at(comparison: Comparison, threshold: float) -> Comparison:
     """Return the comparison at another (calibrated) threshold."""
-    rows = comparison.results
+    joined, iou = comparison.joined, comparison.iou
     return replace(
         comparison,
         threshold=threshold,
-        shown=match_all(rows, lambda r: above(r.detections, threshold), iou=comparison.iou),
-        shown_any=match_all(
-            rows, lambda r: above(r.detections, threshold), iou=comparison.iou, by_class=False
-        ),
+        shown=joined.match(iou=iou, threshold=threshold),
+        shown_any=joined.match(iou=iou, threshold=threshold, by_class=False),
     )
 
 
@@ -137,7 +135,7 @@ def operating_point(comparison: Comparison, threshold: float) -> OperatingPoint:
 
 def match_all_scores(comparison: Comparison) -> Matching:
     """Match the detections of all scores."""
-    return match_all(comparison.results, lambda result: result.detections, iou=comparison.iou)
+    return comparison.joined.match(iou=comparison.iou)
 
 
 def best_class_thresholds(
@@ -147,7 +145,7 @@ def best_class_thresholds(
 
     A class with fewer than `MIN_TRUE_POSITIVES` true positives has none: it would be noise.
     """
-    matching = match_all(results, lambda result: result.detections, iou=AP50_IOU)
+    matching = JoinedResults.of(results).match(iou=AP50_IOU)
     table = ground_truth_table(results)
     found = {}
     for label, name in enumerate(classes):

@@ -10,7 +10,7 @@ from lstmcli.core.types import BoolArray
 from lstmcli.metrics.average_precision import average_precision, mean_of_known
 from lstmcli.metrics.comparison import Comparison, Json
 from lstmcli.metrics.frame_result import FrameResult
-from lstmcli.metrics.matching import match_all
+from lstmcli.metrics.matching import JoinedResults
 
 THRESHOLDS = np.round(np.arange(0.05, 0.61, 0.01), 2).astype(np.float32)
 """Candidates of the best threshold."""
@@ -41,7 +41,7 @@ def best_threshold(results: Sequence[FrameResult]) -> float | None:
 
     None with fewer than `MIN_TRUE_POSITIVES` true positives: the choice would be noise.
     """
-    matching = match_all(results, lambda result: result.detections, iou=0.5)
+    matching = JoinedResults.of(results).match(iou=0.5)
     boxes = sum(int((~result.gt.ignore).sum()) for result in results)
     scores = matching.scores[~matching.ignored]
     correct = matching.gt[~matching.ignored] >= 0

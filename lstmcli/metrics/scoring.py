@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmcli.core.types import FloatArray
 from lstmcli.metrics import METRICS
-from lstmcli.metrics.average_precision import precision_at_recalls
+from lstmcli.metrics.average_precision import precision_of
 from lstmcli.metrics.comparison import Comparison, Json, compare
 from lstmcli.metrics.frame_result import FrameResult
 from lstmcli.metrics.precision_recall import overall
@@ -107,6 +107,5 @@ def _curves(comparison: Comparison) -> dict[str, FloatArray]:
     for label, name in enumerate(comparison.classes):
         boxes = int((comparison.gt.labels == label).sum())
         if boxes:
-            counted = ~matching.ignored & (matching.labels == label)
-            curves[name] = precision_at_recalls(matching, counted, boxes)
+            curves[name] = precision_of(matching, ~matching.ignored, boxes, label=label)
     return curves

@@ -9,6 +9,7 @@ only.
 from __future__ import annotations
 
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,9 @@ def track_metrics(comparison: Comparison) -> dict[str, Json]:
     if find_spec("trackeval") is None:
         return unknown
     videos = range(len(comparison.video_names))
-    sequences = [data for data in (_sequence(comparison, v) for v in videos) if data is not None]
+    ids = _shown_track_ids(comparison)
+    found = (_sequence(comparison, ids, video) for video in videos)
+    sequences = [data for data in found if data is not None]
     if not sequences or not any(sequence["num_tracker_ids"] for sequence in sequences):
         return unknown
     from trackeval.metrics import CLEAR, HOTA, Identity
@@ -74,26 +77,36 @@ def track_metrics(comparison: Comparison) -> dict[str, Json]:
     }
 
 
-def _sequence(comparison: Comparison, video: int) -> dict[str, Any] | None:
-    """Return one video as TrackEval takes it; None where its ground truth has no tracks."""
+def _sequence(comparison: Comparison, ids: IntArray, video: int) -> dict[str, Any] | None:
+    """Return one video as TrackEval takes it; None where its ground truth has no tracks.
+
+    Args:
+        comparison: of all videos.
+        ids: int64, the track of every row of `shown`.
+        video: its number.
+    """
     gt, shown = comparison.gt, comparison.shown
     frames = np.flatnonzero(comparison.videos == video)
     gt_rows = np.flatnonzero(comparison.videos[gt.results] == video)
     if not len(gt_rows) or (gt.tracks[gt_rows] < 0).any():
         return None
-    rows = np.flatnonzero((comparison.videos[shown.results] == video) & ~shown.ignored)
-    ids = _shown_track_ids(comparison)[rows]
-    rows, ids = rows[ids >= 0], ids[ids >= 0]
+    of_video = comparison.videos[shown.results] == video
+    rows = np.flatnonzero(of_video & ~shown.ignored & (ids >= 0))
     gt_ids, gt_of = _numbered(gt.tracks[gt_rows])
-    det_ids, det_of = _numbered(ids)
+    det_ids, det_of = _numbered(ids[rows])
+    gt_ends = np.searchsorted(gt.results[gt_rows], np.append(frames, frames[-1] + 1)).tolist()
+    det_ends = np.searchsorted(shown.results[rows], np.append(frames, frames[-1] + 1)).tolist()
     gt_frames, det_frames, overlaps = [], [], []
-    for frame in frames:
-        g, d = gt.results[gt_rows] == frame, shown.results[rows] == frame
-        same = gt.labels[gt_rows[g]][:, None] == shown.labels[rows[d]][None, :]
-        gt_frames.append(gt_of[g])
-        det_frames.append(det_of[d])
-        iou = box_iou(gt.boxes[gt_rows[g]].astype(np.float32), shown.boxes[rows[d]])
-        overlaps.append(np.where(same, iou, 0.0))
+    for g, d in zip(pairwise(gt_ends), pairwise(det_ends), strict=True):
+        some, others = gt_rows[slice(*g)], rows[slice(*d)]
+        gt_frames.append(gt_of[slice(*g)])
+        det_frames.append(det_of[slice(*d)])
+        overlap = np.zeros((len(some), len(others)), np.float32)
+        if overlap.size:
+            same = gt.labels[some][:, None] == shown.labels[others][None, :]
+            iou = box_iou(gt.boxes[some].astype(np.float32), shown.boxes[others])
+            overlap = np.where(same, iou, 0.0)
+        overlaps.append(overlap)
     return {
         "num_timesteps": len(frames),
         "num_gt_ids": gt_ids,
@@ -108,11 +121,8 @@ def _sequence(comparison: Comparison, video: int) -> dict[str, Any] | None:
 
 def _shown_track_ids(comparison: Comparison) -> IntArray:
     """Return the track of every row of `shown`, int64 [D]."""
-    parts = [
-        r.detections.track_ids[r.detections.scores >= comparison.threshold]
-        for r in comparison.results
-    ]
-    return np.concatenate((np.zeros(0, np.int64), *parts))
+    detections = comparison.joined.detections
+    return detections.track_ids[detections.scores >= comparison.threshold]
 
 
 def _numbered(ids: IntArray) -> tuple[int, IntArray]:
