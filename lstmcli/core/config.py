@@ -139,6 +139,9 @@ class HeadConfig(NamedSection):
     depth: int = Field(1, ge=0, le=4, description="3x3 convolutions in each branch")
     max_detections: int = Field(100, ge=1, le=1000, description="per frame, after NMS")
     nms_iou: float = Field(0.45, gt=0, le=1, description="IoU threshold of non-maximum suppression")
+    box_voting_iou: float = Field(
+        0.6, ge=0, lt=1, description="IoU above which predictions are averaged into a box; 0: none"
+    )
 
 
 class LossConfig(Section):

@@ -70,6 +70,8 @@ class ModelMetadata:
             thresholds of all classes to one; empty: none.
         nms: `greedy`, or `none` where the boxes that a step returns are suppressed already.
         nms_iou: overlap above which the lesser of two boxes is dropped.
+        box_voting_iou: a box becomes the mean of the predictions that overlap it by more than this,
+            weighted by objectness; 0: it stays as predicted.
         max_detections: most boxes of a frame.
         threshold: smallest calibrated score that its maker wants to be output.
         licence: what the network may be used for; "" where it is unknown.
@@ -86,6 +88,7 @@ class ModelMetadata:
     class_powers: tuple[float, ...] = ()
     nms: Literal["greedy", "none"] = "greedy"
     nms_iou: float = 0.45
+    box_voting_iou: float = 0.0
     max_detections: int = 100
     threshold: float = USUAL_THRESHOLD
     licence: str = ""

@@ -18,7 +18,7 @@ from lstmcli.core.devices import choose_device
 from lstmcli.core.errors import ConfigError, ModelError, choose, write_failure
 from lstmcli.core.files import publish_files, remove_leftovers, temporary_folder
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import FORMAT, ModelMetadata
+from lstmcli.core.metadata import FORMAT, METADATA_NAMES, ModelMetadata
 from lstmcli.core.model_files import LIBRARIES, find_checkpoint
 from lstmcli.inference.autotune import (
     Note,
@@ -321,7 +321,8 @@ def _load_checkpoint(
         return pytorch.make(step, metadata, device=device)
     folder = cache_folder() / "engines"
     shape = _shape_suffix(picture_hw)
-    versions = f"{_version(name)}-{_version('lstmcli')}-{FORMAT}"
+    # what was converted before the metadata had a field would run with its default
+    versions = f"{_version(name)}-{_version('lstmcli')}-{FORMAT}-{len(METADATA_NAMES)}"
     kept = folder / f"{fingerprint(path)}-{name}-{versions}{shape}"
     kept = kept.with_name(kept.name.replace(".", "_") + engine.suffix)
     if kept.is_file():

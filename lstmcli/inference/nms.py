@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.boxes import box_iou
 from lstmcli.core.types import FloatArray, IntArray
 
 PRE_NMS_TOP_K = 10
@@ -15,6 +16,9 @@ PRE_NMS_TOP_K = 10
 
 BLOCK = 128
 """Boxes that are compared with each other in one call."""
+
+MIN_VOTE = 0.05
+"""Objectness above which a prediction takes part in box voting."""
 
 
 def multiclass_nms(
@@ -73,6 +77,32 @@ def nms(
     else:
         kept = _greedy_nms(boxes[rows], labels if multi_label else None, iou, limit)
     return rows[kept].astype(np.int64), labels[kept].astype(np.int64)
+
+
+def vote(boxes: FloatArray, objectness: FloatArray, rows: IntArray, iou: float) -> FloatArray:
+    """Return some boxes as means of the predictions around them (box voting, 1505.01749).
+
+    The best prediction of an object is seldom the one that is placed best; its neighbours agree on
+    the place. Predictions without an objectness of `MIN_VOTE` neither vote nor change.
+
+    Args:
+        boxes: [M, 4]; objectness: [M], of all predictions of one frame.
+        rows: [K] of the boxes that are wanted, for instance those that NMS kept.
+        iou: predictions with a higher IoU with a box vote, weighted by their objectness.
+    """
+    wanted = boxes[rows]
+    changed = np.flatnonzero(objectness[rows] > MIN_VOTE)
+    if iou <= 0 or not len(changed):
+        return wanted
+    voters = np.flatnonzero(objectness > MIN_VOTE)
+    weights = (box_iou(wanted[changed], boxes[voters]) > iou) * objectness[voters]
+    # a box without an area overlaps nothing, not even itself
+    voted = changed[weights.any(axis=1)]
+    weights = weights[weights.any(axis=1)]
+    means = weights @ boxes[voters] / weights.sum(axis=1, keepdims=True)
+    result = wanted.copy()
+    result[voted] = means
+    return result
 
 
 def _best(values: FloatArray, count: int) -> IntArray:

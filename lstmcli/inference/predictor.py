@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.core.types import Detections, FloatArray, IntArray, Picture
-from lstmcli.inference.nms import multiclass_nms, nms
+from lstmcli.inference.nms import nms, vote
 from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.track_memory import TrackMemory
 
@@ -118,7 +118,7 @@ class Postprocessor:
             boxes, scores = self._with_memory(raw)
         if len(self._class_powers):
             scores = scores**self._class_powers
-        boxes, scores, labels = multiclass_nms(
+        rows, labels = nms(
             boxes,
             scores,
             threshold=self.threshold,
@@ -126,12 +126,34 @@ class Postprocessor:
             limit=self.metadata.max_detections,
             multi_label=self.multi_label,
         )
+        boxes, scores = self._placed(raw, boxes, rows), scores[rows, labels]
         return Detections(
             raw.letterbox.to_source(boxes),
             self.metadata.calibration.calibrated(scores).astype(np.float32),
             labels.astype(np.int64),
             np.full(len(scores), -1, np.int64),
         )
+
+    def _placed(self, raw: RawPrediction, boxes: FloatArray, rows: IntArray) -> FloatArray:
+        """Return the kept boxes after box voting; what the memory made of boxes stays."""
+        placed = boxes[rows]
+        if self._has_memory and self.metadata.track_memory.averages:
+            return placed
+        predicted = np.flatnonzero(rows < len(raw.boxes))  # the others are predicted by tracks
+        placed[predicted] = self._voted(raw, rows[predicted])
+        return placed
+
+    def _voted(self, raw: RawPrediction, rows: IntArray) -> FloatArray:
+        """Return some boxes of a raw prediction after box voting."""
+        if not self.metadata.box_voting_iou:
+            return raw.boxes[rows]
+        objectness = self._objectness(raw.scores)[:, 0]
+        return vote(raw.boxes, objectness, rows, self.metadata.box_voting_iou)
+
+    def _objectness(self, scores: FloatArray) -> FloatArray:
+        """Return the objectness [M, 1] of boxes with scores [M, classes]."""
+        by_class = self.metadata.track_memory.objectness == "max"
+        return np.asarray((scores.max if by_class else scores.sum)(axis=1, keepdims=True))
 
     def _with_memory(self, raw: RawPrediction) -> tuple[FloatArray, FloatArray]:
         """Return the frame's boxes and scores combined with the track memory.
@@ -173,7 +195,9 @@ class Postprocessor:
         after = TrackMemory(config) if before is None else before.fork()
         scores = raw.scores[rows]
         classes = scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-9)
-        values = after.step(raw.boxes[rows], present, classes, raw.time_s)
+        # averages replace the boxes, so that what they average is placed first
+        boxes = self._voted(raw, rows) if config.averages else raw.boxes[rows]
+        values = after.step(boxes, present, classes, raw.time_s)
         raw.memory_steps.append(MemoryStep(config, before, rows, after, values))
         self._memory = after
         return values
@@ -191,7 +215,7 @@ class Postprocessor:
         key = by_class, iou, limit
         found = raw.objects.get(key)
         if found is None or found.threshold > threshold:
-            objectness = (raw.scores.max if by_class else raw.scores.sum)(axis=1, keepdims=True)
+            objectness = self._objectness(raw.scores)
             rows, _ = nms(raw.boxes, objectness, threshold=threshold, iou=iou, limit=limit)
             raw.objects[key] = Objects(objectness, threshold, rows)
             return objectness, rows

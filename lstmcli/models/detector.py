@@ -142,6 +142,7 @@ class DetectorNet(nn.Module):
             motion_lag_s=self.config.input.motion_lag_s,
             track_memory=self._track_memory,
             nms_iou=self.config.head.nms_iou,
+            box_voting_iou=self.config.head.box_voting_iou,
             max_detections=self.config.head.max_detections,
             config=self.config.model_dump(mode="json"),
         )

@@ -10,7 +10,7 @@ import torch
 from torchvision.ops import batched_nms
 
 from lstmcli.core.types import FloatArray
-from lstmcli.inference.nms import PRE_NMS_TOP_K, multiclass_nms, nms
+from lstmcli.inference.nms import PRE_NMS_TOP_K, multiclass_nms, nms, vote
 
 
 def array(values: object) -> FloatArray:
@@ -96,3 +96,23 @@ def test_it_keeps_what_torchvision_keeps(seed: int, multi_label: bool) -> None:
     ).numpy()[:limit]
     np.testing.assert_array_equal(rows, all_rows[kept])
     np.testing.assert_array_equal(labels, all_labels[kept])
+
+
+def test_a_voted_box_is_the_mean_of_the_predictions_around_it() -> None:
+    boxes = boxes_of((0, 0, 10, 10), (0, 0, 10, 12), (0, 0, 10, 40), (0, 0, 10, 11))
+    objectness = array([0.6, 0.2, 0.9, 0.01])
+    voted = vote(boxes, objectness, np.array([0]), 0.6)
+    # 10 high by 0.6 and 12 high by 0.2; too far off and too weak are the others
+    np.testing.assert_allclose(voted, [[0, 0, 10, 10.5]])
+    assert boxes[0].tolist() == [0, 0, 10, 10]
+
+
+def test_without_voters_a_box_stays() -> None:
+    boxes = boxes_of((0, 0, 10, 10), (5, 5, 5, 5), (0, 0, 10, 12))
+    rows = np.array([0, 1])
+    weak = array([0.04, 0.04, 0.04])
+    assert vote(boxes, weak, rows, 0.6).tolist() == boxes[rows].tolist()
+    strong = array([0.9, 0.9, 0.0])
+    assert vote(boxes, strong, rows, 0.6).tolist() == boxes[rows].tolist()  # one has no area
+    assert vote(boxes, strong, rows, 0.0).tolist() == boxes[rows].tolist()
+    assert vote(boxes, strong, rows[:0], 0.6).shape == (0, 4)

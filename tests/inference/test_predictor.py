@@ -17,7 +17,7 @@ from lstmcli.core.errors import ConfigError
 from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.core.types import FloatArray, Picture
 from lstmcli.dataset.clips import previous_frame_positions
-from lstmcli.inference.nms import multiclass_nms
+from lstmcli.inference.nms import nms, vote
 from lstmcli.inference.predictor import Postprocessor, Predictor, RawPrediction
 from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
@@ -65,16 +65,12 @@ def expected_boxes(
 
     raw, _ = model(stacked(shown), None if previous_frames is None else stacked(previous_frames))
     boxes, scores = model.head.boxes(raw[0]).numpy(), model.head.scores(raw[0]).numpy()
-    return [
-        multiclass_nms(
-            boxes[index],
-            scores[index],
-            threshold=0.05,
-            iou=model.config.head.nms_iou,
-            limit=100,
-        )
-        for index in range(len(shown))
-    ]
+    found = []
+    for each, values in zip(boxes, scores, strict=True):
+        rows, labels = nms(each, values, threshold=0.05, iou=model.config.head.nms_iou, limit=100)
+        placed = vote(each, values.sum(axis=1), rows, model.config.head.box_voting_iou)
+        found.append((placed, values[rows, labels], labels))
+    return found
 
 
 @pytest.mark.parametrize("core", ["none", "conv_lstm", "attention"])
@@ -262,12 +258,12 @@ def test_boxes_that_are_suppressed_already_are_all_kept() -> None:
             return boxes, np.array([[0.9], [0.8], [0.7]], np.float32), None
 
     kept = {}
-    for nms in ("greedy", "none"):
+    for suppression in ("greedy", "none"):
         runtime = Overlapping(0.0)
-        runtime.metadata = ModelMetadata(("a",), (10, 10), nms=nms)  # type: ignore[arg-type]
+        runtime.metadata = ModelMetadata(("a",), (10, 10), nms=suppression)  # type: ignore[arg-type]
         predictor = Predictor(runtime)
         predictor.start((10, 10))
-        kept[nms] = len(predictor.step(np.zeros((10, 10, 3), np.uint8), 0.0))
+        kept[suppression] = len(predictor.step(np.zeros((10, 10, 3), np.uint8), 0.0))
     assert kept == {"greedy": 1, "none": 3}
 
 

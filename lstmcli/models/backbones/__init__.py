@@ -20,6 +20,7 @@ from lstmcli.models.backbones.backbone import Backbone
 from lstmcli.models.backbones.dense import Dense
 from lstmcli.models.backbones.mobilenet import (
     mobilenet_v2,
+    mobilenet_v2_fused,
     mobilenet_v2_slim,
     mobilenet_v3_large,
     mobilenet_v3_small,
@@ -36,6 +37,7 @@ BACKBONES: Mapping[str, Callable[..., nn.Module]] = {
     "dense": Dense,
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v2_slim": mobilenet_v2_slim,
+    "mobilenet_v2_fused": mobilenet_v2_fused,
     "mobilenet_v3_small": mobilenet_v3_small,
     "mobilenet_v3_large": mobilenet_v3_large,
     "resnet18": ResNet18,
