@@ -17,6 +17,9 @@ PRE_NMS_TOP_K = 10
 BLOCK = 128
 """Boxes that are compared with each other in one call."""
 
+_PAIRWISE = 8
+"""NumPy sums rows of as many numbers pairwise; shorter ones in their order."""
+
 MIN_VOTE = 0.05
 """Objectness above which a prediction takes part in box voting."""
 
@@ -67,7 +70,7 @@ def nms(
         labels = np.zeros(len(rows), np.int64)
         values = scores[rows, 0]
     else:
-        rows = np.flatnonzero((scores > threshold).any(axis=1))
+        rows = np.flatnonzero(class_max(scores)[:, 0] > threshold)
         labels = scores[rows].argmax(axis=1) if len(rows) else np.zeros(0, np.int64)
         values = scores[rows, labels]
     order = _best(values, PRE_NMS_TOP_K * limit)
@@ -77,6 +80,28 @@ def nms(
     else:
         kept = _greedy_nms(boxes[rows], labels if multi_label else None, iou, limit)
     return rows[kept].astype(np.int64), labels[kept].astype(np.int64)
+
+
+def class_max(scores: FloatArray) -> FloatArray:
+    """Return the highest score of each box, [M, 1], of scores [M, classes].
+
+    Class by class, because NumPy reduces short rows one by one: 9 instead of 770 microseconds for
+    5,120 boxes of four classes.
+    """
+    best = scores[:, :1].copy()
+    for column in range(1, scores.shape[1]):
+        np.maximum(best, scores[:, column : column + 1], out=best)
+    return best
+
+
+def class_sum(scores: FloatArray) -> FloatArray:
+    """Return the sum of each box's scores, [M, 1], of scores [M, classes]; see `class_max`."""
+    if scores.shape[1] >= _PAIRWISE:
+        return np.asarray(scores.sum(axis=1, keepdims=True))
+    total = scores[:, :1].copy()
+    for column in range(1, scores.shape[1]):
+        total += scores[:, column : column + 1]
+    return total
 
 
 def vote(boxes: FloatArray, objectness: FloatArray, rows: IntArray, iou: float) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.metadata import ModelMetadata, TrackMemoryConfig
 from lstmcli.core.types import Detections, FloatArray, IntArray, Picture
-from lstmcli.inference.nms import nms, vote
+from lstmcli.inference.nms import class_max, class_sum, nms, vote
 from lstmcli.inference.runtime import Runtime
 from lstmcli.inference.track_memory import TrackMemory
 
@@ -153,7 +153,7 @@ class Postprocessor:
     def _objectness(self, scores: FloatArray) -> FloatArray:
         """Return the objectness [M, 1] of boxes with scores [M, classes]."""
         by_class = self.metadata.track_memory.objectness == "max"
-        return np.asarray((scores.max if by_class else scores.sum)(axis=1, keepdims=True))
+        return class_max(scores) if by_class else class_sum(scores)
 
     def _with_memory(self, raw: RawPrediction) -> tuple[FloatArray, FloatArray]:
         """Return the frame's boxes and scores combined with the track memory.

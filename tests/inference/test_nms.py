@@ -10,7 +10,14 @@ import torch
 from torchvision.ops import batched_nms
 
 from lstmcli.core.types import FloatArray
-from lstmcli.inference.nms import PRE_NMS_TOP_K, multiclass_nms, nms, vote
+from lstmcli.inference.nms import (
+    PRE_NMS_TOP_K,
+    class_max,
+    class_sum,
+    multiclass_nms,
+    nms,
+    vote,
+)
 
 
 def array(values: object) -> FloatArray:
@@ -116,3 +123,10 @@ def test_without_voters_a_box_stays() -> None:
     assert vote(boxes, strong, rows, 0.6).tolist() == boxes[rows].tolist()  # one has no area
     assert vote(boxes, strong, rows, 0.0).tolist() == boxes[rows].tolist()
     assert vote(boxes, strong, rows[:0], 0.6).shape == (0, 4)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4, 7, 8, 80])
+def test_class_by_class_scores_reduce_to_the_same_bits(classes: int) -> None:
+    scores = np.random.default_rng(classes).random((300, classes), np.float32) ** 3
+    np.testing.assert_array_equal(class_max(scores), scores.max(axis=1, keepdims=True))
+    np.testing.assert_array_equal(class_sum(scores), scores.sum(axis=1, keepdims=True))
