@@ -117,7 +117,7 @@ class Postprocessor:
         if self._has_memory:
             boxes, scores = self._with_memory(raw)
         if len(self._class_powers):
-            scores = scores**self._class_powers
+            scores = self._powered(scores)
         rows, labels = nms(
             boxes,
             scores,
@@ -133,6 +133,17 @@ class Postprocessor:
             labels.astype(np.int64),
             np.full(len(scores), -1, np.int64),
         )
+
+    def _powered(self, scores: FloatArray) -> FloatArray:
+        """Return scores [M, classes] with the thresholds of all classes brought to one.
+
+        A box of one class keeps the class that it had: one below the threshold of its class is not
+        output as the next one.
+        """
+        powered = np.asarray(scores**self._class_powers)
+        if self.multi_label:
+            return powered
+        return np.where(scores >= class_max(scores), powered, np.float32(0))
 
     def _placed(self, raw: RawPrediction, boxes: FloatArray, rows: IntArray) -> FloatArray:
         """Return the kept boxes after box voting; what the memory made of boxes stays."""

@@ -75,6 +75,20 @@ def test_stored_thresholds_bring_each_class_to_the_usual_one(checkpoint: Path) -
     assert sorted(found.labels.tolist()) == [0, 1]
 
 
+def test_a_box_below_the_threshold_of_its_class_is_not_output_as_another(checkpoint: Path) -> None:
+    store_class_thresholds(checkpoint, {"bird": 0.6})
+    metadata = load_checkpoint(checkpoint).metadata
+    boxes = np.array([(0, 0, 10, 10), (20, 0, 30, 10)], np.float32)
+    scores = np.array([(0.55, 0.5), (0.7, 0.5)], np.float32)
+    raw = RawPrediction(boxes, scores, 0.0, Letterbox((32, 48), (32, 48)), True)
+    threshold = metadata.calibration.calibrated(np.array([0.4], np.float32))[0]
+    found = Postprocessor(metadata, memory=False, threshold=float(threshold)).step(raw)
+    assert found.labels.tolist() == [0]
+    np.testing.assert_allclose(found.boxes, boxes[1:], rtol=1e-6)
+    every_class = Postprocessor(metadata, memory=False, multi_label=True).step(raw)
+    assert len(every_class) == 4
+
+
 def test_storing_changes_nothing_else_of_a_checkpoint(checkpoint: Path) -> None:
     before = load_checkpoint(checkpoint)
     store_class_thresholds(checkpoint, {"bird": 0.6})
