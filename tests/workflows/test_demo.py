@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,33 @@ def test_the_demo_replaces_only_what_it_drew(tmp_path: Path) -> None:
 def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
     with claim(tmp_path / "demo"), pytest.raises(OutputError, match="another process"):
         next(demo(tmp_path / "demo"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+def test_a_killed_demo_starts_anew_where_nothing_else_came_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "demo"
+    few = partial(draw_demo, train_videos=1, val_videos=1)
+    monkeypatch.setattr("lstmcli.workflows.demo.draw_demo", few)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr("lstmcli.workflows.demo.prepare", lambda *_, **__: os._exit(9))
+        list(demo(out))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    drawn = (out / "source" / "train" / "annotations.json").stat().st_ino
+
+    def stop(*_: object, **__: object) -> None:
+        raise OutputError("stopped")
+
+    monkeypatch.setattr("lstmcli.workflows.demo.prepare", stop)
+    (out / "mine.txt").write_text("precious")
+    with pytest.raises(OutputError, match="not empty"):
+        list(demo(out))
+    (out / "mine.txt").unlink()
+    with pytest.raises(OutputError, match="stopped"):
+        list(demo(out))
+    assert (out / "source" / "train" / "annotations.json").stat().st_ino != drawn
 
 
 @pytest.mark.slow
