@@ -63,12 +63,12 @@ def run_on_ray(
         for _ in progress.track(ticks, total=total, label=f"{len(tasks)} tasks"):
             pass
     except BaseException:
-        for place in places:
-            ray.cancel(place, force=True)
+        # The cluster ends the tasks of a driver that leaves it. ray.cancel(force=True) did so, too,
+        # but where a task ended at that moment, Ray 2.60 aborted this process with its stack.
+        ray.shutdown()
         raise
-    finally:
-        if cluster.address is None:
-            ray.shutdown()
+    if cluster.address is None:
+        ray.shutdown()
     return [results[key] for key in range(len(tasks))]
 
 
