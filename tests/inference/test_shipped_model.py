@@ -19,7 +19,7 @@ def test_the_shipped_model_is_small_and_has_its_classes() -> None:
     assert checkpoint.classes == ("airplane", "bird", "drone", "helicopter")
     assert checkpoint.model.is_stateful
     temporal = checkpoint.config.temporal  # saved under the names of an earlier release
-    assert (temporal.class_memory_s, temporal.box_smoothing_s, temporal.temperature) == (10, 0.5, 2)
+    assert (temporal.class_memory_s, temporal.box_smoothing_s, temporal.temperature) == (10, 0.2, 2)
 
 
 def test_a_folder_of_the_same_name_does_not_hide_the_shipped_model(

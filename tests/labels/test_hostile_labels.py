@@ -62,6 +62,8 @@ def test_labels_open_no_address_and_run_nothing(
         tried.append(args)
         raise OSError("a connection")
 
+    # other tests of the process read addresses
+    monkeypatch.delitem(sys.modules, "fsspec.implementations.http", raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(urllib.request, "urlopen", refuse)

@@ -20,7 +20,7 @@ from lstmcli.workflows.evaluate import EvaluateOptions, evaluate
 from lstmcli.workflows.prepare import PrepareOptions, prepare
 
 FRAMES = 6
-THRESHOLD = 0.001
+THRESHOLD = 0.0001
 CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck", "animal")
 """All of `general`: detections of a class that the data does not have are not scored."""
 UPRIGHT_HW, WIDE_HW, SQUARE_HW = (240, 136), (136, 240), (160, 160)
