@@ -21,7 +21,9 @@ from lstmcli.core.files import (
     temporary_folder,
     write_text,
 )
+from lstmcli.core.files.moves import write_moves
 from lstmcli.core.files.publications import lock_of
+from lstmcli.core.files.temporary import moving_path
 
 
 def write_two(folder: Path, *, text: str = "new", resumes: bool = False) -> None:
@@ -216,3 +218,23 @@ def test_planted_moves_replace_and_remove_nothing(tmp_path: Path) -> None:
     assert outside.read_text() == "precious"
     assert {(folder / name).read_text() for name in ("a", "b")} == {"precious"}
     assert not (folder / "c").exists()
+
+
+def test_what_another_user_planted_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder of many users, such as /tmp, everybody can make files with our names."""
+    kill_after_first(tmp_path)
+    moved = tmp_path / "b.json"
+    moved.write_text("mine")
+    with temporary_folder(tmp_path / "b.json") as folder:
+        (folder / "b.json").write_text("planted")
+        write_moves(folder)
+        folder.rename(moving_path(folder))
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(OutputError, match="exists"):
+        write_two(tmp_path, text="again")
+    assert moved.read_text() == "mine"
+    monkeypatch.undo()
+    remove_leftovers(tmp_path)  # of this user, it is the work of a process that was ended
+    assert moved.read_text() == "planted"

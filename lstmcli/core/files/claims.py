@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import OutputError, write_failure
 from lstmcli.core.files.atomic import is_device
-from lstmcli.core.files.locks import NO_FOLLOW, is_at, try_lock, unlock
+from lstmcli.core.files.locks import NO_FOLLOW, is_at, is_own, try_lock, unlock
 from lstmcli.core.files.publications import (
     MOST_BYTES,
     HeldClaim,
@@ -137,7 +137,7 @@ def _signed(handle: int, folder: Path) -> bytes:
     """
     os.lseek(handle, 0, os.SEEK_SET)
     text = os.read(handle, MOST_BYTES)
-    if not publications_of(text, folder):
+    if not is_own(handle) or not publications_of(text, folder):
         os.ftruncate(handle, 0)
         text = b""
     os.pwrite(handle, b"lstmcli %10d\n" % os.getpid(), 0)

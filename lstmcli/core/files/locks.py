@@ -52,6 +52,11 @@ def is_at(handle: int, path: Path) -> bool:
     return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
 
 
+def is_own(handle: int) -> bool:
+    """Return whether an open file is of this user: in a folder of many, others may plant ours."""
+    return sys.platform == "win32" or os.fstat(handle).st_uid == os.getuid()
+
+
 def identity_of(path: Path) -> Identity | None:
     """Return what tells a file from any other that gets its name; None where nothing is."""
     try:

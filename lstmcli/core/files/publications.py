@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lstmcli.core.files.locks import NO_FOLLOW, Identity, identity_of
+from lstmcli.core.files.locks import NO_FOLLOW, Identity, identity_of, is_own
 from lstmcli.core.files.temporary import is_temporary, short_name
 
 LOCK_SUFFIX = ".lstmcli-lock"
@@ -115,7 +115,8 @@ def is_unreported(path: Path) -> bool:
     with contextlib.suppress(OSError):
         handle = os.open(lock_of(place), os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
         try:
-            found = publications_of(os.read(handle, MOST_BYTES), place.parent)
+            text = os.read(handle, MOST_BYTES) if is_own(handle) else b""
+            found = publications_of(text, place.parent)
         finally:
             os.close(handle)
         return identity in found.get(place, ())

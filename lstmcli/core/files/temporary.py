@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lstmcli.core.errors import OutputError
 from lstmcli.core.files.listing import LIST_NAME, remove_listed
-from lstmcli.core.files.locks import NO_FOLLOW, is_at, try_lock, unlock
+from lstmcli.core.files.locks import NO_FOLLOW, is_at, is_own, try_lock, unlock
 from lstmcli.core.files.moves import finish_moves
 
 _MARK = "lstmcli-"
@@ -135,11 +135,11 @@ def _make(path: Path, *, is_folder: bool) -> tuple[Path, int]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Lock a leftover; yield whether that was possible, so that its process is gone."""
+    """Lock a leftover; yield whether it is of this user and its process is gone."""
     handle = os.open(path, os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
     state = try_lock(handle)
     try:
-        yield state is True and is_at(handle, path)
+        yield state is True and is_at(handle, path) and is_own(handle)
     finally:
         if state is True:
             unlock(handle)
