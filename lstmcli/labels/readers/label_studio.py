@@ -26,9 +26,9 @@ from lstmcli.labels.context import ReadContext
 from lstmcli.labels.division import part_of_folder
 from lstmcli.labels.media_finder import written_forms
 from lstmcli.labels.readers.json_file import Node, load_json
+from lstmcli.labels.readers.label_studio_shapes import hull_of_shape, percent_sides, turned_hull
 from lstmcli.labels.readers.label_studio_tasks import ANNOTATED, LABEL_KEYS, is_short, tasks_of
 from lstmcli.labels.readers.sniff import FileSniff
-from lstmcli.labels.shapes import Box, brush_hull, ellipse_hull, hull_of, rotated_hull
 
 _MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _NO_SHAPES = frozenset(
@@ -202,23 +202,6 @@ def _named_regions(results: Sequence[Node]) -> dict[str, list[str]]:
     return named
 
 
-def _percent(node: Node, size_hw: tuple[int, int]) -> tuple[Box, float]:
-    """Return the sides of a rectangle before its turn, and its degrees.
-
-    It is turned clockwise about its upper left corner, in pixels and not in percent.
-    """
-    height, width = size_hw
-    x, y = node["x"].number() / 100 * width, node["y"].number() / 100 * height
-    right = x + node["width"].number() / 100 * width
-    lower = y + node["height"].number() / 100 * height
-    turn = node.get("rotation")
-    return (x, y, right, lower), 0.0 if turn is None else turn.number()
-
-
-def _turned(sides: Sequence[float], degrees: float) -> Box:
-    return rotated_hull(sides, degrees, (sides[0], sides[1]))
-
-
 def _size(
     result: Node | None, medium: str, context: ReadContext, where: str, *, video: bool
 ) -> tuple[int, int]:
@@ -336,23 +319,25 @@ def _read_sequence(
     frames_of_keys = [clock.frame(number) for number in numbers]
     for n, key in enumerate(keys):
         frame = frames_of_keys[n]
-        sides, degrees = _percent(key, size_hw)
+        sides, degrees = percent_sides(key, size_hw)
         if degrees % 360:
             columns.warnings.add("a rotated box; its upright bounding box is taken", key.location)
         following = keys[n + 1] if n + 1 < len(keys) else None
         if following is not None and frames_of_keys[n + 1] == frame:
             continue
-        video.add(frame, _turned(sides, degrees), label, track=track)
+        video.add(frame, turned_hull(sides, degrees), label, track=track)
         enabled = key.get("enabled")
         if enabled is not None and not enabled.boolean():
             continue
-        goal, last_degrees = (sides, degrees) if following is None else _percent(following, size_hw)
+        goal, last_degrees = (
+            (sides, degrees) if following is None else percent_sides(following, size_hw)
+        )
         end = frames if following is None else frames_of_keys[n + 1]
         columns.hold(end - frame, key.location)
         for between in range(frame + 1, end):
             share = (between - frame) / (end - frame)
             mixed = [a + share * (b - a) for a, b in zip(sides, goal, strict=True)]
-            box = _turned(mixed, degrees + share * (last_degrees - degrees))
+            box = turned_hull(mixed, degrees + share * (last_degrees - degrees))
             video.add(between, box, label, track=track)
 
 
@@ -379,31 +364,15 @@ def _read_image(
         video.set_size(size[1], size[0], where)
         label = _label(result, columns, named)
         if kind == "rectangle":
-            sides, degrees = _percent(value, size)
+            sides, degrees = percent_sides(value, size)
             if degrees % 360:
                 context.warnings.add(
                     "a rotated box; its upright bounding box is taken", value.location
                 )
-            video.add(0, _turned(sides, degrees), label)
+            video.add(0, turned_hull(sides, degrees), label)
         else:
-            hull = _hull(kind, value, size)
+            hull = hull_of_shape(kind, value, size)
             columns.add_shape(video, 0, hull, label, kind=kind, where=value.location)
-
-
-def _hull(kind: str, value: Node, size_hw: tuple[int, int]) -> Box | None:
-    """Return the hull of a shape in pixels; None where it has none or its form is not known."""
-    height, width = size_hw
-    if kind == "ellipse":
-        x, y, rx, ry = (value[key].number() / 100 for key in ("x", "y", "radiusX", "radiusY"))
-        turn = value.get("rotation")
-        degrees = 0.0 if turn is None else turn.number()
-        return ellipse_hull(x * width, y * height, rx * width, ry * height, degrees)
-    if kind == "polygon" and "points" in value:
-        points = [point.numbers(2) for point in value["points"].rows()]
-        return hull_of([(x / 100 * width, y / 100 * height) for x, y in points])
-    if kind == "brush" and "rle" in value:
-        return brush_hull([byte.whole() for byte in value["rle"].rows()], size_hw)
-    return None
 
 
 def _ignore(result: Node, context: ReadContext) -> None:
