@@ -1,36 +1,26 @@
-"""Loads trained models as runtimes, and writes exports."""
+"""Loads models as runtimes: checkpoints, exports, third-party detectors, several of them."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from fractions import Fraction
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lstmcli.core.boxes import Letterbox
 from lstmcli.core.devices import choose_device
-from lstmcli.core.errors import ConfigError, ModelError, choose, write_failure
-from lstmcli.core.files import publish_files, remove_leftovers, temporary_folder
+from lstmcli.core.errors import ConfigError, ModelError, choose
+from lstmcli.core.files import remove_leftovers
 from lstmcli.core.jobs import thread_count
-from lstmcli.core.metadata import FORMAT, METADATA_NAMES, ModelMetadata
 from lstmcli.core.model_files import LIBRARIES, find_checkpoint
 from lstmcli.inference.autotune import (
     Note,
     benchmark_runtimes,
-    cache_folder,
     cache_get,
     cache_put,
     cpu_name,
     fingerprint,
     pick_thread_count,
-    prune_cache,
 )
+from lstmcli.inference.conversion import load_converted, shape_suffix
 from lstmcli.inference.ensemble import Ensemble
 from lstmcli.inference.foreign.loading import (
     SUFFIX,
@@ -40,18 +30,10 @@ from lstmcli.inference.foreign.loading import (
     split_size,
 )
 from lstmcli.inference.foreign.onnx_file import read_onnx_file
+from lstmcli.inference.installed import check_installed, is_installed, version_of
 from lstmcli.inference.runtime import CapturedRuntime, Runtime
 from lstmcli.inference.runtimes import FOREIGN_RUNTIMES, RUNTIMES, load_library
 
-if TYPE_CHECKING:
-    from lstmcli.inference.exportable import ExportableStep
-    from lstmcli.inference.quantize import Feed
-    from lstmcli.models.checkpoint import Checkpoint
-    from lstmcli.models.detector import DetectorNet
-
-__all__ = ["find_export", "load_runtime", "write_export"]
-
-TextsOf = Callable[[ModelMetadata], Mapping[str, str]]
 VARIABLE = "LSTMCLI_ENGINE"
 """Environment variable that replaces `auto`, to skip the benchmark."""
 
@@ -128,7 +110,7 @@ def load_runtime(
         if exported is not None:
             network = _read_export(exported, device=device, engine=engine, threads=threads)
         else:
-            network = _load_checkpoint(
+            network = load_converted(
                 path, name, device=device, threads=threads, picture_hw=picture_hw
             )
         problem = network.problem if isinstance(network, CapturedRuntime) else ""
@@ -142,8 +124,8 @@ def load_runtime(
         ):  # torch has its own
             return load_with(threads, name)
         cores = thread_count()
-        parts = (fingerprint(path), cpu_name(), name, _version(name), f"{cores} threads")
-        key = ", ".join(parts) + _shape_suffix(picture_hw)
+        parts = (fingerprint(path), cpu_name(), name, version_of(name), f"{cores} threads")
+        key = ", ".join(parts) + shape_suffix(picture_hw)
         return load_with(pick_thread_count(key, cores, partial(load_with, name=name)), name)
 
     if exported is not None:
@@ -153,12 +135,12 @@ def load_runtime(
         return load(engine)
     if device != "cpu":
         return load("torch")
-    candidates = ["torch", *(["openvino"] if _is_installed("openvino") else [])]
-    if candidates == ["torch"] and _is_installed("onnx"):
+    candidates = ["torch", *(["openvino"] if is_installed("openvino") else [])]
+    if candidates == ["torch"] and is_installed("onnx"):
         candidates.append("onnx")
     if len(candidates) == 1:
         return load("torch")
-    versions = (f"{name} {_version(name)}" for name in candidates)
+    versions = (f"{name} {version_of(name)}" for name in candidates)
     cores = f"{threads or thread_count()} threads"
     key = ", ".join((fingerprint(path), cpu_name(), cores, *versions))
     known = cache_get(key)
@@ -188,10 +170,10 @@ def _load_foreign(
         if engine != "auto":
             names = " or ".join(FOREIGN_RUNTIMES)
             raise ConfigError(f"{path.name} cannot be run by {engine}", hint=f"--engine {names}")
-        on_cuda = choose_device(device) != "cpu" and _is_installed("onnx")
-        wanted = "onnx" if on_cuda or not _is_installed("openvino") else "openvino"
+        on_cuda = choose_device(device) != "cpu" and is_installed("onnx")
+        wanted = "onnx" if on_cuda or not is_installed("openvino") else "openvino"
     device = _device_for(wanted, device)
-    _check_installed(wanted, RUNTIMES[wanted].to_run)
+    check_installed(wanted, RUNTIMES[wanted].to_run)
     open_session = partial(FOREIGN_RUNTIMES[wanted], device=device, threads=threads)
     return load_foreign(path, open_session, size_wh=size_wh, note=note)
 
@@ -242,142 +224,6 @@ def find_export(model: Path | str) -> Path | None:
     return None
 
 
-def write_export(
-    model: DetectorNet,
-    path: Path,
-    *,
-    metadata: ModelMetadata,
-    feed: Feed | None = None,
-    texts: TextsOf | None = None,
-    overwrite: bool = True,
-) -> ModelMetadata:
-    """Write a network in the format of the suffix of `path`.
-
-    Args:
-        model: the network.
-        path: of the new file; it appears under its name when complete.
-        metadata: of the network.
-        feed: clips on which the ranges of 8-bit maps are measured; None: full precision.
-        texts: (metadata) returns texts by file name that appear together with it.
-        overwrite: replace files that are there.
-
-    Returns:
-        The metadata as it was written.
-
-    Raises:
-        ConfigError: the format's tools are not installed, or it has no 8-bit networks.
-    """
-    from lstmcli.inference.exportable import ExportableStep
-    from lstmcli.inference.quantize import write_int8
-
-    (name,) = (name for name, engine in RUNTIMES.items() if engine.suffix == path.suffix)
-    _check_installed(name, RUNTIMES[name].to_write)
-    step = ExportableStep(model)
-    if feed is not None and name == "torch":
-        raise ConfigError("the torch format has no 8-bit networks", hint="use onnx or openvino")
-    if feed is not None:
-        _check_installed("onnx", (*RUNTIMES["onnx"].to_run, *RUNTIMES["onnx"].to_write))
-
-    def write(target: Path) -> ModelMetadata:
-        if feed is None:
-            RUNTIMES[name].write(step, metadata, target)
-            return metadata
-        return write_int8(step, metadata, target, feed)
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return _publish(path, write, texts, overwrite=overwrite)
-    except OSError as error:
-        raise write_failure(path, error) from None
-
-
-def _publish(
-    path: Path,
-    write: Callable[[Path], ModelMetadata],
-    texts: TextsOf | None = None,
-    *,
-    overwrite: bool = True,
-) -> ModelMetadata:
-    """Write under temporary names, and give all files their own when they are complete."""
-    with temporary_folder(path) as folder:
-        metadata = write(folder / path.name)
-        for name, text in (texts(metadata) if texts is not None else {}).items():
-            (folder / name).write_text(text, encoding="utf-8")
-        publish_files(folder, overwrite=overwrite)
-    return metadata
-
-
-def _load_checkpoint(
-    path: Path, name: str, *, device: str, threads: int, picture_hw: tuple[int, int] | None
-) -> Runtime:
-    """Return a checkpoint run by an engine; converted networks are cached."""
-    engine = RUNTIMES[name]
-    _check_installed(name, engine.to_run)
-    if name == "torch":
-        from lstmcli.inference.runtimes import pytorch
-        from lstmcli.models.checkpoint import load_checkpoint
-
-        step, metadata = _with_minimal_canvas(load_checkpoint(path), picture_hw)
-        return pytorch.make(step, metadata, device=device)
-    folder = cache_folder() / "engines"
-    shape = _shape_suffix(picture_hw)
-    # what was converted before the metadata had a field would run with its default
-    versions = f"{_version(name)}-{_version('lstmcli')}-{FORMAT}-{len(METADATA_NAMES)}"
-    kept = folder / f"{fingerprint(path)}-{name}-{versions}{shape}"
-    kept = kept.with_name(kept.name.replace(".", "_") + engine.suffix)
-    if kept.is_file():
-        try:
-            return engine.read(kept, device=device, threads=threads)
-        except ModelError:
-            kept.unlink(missing_ok=True)
-    _check_installed(name, engine.to_write)
-    from lstmcli.models.checkpoint import load_checkpoint
-
-    step, metadata = _with_minimal_canvas(load_checkpoint(path), picture_hw)
-
-    def write(target: Path) -> ModelMetadata:
-        engine.write(step, metadata, target)
-        return metadata
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _publish(kept, write)
-    except OSError:  # no home, no space: converted again next time
-        with tempfile.TemporaryDirectory() as elsewhere:
-            passing = Path(elsewhere) / f"network{engine.suffix}"
-            write(passing)
-            return engine.read(passing, device=device, threads=threads)
-    prune_cache(folder, engine.suffix)
-    return engine.read(kept, device=device, threads=threads)
-
-
-def _shape_suffix(picture_hw: tuple[int, int] | None) -> str:
-    """Return the aspect ratio as a suffix of a file's name, "" without one."""
-    if picture_hw is None:
-        return ""
-    shape = Fraction(*picture_hw)
-    return f"-{shape.numerator}by{shape.denominator}"
-
-
-def _with_minimal_canvas(
-    checkpoint: Checkpoint, picture_hw: tuple[int, int] | None
-) -> tuple[ExportableStep, ModelMetadata]:
-    """Return the step with the minimal canvas that keeps the scale of the pictures.
-
-    A multi-scale head is trained at all scales, so its canvas is portrait for portrait pictures,
-    which would fill a third of a landscape one.
-    """
-    from lstmcli.inference.exportable import ExportableStep
-
-    model = checkpoint.model
-    if picture_hw is not None:
-        letterbox = Letterbox(picture_hw, model.canvas_hw)
-        if model.head.all_levels:
-            letterbox = letterbox.turned_canvas()
-        model.canvas_hw = letterbox.minimal_canvas(model.canvas_multiple).canvas_hw
-    return ExportableStep(model), replace(checkpoint.metadata, input_hw=model.canvas_hw)
-
-
 def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runtime:
     (own,) = (name for name, row in RUNTIMES.items() if row.suffix == path.suffix)
     if engine == "auto":
@@ -388,7 +234,7 @@ def _read_export(path: Path, *, device: str, engine: str, threads: int) -> Runti
             f"{path.name} cannot be run by {engine}",
             hint=f"use --engine {own}, or export it in the format of {engine}",
         )
-    _check_installed(engine, RUNTIMES[engine].to_run)
+    check_installed(engine, RUNTIMES[engine].to_run)
     remove_leftovers(path.parent)  # an export may have been ended while it replaced its files
     if path.suffix == SUFFIX:
         read_onnx_file(path)  # refuses weights outside of its folder
@@ -407,23 +253,3 @@ def _device_for(engine: str, device: str) -> str:
             hint="leave --device out, or use --engine torch",
         )
     return "cpu"
-
-
-def _is_installed(name: str) -> bool:
-    return all(find_spec(module) is not None for module in RUNTIMES[name].to_run)
-
-
-def _check_installed(name: str, modules: tuple[str, ...]) -> None:
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise ConfigError(
-            f"{name}: {' and '.join(missing)} is not installed here",
-            hint=f"pip install 'lstmcli[{name}]'",
-        )
-
-
-def _version(name: str) -> str:
-    try:
-        return version("onnxruntime" if name == "onnx" else name)
-    except PackageNotFoundError:
-        return "unknown"

@@ -121,13 +121,11 @@ def vote(boxes: FloatArray, objectness: FloatArray, rows: IntArray, iou: float) 
         return wanted
     voters = np.flatnonzero(objectness > MIN_VOTE)
     weights = (box_iou(wanted[changed], boxes[voters]) > iou) * objectness[voters]
-    # a box without an area overlaps nothing, not even itself
-    voted = changed[weights.any(axis=1)]
-    weights = weights[weights.any(axis=1)]
+    has_votes = weights.any(axis=1)  # a box without an area overlaps nothing, not even itself
+    weights = weights[has_votes]
     means = weights @ boxes[voters] / weights.sum(axis=1, keepdims=True)
-    result = wanted.copy()
-    result[voted] = means
-    return result
+    wanted[changed[has_votes]] = means
+    return wanted
 
 
 def _best(values: FloatArray, count: int) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,11 +16,13 @@ from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.progress import Progress, SilentProgress
 from lstmcli.dataset.stream import AnnotatedSource, open_source
 from lstmcli.inference.exportable import ExportableStep
-from lstmcli.inference.loading import find_export, write_export
+from lstmcli.inference.exporting import write_export
+from lstmcli.inference.loading import find_export
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.quantize import CalibrationRecorder, Inputs, as_arrays
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.onnx import OnnxRuntime
+from lstmcli.inference.runtimes.openvino import is_own_weights
 from lstmcli.inference.serving_config import openvino_server_config, triton_config
 from lstmcli.models.checkpoint import load_checkpoint
 from lstmcli.models.detector import DetectorNet
@@ -149,6 +152,8 @@ def export(
     path = _path_of(out, _name(checkpoint.path), suffix, int8=int8)
     weights = path.with_suffix(".bin")
     with claim(path):
+        if format == "openvino" and _is_leftover(weights, path):
+            weights.unlink()
         configs = [path.with_name(path.stem + ending) for ending in SERVER_CONFIGS.get(format, ())]
         for there in (path, *([weights] if format == "openvino" else []), *configs):
             check_free(there, overwrite=overwrite)
@@ -168,6 +173,11 @@ def export(
     paths = (path, weights) if weights.is_file() and format == "openvino" else (path,)
     size = sum(part.stat().st_size for part in paths)
     return Exported(checkpoint.path, format, paths, size, metadata, tuple(configs))
+
+
+def _is_leftover(weights: Path, graph: Path) -> bool:
+    """Return whether weights are of an export whose graph is gone: versions before wrote both."""
+    return not os.path.lexists(graph) and weights.is_file() and is_own_weights(weights)
 
 
 def _server_configs(

@@ -144,7 +144,7 @@ def tiny_network(*settings: str) -> Any:
 
 
 def _model(folder: Path) -> Iterator[Seed]:
-    from lstmcli.inference.loading import write_export
+    from lstmcli.inference.exporting import write_export
     from lstmcli.models.checkpoint import save_checkpoint, save_shipped
 
     network = tiny_network()

@@ -14,7 +14,8 @@ import torch
 
 from lstmcli.core.config_file import load_config
 from lstmcli.core.errors import ModelError, OutputError
-from lstmcli.inference.loading import load_runtime, write_export
+from lstmcli.inference.exporting import write_export
+from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.runtimes import openvino as openvino_runtime
 from lstmcli.models.backbones.weights import read_weights
 from lstmcli.models.checkpoint import load_checkpoint, save_checkpoint
@@ -116,17 +117,22 @@ def test_what_openvino_does_not_explain_is_explained(
         openvino_runtime.read(tmp_path / "net.xml")
 
 
-def test_weights_without_their_graph_are_not_replaced(network: DetectorNet, tmp_path: Path) -> None:
-    """All files of an export appear together, so that weights alone are of another program."""
+def test_weights_that_an_interrupted_export_left_are_not_in_the_way(
+    network: DetectorNet, tmp_path: Path
+) -> None:
     pytest.importorskip("openvino")
     save_checkpoint(tmp_path / "best.pt", network, network.state_dict(), metrics={})
+    made = export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
+    for path in (made.paths[0], *made.server_configs):
+        path.unlink()
+    export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
+    load_runtime(tmp_path / "net.xml")
+    (tmp_path / "net.xml").unlink()
+    for path in made.server_configs:
+        path.unlink()
     (tmp_path / "net.bin").write_bytes(b"of another program")
     with pytest.raises(OutputError, match=r"net\.bin exists"):
         export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "net.bin"]
-    (tmp_path / "net.bin").unlink()
-    export(tmp_path / "best.pt", format="openvino", out=tmp_path / "net.xml")
-    load_runtime(tmp_path / "net.xml")
 
 
 def test_an_archive_that_cannot_be_listed_is_not_given_to_torch(

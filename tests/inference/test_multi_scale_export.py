@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lstmcli.core.config import Config
-from lstmcli.inference import loading
+from lstmcli.inference import exporting
+from lstmcli.inference.installed import is_installed
 from lstmcli.inference.runtimes import RUNTIMES
 from lstmcli.inference.runtimes.eager import EagerRuntime
 from lstmcli.models.detector import DetectorNet
@@ -32,13 +33,13 @@ def network() -> DetectorNet:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", [name for name in RUNTIMES if loading._is_installed(name)])
+@pytest.mark.parametrize("name", [name for name in RUNTIMES if is_installed(name)])
 def test_an_exported_multi_scale_detector_has_the_output_of_torch(
     name: str, network: DetectorNet, tmp_path: Path
 ) -> None:
     """Boxes of some hundred pixels within a tenth, scores within 0.01: runtimes fold the norms."""
     path = tmp_path / f"network{RUNTIMES[name].suffix}"
-    loading.write_export(network, path, metadata=network.metadata)
+    exporting.write_export(network, path, metadata=network.metadata)
     runtime = RUNTIMES[name].read(path, device="cpu", threads=1)
     frame = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     wanted = EagerRuntime(network).step(frame, frame, None)

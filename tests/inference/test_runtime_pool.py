@@ -10,9 +10,10 @@ import pytest
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.config_file import load_config
-from lstmcli.inference import loading
 from lstmcli.inference.autotune import moving_frames
-from lstmcli.inference.loading import load_runtime, write_export
+from lstmcli.inference.exporting import write_export
+from lstmcli.inference.installed import is_installed
+from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime_pool import MAX_SHAPES, RuntimePool
 from lstmcli.inference.runtimes import RUNTIMES
@@ -21,7 +22,7 @@ from lstmcli.models.detector import DetectorNet
 
 INSTALLED = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, loading._is_installed(name)) for name in RUNTIMES)
+    for name, there in ((name, is_installed(name)) for name in RUNTIMES)
 ]
 WIDE_HW = (32, 96)  # on a canvas of 64x96: half of it would be bars
 

@@ -20,7 +20,7 @@ from lstmcli.core.errors import ConfigError, ModelError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture, pixels_of, planes_of
 from lstmcli.inference import autotune as autotune
-from lstmcli.inference import loading, quantize
+from lstmcli.inference import exporting, loading, quantize
 from lstmcli.inference.autotune import (
     agree,
     benchmark_runtimes,
@@ -31,6 +31,7 @@ from lstmcli.inference.autotune import (
     pick_thread_count,
 )
 from lstmcli.inference.exportable import ExportableStep
+from lstmcli.inference.installed import is_installed
 from lstmcli.inference.loading import load_runtime
 from lstmcli.inference.predictor import Runtime
 from lstmcli.inference.runtimes import RUNTIMES
@@ -47,7 +48,7 @@ CANVAS_HW = (64, 96)
 FRAMES = 24
 INSTALLED = [
     pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
-    for name, there in ((name, loading._is_installed(name)) for name in RUNTIMES)
+    for name, there in ((name, is_installed(name)) for name in RUNTIMES)
 ]
 SLOW_TO_CONVERT = [
     pytest.param(core, marks=[] if core == "conv_lstm" else [pytest.mark.slow])
@@ -112,7 +113,7 @@ def metadata_of(model: DetectorNet) -> ModelMetadata:
 def exported_by(name: str, model: DetectorNet, folder: Path) -> Runtime:
     path = folder / f"network{RUNTIMES[name].suffix}"
     if not path.exists():
-        loading.write_export(model, path, metadata=metadata_of(model))
+        exporting.write_export(model, path, metadata=metadata_of(model))
     return RUNTIMES[name].read(path, device="cpu", threads=1)
 
 
@@ -552,11 +553,11 @@ def test_int8_is_close_and_in_the_metadata(conv_lstm: DetectorNet, tmp_path: Pat
 
     metadata = conv_lstm.metadata
     path = tmp_path / "small.onnx"
-    assert loading.write_export(conv_lstm, path, metadata=metadata, feed=feed).precision == "int8"
+    assert exporting.write_export(conv_lstm, path, metadata=metadata, feed=feed).precision == "int8"
     network = load_runtime(path, device="cpu")
     assert network.metadata == replace(metadata, precision="int8")
     found, wanted = follow(network, frames), follow(in_full_precision(conv_lstm), frames)
     errors = [np.abs(one[1] - two[1]).mean() for one, two in zip(found, wanted, strict=True)]
     assert max(errors) < 0.05
     with pytest.raises(ConfigError, match="torch format has no 8-bit"):
-        loading.write_export(conv_lstm, tmp_path / "x.lstmcli", metadata=metadata, feed=feed)
+        exporting.write_export(conv_lstm, tmp_path / "x.lstmcli", metadata=metadata, feed=feed)

@@ -39,12 +39,17 @@ class Seeing:
         return boxes, scores.reshape(-1, 2), state
 
 
-@pytest.fixture(autouse=True)
-def _network(monkeypatch: pytest.MonkeyPatch) -> None:
+def load_seeing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every model be one that sees what is bright, also in tasks."""
     loaded = lambda *args, **options: Seeing()  # noqa: E731
     monkeypatch.setattr("lstmcli.inference.runtime_pool.load_runtime", loaded)
     monkeypatch.setattr("lstmcli.inference.loading.load_runtime", loaded)
     tasks._runtimes.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _network(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_seeing(monkeypatch)
 
 
 def walk(frames: int, *, gap: range = range(0)) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import MakeVideo
-from test_distribute import HERE, Seeing, files, options, walk
+from test_distribute import HERE, files, load_seeing, options, walk
 
 from lstmcli.core.errors import ConfigError, MediaError, OutputError
 from lstmcli.workflows.detect import detect
@@ -30,10 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the clients of these sto
 
 @pytest.fixture(autouse=True)
 def _network(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = lambda *args, **options: Seeing()  # noqa: E731
-    monkeypatch.setattr("lstmcli.inference.runtime_pool.load_runtime", loaded)
-    monkeypatch.setattr("lstmcli.inference.loading.load_runtime", loaded)
-    tasks._runtimes.cache_clear()
+    load_seeing(monkeypatch)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     quick_ones = {
         name: type(engine)(engine.suffix, write, engine.read) for name, engine in RUNTIMES.items()
     }
-    monkeypatch.setattr("lstmcli.inference.loading.RUNTIMES", quick_ones)
+    monkeypatch.setattr("lstmcli.inference.exporting.RUNTIMES", quick_ones)
     monkeypatch.setattr("lstmcli.workflows.export.RUNTIMES", quick_ones)
     return given
 
@@ -122,7 +122,7 @@ def test_a_failure_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     full = {"onnx": type(RUNTIMES["onnx"])(".onnx", fill_the_disk, RUNTIMES["onnx"].read)}
-    monkeypatch.setattr("lstmcli.inference.loading.RUNTIMES", full)
+    monkeypatch.setattr("lstmcli.inference.exporting.RUNTIMES", full)
     with pytest.raises(OutputError, match="No space left"):
         export(run)
     assert not list(here.iterdir())

@@ -160,6 +160,11 @@ def _save(model: Any, path: Path) -> None:
     path.write_bytes(text.replace(_NO_HASH.encode(), name.encode()))
 
 
+def is_own_weights(path: Path) -> bool:
+    """Return whether a `.bin` file was written here, for a graph that may be another one now."""
+    return _hash_at_end(path) != ""
+
+
 def _hash_at_end(path: Path) -> str:
     """Return the hash that stands at the end of weights, "" without one."""
     length = len(_MARK) + len(_NO_HASH)
