@@ -20,7 +20,7 @@ from lstmcli.core.errors import ConfigError, ModelError
 from lstmcli.core.metadata import ModelMetadata
 from lstmcli.core.types import Picture, pixels_of, planes_of
 from lstmcli.inference import autotune as autotune
-from lstmcli.inference import exporting, loading, quantize
+from lstmcli.inference import conversion, exporting, installed, loading, quantize
 from lstmcli.inference.autotune import (
     agree,
     benchmark_runtimes,
@@ -484,7 +484,7 @@ def test_a_kept_conversion_that_is_damaged_is_made_again(
     pytest.importorskip("onnxruntime")
     exported_by("onnx", conv_lstm, folder)
     good = (folder / "network.onnx").read_bytes()
-    monkeypatch.setattr(loading, "_publish", lambda path, write: path.write_bytes(good))
+    monkeypatch.setattr(conversion, "publish_export", lambda path, write: path.write_bytes(good))
     load_runtime(checkpoint, device="cpu", engine="onnx")
     (kept,) = (cache / "engines").glob("*.onnx")
     kept.write_bytes(good[:100])
@@ -509,7 +509,7 @@ def test_an_unknown_engine_has_a_near_name(checkpoint: Path) -> None:
 def test_a_missing_engine_is_an_error_that_names_its_extra(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="openvino is not installed") as failure:
         load_runtime(checkpoint, engine="openvino")
     assert "lstmcli[openvino]" in failure.value.hint
