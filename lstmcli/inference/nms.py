@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.boxes import box_iou
 from lstmcli.core.types import FloatArray, IntArray
 
 PRE_NMS_TOP_K = 10
@@ -120,11 +119,11 @@ def vote(boxes: FloatArray, objectness: FloatArray, rows: IntArray, iou: float) 
     if iou <= 0 or not len(changed):
         return wanted
     voters = np.flatnonzero(objectness > MIN_VOTE)
-    weights = (box_iou(wanted[changed], boxes[voters]) > iou) * objectness[voters]
-    has_votes = weights.any(axis=1)  # a box without an area overlaps nothing, not even itself
-    weights = weights[has_votes]
-    means = weights @ boxes[voters] / weights.sum(axis=1, keepdims=True)
-    wanted[changed[has_votes]] = means
+    agree = _overlaps(_columns(wanted[changed])[:, :, None], _columns(boxes[voters]), iou)
+    weights = objectness[voters, None]
+    sums = agree.astype(np.float32) @ np.concatenate((weights * boxes[voters], weights), axis=1)
+    has_votes = sums[:, 4] > 0  # a box without an area overlaps nothing, not even itself
+    wanted[changed[has_votes]] = sums[has_votes, :4] / sums[has_votes, 4:]
     return wanted
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lstmcli.core.types import BoolArray, IntArray
+from lstmcli.core.types import BoolArray, Detections, IntArray
 from lstmcli.metrics.average_precision import average_precision
 from lstmcli.metrics.coco import CocoAverages, coco_averages
 from lstmcli.metrics.frame_result import FrameResult
@@ -116,7 +116,7 @@ def compare(
 
     joined = JoinedResults.of(rows)
     candidates = joined_detections([result.candidates for result in rows])
-    distinct = joined_detections([class_agnostic_nms(result.candidates) for result in rows])
+    distinct = joined_detections([_distinct(result) for result in rows])
     return Comparison(
         results=tuple(rows),
         classes=tuple(classes),
@@ -132,3 +132,10 @@ def compare(
         shown_any=joined.match(iou=iou, threshold=threshold, by_class=False),
         coco=coco_averages(joined, candidates, len(classes)),
     )
+
+
+def _distinct(result: FrameResult) -> Detections:
+    """Return the candidates of a frame after class-agnostic NMS."""
+    if result.distinct is not None:
+        return result.distinct
+    return class_agnostic_nms(result.candidates)

@@ -22,6 +22,8 @@ class FrameResult:
         shown: the detections that `detect` outputs, one class a box, down to the lowest threshold
             that is evaluated. None: the same as `candidates`.
         steps_before: number of frames processed since the state was reset; None: `frame`.
+        distinct: `candidates` after class-agnostic NMS, where it was done while the network ran
+            on the next frames. None: `compare` does it.
     """
 
     video: str
@@ -32,6 +34,7 @@ class FrameResult:
     candidates: Detections
     shown: Detections | None = None
     steps_before: int | None = None
+    distinct: Detections | None = None
 
     @property
     def detections(self) -> Detections:

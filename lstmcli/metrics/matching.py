@@ -297,10 +297,10 @@ def class_agnostic_nms(detections: Detections, *, iou: float = DUPLICATE_IOU) ->
     count = len(detections)
     keep = np.ones(count, np.bool_)
     covered = np.flatnonzero(box_iou(detections.boxes, detections.boxes) > iou)
-    for row, other in zip(
-        *(part.tolist() for part in np.divmod(covered, max(count, 1))), strict=True
-    ):
-        if other > row and keep[row]:
+    better, worse = np.divmod(covered, max(count, 1))
+    pairs = better < worse
+    for row, other in zip(better[pairs].tolist(), worse[pairs].tolist(), strict=True):
+        if keep[row]:
             keep[other] = False
     return detections.select(keep)
 

@@ -239,6 +239,7 @@ def _relabelled(result: FrameResult, old: Sequence[str], new: Sequence[str]) -> 
         gt=_with_labels(result.gt, table),
         candidates=_detections_with(result.candidates, table),
         shown=None if result.shown is None else _detections_with(result.shown, table),
+        distinct=None if result.distinct is None else _detections_with(result.distinct, table),
     )
 
 

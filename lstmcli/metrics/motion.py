@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.boxes import box_iou
+from lstmcli.core.boxes import paired_box_iou
 from lstmcli.core.types import FloatArray, IntArray
 
 MOTION_FRAMES = 10
@@ -26,17 +26,19 @@ def motion_iou(
     Returns:
         float64 [N] in 0..1; NaN where the track is unknown or no other box is near.
     """
-    motion = np.full(len(boxes), np.nan)
-    for rows in track_rows(videos, tracks, frames):
-        times = frames[rows]
-        starts = np.searchsorted(times, times - MOTION_FRAMES, side="left")
-        ends = np.searchsorted(times, times + MOTION_FRAMES, side="right")
-        for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            near = np.delete(rows[start:end], index - start)
-            if len(near):
-                own = boxes[rows[index] : rows[index] + 1]
-                motion[rows[index]] = box_iou(own, boxes[near]).mean(dtype=np.float64)
-    return motion
+    order = np.concatenate((np.zeros(0, np.int64), *track_rows(videos, tracks, frames)))
+    sums, counts = np.zeros(len(boxes)), np.zeros(len(boxes), np.int64)
+    # a track has one box a frame: the n-th next box is at least n frames away
+    for step in range(1, MOTION_FRAMES + 1):
+        first, second = order[:-step], order[step:]
+        same = (videos[first] == videos[second]) & (tracks[first] == tracks[second])
+        near = np.flatnonzero(same & (frames[second] - frames[first] <= MOTION_FRAMES))
+        first, second = first[near], second[near]
+        overlaps = paired_box_iou(boxes[first], boxes[second])
+        for rows in (first, second):  # within each, no row comes twice
+            sums[rows] += overlaps
+            counts[rows] += 1
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def track_rows(videos: IntArray, tracks: IntArray, frames: IntArray) -> list[IntArray]:

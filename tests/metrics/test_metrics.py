@@ -120,6 +120,15 @@ def test_class_agnostic_nms_keeps_the_best_class_of_an_object() -> None:
     np.testing.assert_allclose(kept.scores, [0.8, 0.2])
 
 
+def test_distinct_candidates_that_were_found_before_score_the_same() -> None:
+    results = random_results(4)
+    before = [replace(r, distinct=class_agnostic_nms(r.candidates)) for r in results]
+    theirs, ours = (score(rows, CLASSES, threshold=0.5).as_json() for rows in (results, before))
+    assert ours == theirs
+    none = [replace(r, distinct=Detections.none()) for r in results]
+    assert score(none, CLASSES, threshold=0.5).map50_any_class == 0.0  # they are what is scored
+
+
 def test_average_precision_by_hand() -> None:
     """True, false, true positive of two boxes: precision 1 up to recall 0.5, then 2/3.
 
@@ -342,6 +351,19 @@ def test_motion_is_the_overlap_with_neighbours_in_time() -> None:
     zeros = np.zeros(3, np.int64)
     motion = motion_iou(zeros, zeros, np.arange(3), boxes)
     np.testing.assert_allclose(motion, [1 / 6, 1 / 3, 1 / 6], atol=1e-6)
+
+
+def test_motion_counts_ten_frames_before_and_after_of_the_track_alone() -> None:
+    frames = np.array([0, 4, 10, 11, 21, 4, 4])
+    tracks, videos = np.array([7, 7, 7, 7, 7, 8, 7]), np.array([0, 0, 0, 0, 0, 0, 1])
+    boxes = np.array([(0, 0, 10 + 2 * row, 10) for row in range(7)], np.float32)
+    width = boxes[:, 2]
+    near = {0: [1, 2], 1: [0, 2, 3], 2: [0, 1, 3], 3: [1, 2, 4], 4: [3]}
+    motion = motion_iou(videos, tracks, frames, boxes)
+    for row, others in near.items():
+        pairs = [(width[row], width[other]) for other in others]
+        assert motion[row] == pytest.approx(np.mean([min(pair) / max(pair) for pair in pairs]))
+    assert np.isnan(motion[5:]).all()
 
 
 def test_motion_needs_a_track_and_a_neighbour_within_ten_frames() -> None:

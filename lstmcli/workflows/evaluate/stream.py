@@ -15,7 +15,7 @@ from lstmcli.core.types import Annotations, BoolArray, Detections
 from lstmcli.dataset.stream import AnnotatedVideo, StreamFrame
 from lstmcli.inference.predictor import Postprocessor, Predictor
 from lstmcli.inference.runtime import Runtime
-from lstmcli.metrics.matching import match_frame
+from lstmcli.metrics.matching import class_agnostic_nms, match_frame
 from lstmcli.metrics.scoring import FrameResult
 from lstmcli.report.gallery import Gallery, Mark
 from lstmcli.tracking import Tracker
@@ -83,6 +83,7 @@ class EvaluationStream:
                 ranked_candidates,
                 shown,
                 item.since_start,
+                class_agnostic_nms(ranked_candidates),
             )
             self.results.append(result)
             self._offer(result, item.frame, runtime.metadata)
