@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lstmcli.workflows.prepare.teacher import TeacherResult
 
 
+MOST_TILES = 8
 SPLITS = "Splits"
 FRAMES = "Frames"
 
@@ -52,6 +53,17 @@ def prepare(
             "Label SOURCE, videos or images without labels, by these models; several are fused.",
         ),
     ] = None,
+    tiles: Annotated[
+        int,
+        option(
+            DATA,
+            "N",
+            "With --teacher: detect in N x N overlapping parts of each frame, too, for small "
+            "objects; 2 takes five times as long.",
+            min=1,
+            max=MOST_TILES,
+        ),
+    ] = 1,
     propagate: Annotated[
         bool,
         option(
@@ -127,6 +139,8 @@ def prepare(
     """Convert annotated videos or images to a checked dataset with train and val splits."""
     size_hw = parsing.size_hw(size)
     kept, renamed = parsing.names(classes), parsing.renames(rename)
+    if tiles > 1 and teacher is None:
+        raise typer.BadParameter("--tiles needs --teacher")
 
     from lstmcli.workflows.prepare import PrepareOptions, TimeSplit
     from lstmcli.workflows.prepare import prepare as work
@@ -137,7 +151,7 @@ def prepare(
     if teacher is not None:
         check_replaceable(real_place(out), overwrite=overwrite)  # before the long work
         labelled = _label(
-            console, teacher, sources, out, kept, renamed, every, device, engine, overwrite
+            console, teacher, sources, out, kept, renamed, every, device, engine, tiles, overwrite
         )
         sources, notes, kept, renamed = [labelled.path], labelled.notes, None, {}
     prepared = work(
@@ -178,6 +192,7 @@ def _label(
     every: int,
     device: str,
     engine: str,
+    tiles: int,
     overwrite: bool,
 ) -> TeacherResult:
     """Label footage by teachers into a folder next to the dataset, and print the counts."""
@@ -185,7 +200,7 @@ def _label(
     from lstmcli.workflows.prepare.teacher_ensemble import TeacherOptions
 
     options = TeacherOptions(
-        parsing.names(teacher) or (), classes or (), rename, every, device, engine
+        parsing.names(teacher) or (), classes or (), rename, every, device, engine, tiles
     )
     folder = out.with_name(f"{out.name}.teacher")
     labelled = label_footage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import av
@@ -333,6 +334,26 @@ class Frame:
         """Return the whole frame, uint8 [H, W, 3], turned as shown."""
         stored = self._scaler.rgb(self._picture, self._turn.size_hw(self.size_hw))
         return np.ascontiguousarray(self._turn.apply(stored))
+
+    def crops(self, places: Sequence[tuple[int, int, int, int]]) -> list[Frame]:
+        """Return parts of the frame as frames of their own, with its index and time.
+
+        Args:
+            places: left, top, right and bottom of each in pixels as shown, inside the frame.
+        """
+        if not places:
+            return []
+        whole = self.rgb()
+        return [
+            Frame(
+                self.index,
+                self.time_s,
+                av.VideoFrame.from_ndarray(np.ascontiguousarray(whole[top:bottom, left:right])),
+                Turn(),
+                self._scaler,
+            )
+            for left, top, right, bottom in places
+        ]
 
     def canvas(self, letterbox: Letterbox) -> Picture:
         """Return the frame laid on grey bars, uint8 [canvas height, canvas width, 3] as planes.

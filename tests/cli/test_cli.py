@@ -53,6 +53,11 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Reference" in "".join(capsys.readouterr())
 
 
+def test_tiles_without_a_teacher_are_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prepare", "--tiles", "2") == 2
+    assert "--tiles needs --teacher" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["presets", "--nonsense"], ["--nonsense"]])
 def test_misuse_exits_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*arguments) == 2

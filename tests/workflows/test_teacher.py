@@ -16,6 +16,7 @@ from lstmcli.workflows.prepare import PrepareOptions, TimeSplit, prepare
 from lstmcli.workflows.prepare import teacher as workflow
 from lstmcli.workflows.prepare.teacher import SCORES, label_footage
 from lstmcli.workflows.prepare.teacher_ensemble import TeacherOptions
+from lstmcli.workflows.prepare.tiles import are_whole, tiles_of
 from tests.conftest import write_video
 
 
@@ -24,14 +25,19 @@ class BrightSquare:
 
     engine, device = "test", "cpu"
 
-    def __init__(self, classes: tuple[str, ...] = ("person", "car"), score: float = 0.9) -> None:
+    def __init__(
+        self,
+        classes: tuple[str, ...] = ("person", "car"),
+        score: float = 0.9,
+        least: int = 1,
+    ) -> None:
         self.metadata = ModelMetadata(classes, (64, 96), nms="none")
-        self.score, self.steps = score, 0
+        self.score, self.least, self.steps = score, least, 0
 
     def step(self, frame: Any, previous_frame: Any, state: Any) -> Any:
         self.steps += 1
         rows, columns = np.nonzero(frame.mean(axis=2) > 180)
-        if not len(rows):
+        if not len(rows) or np.ptp(rows) + 1 < self.least:
             return np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32), None
         box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         scores = np.zeros((1, len(self.metadata.classes)), np.float32)
@@ -182,6 +188,58 @@ def test_two_teachers_are_fused_over_those_that_have_a_class(
     assert line["score"] == pytest.approx(0.9)
 
 
+def test_tiles_find_what_is_small_and_count_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector of 64 x 96 pixels misses a square of 8 in 256 x 384 and sees one of 150 once."""
+    frames = np.full((4, 256, 384, 3), 40, np.uint8)
+    frames[:, 20:28, 340:348] = 250
+    video = write_video(tmp_path / "footage" / "small.mp4", frames, rate=10)
+    teacher = BrightSquare(least=3)
+    use(monkeypatch, one=teacher)
+    with pytest.raises(DataError, match="no detections") as caught:
+        label_footage([video], tmp_path / "a", TeacherOptions(("one",)))
+    assert "--tiles 2" in caught.value.hint
+    teacher.steps = 0
+    options = TeacherOptions(("one",), tiles=2)
+    taught = label_footage([video], tmp_path / "a", options)  # the cache of one view is not taken
+    assert taught.boxes == 4
+    assert teacher.steps == 5 * (4 + workflow.TRIAL_FRAMES)
+    (labels,) = read_labels(taught.path).videos
+    np.testing.assert_allclose(labels.boxes, [[340, 20, 348, 28]] * 4, atol=2)
+    frames[:, 20:28, 340:348] = 40
+    frames[:, 50:200, 100:250] = 250  # in the middle: every tile cuts it
+    video = write_video(tmp_path / "footage" / "large.mp4", frames, rate=10)
+    (labels,) = read_labels(label_footage([video], tmp_path / "b", options).path).videos
+    np.testing.assert_allclose(labels.boxes, [[100, 50, 250, 200]] * 4, atol=4)
+
+
+@pytest.mark.parametrize("size_hw", [(256, 384), (97, 33), (2, 3), (1080, 1920)])
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_tiles_cover_the_frame_and_show_small_objects_whole(
+    size_hw: tuple[int, int], count: int
+) -> None:
+    tiles = tiles_of(size_hw, count)
+    seen = np.zeros(size_hw, np.int64)
+    for left, top, right, bottom in tiles:
+        assert 0 <= left < right <= size_hw[1]
+        assert 0 <= top < bottom <= size_hw[0]
+        seen[top:bottom, left:right] += 1
+    assert len(tiles) == count * count
+    assert seen.min() >= 1
+    if min(size_hw) < 200:
+        return
+    side = 0.12 * min(size_hw) / count
+    places = np.random.default_rng(0).random((200, 2)) * (np.array(size_hw[::-1]) - side)
+    boxes = np.concatenate((places, places + side), axis=1).astype(np.float32)
+    whole = np.zeros(200, bool)
+    for tile in tiles:
+        left, top, right, bottom = tile
+        inside = (boxes[:, :2] >= (left, top)).all(1) & (boxes[:, 2:] <= (right, bottom)).all(1)
+        whole |= inside & are_whole(boxes, tile, size_hw)
+    assert whole.all()
+
+
 def test_teachers_without_detections_are_an_error_with_a_hint(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +247,7 @@ def test_teachers_without_detections_are_an_error_with_a_hint(
     with pytest.raises(DataError, match="no detections in 12 frames") as caught:
         label_footage([footage], tmp_path / "t", TeacherOptions(("one",), classes=("person",)))
     assert "another teacher" in caught.value.hint
+    assert not list((tmp_path / "t").glob("*.json*"))  # no labels that say there is nothing
 
 
 def test_an_unknown_class_of_teachers_has_a_near_one(

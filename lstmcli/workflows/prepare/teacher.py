@@ -130,7 +130,7 @@ def label_footage(
     load = partial(load_runtime, device=options.device, engine=options.engine, note=progress.note)
     runtimes = [load(name) for name in options.teachers]
     classes, tables = classes_of(runtimes, options)
-    teachers = TeacherEnsemble(runtimes, tables, len(classes))
+    teachers = TeacherEnsemble(runtimes, tables, len(classes), options.tiles)
     steps = [_stride(video, options.every) for video in videos]
     _note_duration(videos, steps, teachers, progress)
     key = cache_key(options, classes)
@@ -140,21 +140,30 @@ def label_footage(
             folder.mkdir(parents=True, exist_ok=True)
             for video, step in zip(videos, steps, strict=True):
                 made += list(_label(video, step, teachers, folder, key, progress))
+            if not any(len(tracks.frames) for _, tracks in made):
+                raise _nothing_detected(made, classes, options)
             result = _write(made, classes, options, folder, overwrite=overwrite)
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}",
             hint="free some space or choose another --out",
         ) from None
-    if not result.boxes:
-        known = ", ".join(options.classes or classes[:12])
-        raise DataError(
-            f"{', '.join(options.teachers)}: no detections in {result.frames} frames of "
-            f"{len(videos)} videos (of {known})",
-            hint="another teacher, other --classes, or a larger input (MODEL@1280x736) for small "
-            "objects",
-        )
     return result
+
+
+def _nothing_detected(
+    made: Sequence[tuple[VideoLabels, OfflineTracks]],
+    classes: tuple[str, ...],
+    options: TeacherOptions,
+) -> DataError:
+    known = ", ".join(options.classes or classes[:12])
+    frames = sum(len(labels.annotated_frames) for labels, _ in made)
+    return DataError(
+        f"{', '.join(options.teachers)}: no detections in {frames} frames of {len(made)} "
+        f"videos (of {known})",
+        hint="another teacher, other --classes, or, for small objects, --tiles 2 or a larger "
+        "input (MODEL@1280x736)",
+    )
 
 
 def _stride(video: Source, every: int) -> int:

@@ -166,6 +166,8 @@ def cache_name(video: Source, key: str) -> str:
 def cache_key(options: TeacherOptions, classes: Sequence[str]) -> str:
     """Return a hash of teachers and options for the cache."""
     parts = [*options.teachers, *classes, json.dumps(dict(options.rename)), str(options.every)]
+    if options.tiles > 1:
+        parts.append(f"{options.tiles} tiles")
     for name in options.teachers:
         path = Path(name.partition("@")[0])
         if path.is_file():

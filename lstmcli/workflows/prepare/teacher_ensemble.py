@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lstmcli.core.boxes import Letterbox
 from lstmcli.core.errors import ConfigError, near_name
-from lstmcli.core.types import Detections
-from lstmcli.inference.ensemble import fuse_boxes
-from lstmcli.inference.nms import multiclass_nms
+from lstmcli.core.types import Detections, FloatArray
+from lstmcli.inference.ensemble import FUSION_IOU, fuse_boxes
+from lstmcli.inference.nms import multiclass_nms, nms
 from lstmcli.inference.predictor import Predictor
 from lstmcli.inference.runtime import Runtime
 from lstmcli.video import Frame
+from lstmcli.workflows.prepare.tiles import Tile, are_whole, tiles_of
 
 MIN_SCORE = 0.15
 """Minimum score of a fused detection."""
@@ -33,6 +34,7 @@ class TeacherOptions:
         every: label every Nth frame; 0: about ten a second.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         engine: `auto` or a name of `RUNTIMES`.
+        tiles: detect in so many times so many overlapping parts of each frame, too.
     """
 
     teachers: tuple[str, ...]
@@ -41,6 +43,50 @@ class TeacherOptions:
     every: int = 0
     device: str = "auto"
     engine: str = "auto"
+    tiles: int = 1
+
+
+class _Teacher:
+    """A detector of whole frames and of their tiles; each view is a stream of its own.
+
+    Args:
+        runtime: of the detector.
+        table: the new class of each of its classes, -1 for none.
+        classes: how many new classes there are.
+    """
+
+    def __init__(self, runtime: Runtime, table: Sequence[int], classes: int) -> None:
+        self._runtime, self._classes = runtime, classes
+        self._table = np.array(table, np.int64)
+        self._views: list[tuple[Predictor, Letterbox]] = []
+
+    def start(self, sizes_hw: Sequence[tuple[int, int]]) -> None:
+        """Begin a video whose views have (height, width)."""
+        predictors = [Predictor(self._runtime, threshold=MIN_SCORE / 2) for _ in sizes_hw]
+        self._views = [
+            (predictor, predictor.start(size_hw))
+            for predictor, size_hw in zip(predictors, sizes_hw, strict=True)
+        ]
+
+    def step(
+        self, frame: Frame, tiles: Sequence[tuple[Tile, Frame]]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return boxes [N, 4] in pixels of the frame, and their scores [N, classes]."""
+        predictor, letterbox = self._views[0]
+        found = [predictor.step(frame.canvas(letterbox), frame.time_s)]
+        for (tile, part), (predictor, letterbox) in zip(tiles, self._views[1:], strict=True):
+            detections = predictor.step(part.canvas(letterbox), frame.time_s)
+            boxes = detections.boxes + np.array((*tile[:2], *tile[:2]), np.float32)
+            placed = replace(detections, boxes=boxes)
+            found.append(placed.select(are_whole(boxes, tile, frame.size_hw)))
+        boxes = np.concatenate([one.boxes for one in found])
+        labels = self._table[np.concatenate([one.labels for one in found])]
+        rows = np.flatnonzero(labels >= 0)
+        scores = np.zeros((len(boxes), self._classes), np.float32)
+        scores[rows, labels[rows]] = np.concatenate([one.scores for one in found])[rows]
+        if tiles:  # what several views show
+            rows, _ = nms(boxes, scores, threshold=0, iou=FUSION_IOU, limit=len(boxes))
+        return boxes[rows], scores[rows]
 
 
 class TeacherEnsemble:
@@ -50,39 +96,41 @@ class TeacherEnsemble:
         runtimes: of the detectors.
         tables: the new class of each of their classes, -1 for none.
         classes: how many new classes there are.
+        tiles: see `TeacherOptions`.
     """
 
     def __init__(
-        self, runtimes: Sequence[Runtime], tables: Sequence[Sequence[int]], classes: int
+        self,
+        runtimes: Sequence[Runtime],
+        tables: Sequence[Sequence[int]],
+        classes: int,
+        tiles: int = 1,
     ) -> None:
-        self._predictors = [Predictor(runtime, threshold=MIN_SCORE / 2) for runtime in runtimes]
-        self._tables = [np.array(table, np.int64) for table in tables]
+        self._teachers = [
+            _Teacher(runtime, table, classes)
+            for runtime, table in zip(runtimes, tables, strict=True)
+        ]
         self.classes = classes
         """How many classes its detections are of."""
         counts = np.zeros(classes)
-        for table in self._tables:
-            counts[np.unique(table[table >= 0])] += 1
+        for table in tables:
+            counts[[label for label in set(table) if label >= 0]] += 1
         # fusion divides by all teachers; scores of a class are averaged over those that have it
         self._weights = (len(runtimes) / np.maximum(counts, 1)).astype(np.float32)
-        self._letterboxes: list[Letterbox] = []
+        self._count = tiles
+        self._tiles: list[Tile] = []
 
     def start(self, size_hw: tuple[int, int]) -> None:
         """Begin a video."""
-        self._letterboxes = [predictor.start(size_hw) for predictor in self._predictors]
+        self._tiles = tiles_of(size_hw, self._count)
+        sizes_hw = [(bottom - top, right - left) for left, top, right, bottom in self._tiles]
+        for teacher in self._teachers:
+            teacher.start([size_hw, *sizes_hw])
 
     def step(self, frame: Frame) -> Detections:
         """Return the fused detections of a frame."""
-        predictions = []
-        for predictor, letterbox, table in zip(
-            self._predictors, self._letterboxes, self._tables, strict=True
-        ):
-            detections = predictor.step(frame.canvas(letterbox), frame.time_s)
-            labels = table[detections.labels]
-            scores = np.zeros((len(detections), self.classes), np.float32)
-            rows = np.flatnonzero(labels >= 0)
-            scores[rows, labels[rows]] = detections.scores[rows]
-            predictions.append((detections.boxes[rows], scores[rows]))
-        boxes, scores = fuse_boxes(predictions)
+        tiles = list(zip(self._tiles, frame.crops(self._tiles), strict=True))
+        boxes, scores = fuse_boxes([teacher.step(frame, tiles) for teacher in self._teachers])
         boxes, values, labels = multiclass_nms(
             boxes, scores * self._weights, threshold=MIN_SCORE, iou=DUPLICATE_IOU, limit=300
         )
