@@ -25,6 +25,9 @@ GAP_FRAMES = 15
 _MIN_LATER = 4
 """Later frames with inference without which a track of one detection stays: at five frames a second
 something fast is often seen once."""
+_ESTABLISHED = 3
+"""Detections before a gap from which it is filled where the network looked and saw nothing: two
+detections that are no object, or of two objects, make a box between them that is none either."""
 MAX_TRACK_COUNTS = 20_000
 
 
@@ -41,7 +44,8 @@ def interpolate_gaps(
 ) -> Iterator[tuple[T, Detections]]:
     """Yield every item with its detections, in order, half a second later.
 
-    Where a track returns within the gap, its boxes in between are interpolated linearly. A track
+    Where a track returns within the gap, its boxes in between are interpolated linearly; in frames
+    with inference only if it had three detections before. A track
     with fewer than `min_hits` detections when its frame is output is dropped, unless there are
     fewer than four later frames with inference. No frame is output before a later one with
     inference; after the last one, its boxes are held.
@@ -59,7 +63,7 @@ def interpolate_gaps(
         if len(hits) > MAX_TRACK_COUNTS:  # ids increase: the smallest are long gone
             for track in sorted(hits)[: MAX_TRACK_COUNTS // 2]:
                 del hits[track]
-        _fill(waiting)
+        _fill(waiting, hits)
         while _is_due(waiting, time_s):
             yield _pop_first(waiting, hits, min_hits)
     _hold_last(waiting)
@@ -101,8 +105,13 @@ def _hold_last(waiting: deque[_Waiting[T]]) -> None:
         one.detections = last
 
 
-def _fill(waiting: deque[_Waiting[T]]) -> None:
-    """Interpolate the tracks that return in the newest frame."""
+def _fill(waiting: deque[_Waiting[T]], hits: Counter[int]) -> None:
+    """Interpolate the tracks that return in the newest frame.
+
+    Args:
+        waiting: the frames that are not output yet.
+        hits: detections of each track so far.
+    """
     newest = waiting[-1]
     for row, track in enumerate(newest.detections.track_ids.tolist()):
         if track < 0:
@@ -111,15 +120,29 @@ def _fill(waiting: deque[_Waiting[T]]) -> None:
             rows = np.flatnonzero(waiting[back].detections.track_ids == track)
             if len(rows):
                 if back < len(waiting) - 2:
-                    _bridge(waiting, back, int(rows[0]), row)
+                    seen = hits[track] > _ESTABLISHED  # with the one in the newest frame
+                    _bridge(waiting, back, int(rows[0]), row, everywhere=seen)
                 break
 
 
-def _bridge(waiting: deque[_Waiting[T]], back: int, old_row: int, new_row: int) -> None:
+def _bridge(
+    waiting: deque[_Waiting[T]], back: int, old_row: int, new_row: int, *, everywhere: bool
+) -> None:
+    """Interpolate a track between two frames.
+
+    Args:
+        waiting: the frames that are not output yet; the newest one is the second.
+        back: place of the first.
+        old_row: of the track in the first.
+        new_row: of the track in the second.
+        everywhere: False leaves frames with inference as they are.
+    """
     old, new = waiting[back], waiting[-1]
     span_s = max(new.time_s - old.time_s, 1e-9)
     for index in range(back + 1, len(waiting) - 1):
         between = waiting[index]
+        if between.has_inference and not everywhere:
+            continue
         share = (between.time_s - old.time_s) / span_s
         box = (1 - share) * old.detections.boxes[old_row] + share * new.detections.boxes[new_row]
         score = min(float(old.detections.scores[old_row]), float(new.detections.scores[new_row]))

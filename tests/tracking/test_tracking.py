@@ -127,12 +127,24 @@ def ran(ids_by_frame: list[list[int]]) -> Iterator[tuple[int, float, Detections]
 
 
 def test_a_gap_is_interpolated_linearly() -> None:
-    outputs = list(interpolate_gaps(ran([[1], [1], [], [], [1], [1]])))
-    assert [item for item, _ in outputs] == list(range(6))
-    assert [output.track_ids.tolist() for _, output in outputs] == [[1]] * 6
+    outputs = list(interpolate_gaps(ran([[1], [1], [1], [], [], [1], [1]])))
+    assert [item for item, _ in outputs] == list(range(7))
+    assert [output.track_ids.tolist() for _, output in outputs] == [[1]] * 7
     assert [float(output.boxes[0, 0]) for _, output in outputs] == pytest.approx(
-        [100 + 10 * i - 10 for i in range(6)]
+        [100 + 10 * i - 10 for i in range(7)]
     )
+
+
+def test_a_young_track_fills_only_frames_without_inference() -> None:
+    """Its two ends may be two objects, or none; where the network looked, its answer stays."""
+    young = [[1], [1], [], [], [1], [1], [1]]
+    outputs = interpolate_gaps(ran(young))
+    assert [output.track_ids.tolist() for _, output in outputs] == young
+    frames = [[1], [1], [1], [1], [1], [], [], [], [1], [1]]
+    outputs = interpolate_gaps(at_stride(frames, 2))  # inference at 0, 2, 4, 6 and 8
+    assert [len(output) for _, output in outputs] == [1] * 10  # three detections before the gap
+    outputs = interpolate_gaps(at_stride(frames[2:], 2))
+    assert [len(output) for _, output in outputs] == [1, 1, 1, 1, 0, 1, 1, 1]
 
 
 def at_stride(
