@@ -26,7 +26,7 @@ _MIN_LATER = 4
 """Later frames with inference without which a track of one detection stays: at five frames a second
 something fast is often seen once."""
 _ESTABLISHED = 3
-"""Detections before a gap from which it is filled where the network looked and saw nothing: two
+"""Detections before a gap from which it is filled in frames with inference, too: two
 detections that are no object, or of two objects, make a box between them that is none either."""
 MAX_TRACK_COUNTS = 20_000
 

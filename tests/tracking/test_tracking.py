@@ -136,7 +136,7 @@ def test_a_gap_is_interpolated_linearly() -> None:
 
 
 def test_a_young_track_fills_only_frames_without_inference() -> None:
-    """Its two ends may be two objects, or none; where the network looked, its answer stays."""
+    """Its two ends may be two objects, or none; a frame with inference keeps its own."""
     young = [[1], [1], [], [], [1], [1], [1]]
     outputs = interpolate_gaps(ran(young))
     assert [output.track_ids.tolist() for _, output in outputs] == young
