@@ -188,6 +188,26 @@ def test_two_teachers_are_fused_over_those_that_have_a_class(
     assert line["score"] == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("tiles", [1, 2, 8])
+def test_pictures_of_all_sizes_are_labelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int
+) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, size_hw in (("a", (64, 200)), ("b", (300, 120)), ("c", (97, 33)), ("d", (5, 7))):
+        picture = np.full((*size_hw, 3), 40, np.uint8)
+        picture[2 : size_hw[0] // 2, 2 : size_hw[1] // 2] = 250
+        Image.fromarray(picture).save(folder / f"{name}.png")
+    use(monkeypatch, one=BrightSquare())
+    taught = label_footage([folder], tmp_path / "t", TeacherOptions(("one",), tiles=tiles))
+    labels = read_labels(taught.path)
+    assert sorted(video.name for video in labels.videos) == ["a", "b", "c", "d"]
+    (wide,) = (video for video in labels.videos if video.name == "a")
+    np.testing.assert_allclose(wide.boxes[0], (2, 2, 100, 32), atol=3)
+
+
 def test_tiles_find_what_is_small_and_count_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

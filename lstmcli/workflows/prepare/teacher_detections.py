@@ -39,7 +39,7 @@ def detect_video(
     for frame in progress.track(
         open_frames(video, every=step, report=ReadReport()), total=total, label=video.name
     ):
-        if not sizes or frame.size_hw != sizes[-1] or video.kind == "images":
+        if not sizes or video.kind == "images":
             teachers.start(frame.size_hw)
         detections.append(teachers.step(frame))
         frames.append(frame.index)

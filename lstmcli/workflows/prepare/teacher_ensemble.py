@@ -118,17 +118,21 @@ class TeacherEnsemble:
         # fusion divides by all teachers; scores of a class are averaged over those that have it
         self._weights = (len(runtimes) / np.maximum(counts, 1)).astype(np.float32)
         self._count = tiles
+        self._size_hw = (0, 0)
         self._tiles: list[Tile] = []
 
     def start(self, size_hw: tuple[int, int]) -> None:
         """Begin a video."""
+        self._size_hw = size_hw
         self._tiles = tiles_of(size_hw, self._count)
         sizes_hw = [(bottom - top, right - left) for left, top, right, bottom in self._tiles]
         for teacher in self._teachers:
             teacher.start([size_hw, *sizes_hw])
 
     def step(self, frame: Frame) -> Detections:
-        """Return the fused detections of a frame."""
+        """Return the fused detections of a frame; another size begins anew."""
+        if frame.size_hw != self._size_hw:
+            self.start(frame.size_hw)
         tiles = list(zip(self._tiles, frame.crops(self._tiles), strict=True))
         boxes, scores = fuse_boxes([teacher.step(frame, tiles) for teacher in self._teachers])
         boxes, values, labels = multiclass_nms(
